@@ -1,0 +1,96 @@
+"""Array types and conventions of the whole library, on one screen.
+
+An *image* is a single-channel radiograph, float32 in [0, 1], **bright = dense** (bone near 1, air near 0),
+rows from head to foot, columns from the patient's right (image left) to the patient's left (image right).
+Arrays are ``(h, w)`` in numpy and ``(b, 1, h, w)`` in torch. Nothing is ever guessed from the value range:
+`artasyn.radiograph` converts files into this unit, and `check_image` refuses anything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from jaxtyping import Bool, Float, Float32, UInt8
+from torch import Tensor
+
+from artasyn.errors import ImageError
+
+Image = Float32[np.ndarray, "h w"]
+"""A radiograph: float32 (h, w) in [0, 1], bright = dense."""
+Attenuation = Float32[np.ndarray, "h w"]
+"""Added (or removed) attenuation in image units: float32 (h, w)."""
+Heatmap = Float32[np.ndarray, "h w"]
+"""Evidence for an anomaly in every pixel: float32 (h, w) in [0, 1]."""
+Mask = Bool[np.ndarray, "h w"]
+"""A region: bool (h, w)."""
+LungLabels = UInt8[np.ndarray, "h w"]
+"""Lungs: uint8 (h, w), 0 background, 1 the patient's right lung, 2 the patient's left lung."""
+Picture = UInt8[np.ndarray, "h w 3"]
+"""A colour picture for people: uint8 (h, w, 3), RGB."""
+Volume = Float32[np.ndarray, "z y x"]
+"""A CT volume in Hounsfield units: z head to foot, y front to back, x patient's right to left."""
+VolumeLabels = UInt8[np.ndarray, "z y x"]
+"""Structures of a CT volume, on its grid."""
+
+Images = Float[Tensor, "b 1 h w"]
+"""A batch of radiographs."""
+Masks = Float[Tensor, "b 1 h w"]
+"""A batch of regions as 0.0 and 1.0."""
+Features = Float[Tensor, "b c y x"]
+"""A feature map of an encoder."""
+
+BACKGROUND, RIGHT, LEFT = 0, 1, 2
+"""The values of `LungLabels`; right and left are the patient's."""
+
+
+def check_image(image: object, name: str = "image") -> None:
+    """Refuses whatever is not an `Image`, saying what came and what to do.
+
+    Raises:
+        ImageError: not a float32 array of shape (h, w) with at least 16 rows and columns and values in [0, 1].
+    """
+    if not isinstance(image, np.ndarray):
+        raise ImageError(f"{name} must be a numpy array, not {type(image).__name__}; read files with read_radiograph")
+    if image.ndim != 2:
+        raise ImageError(
+            f"{name} must have shape (h, w), not {image.shape}; pass one channel, one radiograph at a time"
+        )
+    if image.dtype != np.float32:
+        raise ImageError(
+            f"{name} must be float32 in [0, 1], not {image.dtype}; for 8 bit pixels: (pixels / 255).astype('float32')"
+        )
+    if min(image.shape) < 16:
+        raise ImageError(f"{name} must have at least 16 rows and columns, not {image.shape}")
+    low, high = float(image.min()), float(image.max())
+    if not (low >= 0.0 and high <= 1.0):  # also catches NaN
+        raise ImageError(f"{name} must lie in [0, 1], bright = dense; found values from {low:g} to {high:g}")
+
+
+def identity(image: Image) -> str:
+    """A radiograph's identity: the same pixels give the same 16 hexadecimal digits on every machine.
+
+    Random choices for an image start from this and a seed, so that neither order, file names nor the number
+    of workers change them.
+
+    Args:
+        image: (h, w), float32 in [0, 1].
+    """
+    digest = hashlib.blake2b(repr(image.shape).encode(), digest_size=8)
+    digest.update(np.ascontiguousarray(image, dtype="<f4").tobytes())
+    return digest.hexdigest()
+
+
+def generator(seed: int, *identities: int | str) -> np.random.Generator:
+    """The random generator of a seed and of whatever identifies the thing being drawn.
+
+    Args:
+        seed: the user's seed, not negative.
+        *identities: an image's `identity`, an epoch, the number of a copy; numbers are not negative.
+
+    Example:
+        >>> generator(1, "00ff", 3).integers(100) == generator(1, "00ff", 3).integers(100)
+        np.True_
+    """
+    words = [int(i, 16) if isinstance(i, str) else i for i in identities]
+    return np.random.default_rng(np.random.SeedSequence([seed, *words]))

@@ -1,0 +1,27 @@
+"""The errors that artasyn raises: one tree, caught as a whole by ``except ArtasynError``."""
+
+from __future__ import annotations
+
+
+class ArtasynError(Exception):
+    """Anything that artasyn refuses; the message names what was found and what to do."""
+
+
+class ImageError(ArtasynError, ValueError):
+    """An array is not what the library's conventions ask for (see `artasyn.arrays`)."""
+
+
+class RadiographError(ArtasynError, ValueError):
+    """A file cannot be read as one frontal radiograph."""
+
+
+class SynthesisError(ArtasynError, ValueError):
+    """An anomaly cannot be made here: no lungs, or a record that does not belong to this image."""
+
+
+class DataError(ArtasynError, ValueError):
+    """A folder does not hold what a command needs."""
+
+
+class ModelError(ArtasynError, ValueError):
+    """A stored model is missing, damaged or of another kind."""
