@@ -19,6 +19,10 @@ class SynthesisError(ArtasynError, ValueError):
     """An anomaly cannot be made here: no lungs, or a record that does not belong to this image."""
 
 
+class NothingShows(SynthesisError):
+    """An anomaly was rendered, but no pixel of the image changed."""
+
+
 class DataError(ArtasynError, ValueError):
     """A folder does not hold what a command needs."""
 

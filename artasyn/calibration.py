@@ -1,0 +1,75 @@
+"""Thresholds that are fixed before the test, from synthetic anomalies on held-out normal radiographs."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Int64
+
+from artasyn.arrays import Heatmap, Mask
+
+LEVELS = 4096
+"""Candidate thresholds, evenly spaced over the heatmap's range from 0 to 1."""
+
+
+class Calibration:
+    """Counts of heatmap values inside and outside of known anomalies, and of the scores of healthy images.
+
+    Nothing but counts is kept, so that any number of images fits and the counts of several devices can be added.
+
+    Args:
+        counts: int64 (3, LEVELS) to start from: pixels inside anomalies, pixels outside, healthy images.
+
+    Example:
+        >>> calibration = Calibration()
+        >>> heatmap = np.array([[0.1, 0.1], [0.2, 0.4]], np.float32)
+        >>> calibration.add(heatmap, heatmap > 0.15, score=0.4)
+        >>> threshold, dice = calibration.pixel_threshold()
+        >>> 0.1 < threshold <= 0.2, dice
+        (True, 1.0)
+    """
+
+    def __init__(self, counts: Int64[np.ndarray, "3 levels"] | None = None) -> None:
+        self.counts = np.zeros((3, LEVELS), np.int64) if counts is None else counts
+
+    def add(self, heatmap: Heatmap, mask: Mask, score: float) -> None:
+        """Counts one image.
+
+        Args:
+            heatmap: float32 (h, w) in [0, 1].
+            mask: bool (h, w), the anomaly; empty in a healthy image.
+            score: the image's score in [0, 1]; counts if the image is healthy.
+        """
+        inside, outside, healthy = self.counts
+        level = _level(heatmap)
+        inside += np.bincount(level[mask], minlength=LEVELS)
+        outside += np.bincount(level[~mask], minlength=LEVELS)
+        if not mask.any():
+            healthy[_level(np.array(score))] += 1
+
+    def pixel_threshold(self) -> tuple[float, float]:
+        """The threshold with the best Dice coefficient over all pixels together, and that coefficient.
+
+        Without any anomaly the coefficient is NaN and the threshold 1.
+        """
+        inside, outside, _ = self.counts
+        if not inside.any():
+            return 1.0, float("nan")
+        found = inside[::-1].cumsum()[::-1]
+        flagged = found + outside[::-1].cumsum()[::-1]
+        dice = 2 * found / (flagged + inside.sum())
+        best = int(dice.argmax())
+        return best / LEVELS, float(dice[best])
+
+    def image_threshold(self, false_positive_rate: float) -> float:
+        """The lowest threshold that at most this share of the healthy images reaches; 1 without any of these."""
+        healthy = self.counts[2]
+        if not healthy.any():
+            return 1.0
+        flagged = healthy[::-1].cumsum()[::-1] / healthy.sum()
+        allowed = np.flatnonzero(flagged <= false_positive_rate)
+        return float(allowed[0] / LEVELS) if allowed.size else 1.0
+
+
+def _level(values: np.ndarray) -> np.ndarray:
+    """The number of the highest candidate threshold that each value reaches."""
+    return np.clip((values * LEVELS).astype(np.int64), 0, LEVELS - 1)

@@ -1,0 +1,227 @@
+"""The detector: a radiograph in, a score, a heatmap, a mask and the healthy reconstruction out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import cv2
+import numpy as np
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from artasyn.arrays import Heatmap, Image, Images, Mask, check_image
+from artasyn.errors import ImageError, ModelError
+from artasyn.network import ReconstructionNet
+from artasyn.preparation import prepare
+from artasyn.segment import Lungs, PBTSeg
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """What the detector says about one radiograph, on that radiograph's own grid.
+
+    Attributes:
+        score: how abnormal the whole image is, in [0, 1]: the mean of the heatmap's highest values.
+        heatmap: float32 (h, w) in [0, 1], how far each region is from its healthy reconstruction.
+        mask: bool (h, w), where the heatmap reaches the threshold that was fixed before the test.
+        reconstruction: float32 (h, w) in [0, 1], the radiograph as a healthy chest would give it, with the contrast
+            stretched as the network sees it.
+        lungs: the lungs that the heatmap is restricted to; None where it covers the whole film.
+    """
+
+    score: float
+    heatmap: Heatmap
+    mask: Mask
+    reconstruction: Image
+    lungs: Lungs | None
+
+
+class Detector(  # type: ignore[misc]  # the mixin is untyped
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="artasyn",
+    license="mit",
+    tags=["chest-radiograph", "anomaly-detection"],
+):
+    """Finds anomalies on radiographs as what a network trained on normals reconstructs differently.
+
+    The heatmap is ``|G * (x - x')|``: the difference between the prepared radiograph x and its reconstruction x',
+    smoothed by a Gaussian G before the absolute value, so that edges that are drawn a pixel off cancel out and a
+    region that is denser or more lucent than it should be remains.
+
+    `from_pretrained(folder or hub id)` and `save_pretrained(folder)` read and write ``config.json`` and
+    ``model.safetensors`` through huggingface_hub.
+
+    Args:
+        encoder: the timm encoder of `ReconstructionNet`.
+        size: rows and columns that the network sees.
+        threshold: heatmap value from which a pixel belongs to the mask; training calibrates it.
+        image_threshold: score from which a radiograph counts as abnormal; training calibrates it.
+        smoothing: standard deviation of the Gaussian as a fraction of the image's side.
+        top: share of the pixels whose mean is the score.
+        restrict_to_lungs: look only inside the lungs, found by PBTSeg unless they are given.
+
+    Source: ART-ASyn (arXiv 2512.00310), where the score is the mean squared error and the threshold depends on the
+    test batch.
+    """
+
+    def __init__(
+        self,
+        encoder: str = "convnext_atto",
+        size: int = 128,
+        threshold: float = 0.03,
+        image_threshold: float = 0.03,
+        smoothing: float = 0.02,
+        top: float = 0.02,
+        restrict_to_lungs: bool = True,
+    ) -> None:
+        super().__init__()
+        self.network = ReconstructionNet(encoder, size=size)
+        self.size, self.smoothing, self.top = size, smoothing, top
+        self.restrict_to_lungs = restrict_to_lungs
+        self.calibrate(threshold, image_threshold)
+
+    def calibrate(self, threshold: float, image_threshold: float) -> None:
+        """Sets the thresholds, in the configuration that is saved too."""
+        self.threshold, self.image_threshold = float(threshold), float(image_threshold)
+        config: dict[str, Any] | None = getattr(self, "_hub_mixin_config", None)
+        if config is not None:
+            config.update(threshold=self.threshold, image_threshold=self.image_threshold)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    def maps(self, images: Images) -> tuple[Images, Images]:
+        """Reconstructions and heatmaps of prepared radiographs.
+
+        Args:
+            images: (b, 1, size, size) in [0, 1], from `prepare`.
+
+        Returns:
+            Two batches (b, 1, size, size); the reconstruction is not clipped.
+        """
+        reconstruction: Tensor = self.network(images)
+        return reconstruction, self.heatmaps(images, reconstruction)
+
+    def heatmaps(self, images: Images, reconstruction: Images) -> Images:
+        """``|G * (x - x')|``, in [0, 1]."""
+        return smoothed(images - reconstruction, self.smoothing).abs().clamp(max=1)
+
+    @overload
+    def __call__(self, images: Image, lungs: Lungs | None = None) -> Detection: ...
+    @overload
+    def __call__(self, images: Sequence[Image], lungs: Sequence[Lungs | None] | None = None) -> list[Detection]: ...
+    def __call__(self, images: Any, lungs: Any = None) -> Any:
+        """Looks for anomalies on one radiograph or on a batch of them, of any sizes.
+
+        Args:
+            images: float32 (h, w) in [0, 1], or a sequence of these.
+            lungs: the lungs to look in, on the image's grid; found by PBTSeg where None, if the detector is restricted
+                to lungs. A film whose lungs are not both found is searched as a whole.
+
+        Returns:
+            A `Detection`, or a list of them.
+
+        Raises:
+            ImageError: an image is none, or its lungs are on another grid.
+        """
+        return super().__call__(images, lungs)
+
+    @torch.inference_mode()
+    def forward(self, images: Any, lungs: Any = None) -> Any:
+        """See `__call__`."""
+        if isinstance(images, np.ndarray):
+            return self.forward([images], [lungs])[0]
+        given: Sequence[Lungs | None] = lungs if lungs is not None else [None] * len(images)
+        if len(given) != len(images):
+            raise ImageError(f"{len(images)} images, but lungs for {len(given)}")
+        for number, (image, known) in enumerate(zip(images, given, strict=True)):
+            check_image(image, f"image {number}")
+            if known is not None and known.labels.shape != image.shape:
+                raise ImageError(f"lungs are {known.labels.shape}, image {number} is {image.shape}")
+        if not len(images):
+            return []
+        prepared = torch.from_numpy(np.stack([prepare(image, self.size) for image in images]))[:, None]
+        training = self.network.training
+        self.network.eval()
+        reconstructions, heatmaps = (maps.float().cpu().numpy()[:, 0] for maps in self.maps(prepared.to(self.device)))
+        self.network.train(training)
+        return [
+            self._detection(image, known, reconstruction, heatmap)
+            for image, known, reconstruction, heatmap in zip(
+                images, given, reconstructions, heatmaps, strict=True
+            )
+        ]
+
+    def _detection(
+        self, image: Image, lungs: Lungs | None, reconstruction: Image, heatmap: Heatmap
+    ) -> Detection:
+        """The network's maps brought to the radiograph's own grid and restricted to its lungs."""
+        if lungs is None and self.restrict_to_lungs:
+            found = PBTSeg()(image)
+            lungs = found if found.found else None
+        shape = image.shape[::-1]
+        heatmap = cv2.resize(heatmap, shape, interpolation=cv2.INTER_LINEAR)
+        if lungs is not None:
+            heatmap = np.where(lungs.mask, heatmap, np.float32(0))
+        values = heatmap[lungs.mask] if lungs is not None and lungs.mask.any() else heatmap.ravel()
+        reconstruction = cv2.resize(np.clip(reconstruction, 0, 1), shape, interpolation=cv2.INTER_LINEAR)
+        return Detection(score(values, self.top), heatmap, heatmap >= self.threshold, reconstruction, lungs)
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path, **options: Any) -> Detector:
+        """Loads a detector.
+
+        Args:
+            model: a folder that `save_pretrained` or training wrote, or the id of a model on the Hugging Face hub.
+            **options: of `huggingface_hub.PyTorchModelHubMixin.from_pretrained` (revision, token, ...).
+
+        Raises:
+            ModelError: there is no such model, or its files are damaged or of another kind.
+        """
+        folder = Path(model)
+        if folder.exists():
+            for name in ("config.json", "model.safetensors"):
+                if not (folder / name).is_file():
+                    raise ModelError(f"{folder}: no {name}; give the folder that artasyn train wrote as OUT/model")
+        try:
+            detector: Detector = super().from_pretrained(str(model), **options)
+        except Exception as error:  # whatever the hub, JSON and safetensors raise, with the model's name on it
+            raise ModelError(f"{model}: cannot be loaded as a detector: {type(error).__name__}: {error}") from error
+        return detector.eval()
+
+
+def score(values: np.ndarray, top: float) -> float:
+    """The mean of the highest values.
+
+    Args:
+        values: heatmap values of the pixels that count, any shape.
+        top: the share of them that is averaged; at least one value.
+
+    Example:
+        >>> score(np.array([0.1, 0.2, 0.3, 0.5], np.float32), top=0.5)
+        0.4
+    """
+    flat = values.ravel()
+    count = max(1, round(top * flat.size))
+    return round(float(np.partition(flat, flat.size - count)[flat.size - count :].mean()), 7)
+
+
+def smoothed(images: Images, sigma: float) -> Images:
+    """A Gaussian blur of a batch (b, 1, h, w); `sigma` as a fraction of the rows, edges replicated."""
+    pixels = sigma * images.shape[-2]
+    if pixels < 0.3:
+        return images
+    reach = max(1, round(3 * pixels))
+    offset = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (offset / pixels) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(images, [reach] * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, kernel[None, None, :, None]), kernel[None, None, None, :])

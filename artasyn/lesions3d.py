@@ -1,0 +1,147 @@
+"""Lesions of the lung in three dimensions: irregular bodies of fluid, cells or tissue where air should be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float32
+
+from artasyn.errors import SynthesisError
+
+Body = Float32[np.ndarray, "z y x"]
+"""How much of the air every place has lost: float32 (z, y, x) in [0, 1]."""
+
+KINDS = ("nodule", "consolidation", "ground glass")
+_SIZE = {"nodule": (5.0, 15.0), "consolidation": (20.0, 46.0), "ground glass": (20.0, 44.0)}
+_HU = {"nodule": (-80.0, 60.0), "consolidation": (-120.0, 40.0), "ground glass": (-680.0, -380.0)}
+_EDGE = {"nodule": (0.06, 0.2), "consolidation": (0.1, 0.35), "ground glass": (0.3, 0.6)}
+_ROUGH = {"nodule": (0.1, 0.45), "consolidation": (0.5, 1.0), "ground glass": (0.6, 1.1)}
+_LATTICE = 15
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One lesion as plain numbers.
+
+    Attributes:
+        kind: one of `KINDS`.
+        seed: makes the irregularity of its shape and its inside.
+        side: 1 the patient's right lung, 2 the left.
+        row: how far down the visible lung its centre lies, in [0, 1].
+        column: how far across the visible lung, from the patient's right, in [0, 1].
+        layer: how far back in the lung, in [0, 1].
+        size: mean radius, mm.
+        stretch: radii along x, y and z relative to `size`.
+        hu: density of its dense parts, Hounsfield units.
+        edge: softness of its border relative to `size`.
+        rough: irregularity of its border relative to `size`.
+        tilt: turn in the frontal plane, degrees.
+
+    Raises:
+        SynthesisError: an unknown kind.
+
+    Source:
+        Densities and sizes: Fleischner Society glossary of terms for thoracic imaging (Hansell et al. 2008).
+    """
+
+    kind: str
+    seed: int
+    side: int
+    row: float
+    column: float
+    layer: float
+    size: float
+    stretch: tuple[float, float, float]
+    hu: float
+    edge: float
+    rough: float
+    tilt: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise SynthesisError(f"unknown kind of lesion {self.kind!r}; choose from {', '.join(KINDS)}")
+        object.__setattr__(self, "stretch", tuple(self.stretch))  # JSON knows lists only
+
+    @property
+    def reach(self) -> float:
+        """No part of it lies farther from its centre than this, mm."""
+        return self.size * max(self.stretch) * (1.25 + 0.6 * self.rough + 0.5 * self.edge)
+
+
+def draw_lesion(rng: np.random.Generator, kind: str, severity: float) -> Lesion:
+    """One lesion, placed anywhere in the lungs.
+
+    Args:
+        rng: the generator; the same state gives the same lesion.
+        kind: one of `KINDS`.
+        severity: in [0, 1], from small and faint to large and dense.
+    """
+
+    def between(low_high: tuple[float, float], shift: float = 0.0) -> float:
+        low, high = low_high
+        return float(low + (high - low) * np.clip(rng.uniform() ** np.exp(-shift), 0, 1))
+
+    strong = 2.0 * (severity - 0.5)
+    stretch = (
+        rng.uniform(0.8, 1.2, 3) if kind == "nodule" else rng.uniform((0.65, 0.9, 0.65), (1.4, 1.5, 1.4))
+    )
+    return Lesion(
+        kind, int(rng.integers(2**31)), int(rng.integers(1, 3)),
+        float(rng.uniform(0.1, 0.92)), float(rng.uniform(0.12, 0.88)), float(rng.uniform(0.15, 0.85)),
+        between(_SIZE[kind], strong), (float(stretch[0]), float(stretch[1]), float(stretch[2])),
+        between(_HU[kind], strong), between(_EDGE[kind]), between(_ROUGH[kind]), float(rng.uniform(-60, 60)),
+    )  # fmt: skip
+
+
+def lesion_body(lesion: Lesion, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> Body:
+    """The share of its density that a lesion reaches at every place of a grid around its centre.
+
+    Args:
+        lesion: the lesion.
+        x: (w,), mm to the left of its centre.
+        y: (d,), mm behind its centre.
+        z: (h,), mm below its centre.
+
+    Returns:
+        float32 (h, d, w) in [0, 1]; 0 farther than `Lesion.reach` from the centre.
+    """
+    angle = np.deg2rad(lesion.tilt)
+    axes = [a.astype(np.float32) / np.float32(lesion.size) for a in (z, y, x)]
+    down, back, across = axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :]
+    u = (np.float32(np.cos(angle)) * across + np.float32(np.sin(angle)) * down) / np.float32(
+        lesion.stretch[0]
+    )
+    v = (np.float32(np.cos(angle)) * down - np.float32(np.sin(angle)) * across) / np.float32(
+        lesion.stretch[2]
+    )
+    if lesion.kind == "consolidation":  # a segment widens from the hilum to the pleura
+        u = u * (1 + 0.35 * np.clip(-v, -0.8, 0.8))
+    distance = np.sqrt(u * u + (back / np.float32(lesion.stretch[1])) ** 2 + v * v)
+    rng = np.random.default_rng([lesion.seed, 6])
+    coarse = _noise(rng, axes, 1.1) + 0.5 * _noise(rng, axes, 0.5)
+    fine = _noise(rng, axes, 0.28)
+    border = 1 - distance + np.float32(0.45 * lesion.rough) * (coarse + 0.4 * fine)
+    body = np.clip(border / np.float32(2 * lesion.edge) + 0.5, 0, 1)
+    body = body * body * (3 - 2 * body)
+    if lesion.kind != "nodule":
+        body *= np.clip(0.78 + 0.25 * coarse + 0.22 * fine, 0.05, 1)
+    limit = np.float32(lesion.reach / lesion.size)
+    near = np.sqrt(down * down + back * back + across * across)
+    return np.asarray(body * np.clip((limit - near) / np.float32(0.15), 0, 1), dtype=np.float32)
+
+
+def _noise(rng: np.random.Generator, axes: list[np.ndarray], grain: float) -> np.ndarray:
+    """Smooth noise of unit variance on a separable grid; `grain` is its coarseness in units of the axes."""
+    lattice = rng.standard_normal((_LATTICE,) * 3).astype(np.float32)
+    weights = [_weights(axis / np.float32(grain)) for axis in axes]
+    part = np.einsum("zi,ijk->zjk", weights[0], lattice)
+    part = np.einsum("yj,zjk->zyk", weights[1], part)
+    return np.einsum("xk,zyk->zyx", weights[2], part, optimize=True)
+
+
+def _weights(place: np.ndarray) -> np.ndarray:
+    """Weights of the points of a periodic lattice at every place, (n, _LATTICE), with unit sum of squares."""
+    offset = (place[:, None] - np.arange(_LATTICE) + _LATTICE / 2) % _LATTICE - _LATTICE / 2
+    weight = np.where(np.abs(offset) < 1.5, np.cos(offset * (np.pi / 3)) ** 2, 0)
+    return (weight / np.sqrt((weight**2).sum(axis=1, keepdims=True))).astype(np.float32)

@@ -1,0 +1,307 @@
+"""Radiographs of thoraces that never existed, with exact lungs and exact lesions.
+
+A thorax is drawn as plain numbers (`artasyn.thorax`), filled with tissue in Hounsfield units, projected from
+back to front by parallel rays, and developed like a film. Lesions are bodies in three dimensions that replace
+air inside the lungs before the projection. The diseased film and the healthy film of one record share scatter,
+tone curve and noise, so that they are equal wherever no ray meets a lesion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+
+from artasyn.arrays import LEFT, RIGHT, Image, Mask
+from artasyn.errors import SynthesisError
+from artasyn.lesions3d import KINDS, Lesion, draw_lesion, lesion_body
+from artasyn.segment.lungs import Lungs
+from artasyn.thorax import Anatomy, Map, ThoraxRecord, anatomy, straight_grid
+from artasyn.tissues import (
+    MU,
+    Healthy,
+    PhantomVolume,
+    Voxels,
+    attenuation,
+    coarse_grid,
+    interval_share,
+    line_integral,
+)
+
+__all__ = ["Phantom", "PhantomRadiograph", "PhantomVolume", "ThoraxRecord"]
+
+# Mean, standard deviation, smallest and largest value of what varies (see `ThoraxRecord`).
+_VARIATION = {
+    "roll": (0.0, 1.2, -3.0, 3.0),
+    "width": (125.0, 8.0, 108.0, 142.0),
+    "height": (207.0, 14.0, 175.0, 235.0),
+    "depth": (1.0, 0.07, 0.84, 1.18),
+    "sulcus": (56.0, 7.0, 42.0, 72.0),
+    "left_drop": (11.0, 5.0, 0.0, 22.0),
+    "heart_left": (92.0, 7.0, 76.0, 108.0),
+    "heart_right": (40.0, 4.0, 32.0, 49.0),
+    "knob": (38.0, 3.0, 31.0, 46.0),
+    "wall": (24.0, 6.0, 13.0, 42.0),
+    "waist": (0.0, 4.0, -8.0, 8.0),
+    "shoulder": (5.0, 10.0, -14.0, 24.0),
+    "arm": (10.0, 5.0, 1.0, 22.0),
+    "curve": (0.0, 3.0, -8.0, 8.0),
+    "rib_slope": (1.0, 0.1, 0.8, 1.25),
+    "bone": (1.0, 0.14, 0.65, 1.35),
+    "vessel": (1.0, 0.12, 0.75, 1.3),
+    "texture": (1.0, 0.25, 0.5, 1.6),
+    "exposure": (0.45, 0.1, 0.28, 0.68),
+    "contrast": (0.9, 0.14, 0.65, 1.25),
+    "scatter": (0.09, 0.03, 0.03, 0.16),
+    "noise": (0.012, 0.004, 0.004, 0.022),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class PhantomRadiograph:
+    """One radiograph with everything that is known about it.
+
+    Attributes:
+        image: float32 (h, w) in [0, 1], bright = dense.
+        healthy: the same thorax and film without its lesions; equal to `image` where no ray meets a lesion.
+        lungs: the visible lungs: rays that cross lung and neither heart, mediastinum nor what lies below
+            the domes of the diaphragm.
+        lesions: pixels of the visible lungs that the lesions brighten by at least `Phantom.tolerance`.
+        findings: the kind of every lesion, in the order of the record.
+        record: remakes all of this.
+    """
+
+    image: Image
+    healthy: Image
+    lungs: Lungs
+    lesions: Mask
+    findings: tuple[str, ...]
+    record: ThoraxRecord
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """Draws thoraces and turns them into radiographs.
+
+    Attributes:
+        size: rows and columns of the film, at least 64 pixels.
+        lesions_range: fewest and most lesions of a diseased thorax.
+        kinds: the kinds of lesions, of `artasyn.lesions3d.KINDS`.
+        severity_range: in [0, 1], from small and faint to large and dense.
+        tolerance: a pixel belongs to the lesions' mask if they brighten it by this much or more, image units.
+
+    Raises:
+        SynthesisError: values out of these ranges.
+
+    Example:
+        >>> film = Phantom(size=64)(7, lesions=True)
+        >>> film.image.shape, film.lungs.found, bool((film.lesions & ~film.lungs.mask).any())
+        ((64, 64), True, False)
+        >>> again = Phantom().render(ThoraxRecord.from_json(film.record.to_json()))
+        >>> bool((again.image == film.image).all())
+        True
+    """
+
+    size: int = 256
+    lesions_range: tuple[int, int] = (1, 3)
+    kinds: tuple[str, ...] = KINDS
+    severity_range: tuple[float, float] = (0.0, 1.0)
+    tolerance: float = 0.02
+
+    def __post_init__(self) -> None:
+        if self.size < 64:
+            raise SynthesisError(f"size must be at least 64 pixels, not {self.size}")
+        if not 1 <= self.lesions_range[0] <= self.lesions_range[1]:
+            raise SynthesisError(f"lesions_range must be (fewest, most) from 1 on, not {self.lesions_range}")
+        if not self.kinds or not set(self.kinds) <= set(KINDS):
+            raise SynthesisError(f"kinds must be chosen from {', '.join(KINDS)}, not {self.kinds}")
+        if not 0 <= self.severity_range[0] <= self.severity_range[1] <= 1:
+            raise SynthesisError(f"severity_range must lie in [0, 1], not {self.severity_range}")
+        if not self.tolerance > 0:
+            raise SynthesisError(f"tolerance must be positive, not {self.tolerance}")
+
+    def __call__(self, seed: int, *, lesions: bool = False) -> PhantomRadiograph:
+        """The radiograph of a seed.
+
+        Args:
+            seed: not negative; the same seed gives the same thorax with and without lesions.
+            lesions: whether the lungs are diseased.
+        """
+        return self.render(self.draw(np.random.default_rng(seed), lesions=lesions))
+
+    def draw(self, rng: np.random.Generator, *, lesions: bool = False) -> ThoraxRecord:
+        """One thorax, as plain numbers.
+
+        Args:
+            rng: the only source of randomness.
+            lesions: whether the lungs are diseased; the thorax and its film are the same either way.
+        """
+        seed, shift = int(rng.integers(2**31)), np.clip(rng.normal(0, (6, 5)), -12, 12)
+        values = {}
+        for name, (mean, deviation, low, high) in _VARIATION.items():
+            values[name] = float(np.clip(rng.normal(mean, deviation), low, high))
+        for name in ("heart_left", "heart_right"):
+            values[name] *= values["width"] / 125
+        breasts, gas = rng.uniform() < 0.5, rng.uniform() < 0.75
+        thick, low, wide = rng.uniform(12, 50), np.clip(rng.normal(28, 14), 0, 60), rng.uniform(16, 48)
+        record = ThoraxRecord(
+            size=self.size,
+            seed=seed,
+            field=max(float(np.clip(rng.normal(355, 15), 335, 400)), 2.35 * values["width"] + 40),
+            shift=(float(shift[0]), float(shift[1])),
+            breast=float(thick) * bool(breasts),
+            breast_z=values["height"] + float(low),
+            bubble=float(wide) * bool(gas),
+            lesions=(),
+            **values,
+        )
+        count = int(rng.integers(self.lesions_range[0], self.lesions_range[1] + 1)) if lesions else 0
+        kinds = [self.kinds[int(rng.integers(len(self.kinds)))] for _ in range(count)]
+        found = tuple(draw_lesion(rng, kind, float(rng.uniform(*self.severity_range))) for kind in kinds)
+        return replace(record, lesions=found)
+
+    def volume(self, record: ThoraxRecord, *, spacing: float = 3.0) -> PhantomVolume:
+        """The thorax as a CT volume with labels: the structures that `render` projects, lesions included.
+
+        Args:
+            record: the thorax.
+            spacing: size of the cubic voxels, mm, in [1, 6].
+
+        Raises:
+            SynthesisError: another spacing.
+        """
+        if not 1 <= spacing <= 6:
+            raise SynthesisError(f"spacing must lie in [1, 6] mm, not {spacing}")
+        voxels = Voxels(record, spacing)
+        for lesion in record.lesions:
+            centre = lesion_centre(lesion, voxels.coarse)
+            body = lesion_body(lesion, voxels.x - centre[0], voxels.y - centre[1], voxels.z - centre[2])
+            part = body * voxels.lung
+            voxels.mu += part * np.maximum(float(attenuation(lesion.hu)) - voxels.mu, 0)
+            voxels.labels[part > 0.25] = 13
+        return voxels.finished()
+
+    def render(self, record: ThoraxRecord) -> PhantomRadiograph:
+        """The radiograph of a thorax; the record's own size counts, not the phantom's.
+
+        Args:
+            record: the thorax, from `draw` or `ThoraxRecord.from_json`.
+        """
+        side = (np.arange(record.size, dtype=np.float32) + 0.5) / record.size
+        x, z = record.place(side[:, None], side[None, :])
+        rays, coarse = anatomy(record, x, z), coarse_grid(record)
+        normal, lungs = line_integral(record, rays, coarse), visible_lungs(rays)
+        film = Film.exposed(record, normal.integral, lungs)
+        image = healthy = film.developed(normal.integral)
+        if record.lesions:
+            image = film.developed(normal.integral + lesion_integral(record, rays, coarse, normal))
+        mask = lungs.mask & (image - healthy >= self.tolerance)
+        return PhantomRadiograph(
+            image, healthy, lungs, mask, tuple(one.kind for one in record.lesions), record
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """How a film answers to rays: fixed by the healthy thorax, whatever lies in its lungs.
+
+    Attributes:
+        scatter: scattered radiation that reaches every pixel, relative to the rays before the body.
+        added: enhanced detail, and quantum noise, in units of the line integral.
+        slope: of the film's response.
+        middle: the signal that gives half the film's brightness.
+    """
+
+    scatter: Map
+    added: Map
+    slope: float
+    middle: float
+
+    @classmethod
+    def exposed(cls, record: ThoraxRecord, integral: Map, lungs: Lungs) -> Film:
+        """The film that shows the lungs of a healthy thorax at the record's brightness.
+
+        Source:
+            S-shaped response of film: Hurter and Driffield (1890); edge enhancement as digital systems apply.
+        """
+        pixels = record.size / record.field
+        primary = np.exp(-integral)
+        scatter = np.float32(record.scatter) * cv2.GaussianBlur(integral * primary, (0, 0), 22 * pixels)
+        signal = -np.log(primary + scatter)
+        near = cv2.GaussianBlur(signal, (0, 0), 2.5 * pixels)
+        wide = cv2.GaussianBlur(signal, (0, 0), 12 * pixels)
+        level = float(np.median(signal[lungs.mask]))
+        rng = np.random.default_rng([record.seed, 10])
+        noise = rng.standard_normal(integral.shape, dtype=np.float32)
+        noise *= np.float32(record.noise) * np.sqrt(np.float32(0.1) / (primary + scatter))
+        toe = np.float32(1.5) * np.maximum(np.float32(0.55 * level) - near, 0)  # air beside the body is black
+        added = np.float32(0.8) * ((signal - near) + (signal - wide)) - toe + noise
+        middle = level - float(np.log(record.exposure / (1 - record.exposure))) / record.contrast
+        return cls(scatter, added, record.contrast, middle)
+
+    def developed(self, integral: Map) -> Image:
+        """The image that line integrals (h, w) leave on the film."""
+        signal = self.added - np.log(np.exp(-integral) + self.scatter)
+        answer = 1 / (1 + np.exp(np.float32(self.slope) * (np.float32(self.middle) - signal)))
+        return np.asarray(answer, dtype=np.float32)
+
+
+def visible_lungs(rays: Anatomy) -> Lungs:
+    """The lungs as a film shows them: on each side the largest region of rays that meet nothing but lung."""
+    labels = np.zeros(rays.x.shape, np.uint8)
+    for side, chosen in ((RIGHT, ~rays.left), (LEFT, rays.left)):
+        region = (rays.visible & chosen).astype(np.uint8)
+        _, parts, stats, _ = cv2.connectedComponentsWithStats(region, connectivity=4)
+        areas = stats[1:, cv2.CC_STAT_AREA]
+        labels[(parts == 1 + int(np.argmax(areas))) & (region > 0)] = side
+    return Lungs.from_labels(labels)
+
+
+def lesion_centre(lesion: Lesion, coarse: Anatomy) -> np.ndarray:
+    """Where a lesion lies: x, y and z in straight mm.
+
+    Args:
+        lesion: whose place is given in fractions of the visible lung.
+        coarse: the thorax on a `straight_grid`.
+    """
+    lung = coarse.visible & (coarse.left == (lesion.side == LEFT))
+    rows = np.flatnonzero(lung.sum(axis=1) >= 5)
+    row = rows[int(lesion.row * (len(rows) - 1))]
+    columns = np.flatnonzero(lung[row])
+    column = columns[int(lesion.column * (len(columns) - 1))]
+    front, back = coarse.lung[:, row, column]
+    return np.array([coarse.x[row, column], front + lesion.layer * (back - front), coarse.z[row, column]])
+
+
+def lesion_integral(record: ThoraxRecord, rays: Anatomy, coarse: Anatomy, normal: Healthy) -> Map:
+    """What the lesions add to the line integrals of a healthy thorax; 0 where no ray meets them.
+
+    Vessels vanish in a lesion to the degree to which it fills the lung along the ray.
+    """
+    total, filled = np.zeros_like(rays.x), np.zeros_like(rays.x)
+    across, deep = 1.5, 3.0
+    for lesion in record.lesions:
+        centre = lesion_centre(lesion, coarse)
+        side = np.arange(-lesion.reach - across, lesion.reach + 2 * across, across)
+        layers = np.arange(-lesion.reach, lesion.reach + deep, deep)
+        body = lesion_body(lesion, side, layers, side)
+        local = straight_grid(record, centre[0] + side, centre[2] + side)
+        share = interval_share(local.lung, centre[1] + layers, deep)
+        for hole in local.holes:
+            share *= 1 - interval_share(hole, centre[1] + layers, deep)
+        depth = (body * share).sum(axis=1) * np.float32(deep)
+        columns, rows = ((a - c - side[0]) / across for a, c in ((rays.x, centre[0]), (rays.z, centre[2])))
+        depth = cv2.remap(
+            depth,
+            columns.astype(np.float32),
+            rows.astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+        )
+        total += np.float32(float(attenuation(lesion.hu)) - MU["lung"]) * depth
+        filled += depth
+    room = rays.lung_depth
+    total = np.minimum(total, room * np.float32(MU["organ"] - MU["lung"]))
+    lost = normal.vessels * np.clip(filled / np.maximum(room, 1), 0, 1)
+    return np.maximum(total - lost, 0).astype(np.float32)

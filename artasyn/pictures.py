@@ -1,0 +1,212 @@
+"""What people look at: overlays on a film, contact sheets, and pictures inside HTML pages.
+
+All colours keep apart in the common kinds of colour blindness (after Okabe and Ito's palette; a colour map
+whose lightness rises steadily), and contours have a dark rim, so that they are seen on air and on bone alike.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import cv2
+import matplotlib
+import numpy as np
+import PIL.Image
+import PIL.ImageDraw
+import PIL.ImageFont
+from numpy.typing import NDArray
+
+from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, LungLabels, Mask, Picture, check_image
+from artasyn.errors import ImageError
+
+Colour = tuple[int, int, int]
+
+RIGHT_COLOUR: Colour = (86, 180, 233)
+"""Sky blue: the patient's right lung."""
+LEFT_COLOUR: Colour = (240, 228, 66)
+"""Yellow: the patient's left lung."""
+MASK_COLOUR: Colour = (230, 97, 0)
+"""Vermilion: a marked region."""
+RIM: Colour = (16, 16, 16)
+PAPER: Colour = (24, 24, 26)
+INK: Colour = (225, 225, 225)
+FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # accents, Greek and Cyrillic too
+
+
+def overlay_lungs(image: Image, labels: LungLabels) -> Picture:
+    """Draws the contours of the lungs: the patient's right one in sky blue, the left one in yellow.
+
+    Args:
+        image: (h, w), float32 in [0, 1].
+        labels: (h, w), uint8, 0 background, 1 right, 2 left.
+
+    Raises:
+        ImageError: not an image, or labels of another shape.
+
+    Example:
+        >>> labels = np.zeros((64, 64), np.uint8)
+        >>> labels[16:48, 8:28], labels[16:48, 36:56] = 1, 2
+        >>> overlay_lungs(np.full((64, 64), 0.5, np.float32), labels).shape
+        (64, 64, 3)
+    """
+    _check_pair(image, labels, "labels")
+    picture = _colours(image)
+    _outline(picture, labels == RIGHT, RIGHT_COLOUR)
+    _outline(picture, labels == LEFT, LEFT_COLOUR)
+    return picture
+
+
+def overlay_mask(image: Image, mask: Mask) -> Picture:
+    """Tints a region lightly in vermilion and draws its contour.
+
+    Args:
+        image: (h, w), float32 in [0, 1].
+        mask: (h, w), bool.
+
+    Raises:
+        ImageError: not an image, or a mask of another shape.
+    """
+    _check_pair(image, mask, "mask")
+    picture = _colours(image)
+    tint = 0.8 * picture[mask] + 0.2 * np.array(MASK_COLOUR)
+    picture[mask] = np.rint(tint).astype(np.uint8)
+    _outline(picture, mask, MASK_COLOUR)
+    return picture
+
+
+def overlay_heatmap(image: Image, heatmap: Heatmap, *, top: float) -> Picture:
+    """Lays evidence over the film: nothing where it is 0, from violet through red to yellow as it grows.
+
+    Args:
+        image: (h, w), float32 in [0, 1].
+        heatmap: (h, w), float32 in [0, 1].
+        top: the evidence that is shown as fully hot, above 0; take the same for pictures that are compared.
+
+    Raises:
+        ImageError: not an image, a heat map of another shape or with NaN, or a top that is not positive.
+    """
+    _check_pair(image, heatmap, "heatmap")
+    if not (math.isfinite(top) and top > 0):
+        raise ImageError(f"top must be a number above 0, not {top}; it is the evidence shown as fully hot")
+    if not np.isfinite(heatmap).all():
+        raise ImageError("heatmap holds NaN or infinity; there is no colour for them")
+    heat = np.clip(heatmap / np.float32(top), 0, 1)
+    levels = np.rint(64 + 191 * heat).astype(np.uint8)  # the darkest quarter of the map would look like air
+    hot = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
+    opacity = 0.8 * np.sqrt(heat)[:, :, None]
+    return np.asarray(np.rint((1 - opacity) * _colours(image) + opacity * hot), np.uint8)
+
+
+def contact_sheet(
+    pictures: Sequence[NDArray[Any]], captions: Sequence[str], *, columns: int, tile: int
+) -> Picture:
+    """Arranges pictures with their captions on a dark sheet, row by row.
+
+    Args:
+        pictures: `Picture` (h, w, 3) and `Image` (h, w) in any mixture and sizes; their aspect is kept.
+        captions: one line each, cut to the width of a tile; may be empty strings.
+        columns: pictures side by side.
+        tile: the longer side of each picture on the sheet, in pixels, at least 32.
+
+    Raises:
+        ImageError: no pictures, not one caption each, something that is no picture, or too small sizes.
+    """
+    if not pictures or len(pictures) != len(captions):
+        raise ImageError(
+            f"a sheet needs as many captions as pictures, found {len(captions)} and {len(pictures)}"
+        )
+    if columns < 1 or tile < 32:
+        raise ImageError(f"a sheet needs at least 1 column and tiles of 32 pixels, not {columns} and {tile}")
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    font = PIL.ImageFont.truetype(FONT, max(11, tile // 16))
+    gap, line = max(4, tile // 40), round(1.6 * font.size)
+    size = (gap + columns * (tile + gap), gap + rows * (tile + line + gap))
+    sheet = PIL.Image.new("RGB", size, PAPER)
+    draw = PIL.ImageDraw.Draw(sheet)
+    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        left = gap + number % columns * (tile + gap)
+        upper = gap + number // columns * (tile + line + gap)
+        small = _fitted(_as_picture(picture), tile)
+        height, width = small.shape[:2]
+        sheet.paste(PIL.Image.fromarray(small), (left + (tile - width) // 2, upper + (tile - height) // 2))
+        middle = (left + tile / 2, upper + tile + line / 2)
+        draw.text(middle, _cut(caption, font, tile), fill=INK, font=font, anchor="mm")
+    return np.asarray(sheet, np.uint8)
+
+
+def png_bytes(picture: Picture) -> bytes:
+    """Encodes a picture as PNG; the same picture gives the same bytes.
+
+    Args:
+        picture: (h, w, 3), uint8, RGB.
+    """
+    buffer = BytesIO()
+    PIL.Image.fromarray(picture).save(buffer, format="PNG", optimize=False)
+    return buffer.getvalue()
+
+
+def data_uri(picture: Picture) -> str:
+    """Encodes a picture as the address of an HTML image: ``<img src="...">`` needs no other file.
+
+    Args:
+        picture: (h, w, 3), uint8, RGB.
+
+    Example:
+        >>> data_uri(np.zeros((2, 2, 3), np.uint8))[:22]
+        'data:image/png;base64,'
+    """
+    return "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode("ascii")
+
+
+def _check_pair(image: NDArray[Any], other: NDArray[Any], name: str) -> None:
+    """Refuses an overlay that does not lie on its image."""
+    check_image(image)
+    if other.shape != image.shape:
+        raise ImageError(f"{name} must be {image.shape} as the image is, not {other.shape}; resize it first")
+
+
+def _colours(image: Image) -> Picture:
+    """A film as a grey picture."""
+    grey = np.rint(image * np.float32(255)).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def _as_picture(array: NDArray[Any]) -> Picture:
+    """A picture as it is, a film in grey."""
+    if array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8 and array.size:
+        return array
+    check_image(array, "picture")
+    return _colours(array)
+
+
+def _outline(picture: Picture, mask: Mask, colour: Colour) -> None:
+    """Draws the contours of a region onto a picture, as thick as its size asks for, on a dark rim."""
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    thickness = max(1, round(min(mask.shape) / 256))
+    for ink, width in ((RIM, thickness + 2 * max(1, thickness // 2)), (colour, thickness)):
+        smooth = cv2.LINE_AA if thickness > 1 else cv2.LINE_8  # a single smoothed pixel would fade
+        cv2.drawContours(picture, contours, -1, ink, width, smooth)
+
+
+def _fitted(picture: Picture, tile: int) -> NDArray[np.uint8]:
+    """A picture whose longer side is that of the tile."""
+    scale = tile / max(picture.shape[:2])
+    height, width = (max(1, round(scale * side)) for side in picture.shape[:2])
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(picture, (width, height), interpolation=way), np.uint8)
+
+
+def _cut(caption: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> str:
+    """The first line of a caption, shortened until it fits."""
+    text = " ".join(caption.split())
+    if font.getlength(text) <= width:
+        return text
+    while text and font.getlength(text + "...") > width:
+        text = text[:-1]
+    return text.rstrip() + "..."

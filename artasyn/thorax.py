@@ -1,0 +1,426 @@
+"""The shape of one thorax: what every ray from back to front meets, in millimetres.
+
+A thorax is a record of plain numbers. Its large structures (body, lungs, diaphragm, heart and mediastinum,
+spine, aorta) are given as the interval of depth that a ray of a frontal projection spends in them, a closed
+formula of where the ray passes. So they are sharp at every image size, and a CT volume of any spacing samples
+the same formulas.
+
+Coordinates in millimetres: ``x`` from the patient's right (negative) to the left, 0 at the spine; ``y`` from
+front to back, 0 at the middle of the chest; ``z`` from head to foot, 0 at the apices of the lungs.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from artasyn.errors import SynthesisError
+from artasyn.lesions3d import Lesion
+
+Map = Float32[np.ndarray, "h w"]
+"""A number for every ray: float32 (h, w)."""
+Interval = Float32[np.ndarray, "2 h w"]
+"""Where a ray enters and leaves a structure, mm of ``y``; empty where it leaves before it enters."""
+RayMask = Bool[np.ndarray, "h w"]
+"""A choice of rays: bool (h, w)."""
+
+# Knots in mm for an adult in inspiration; they are scaled by the record. Outlines of the lungs and of the
+# mediastinum follow the shape of standard postero-anterior films, depths that of standing adults' chest CT.
+_DOME_Z = 207.0
+_Knots = tuple[tuple[float, float], ...]
+# fmt: off
+_OUTER: _Knots = (
+    (0, 48), (5, 65), (20, 86), (35, 99), (50, 107), (80, 117), (110, 122), (170, 128), (230, 136), (320, 140),
+)
+_INNER: _Knots = ((0, 46), (5, 33), (20, 21), (35, 14), (60, 9), (320, 8))
+_FRONT: _Knots = ((0, 4), (20, 30), (40, 50), (70, 67), (110, 80), (170, 88), (240, 88), (320, 84))
+_BACK: _Knots = ((0, 4), (20, 36), (40, 55), (70, 73), (110, 86), (170, 90), (240, 84), (320, 70))
+_MIDDLE_Y: _Knots = ((0, 18), (40, 12), (100, 5), (170, 0), (320, -2))
+_RIGHT_BORDER: _Knots = (
+    (-100, 28), (-20, 25), (10, 19), (35, 17), (70, 20), (100, 23), (122, 26), (140, 31), (165, 38), (190, 41),
+    (212, 39), (235, 31), (270, 20), (330, 20),
+)
+_LEFT_BORDER: _Knots = (
+    (-100, 28), (-20, 25), (15, 22), (38, 21), (52, 24), (64, 33), (78, 38), (90, 36), (102, 33), (114, 38),
+    (126, 43), (138, 46), (152, 54), (172, 70), (195, 85), (218, 94), (234, 92), (250, 76), (270, 45), (330, 20),
+)
+_KNOB = (64, 78, 90)
+_HEART_FROM = 130
+_MEDIASTINUM_FRONT: _Knots = (
+    (-100, 20), (0, 20), (40, 30), (90, 48), (140, 70), (200, 76), (240, 70), (330, 40),
+)
+_MEDIASTINUM_BACK: _Knots = ((-100, 22), (0, 24), (60, 36), (130, 42), (170, 36), (220, 22), (330, 22))
+_TRUNK: _Knots = (
+    (-140, 63), (-60, 61), (-46, 74), (-34, 100), (-22, 138), (-8, 180), (12, 208), (45, 214), (75, 200), (105, 176),
+)
+_TRUNK_FRONT: _Knots = ((-140, 40), (-50, 40), (-20, 46), (20, 66), (60, 96), (110, 107), (200, 114), (360, 118))
+_TRUNK_BACK: _Knots = ((-140, 62), (-50, 68), (-20, 88), (20, 112), (60, 134), (110, 140), (200, 138), (360, 126))
+# fmt: on
+
+
+@dataclass(frozen=True)
+class ThoraxRecord:
+    """One thorax and its film as plain numbers: everything an image depends on.
+
+    Attributes:
+        size: rows and columns of the film in pixels.
+        seed: makes the branching of the vessels, the texture of the lungs and the noise of the film.
+        field: side of the film, mm.
+        shift: of the film against the thorax along rows and along columns, mm.
+        roll: turn of the film against the thorax, degrees.
+        width: half the width of the lungs at half height, mm.
+        height: from the apices to the top of the right dome of the diaphragm, mm.
+        depth: from front to back, relative to an adult of 175 mm.
+        sulcus: how deep the costophrenic angles lie below the domes, mm.
+        left_drop: how much lower the left dome stands, mm.
+        heart_left: how far the heart reaches to the left of the spine, mm.
+        heart_right: how far it reaches to the right, mm.
+        knob: how far the aortic arch reaches to the left, mm.
+        wall: thickness of the chest wall, mm.
+        waist: how much wider the trunk becomes below the lungs, mm; negative if narrower.
+        breast: greatest thickness of breast tissue, mm; 0 for none.
+        breast_z: height of the lower border of the breasts, mm.
+        shoulder: how much higher the shoulders stand, mm.
+        arm: how far the arms are held away from the trunk, degrees.
+        curve: sideways curve of the spine, mm.
+        rib_slope: fall of the ribs to the front, relative to the mean.
+        bone: mineral of the bones, relative to the mean.
+        vessel: calibre of the vessels, relative to the mean.
+        texture: strength of the lungs' fine texture, relative to the mean.
+        bubble: width of the gas in the stomach, mm; 0 for none.
+        exposure: brightness of the lungs on the film in (0, 1).
+        contrast: slope of the film's response.
+        scatter: scattered radiation relative to the primary radiation.
+        noise: standard deviation of quantum noise behind 10 % transmission, as a fraction of the signal.
+        lesions: what is wrong with the lungs; empty for a healthy thorax.
+    """
+
+    size: int
+    seed: int
+    field: float
+    shift: tuple[float, float]
+    roll: float
+    width: float
+    height: float
+    depth: float
+    sulcus: float
+    left_drop: float
+    heart_left: float
+    heart_right: float
+    knob: float
+    wall: float
+    waist: float
+    breast: float
+    breast_z: float
+    shoulder: float
+    arm: float
+    curve: float
+    rib_slope: float
+    bone: float
+    vessel: float
+    texture: float
+    bubble: float
+    exposure: float
+    contrast: float
+    scatter: float
+    noise: float
+    lesions: tuple[Lesion, ...] = ()
+
+    def to_json(self) -> str:
+        """The record as one line of JSON."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> ThoraxRecord:
+        """The record that `to_json` wrote.
+
+        Args:
+            text: JSON.
+
+        Raises:
+            SynthesisError: the text is not JSON, or not the JSON of a thorax record.
+        """
+        try:
+            values: dict[str, Any] = json.loads(text)
+            values["shift"] = (float(values["shift"][0]), float(values["shift"][1]))
+            values["lesions"] = tuple(Lesion(**lesion) for lesion in values["lesions"])
+            return cls(**values)
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            names = ", ".join(field.name for field in fields(cls))
+            raise SynthesisError(f"not a thorax record ({error}); expected JSON with {names}") from error
+
+    def place(self, rows: Map, columns: Map) -> tuple[Map, Map]:
+        """Rays through a film at the given fractions of its height and width: their x and z in mm."""
+        angle = np.float32(np.deg2rad(self.roll))
+        u, v = (columns - 0.5) * self.field, (rows - 0.5) * self.field
+        x = np.cos(angle) * u - np.sin(angle) * v + self.shift[1]
+        z = np.sin(angle) * u + np.cos(angle) * v + self.shift[0] + self.middle
+        return x.astype(np.float32), z.astype(np.float32)
+
+    @property
+    def middle(self) -> float:
+        """The height on which the film is centred, mm."""
+        return 0.5 * (self.height + self.sulcus) + 15.0
+
+    def find(self, x: Map, z: Map) -> tuple[Map, Map]:
+        """Where rays meet the film, as fractions of its height and width: the inverse of `place`."""
+        angle = np.deg2rad(self.roll)
+        u, v = x - self.shift[1], z - self.shift[0] - self.middle
+        rows = (np.cos(angle) * v - np.sin(angle) * u) / self.field + 0.5
+        columns = (np.cos(angle) * u + np.sin(angle) * v) / self.field + 0.5
+        return rows, columns
+
+
+def smooth_curve(at: np.ndarray, knots: _Knots) -> np.ndarray:
+    """A smooth curve through knots that does not overshoot them, constant beyond them.
+
+    Args:
+        at: where, of any shape.
+        knots: pairs of place and value, places increasing.
+
+    Source:
+        Fritsch and Butland (1984), monotone piecewise cubic interpolation.
+    """
+    table, curve = _table(knots)
+    return np.interp(at, table, curve).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=256)
+def _table(knots: _Knots) -> tuple[np.ndarray, np.ndarray]:
+    place, value = np.asarray(knots, dtype=np.float64).T
+    step = np.diff(place)
+    slope = np.diff(value) / step
+    product = slope[:-1] * slope[1:]
+    inner = np.where(product > 0, 2 * product / np.where(product > 0, slope[:-1] + slope[1:], 1.0), 0.0)
+    tangent = np.concatenate([slope[:1], inner, slope[-1:]])
+    table = np.linspace(place[0], place[-1], 513)
+    cell = np.clip(np.searchsorted(place, table, side="right") - 1, 0, len(step) - 1)
+    t = (table - place[cell]) / step[cell]
+    curve = value[cell] * (1 + 2 * t) * (1 - t) ** 2 + value[cell + 1] * t**2 * (3 - 2 * t)
+    curve += step[cell] * (tangent[cell] * t * (1 - t) ** 2 - tangent[cell + 1] * t**2 * (1 - t))
+    return table, curve
+
+
+@dataclass(frozen=True, eq=False)
+class Anatomy:
+    """What the rays of one grid meet.
+
+    Attributes:
+        x: mm from the spine, of every ray.
+        z: mm below the apices, of every ray.
+        body: all of the body.
+        lung: the ribcage's inside; a lung is what `holes` leave of it.
+        holes: what takes the lung's place: what lies below the diaphragm, heart and mediastinum, spine,
+            descending aorta.
+        left: rays on the left lung's side.
+        lung_depth: how much lung every ray crosses, mm.
+    """
+
+    x: Map
+    z: Map
+    body: Interval
+    lung: Interval
+    holes: tuple[Interval, ...]
+    left: RayMask
+    lung_depth: Map
+
+    @property
+    def visible(self) -> RayMask:
+        """Rays that cross lung and neither heart, mediastinum nor what lies below the diaphragm."""
+        hidden = [hole[1] - hole[0] > 2.0 for hole in self.holes[:2]]
+        return (self.lung_depth > 4.0) & ~hidden[0] & ~hidden[1]
+
+
+def anatomy(record: ThoraxRecord, x: Map, z: Map) -> Anatomy:
+    """The large structures of a thorax along the rays of a frontal projection.
+
+    Args:
+        record: the thorax.
+        x: mm from the spine, of every ray, (h, w).
+        z: mm below the apices, of every ray, (h, w).
+
+    Source:
+        Proportions of the lungs, heart and mediastinum: standard radiographic anatomy of the adult chest
+        (cardiothoracic ratio below 0.5, right dome at the tenth posterior rib, left dome 1-2 cm lower).
+    """
+    x = x - spine_x(record, z)
+    left = x > 0
+    lung, dome = _lungs(record, np.abs(x), z, left)
+    holes = (dome, _mediastinum(record, x, z), _spine(x), _descending_aorta(record, x, z))
+    depth = np.maximum(length(lung) - covered(lung, holes), 0)
+    return Anatomy(x, z, _body(record, x, z), lung, holes, left, depth)
+
+
+def straight_grid(record: ThoraxRecord, x: np.ndarray, z: np.ndarray) -> Anatomy:
+    """The large structures on a regular grid that follows the spine: rows of `z`, columns of `x`, in mm.
+
+    Args:
+        record: the thorax.
+        x: (w,), mm from the spine.
+        z: (h,), mm below the apices.
+    """
+    down, across = np.meshgrid(z.astype(np.float32), x.astype(np.float32), indexing="ij")
+    return anatomy(record, across + spine_x(record, down), down)
+
+
+def spine_x(record: ThoraxRecord, z: np.ndarray) -> np.ndarray:
+    """How far the spine lies to the left at a height: a slight S, mm."""
+    return (record.curve * np.sin((z - 60) * (np.pi / 240))).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class Section:
+    """Half of the ribcage's inside, cut at given heights: rounded around (`middle_x`, `middle_y`), mm."""
+
+    middle_x: np.ndarray
+    middle_y: np.ndarray
+    outer: np.ndarray
+    inner: np.ndarray
+    front: np.ndarray
+    back: np.ndarray
+
+
+def section(record: ThoraxRecord, z: np.ndarray) -> Section:
+    """The ribcage at given heights.
+
+    Args:
+        record: the thorax.
+        z: mm below the apices, of any shape.
+    """
+    level = np.sqrt(
+        np.maximum(z, 0) * (_DOME_Z / record.height)
+    )  # in its root the domes of the apices are smooth
+
+    def along(knots: _Knots) -> np.ndarray:
+        return smooth_curve(level, tuple((float(np.sqrt(k)), v) for k, v in knots))
+
+    outer, inner = along(_OUTER) * np.float32(record.width / 126), along(_INNER)
+    middle_x = inner + 0.46 * (outer - inner)
+    return Section(
+        middle_x, along(_MIDDLE_Y), outer - middle_x, middle_x - inner,
+        along(_FRONT) * np.float32(record.depth), along(_BACK) * np.float32(record.depth),
+    )  # fmt: skip
+
+
+def _lungs(record: ThoraxRecord, side_x: Map, z: Map, left: RayMask) -> tuple[Interval, Interval]:
+    """The ribcage's inside and, within it, what lies below the diaphragm."""
+    cut = section(record, z)
+    away = side_x - cut.middle_x
+    across = np.abs(away) / np.maximum(np.where(away > 0, cut.outer, cut.inner), 1e-3)
+    depth = _root(1 - across**2.5)
+    floor = record.height + record.sulcus + record.left_drop * left
+    lung = np.stack([cut.middle_y - cut.front * depth, cut.middle_y + cut.back * depth])
+    lung[1][(z <= 0) | (z > floor) | (across >= 1)] = -np.inf
+    top = (z - floor) / record.sulcus + 1  # 0 at the dome, 1 at the bottom of the costophrenic angle
+    fall = np.clip(top, 0, 1)
+    wide = (1.45 * fall - 0.45 * fall**2) ** 1.25
+    across = np.where(away > 0, across, 0.5 * across)  # the domes hardly fall towards the heart
+    below = _root(wide - across**2.5)
+    dome = np.stack([cut.middle_y - cut.front * below, cut.middle_y + cut.back * below])
+    dome[1][(top <= 0) | (below <= 0)] = -np.inf
+    return lung.astype(np.float32), dome.astype(np.float32)
+
+
+def _mediastinum(record: ThoraxRecord, x: Map, z: Map) -> Interval:
+    """Heart, great vessels and what lies around them: one silhouette from the neck to the diaphragm."""
+    level = z * (_DOME_Z / record.height)
+    right_part, left_part, knob = record.heart_right / 41, record.heart_left / 94, record.knob / 38
+    right = tuple((k, v * right_part if k > _HEART_FROM else v) for k, v in _RIGHT_BORDER)
+    left = tuple(
+        (k, v * (left_part if k > _HEART_FROM + 20 else knob if k in _KNOB else 1.0)) for k, v in _LEFT_BORDER
+    )
+    rng = np.random.default_rng([record.seed, 0])
+    low = -smooth_curve(level, right) + _wave(rng, z, 0.7)
+    high = smooth_curve(level, left) + _wave(rng, z, 0.8)
+    across = (2 * x - low - high) / (high - low)
+    depth = _root(1 - np.abs(across) ** 2.4, 1.8)
+    front, back = smooth_curve(level, _MEDIASTINUM_FRONT), smooth_curve(level, _MEDIASTINUM_BACK)
+    middle = (back - front) * np.float32(record.depth / 2)
+    half = (back + front) * np.float32(record.depth / 2) * depth
+    return np.stack([middle - half, np.where(half > 0, middle + half, -np.inf)]).astype(np.float32)
+
+
+def _wave(rng: np.random.Generator, z: np.ndarray, size: float) -> np.ndarray:
+    """A slight unevenness of an outline, mm."""
+    knots = tuple(
+        (float(k), float(v))
+        for k, v in zip(range(-150, 400, 18), size * rng.standard_normal(31), strict=True)
+    )
+    return smooth_curve(z, knots)
+
+
+def _spine(x: Map) -> Interval:
+    half = 45 * np.maximum(1 - (x / 42) ** 2, 0)
+    return np.stack([82 - half, np.where(half > 0, 82 + half, -np.inf)]).astype(np.float32)
+
+
+def _descending_aorta(record: ThoraxRecord, x: Map, z: Map) -> Interval:
+    radius = 12.5 * record.knob / 38 * np.clip((z - 78) / 25, 0.05, 1)
+    middle = 22 - 0.055 * (z - 90)
+    half = radius * _root(1 - ((x - middle) / radius) ** 2, 2)
+    return np.stack([48 - half, np.where(half > 0, 48 + half, -np.inf)]).astype(np.float32)
+
+
+def _body(record: ThoraxRecord, x: Map, z: Map) -> Interval:
+    """Trunk, shoulders, neck and upper arms; the breasts in front."""
+    lower = record.width * 1.1 + record.wall
+    below = (
+        (135.0, lower),
+        (200.0, lower - 2),
+        (270.0, lower - 4 + record.waist),
+        (400.0, lower + 2 * record.waist),
+    )
+    knots = (*_TRUNK, *below)
+    wide = smooth_curve(z + record.shoulder * np.clip((110 - z) / 80, 0, 1), knots)
+    extra = record.wall - 22.0
+    front = smooth_curve(z, _TRUNK_FRONT) * np.float32(record.depth) + 0.6 * extra
+    back = smooth_curve(z, _TRUNK_BACK) * np.float32(record.depth) + 0.4 * extra
+    round_ = np.clip(2.0 + (z - 60) / 150, 2.0, 2.7)
+    trunk = np.maximum(1 - (np.abs(x) / wide) ** round_, 0) ** (1 / round_)
+    angle = np.deg2rad(record.arm)
+    along = np.clip(((np.abs(x) - 178) * np.sin(angle) + (z - 35) * np.cos(angle)), 0, 320)
+    distance = np.hypot(np.abs(x) - 178 - along * np.sin(angle), z - 35 - along * np.cos(angle))
+    radius = (50 - 0.03 * along) * (1 + 0.01 * extra)
+    arm = 0.42 * _root(1 - (distance / radius) ** 2, 2)
+    depth = (trunk**4 + arm**4) ** 0.25
+    low, high = 8 - (front + 8) * depth, 8 + (back - 8) * depth
+    low -= _breast(record, x, z) * (trunk > 0.2)
+    return np.stack([low, np.where(depth > 0, high, -np.inf)]).astype(np.float32)
+
+
+def _breast(record: ThoraxRecord, x: Map, z: Map) -> Map:
+    """Thickness of both breasts, mm: fuller and sharper towards their lower border."""
+    across = (np.abs(x) - 82) / 68
+    middle = record.breast_z - 42
+    down = (z - middle) / np.where(z > middle, 42, 120)
+    return (record.breast * np.maximum(1 - across**2 - down**2, 0) ** 0.6).astype(np.float32)
+
+
+def _root(values: np.ndarray, power: float = 2.5) -> np.ndarray:
+    return np.maximum(values, 0) ** (1 / power)
+
+
+def length(interval: Interval) -> Map:
+    """How much of every ray lies in an interval, mm."""
+    return np.maximum(interval[1] - interval[0], 0)
+
+
+def covered(host: Interval, holes: tuple[Interval, ...]) -> Map:
+    """How much of every ray lies in an interval and in one or more of several others, mm."""
+    low = [np.maximum(hole[0], host[0]) for hole in holes]
+    high = [np.minimum(hole[1], host[1]) for hole in holes]
+    for last in range(len(holes) - 1, 0, -1):  # into the order in which the ray enters them
+        for i in range(last):
+            late = low[i] > low[i + 1]
+            low[i], low[i + 1] = np.minimum(low[i], low[i + 1]), np.maximum(low[i], low[i + 1])
+            high[i], high[i + 1] = np.where(late, high[i + 1], high[i]), np.where(late, high[i], high[i + 1])
+    total, reached = np.zeros_like(host[0]), np.full_like(host[0], -np.inf)
+    for start, end in zip(low, high, strict=True):
+        total += np.maximum(end - np.maximum(start, reached), 0)
+        reached = np.maximum(reached, end)
+    return total

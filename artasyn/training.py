@@ -1,0 +1,332 @@
+"""Training a detector: a Lightning module and a data module on folders of normal radiographs."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from artasyn.calibration import Calibration
+from artasyn.collection import Source, claim
+from artasyn.dataset import Normals, Sample, SyntheticAnomalies, load_normals, prepare_normals
+from artasyn.detector import Detector, score
+from artasyn.errors import DataError
+from artasyn.losses import feature_alignment, region_focused, soft_dice, soft_mask
+from artasyn.network import ReconstructionNet
+from artasyn.synthesis import LungOpacity
+from artasyn.version import __version__
+
+Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms of `artasyn.losses`.
+
+    Attributes:
+        region: of the error inside the anomaly.
+        image: of the error over the whole image.
+        alignment: of the features' alignment.
+        dice: of the overlap between the softly thresholded heatmap and the mask.
+
+    Source: ART-ASyn (arXiv 2512.00310) has 2, 1, 1, 1; squared errors of images in [0, 1] are small beside the other
+    two, hence the larger weights here.
+    """
+
+    region: float = 20.0
+    image: float = 10.0
+    alignment: float = 1.0
+    dice: float = 1.0
+
+
+class NormalsData(lightning.LightningDataModule):
+    """Normal radiographs for training, a share of them held out for validation and calibration.
+
+    Anomalies are made in the workers from (seed, image, epoch): the same for any number of workers, devices or
+    restarts. The trainer must be made with ``reload_dataloaders_every_n_epochs=1``, which tells the data its epoch.
+
+    Args:
+        sources: the radiographs' files.
+        cache: a folder for what is prepared once: pixels at `size` and lungs.
+        size: rows and columns.
+        batch_size: radiographs in a batch, on each device.
+        workers: processes that prepare and synthesise.
+        seed: of everything random.
+        held_out: the share for validation.
+        synthesis: makes the anomalies.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        cache: Path,
+        *,
+        size: int = 128,
+        batch_size: int = 16,
+        workers: int = 0,
+        seed: int = 0,
+        held_out: float = 0.15,
+        synthesis: LungOpacity | None = None,
+    ) -> None:
+        super().__init__()
+        self.sources, self.cache, self.size = sources, cache, size
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        self.held_out, self.synthesis = held_out, synthesis or LungOpacity()
+        self.normals: tuple[Normals, Normals] | None = None
+
+    def prepare_data(self) -> None:
+        """Reads, segments and caches the radiographs; on one process of each machine."""
+        prepare_normals(self.sources, self.cache, size=self.size, workers=max(1, self.workers))
+
+    def setup(self, stage: str) -> None:
+        """Loads the cache and holds out the validation part."""
+        self.normals = load_normals(self.cache).split(self.held_out, seed=self.seed)
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Anomalies of the current epoch."""
+        epoch = 0
+        if self.trainer is not None:
+            epoch = self.trainer.current_epoch
+            if self.trainer.reload_dataloaders_every_n_epochs != 1:
+                raise DataError("make the Trainer with reload_dataloaders_every_n_epochs=1: every epoch has anomalies of its own")
+        training, _ = self._loaded()
+        samples = SyntheticAnomalies(training, self.synthesis, seed=self.seed, epoch=epoch)
+        order = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        drop = len(samples) >= self.batch_size
+        return self._loader(samples, shuffle=True, generator=order, drop_last=drop)
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """The held-out radiographs: the same anomalies at every epoch, half of the films healthy."""
+        _, held_out = self._loaded()
+        seed = self.seed + 1
+        return self._loader(
+            SyntheticAnomalies(held_out, self.synthesis, seed=seed, healthy_probability=0.5, vary=False)
+        )
+
+    def _loaded(self) -> tuple[Normals, Normals]:
+        if self.normals is None:
+            self.setup("fit")
+        assert self.normals is not None
+        return self.normals
+
+    def _loader(self, samples: SyntheticAnomalies, **options: Any) -> DataLoader[Sample]:
+        return DataLoader(
+            samples,
+            self.batch_size,
+            num_workers=self.workers,
+            pin_memory=torch.cuda.is_available(),
+            **options,
+        )
+
+
+class ReconstructionTraining(lightning.LightningModule):
+    """Trains the network of a detector to undo synthetic anomalies, and calibrates the detector's thresholds.
+
+    Args:
+        detector: holds the network; calibrated in place at the end of every validation.
+        weights: of the losses.
+        learning_rate: of AdamW, annealed by a cosine to 0 over the whole training after a short warm-up.
+        weight_decay: of AdamW.
+        false_positive_rate: share of held-out normals that may be flagged at the stored image threshold.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        *,
+        weights: LossWeights | None = None,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-2,
+        false_positive_rate: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.detector = detector
+        self.weights = weights or LossWeights()
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.false_positive_rate = false_positive_rate
+        self.calibration = Calibration()
+
+    def training_step(self, batch: Sample, index: int) -> Tensor:
+        """The weighted losses of one batch."""
+        losses = self.losses(batch)
+        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, batch_size=len(batch["image"]))
+        self.log("loss", losses["total"].detach(), prog_bar=True, logger=False)
+        return losses["total"]
+
+    def losses(self, batch: Sample) -> dict[str, Tensor]:
+        """Every term of the loss and their weighted total."""
+        network, image, normal, mask = self.detector.network, batch["image"], batch["normal"], batch["mask"]
+        features = network.encode(image)
+        with torch.no_grad():
+            normal_features = network.encode(normal)
+        reconstruction = network.decode(features, (image.shape[-2], image.shape[-1]))
+        heatmap = self.detector.heatmaps(image, reconstruction)
+        terms = {
+            "region": region_focused(reconstruction, normal, mask),
+            "image": (reconstruction - normal).square().mean(),
+            "alignment": feature_alignment(features[-1], normal_features[-1]),
+            "dice": soft_dice(soft_mask(heatmap), mask),
+        }
+        total = torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum()
+        return terms | {"total": total}
+
+    def on_validation_epoch_start(self) -> None:
+        """Forgets the previous validation."""
+        self.calibration = Calibration()
+
+    def validation_step(self, batch: Sample, index: int) -> None:
+        """Adds a batch's heatmaps to the calibration."""
+        _, heatmaps = self.detector.maps(batch["image"])
+        heatmaps = heatmaps * batch["lungs"] if self.detector.restrict_to_lungs else heatmaps
+        for heatmap, mask, lungs in zip(heatmaps, batch["mask"], batch["lungs"], strict=True):
+            values = heatmap.float().cpu().numpy()
+            inside = lungs.bool().cpu().numpy() if self.detector.restrict_to_lungs else np.ones(values.shape, bool)
+            self.calibration.add(values, mask.bool().cpu().numpy(), score(values[inside], self.detector.top))
+
+    def on_validation_epoch_end(self) -> None:
+        """Fixes the thresholds from synthetic anomalies on held-out normals, over all devices."""
+        counts = self.all_gather(torch.from_numpy(self.calibration.counts).to(self.device))
+        calibration = Calibration(counts.reshape(-1, *self.calibration.counts.shape).sum(0).cpu().numpy())
+        threshold, dice = calibration.pixel_threshold()
+        self.detector.calibrate(threshold, calibration.image_threshold(self.false_positive_rate))
+        self.log_dict({"val/dice": dice, "val/threshold": threshold}, prog_bar=True, sync_dist=False)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a warm-up and a cosine, stepped every batch."""
+        optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            self.learning_rate,
+            total_steps=max(2, int(self.trainer.estimated_stepping_batches)),
+            pct_start=0.1,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the thresholds in the checkpoint."""
+        checkpoint["thresholds"] = (self.detector.threshold, self.detector.image_threshold)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the thresholds from the checkpoint."""
+        self.detector.calibrate(*checkpoint["thresholds"])
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """How a detector is trained; everything that the result depends on beside the radiographs.
+
+    Attributes:
+        encoder: any timm model with feature maps.
+        size: rows and columns that the network sees.
+        epochs: passes through the normal radiographs, each with other anomalies.
+        batch_size: radiographs in a batch, on each device.
+        learning_rate: the highest, of AdamW.
+        held_out: share of the normals for validation and calibration.
+        seed: of weights, order and anomalies.
+        pretrained: start from timm's weights, which are downloaded then.
+        precision: Lightning's: 32-true, bf16-mixed, 16-mixed.
+        weights: of the losses.
+    """
+
+    encoder: str = "convnext_atto"
+    size: int = 128
+    epochs: int = 30
+    batch_size: int = 16
+    learning_rate: float = 1e-3
+    held_out: float = 0.15
+    seed: int = 0
+    pretrained: bool = False
+    precision: Precision = "32-true"
+    weights: LossWeights = LossWeights()
+
+    def fit(
+        self, sources: Sequence[Source], out: Path, *, workers: int = 0, trainer: Mapping[str, Any] | None = None
+    ) -> Detector:
+        """Trains on normal radiographs, or goes on where a killed training in the same folder was.
+
+        Writes ``checkpoints/`` (last and best), ``logs/`` (CSV and TensorBoard), ``cache/`` (prepared radiographs)
+        and, at the end, ``model/`` for `Detector.from_pretrained`: the best epoch by Dice on held-out synthetic
+        anomalies, with its thresholds.
+
+        Args:
+            sources: normal radiographs.
+            out: the folder to write to.
+            workers: processes that prepare and synthesise.
+            trainer: further options of `lightning.Trainer`: devices, num_nodes, strategy, accelerator, max_time, ...
+
+        Raises:
+            DataError: too few radiographs, or `out` holds a training with other options.
+        """
+        claim(out, {"command": "train", "version": __version__} | dataclasses.asdict(self))
+        lightning.seed_everything(self.seed, workers=True, verbose=False)
+        data = NormalsData(
+            sources, out / "cache", size=self.size, batch_size=self.batch_size, workers=workers, seed=self.seed,
+            held_out=self.held_out,
+        )  # fmt: skip
+        module = ReconstructionTraining(
+            Detector(self.encoder, self.size), weights=self.weights, learning_rate=self.learning_rate
+        )
+        if self.pretrained:
+            module.detector.network = ReconstructionNet(self.encoder, size=self.size, pretrained=True)
+        checkpoints = ModelCheckpoint(
+            out / "checkpoints", "best", monitor="val/dice", mode="max", save_last=True, enable_version_counter=False
+        )
+        options: dict[str, Any] = {
+            "max_epochs": self.epochs,
+            "precision": self.precision,
+            "logger": [CSVLogger(out, "logs", ""), TensorBoardLogger(out, "logs", "")],
+            "enable_model_summary": False,
+            "log_every_n_steps": 10,
+        }
+        fitting = lightning.Trainer(
+            **options | dict(trainer or {}),
+            callbacks=[checkpoints, Progress()],
+            enable_progress_bar=False,
+            default_root_dir=out,
+            reload_dataloaders_every_n_epochs=1,
+        )
+        last = out / "checkpoints" / "last.ckpt"
+        fitting.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=False)
+        if fitting.is_global_zero:
+            best = torch.load(checkpoints.best_model_path, map_location="cpu", weights_only=False)
+            module.load_state_dict(best["state_dict"])
+            module.on_load_checkpoint(best)
+            module.detector.cpu().eval().save_pretrained(out / "model")
+        return module.detector
+
+
+class Progress(lightning.Callback):
+    """One progress bar over the whole training, a step a batch, with the loss and the last validation's Dice."""
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Opens the bar where the training stands."""
+        self.bar = tqdm(
+            desc="train",
+            total=int(trainer.estimated_stepping_batches),
+            initial=trainer.global_step,
+            unit="batch",
+            disable=not trainer.is_global_zero,
+        )
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """One step further."""
+        metrics = trainer.callback_metrics
+        self.bar.set_postfix({n: f"{metrics[k]:.3f}" for n, k in (("loss", "loss"), ("dice", "val/dice")) if k in metrics})
+        self.bar.update()
+
+    def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Closes the bar."""
+        self.bar.close()

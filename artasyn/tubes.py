@@ -1,0 +1,388 @@
+"""The fine structures of a thorax as tubes in three dimensions: bones, airways, pulmonary vessels.
+
+A tube is drawn on a film by its centreline: every point spreads its length over the tube's cross-section
+as the ray sees it. The sum is the tube's chord along the ray, sharp at every image size, of the same tube that
+a CT volume of the thorax holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from artasyn.thorax import Anatomy, Interval, Map, ThoraxRecord, section, smooth_curve, spine_x
+
+_RIB_Z = (-4.0, 2.0, 14.0, 29.0, 48.0, 70.0, 93.0, 117.0, 142.0, 168.0, 196.0, 226.0)
+_RIB_FALL = (40.0, 52.0, 66.0, 84.0, 96.0, 106.0, 114.0, 124.0, 134.0, 138.0, 140.0, 130.0)
+_RIB_END = (198.0, 172.0, 160.0, 154.0, 152.0, 150.0, 147.0, 140.0, 130.0, 115.0, 85.0, 55.0)
+_LEAVES = 512
+"""End branches of a vessel tree; a power of two."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tubes:
+    """Centrelines as points.
+
+    Attributes:
+        points: (n, 3) as x, y, z in mm.
+        lengths: (n,), the length of the centreline that each point stands for, mm.
+        radii: (n,), mm.
+    """
+
+    points: np.ndarray
+    lengths: np.ndarray
+    radii: np.ndarray
+
+    @classmethod
+    def along(cls, *curves: np.ndarray, radius: float | np.ndarray = 1.0) -> Tubes:
+        """Tubes along polylines, each (n, 3), of one radius or one for each curve."""
+        middle = np.concatenate([(curve[1:] + curve[:-1]) / 2 for curve in curves])
+        lengths = np.concatenate([np.linalg.norm(np.diff(curve, axis=0), axis=1) for curve in curves])
+        radii = np.repeat(np.broadcast_to(radius, len(curves)), [len(curve) - 1 for curve in curves])
+        return cls(middle, lengths, radii.astype(np.float64))
+
+    def faded(self, count: int, share: float) -> Tubes:
+        """Tubes of `count` points each that fade at both of their ends, over a share of their length."""
+        place = np.arange(len(self.points)) % count
+        fade = np.clip(np.minimum(place + 1, count - place) / (share * count), 0, 1)
+        return Tubes(self.points, self.lengths * fade, self.radii)
+
+    def kept(self, keep: np.ndarray) -> Tubes:
+        """Only the chosen points, bool (n,)."""
+        return Tubes(self.points[keep], self.lengths[keep], self.radii[keep])
+
+
+def chords(record: ThoraxRecord, tubes: Tubes, brushes: tuple[tuple[float, float], ...]) -> tuple[Map, ...]:
+    """Length of the rays inside tubes of given cross-sections, once for each cross-section.
+
+    Args:
+        record: the thorax, whose film is drawn.
+        tubes: their own radii are not used.
+        brushes: half width across (along x and y) and half height (along z), mm.
+
+    Returns:
+        float32 (size, size) for each brush, mm.
+    """
+    size, pad = record.size, 4 + int(np.ceil(9.0 * record.size / record.field))
+    layer = _splat(record, tubes.points, tubes.lengths, pad)
+    maps = [
+        cv2.filter2D(layer, cv2.CV_32F, _brush(a, b, size / record.field), borderType=cv2.BORDER_CONSTANT)
+        for a, b in brushes
+    ]
+    return tuple(np.asarray(drawn[pad : pad + size, pad : pad + size]) for drawn in maps)
+
+
+def round_chords(record: ThoraxRecord, tubes: Tubes) -> Map:
+    """Length of the rays inside tubes that are round and have radii of their own, mm."""
+    levels = np.geomspace(0.35, max(float(tubes.radii.max(initial=0.35)), 0.6) * 1.001, 7)
+    upper = np.clip(np.searchsorted(levels, tubes.radii), 1, len(levels) - 1)
+    area = np.clip(tubes.radii, levels[0], None) ** 2
+    part = (area - levels[upper - 1] ** 2) / (levels[upper] ** 2 - levels[upper - 1] ** 2)
+    thin = tubes.lengths * np.minimum(tubes.radii / levels[0], 1) ** 2
+    total = np.zeros((record.size, record.size), np.float32)
+    for number, radius in enumerate(levels):
+        share = np.where(upper == number, part, 0) + np.where(upper == number + 1, 1 - part, 0)
+        chosen = share > 0
+        if chosen.any():
+            layer = Tubes(tubes.points[chosen], (thin * share)[chosen], tubes.radii[chosen])
+            total += chords(record, layer, ((float(radius), float(radius)),))[0]
+    return total
+
+
+def _splat(record: ThoraxRecord, points: np.ndarray, lengths: np.ndarray, pad: int) -> np.ndarray:
+    """Length of centreline in every pixel of a film with a margin, mm per square mm."""
+    side = record.size + 2 * pad
+    bend = spine_x(record, points[:, 2])
+    rows, columns = record.find(points[:, 0] + bend, points[:, 2])
+    rows, columns = rows * record.size - 0.5 + pad, columns * record.size - 0.5 + pad
+    keep = (rows > 0) & (rows < side - 1) & (columns > 0) & (columns < side - 1)
+    rows, columns, weight = rows[keep], columns[keep], lengths[keep] * (record.size / record.field) ** 2
+    row, column = rows.astype(np.intp), columns.astype(np.intp)
+    down, right = rows - row, columns - column
+    index = row * side + column
+    total = np.bincount(index, weight * (1 - down) * (1 - right), side * side)
+    total += np.bincount(index + 1, weight * (1 - down) * right, side * side)
+    total += np.bincount(index + side, weight * down * (1 - right), side * side)
+    total += np.bincount(index + side + 1, weight * down * right, side * side)
+    return total.reshape(side, side).astype(np.float32)
+
+
+def _brush(half_width: float, half_height: float, pixels: float) -> np.ndarray:
+    """An ellipse of ones with soft borders; its sum is its area in square mm."""
+    a, b = half_width * pixels, half_height * pixels
+    reach_x, reach_y = int(np.ceil(a + 0.5)), int(np.ceil(b + 0.5))
+    y, x = np.mgrid[-reach_y : reach_y + 1, -reach_x : reach_x + 1]
+    distance = np.hypot(x / max(a, 0.5), y / max(b, 0.5))
+    brush = np.clip((1 - distance) * max(min(a, b), 0.5) + 0.5, 0, 1)
+    return (brush * (np.pi * half_width * half_height / brush.sum())).astype(np.float32)
+
+
+def ribs(record: ThoraxRecord) -> list[np.ndarray]:
+    """Centrelines of the 24 ribs from the spine to where their cartilage begins, each (n, 3) in mm.
+
+    They follow the ribcage's inside at the distance of half a rib; the order is right 1, left 1, right 2 ...
+    """
+    scale = record.height / 207
+    rng = np.random.default_rng([record.seed, 1])
+    curves = []
+    for number, (start, fall, end) in enumerate(zip(_RIB_Z, _RIB_FALL, _RIB_END, strict=True)):
+        for side in (-1, 1):
+            z0 = start * scale + rng.normal(0, 0.8)
+            drop = fall * scale * record.rib_slope * (1 + 0.02 * rng.normal())
+            turn = np.deg2rad(np.linspace(-62, end + rng.normal(0, 3), 420))
+            z = (
+                z0
+                + 1.12
+                * drop
+                * (np.maximum(turn + (0.5, 0.3, 0.1)[number] if number < 3 else turn - 0.1, 0) / np.pi) ** 1.5
+            )
+            cut = section(record, np.maximum(z, 5.0))
+            square = (1.1, 1.0)[number] if number < 2 else 0.87
+            across, depth = np.sin(turn), np.cos(turn)
+            across, depth = (
+                np.sign(across) * np.abs(across) ** square,
+                np.sign(depth) * np.abs(depth) ** square,
+            )
+            z = z - 5 + 0.3 * np.clip(np.sin(turn), -0.3, 1) * cut.outer
+            x = cut.middle_x + np.where(turn > 0, (cut.outer + 3.5) * across, (cut.middle_x - 8) * across)
+            y = cut.middle_y + np.where(depth > 0, cut.back + 4.0, cut.front + 4.0) * depth
+            curves.append(np.stack([side * x, y, z], axis=1))
+    return curves
+
+
+def clavicles(record: ThoraxRecord) -> list[np.ndarray]:
+    """Centrelines of the right and the left clavicle, from the sternum to the shoulder, each (n, 3) in mm."""
+    rng = np.random.default_rng([record.seed, 2])
+    tilt = rng.normal(0, 4)
+    curves = []
+    for side in (-1, 1):
+        rise = record.shoulder + tilt * side
+        t = np.linspace(0, 1, 320)
+        x = 15 + 150 * t
+        z = smooth_curve(
+            t, ((0, 46), (0.12, 40), (0.4, 21 - 0.4 * rise), (0.7, 5 - 0.8 * rise), (1, 1 - rise))
+        ) + rng.normal(0, 1.5)
+        y = smooth_curve(t, ((0, -58), (0.3, -66), (0.75, -12), (1, 0)))
+        curves.append(np.stack([side * x, y, z], axis=1))
+    return curves
+
+
+def girdle(record: ThoraxRecord) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
+    """Borders of the shoulder blades, shafts and heads of the upper arms, each (n, 3) in mm.
+
+    Returns:
+        five lines of the right blade and five of the left; right and left humerus; their heads.
+    """
+    rng = np.random.default_rng([record.seed, 3])
+    blades, arms, heads = [], [], []
+    for side in (-1, 1):
+        shift = np.array([rng.normal(4, 4), 0, -record.shoulder + rng.normal(0, 3)])
+        joint, tip = np.array([160, 20, 34.0]), np.array([126 + rng.normal(0, 5), 95, 168 + rng.normal(0, 6)])
+        angle, root = np.array([98 + rng.normal(0, 5), 88, 22.0]), np.array([96, 100, 52.0])
+        acromion, process = np.array([184, 26, 2.0]), np.array([148, -22, 27.0])
+        lines = [(joint, (joint + tip) / 2 + [-3, 8, 0], tip), (tip, (tip + angle) / 2 + [-12, 6, 0], angle)]
+        lines.append((root, (root + acromion) / 2 + [0, 12, -4], acromion))
+        lines.append((_off(joint, 0, -5, -10), _off(process, -4, 0, -6), process))
+        lines.append((angle, (angle + joint) / 2 + [0, 0, -14], _off(joint, -4, 0, -14)))
+        blades += [_bend(*(p + shift for p in line)) * [side, 1, 1] for line in lines]
+        head = np.array([186, 8, 34.0]) + shift
+        swing = np.deg2rad(record.arm)
+        elbow = head + 260 * np.array([np.sin(swing), 0, np.cos(swing)])
+        arms.append(_bend(head, (head + elbow) / 2, elbow) * [side, 1, 1])
+        heads.append(_bend(head - [6, 6, 4], head - [6, 0, 4], head - [6, -6, 4]) * [side, 1, 1])
+    return blades, arms, heads
+
+
+def _off(point: np.ndarray, x: float, y: float, z: float) -> np.ndarray:
+    """A point moved to the left, to the back and down, mm."""
+    return np.asarray(point + np.array([x, y, z]))
+
+
+def _bend(start: np.ndarray, middle: np.ndarray, end: np.ndarray, count: int = 320) -> np.ndarray:
+    """A parabola through three points, (count, 3)."""
+    t = np.linspace(0, 1, count)[:, None]
+    return np.asarray(start * (2 * t - 1) * (t - 1) + middle * 4 * t * (1 - t) + end * t * (2 * t - 1))
+
+
+def airways(record: ThoraxRecord, shape: Anatomy) -> Tubes:
+    """Trachea and bronchi as tubes of air, as far as the mediastinum hides their walls.
+
+    Args:
+        record: the thorax.
+        shape: its large structures on a `straight_grid`.
+    """
+    rng = np.random.default_rng([record.seed, 4])
+    scale, lean = record.height / 207, rng.normal(-2.5, 1.5)
+    fork = np.array([-4 + lean, 18, 98 * scale])
+    trachea = _bend(np.array([0, -14, -130.0]), np.array([0, 0, -15.0]), fork)
+    right = _bend(fork, _off(fork, -14, 4, 17), _off(fork, -27, 8, 38))
+    left = _bend(fork, _off(fork, 19, 5, 18), _off(fork, 40, 12, 33))
+    lower = [_bend(right[-1], right[-1] + [-6, 6, 16], right[-1] + [-9, 18, 36])]
+    lower += [_bend(left[-1], left[-1] + [4, 6, 14], left[-1] + [6, 18, 30])]
+    upper = [_bend(right[40], right[40] + [-12, 2, -3], right[40] + [-24, -2, -10])]
+    upper += [_bend(left[-40], left[-40] + [10, -4, -3], left[-40] + [18, -10, -12])]
+    radius = rng.uniform(8.8, 10.8)
+    widths = radius * np.array([1, 0.85, 0.75, 0.55, 0.52, 0.42, 0.42])
+    tubes = Tubes.along(trachea, right, left, *lower, *upper, radius=widths)
+    return tubes.kept(_between(shape.holes[1], _cells(shape, tubes.points), tubes.points))
+
+
+def vessels(record: ThoraxRecord, shape: Anatomy) -> Tubes:
+    """The branching arteries and veins of both lungs.
+
+    A tree fills its lung: the places that it must reach are halved again and again, every branch heads for
+    the middle of its half, and its calibre follows Murray's law, so that it tapers to the periphery.
+
+    Args:
+        record: the thorax.
+        shape: its large structures on a `straight_grid`.
+
+    Source:
+        Calibres: Murray (1926); roots of the trees at the hila, the left one higher than the right;
+        veins of the lower lobes enter the left atrium below the hila and run more level than the arteries.
+    """
+    rng = np.random.default_rng([record.seed, 5])
+    scale = record.height / 207
+    fork = record.height * 98 / 207
+    roots = np.array(
+        [
+            [-33, 8, fork + 24 * scale], [38, 14, fork + 13 * scale],
+            [-27, 2, fork + 56 * scale], [40, 8, fork + 54 * scale],
+        ]
+    )  # fmt: skip
+    sides = np.array([False, True, False, True])
+    goals = np.stack([_places(shape, side, rng) for side in sides])
+    points, lengths, radii = _trees(roots, goals, rng)
+    radii *= record.vessel * np.where(np.arange(len(roots)) < 2, 1.0, 0.9)[:, None, None]
+    hila = _hila(fork, scale, rng)
+    tubes = Tubes(
+        np.concatenate([points.reshape(-1, 3), hila.points]),
+        np.concatenate([lengths.ravel(), hila.lengths]),
+        np.concatenate([radii.ravel(), hila.radii * record.vessel]),
+    )
+    return tubes.kept(inside_lung(shape, tubes.points))
+
+
+def _hila(fork: float, scale: float, rng: np.random.Generator) -> Tubes:
+    """The large arteries and veins between the heart and the lungs."""
+    curves = [
+        [(-20, 4, 16), (-38, 8, 26), (-47, 20, 72)], [(24, 8, 2), (46, 16, 12), (50, 30, 60)],
+        [(-30, -4, 44), (-42, -10, 22), (-58, -22, -16)], [(34, -8, 44), (45, -14, 18), (60, -24, -20)],
+        [(-28, 4, 30), (-44, 4, 22), (-66, -4, 14)], [(30, 6, 22), (50, 8, 12), (68, 12, 8)],
+        [(-24, 6, 60), (-42, 16, 66), (-66, 34, 84)], [(34, 10, 56), (52, 22, 62), (70, 38, 80)],
+    ]  # fmt: skip
+    sizes = np.array([8.0, 7.6, 4.8, 4.8, 4.4, 4.4, 5.0, 4.6])
+    lines = [np.array(curve) * [1, 1, scale] + rng.normal(0, 3, (3, 3)) + [0, 0, fork] for curve in curves]
+    parts = [np.array_split(_bend(line[0], line[1], line[2], 90), 6) for line in lines]
+    pieces = [
+        np.concatenate([a, b[:1]])
+        for part in parts
+        for a, b in zip(part, [*part[1:], part[-1][-1:]], strict=True)
+    ]
+    radii = (sizes[:, None] * np.linspace(1, 0.5, 6)).ravel()
+    return Tubes.along(*pieces, radius=radii)
+
+
+def inside_lung(shape: Anatomy, points: np.ndarray) -> np.ndarray:
+    """Which points lie in the lungs: bool (n,).
+
+    Args:
+        shape: on a `straight_grid`.
+        points: (n, 3) as x, y, z in mm.
+    """
+    cell = _cells(shape, points)
+    inside = _between(shape.lung, cell, points)
+    for hole in shape.holes:
+        inside &= ~_between(hole, cell, points)
+    return inside
+
+
+def _cells(shape: Anatomy, points: np.ndarray) -> np.ndarray:
+    """The ray of a straight grid that passes next to each point, as flat indices (n,)."""
+    left, top = float(shape.x[0, 0]), float(shape.z[0, 0])
+    step = float(shape.z[1, 0]) - top
+    rows, columns = shape.x.shape
+    column = np.clip((points[:, 0] - left) / step + 0.5, 0, columns - 1).astype(np.intp)
+    row = np.clip((points[:, 2] - top) / step + 0.5, 0, rows - 1).astype(np.intp)
+    return row * columns + column
+
+
+def _between(part: Interval, cell: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return np.asarray((points[:, 1] > part[0].ravel()[cell]) & (points[:, 1] < part[1].ravel()[cell]))
+
+
+def _places(shape: Anatomy, side: bool, rng: np.random.Generator) -> np.ndarray:
+    """Places spread over one lung, (_LEAVES, 3) in mm; more of them towards its base."""
+    depth = shape.lung_depth * (shape.left == side)
+    chance = np.sqrt(depth) * (0.7 + np.clip(shape.z / 250, 0, 1))
+    index = rng.choice(depth.size, _LEAVES, p=(chance / chance.sum()).ravel())
+    front, back = shape.lung[0].ravel()[index], shape.lung[1].ravel()[index]
+    y = front + (back - front) * rng.uniform(0.03, 0.97, _LEAVES)
+    x, z = shape.x.ravel()[index], shape.z.ravel()[index]
+    return np.stack([x, y, z], axis=1) + rng.uniform(-1.5, 1.5, (_LEAVES, 3))
+
+
+def _trees(
+    roots: np.ndarray, goals: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Branches from every root to all its goals: points (t, n, k, 3), lengths and radii (t, n, k)."""
+    trees = len(roots)
+    groups = goals[:, None]  # (t, groups, places, 3)
+    start, heading = roots[:, None], np.zeros((trees, 1, 3))
+    points, lengths, radii = [], [], []
+    while True:
+        count, leaves = groups.shape[1:3]
+        target = groups.mean(axis=2)
+        reach = {_LEAVES: 0.1, _LEAVES // 2: 0.16, _LEAVES // 4: 0.25, 1: 0.9}.get(leaves, 0.36)
+        way = target - start
+        end = start + reach * way * rng.uniform(0.75, 1.25, (trees, count, 1))
+        length = np.linalg.norm(end - start, axis=2, keepdims=True)
+        end = end + rng.normal(0, 0.07, end.shape) * length
+        line, out = _branch(start, heading * length, end)
+        radius = 0.6 * leaves ** (1 / 2.4)
+        thin = 0.6 * max(leaves / 2, 0.6) ** (1 / 2.4)
+        taper = np.linspace(radius, thin + 0.3 * (radius - thin), line.shape[2] - 1)
+        points.append((line[:, :, 1:] + line[:, :, :-1]) / 2)
+        lengths.append(np.linalg.norm(np.diff(line, axis=2), axis=3))
+        radii.append(np.broadcast_to(taper, lengths[-1].shape))
+        if leaves == 1:
+            break
+        groups = _halves(groups, end if count < 16 else None, rng)
+        start, heading = np.repeat(end, 2, axis=1), np.repeat(out, 2, axis=1)
+    flat = [
+        np.concatenate([a.reshape(trees, -1, *a.shape[3:]) for a in part], axis=1)
+        for part in (points, lengths, radii)
+    ]
+    return flat[0][:, :, None], flat[1][:, :, None], flat[2][:, :, None].copy()
+
+
+def _branch(start: np.ndarray, tangent: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Curves that leave along a tangent: (t, n, k, 3), and the unit directions in which they arrive."""
+    span = float(np.linalg.norm(end - start, axis=2).max())
+    t = np.linspace(0, 1, int(np.clip(span / 0.9, 8, 64)))[:, None]
+    way = end - start
+    control = start + 0.25 * way + 0.35 * tangent
+    a, b, c = start[:, :, None], control[:, :, None], end[:, :, None]
+    line = a * (1 - t) ** 2 + b * 2 * t * (1 - t) + c * t**2
+    arrive = end - control
+    return line, arrive / np.maximum(np.linalg.norm(arrive, axis=2, keepdims=True), 1e-6)
+
+
+def _halves(groups: np.ndarray, seen: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+    """Every group of places cut in two across its longest extent: (t, n, m, 3) to (t, 2 n, m / 2, 3).
+
+    Where `seen`, (t, n, 3), is given, it is cut by the directions in which its places appear from there: the
+    branches of large vessels part like rays.
+    """
+    trees, count, leaves, _ = groups.shape
+    looks = groups
+    if seen is not None:
+        looks = groups - seen[:, :, None]
+        looks = looks / np.linalg.norm(looks, axis=3, keepdims=True)
+    spread = looks.std(axis=2) * rng.uniform(0.7, 1.3, (trees, count, 3))
+    direction = np.eye(3)[spread.argmax(axis=2)] + rng.normal(0, 0.35, (trees, count, 3))
+    order = np.argsort(np.einsum("tnmi,tni->tnm", looks, direction), axis=2)
+    ordered = np.take_along_axis(groups, order[..., None], axis=2)
+    return ordered.reshape(trees, 2 * count, leaves // 2, 3)

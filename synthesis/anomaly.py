@@ -1,0 +1,53 @@
+"""An anomaly on a radiograph: the image with it, the exact mask, and what was added."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from artasyn.arrays import Attenuation, Image, Mask
+
+if TYPE_CHECKING:
+    from artasyn.synthesis.opacity import OpacityRecord
+
+
+@dataclass(frozen=True, eq=False)
+class Anomaly:
+    """A radiograph with a synthetic anomaly.
+
+    Attributes:
+        image: float32 (h, w) in [0, 1], the radiograph with the anomaly.
+        mask: bool (h, w), exactly the pixels that differ from the normal radiograph.
+        attenuation: float32 (h, w), what was added: ``image - normal``; at least the tolerance inside the mask
+            and 0 outside.
+        record: what remakes this anomaly on the same radiograph.
+    """
+
+    image: Image
+    mask: Mask
+    attenuation: Attenuation
+    record: OpacityRecord
+
+
+def expose(
+    image: Image, attenuation: Attenuation, *, tolerance: float
+) -> tuple[Image, Mask, Attenuation]:
+    """Adds attenuation to a radiograph and tells exactly which pixels it changed.
+
+    A radiograph's grey value is close to linear in the line integral of attenuation, so what lies in front of or
+    behind the added tissue keeps its contrast: ribs, vessels and noise show through.
+
+    Args:
+        image: float32 (h, w) in [0, 1].
+        attenuation: float32 (h, w), not negative, in image units.
+        tolerance: pixels that would brighten by less are left as they are.
+
+    Returns:
+        The new image, the mask of changed pixels, and the attenuation that was added after clipping to 1.
+    """
+    brighter = np.minimum(image + attenuation, np.float32(1))
+    mask = np.asarray((brighter - image) >= tolerance)
+    result = np.where(mask, brighter, image)
+    return result, mask, result - image

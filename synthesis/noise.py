@@ -1,0 +1,70 @@
+"""Noise from integers: a seed and a place give a value, without a random generator.
+
+The same numbers come out on every machine, numpy version and number of workers, so that a record of a few
+integers is enough to remake a texture bit for bit.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, Shaped
+
+
+def hashed(seed: int, index: Shaped[np.ndarray, "*n"]) -> Float32[np.ndarray, "*n"]:
+    """Uniform numbers in [0, 1), one for each index.
+
+    Args:
+        seed: from 0 to 2**32 - 1; streams of different seeds are unrelated.
+        index: integers of any shape, from 0 to 2**32 - 1.
+
+    Source: the finaliser of MurmurHash3 (Appleby, public domain algorithm), applied twice.
+
+    Example:
+        >>> hashed(7, np.arange(3)).round(3).tolist()
+        [0.774, 0.318, 0.402]
+    """
+    word = (index.astype(np.uint64) + (np.uint64(seed) << np.uint64(32))).astype(np.uint64)
+    for multiplier in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+        word ^= word >> np.uint64(33)
+        word *= np.uint64(multiplier)
+    word ^= word >> np.uint64(33)
+    return np.asarray((word >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24), np.float32)
+
+
+def clouds(
+    shape: tuple[int, int], *, seed: int, coarsest: float, octaves: int = 4, gain: float = 0.6
+) -> Float32[np.ndarray, "h w"]:
+    """A cloudy texture: value noise of several octaves, each half as coarse as the one before.
+
+    Args:
+        shape: rows and columns.
+        seed: from 0 to 2**32 - 1.
+        coarsest: the distance between the knots of the coarsest octave, in pixels of `shape`.
+        octaves: how many octaves; finer than two pixels adds nothing and is left out.
+        gain: the amplitude of an octave relative to the one before.
+
+    Returns:
+        float32 (h, w) in [0, 1], mean about 0.5.
+
+    Example:
+        >>> texture = clouds((32, 48), seed=3, coarsest=16)
+        >>> texture.shape, bool(texture.min() >= 0), bool(texture.max() <= 1)
+        ((32, 48), True, True)
+    """
+    rows, columns = shape
+    total = np.zeros(shape, np.float32)
+    weight, amplitude = 0.0, 1.0
+    for octave in range(octaves):
+        step = coarsest / 2**octave
+        if octave and step < 2:
+            break
+        knots = (int(np.ceil(rows / step)) + 3, int(np.ceil(columns / step)) + 3)
+        lattice = hashed((seed + 7919 * octave) % 2**32, np.arange(knots[0] * knots[1])).reshape(knots)
+        to_knots = np.array([[1 / step, 0, 1], [0, 1 / step, 1]], np.float32)
+        total += amplitude * cv2.warpAffine(
+            lattice, to_knots, (columns, rows), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+        )
+        weight += amplitude
+        amplitude *= gain
+    return np.clip(total / weight, 0, 1)
