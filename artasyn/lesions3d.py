@@ -137,11 +137,11 @@ def _noise(rng: np.random.Generator, axes: list[np.ndarray], grain: float) -> np
     weights = [_weights(axis / np.float32(grain)) for axis in axes]
     part = np.einsum("zi,ijk->zjk", weights[0], lattice)
     part = np.einsum("yj,zjk->zyk", weights[1], part)
-    return np.einsum("xk,zyk->zyx", weights[2], part, optimize=True)
+    return np.asarray(np.einsum("xk,zyk->zyx", weights[2], part, optimize=True))
 
 
 def _weights(place: np.ndarray) -> np.ndarray:
     """Weights of the points of a periodic lattice at every place, (n, _LATTICE), with unit sum of squares."""
     offset = (place[:, None] - np.arange(_LATTICE) + _LATTICE / 2) % _LATTICE - _LATTICE / 2
     weight = np.where(np.abs(offset) < 1.5, np.cos(offset * (np.pi / 3)) ** 2, 0)
-    return (weight / np.sqrt((weight**2).sum(axis=1, keepdims=True))).astype(np.float32)
+    return np.asarray((weight / np.sqrt((weight**2).sum(axis=1, keepdims=True))).astype(np.float32))

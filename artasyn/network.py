@@ -9,58 +9,58 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artasyn.arrays import Features, Images
+from artasyn.arrays import Features, Images, Masks
 from artasyn.errors import ModelError
 
 
 class ReconstructionNet(nn.Module):
-    """A timm encoder and a decoder that must rebuild the level of every region from the deepest features.
+    """A timm encoder and a decoder whose skips are closed where what is seen is not what a healthy chest would show.
 
-    **How the skips do not let the anomaly through.** There is no connection from input to output, and a skip passes
-    only the difference between a feature map and its own local mean (`Detail`): edges of ribs and vessels, finer than
-    an opacity, come through; the level of a region, which is what an opacity changes, does not. That level has to
-    come from the deepest features, whose alignment with those of the normal radiograph is a loss of its own.
+    **How the skips do not let the anomaly through.** The deepest features are pulled toward those of the normal
+    radiograph by a loss of their own (`artasyn.losses.feature_alignment`): they code the healthy anatomy. On the way
+    up, a gate at every level compares what the decoder expects there with what the encoder has seen, and passes the
+    encoder's features only where the two agree (`Gate`); elsewhere the decoder goes on with what it expects. The last
+    gate does the same with the pixels: ``x' = (1 - g) * x + g * r``, with r drawn by the decoder. Normal tissue comes
+    through unharmed, an anomaly is redrawn from its surroundings.
 
     Args:
         encoder: any timm model that has `features_only`.
         pretrained: start from timm's weights, which are downloaded then; never required.
         size: rows and columns of the images, for encoders that need to know (transformers); others take any.
         decoder_channels: channels of the decoder at each level, deepest first; the last repeats for further levels.
-        detail: the side of the window of the skips' local mean, as a fraction of the image's side.
 
     Raises:
         ModelError: timm does not know the encoder, or it gives no feature maps.
 
     Source: ART-ASyn (arXiv 2512.00310), reconstruction network, with another backbone: the published U-Net takes 7 s
-    a training image on a CPU core.
+    a training image on a CPU core, and its skips at every level let the anomaly through.
 
     Example:
-        >>> net = ReconstructionNet("resnet10t").eval()
+        >>> net = ReconstructionNet("test_resnet").eval()
         >>> net(torch.zeros(1, 1, 64, 64)).shape
         torch.Size([1, 1, 64, 64])
     """
 
     def __init__(
         self,
-        encoder: str = "resnet10t",
+        encoder: str = "convnext_atto",
         *,
         pretrained: bool = False,
         size: int = 128,
-        decoder_channels: tuple[int, ...] = (96, 64, 32, 24, 16),
-        detail: float = 0.1,
+        decoder_channels: tuple[int, ...] = (96, 64, 48, 32, 16),
     ) -> None:
         super().__init__()
         self.encoder = _create_encoder(encoder, pretrained=pretrained, size=size)
-        info = self.encoder.feature_info
-        channels, reductions = info.channels()[::-1], info.reduction()[::-1]
+        channels = [int(c) for c in self.encoder.feature_info.channels()][::-1]
         widths = [*decoder_channels, *[decoder_channels[-1]] * len(channels)][: len(channels)]
         self.bottleneck = _block(channels[0], widths[0])
-        self.skips = nn.ModuleList(Detail(detail, stride) for stride in reductions[1:])
+        self.gates = nn.ModuleList(Gate(before, skip) for before, skip in zip(widths, channels[1:], strict=False))
         self.levels = nn.ModuleList(
             _block(before + skip, after)
             for before, skip, after in zip(widths, channels[1:], widths[1:], strict=False)
         )
-        self.head = nn.Sequential(_block(widths[-1], widths[-1]), nn.Conv2d(widths[-1], 1, 3, padding=1))
+        self.last_gate = Gate(widths[-1], 1)
+        self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
     def encode(self, images: Images) -> list[Tensor]:
         """The encoder's feature maps, finest first, each (b, c, y, x)."""
@@ -68,43 +68,48 @@ class ReconstructionNet(nn.Module):
         channels = self.encoder.feature_info.channels()
         return [m if m.shape[1] == c else m.permute(0, 3, 1, 2) for m, c in zip(maps, channels, strict=True)]
 
-    def decode(self, features: list[Tensor], size: tuple[int, int]) -> Images:
-        """The reconstruction from feature maps.
+    def decode(self, features: list[Tensor], images: Images) -> Images:
+        """The reconstruction from feature maps and the pixels that they are of.
 
         Args:
             features: as `encode` gives them.
-            size: rows and columns of the reconstruction.
+            images: (b, 1, h, w) in [0, 1].
+
+        Returns:
+            (b, 1, h, w), not clipped.
         """
         *shallow, deepest = features
         x = self.bottleneck(deepest)
-        for level, skip, feature in zip(self.levels, self.skips, reversed(shallow), strict=True):
-            x = F.interpolate(x, feature.shape[-2:], mode="bilinear", align_corners=False)
-            x = level(torch.cat([x, skip(feature)], dim=1))
-        reconstruction: Tensor = self.head(F.interpolate(x, size, mode="bilinear", align_corners=False))
-        return reconstruction
+        for level, gate, feature in zip(self.levels, self.gates, reversed(shallow), strict=True):
+            x = _enlarged(x, feature)
+            x = level(torch.cat([x, (1 - gate(x, feature)) * feature], dim=1))
+        x = _enlarged(x, images)
+        closed = self.last_gate(x, images)
+        return (1 - closed) * images + closed * self.head(x)
 
     def forward(self, images: Images) -> Images:
         """Reconstructs a batch (b, 1, h, w) of images in [0, 1]; the result is not clipped."""
-        return self.decode(self.encode(images), (images.shape[-2], images.shape[-1]))
+        return self.decode(self.encode(images), images)
 
 
-class Detail(nn.Module):
-    """What is finer than a window: a feature map minus its local mean.
+class Gate(nn.Module):
+    """Tells where what is seen is not what is expected.
 
     Args:
-        window: the side of the window as a fraction of the image's side.
-        stride: pixels of the image in a cell of the feature map.
+        expected: channels of the decoder's features.
+        seen: channels of the encoder's features, or of the image.
     """
 
-    def __init__(self, window: float, stride: int) -> None:
+    def __init__(self, expected: int, seen: int) -> None:
         super().__init__()
-        self.window, self.stride = window, stride
+        self.compare = nn.Sequential(_block(expected + seen, 16), nn.Conv2d(16, 1, 1))
+        last = self.compare[-1]
+        assert isinstance(last, nn.Conv2d) and last.bias is not None
+        nn.init.constant_(last.bias, -2.0)  # open at first: a healthy radiograph comes through
 
-    def forward(self, features: Features) -> Features:
-        """(b, c, y, x) in and out; the mean over any window of the result is near 0."""
-        radius = max(1, round(self.window * min(features.shape[-2:]) / 2))
-        padded = F.pad(features, [radius] * 4, mode="replicate")
-        return features - F.avg_pool2d(padded, 2 * radius + 1, stride=1)
+    def forward(self, expected: Features, seen: Features) -> Masks:
+        """Features on one grid in; (b, 1, y, x) out, from 0 (open: seen is as expected) to 1 (closed)."""
+        return torch.sigmoid(self.compare(torch.cat([expected, seen], dim=1)))
 
 
 def _create_encoder(name: str, *, pretrained: bool, size: int) -> nn.Module:
@@ -124,3 +129,8 @@ def _block(before: int, after: int) -> nn.Sequential:
     """A 3 x 3 convolution, normalised by groups so that a batch of any size gives the same."""
     groups = next(g for g in (8, 4, 2, 1) if after % g == 0)
     return nn.Sequential(nn.Conv2d(before, after, 3, padding=1, bias=False), nn.GroupNorm(groups, after), nn.SiLU())
+
+
+def _enlarged(features: Features, like: Features) -> Features:
+    """Features on the grid of others."""
+    return F.interpolate(features, like.shape[-2:], mode="bilinear", align_corners=False)

@@ -2,7 +2,7 @@
 
 A thorax is drawn as plain numbers (`artasyn.thorax`), filled with tissue in Hounsfield units, projected from
 back to front by parallel rays, and developed like a film. Lesions are bodies in three dimensions that replace
-air inside the lungs before the projection. The diseased film and the healthy film of one record share scatter,
+air inside the lungs before the projection. The diseased and the healthy film of one record share scatter,
 tone curve and noise, so that they are equal wherever no ray meets a lesion.
 """
 
@@ -54,7 +54,7 @@ _VARIATION = {
     "exposure": (0.45, 0.1, 0.28, 0.68),
     "contrast": (0.9, 0.14, 0.65, 1.25),
     "scatter": (0.09, 0.03, 0.03, 0.16),
-    "noise": (0.012, 0.004, 0.004, 0.022),
+    "noise": (0.016, 0.005, 0.006, 0.03),
 }
 
 
@@ -304,4 +304,4 @@ def lesion_integral(record: ThoraxRecord, rays: Anatomy, coarse: Anatomy, normal
     room = rays.lung_depth
     total = np.minimum(total, room * np.float32(MU["organ"] - MU["lung"]))
     lost = normal.vessels * np.clip(filled / np.maximum(room, 1), 0, 1)
-    return np.maximum(total - lost, 0).astype(np.float32)
+    return np.asarray(np.maximum(total - lost, 0).astype(np.float32))

@@ -32,7 +32,8 @@ LEFT_COLOUR: Colour = (240, 228, 66)
 """Yellow: the patient's left lung."""
 MASK_COLOUR: Colour = (230, 97, 0)
 """Vermilion: a marked region."""
-RIM: Colour = (16, 16, 16)
+RIM = 0.6
+"""How much a contour's rim takes of the film's light."""
 PAPER: Colour = (24, 24, 26)
 INK: Colour = (225, 225, 225)
 FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # accents, Greek and Cyrillic too
@@ -189,9 +190,11 @@ def _outline(picture: Picture, mask: Mask, colour: Colour) -> None:
     """Draws the contours of a region onto a picture, as thick as its size asks for, on a dark rim."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     thickness = max(1, round(min(mask.shape) / 256))
-    for ink, width in ((RIM, thickness + 2 * max(1, thickness // 2)), (colour, thickness)):
-        smooth = cv2.LINE_AA if thickness > 1 else cv2.LINE_8  # a single smoothed pixel would fade
-        cv2.drawContours(picture, contours, -1, ink, width, smooth)
+    smooth = cv2.LINE_AA if thickness > 1 else cv2.LINE_8  # a single smoothed pixel would fade
+    rim = np.zeros(mask.shape, np.uint8)
+    cv2.drawContours(rim, contours, -1, 255, thickness + 2 * max(1, thickness // 2), smooth)
+    picture[:] = np.rint(picture * (1 - RIM / 255 * rim[:, :, None]))
+    cv2.drawContours(picture, contours, -1, colour, thickness, smooth)
 
 
 def _fitted(picture: Picture, tile: int) -> NDArray[np.uint8]:

@@ -392,7 +392,7 @@ def _check_film(film: Dataset) -> None:
     codes = film.get("ViewCodeSequence") or ()
     meanings = (film.get("ViewPosition"), *(code.get("CodeMeaning") for code in codes))
     views = [str(meaning) for meaning in meanings if meaning and LATERAL.search(str(meaning).upper())]
-    if {"A", "P"}.intersection(_directions(film)):
+    if not film.get("ViewPosition") and {"A", "P"}.intersection(_directions(film)):
         views.append("PatientOrientation " + "\\".join(film.PatientOrientation))
     if views:
         raise RadiographError(f"is a lateral view ({views[0]}); only frontal films (PA, AP) can be used")
@@ -429,9 +429,9 @@ def _shown(film: Dataset, stored: Pixels) -> NDArray[np.float64]:
     shown = np.clip((high - values if inverse else values - low) / (high - low), 0, 1)
     padding = film.get("PixelPaddingValue")
     if padding is not None:
-        limit = film.get("PixelPaddingRangeLimit", padding)
+        limit = film.get("PixelPaddingRangeLimit")
         words = np.int16 if film.PixelRepresentation else np.uint16  # either may be written for the other
-        ends = np.array([padding, limit], np.int64).astype(words)
+        ends = np.array([padding, padding if limit is None else limit], np.int64).astype(words)
         shown[(stored >= ends.min()) & (stored <= ends.max())] = 0
     return shown
 

@@ -32,34 +32,42 @@ RayMask = Bool[np.ndarray, "h w"]
 # Knots in mm for an adult in inspiration; they are scaled by the record. Outlines of the lungs and of the
 # mediastinum follow the shape of standard postero-anterior films, depths that of standing adults' chest CT.
 _DOME_Z = 207.0
-_Knots = tuple[tuple[float, float], ...]
+Knots = tuple[tuple[float | int, float | int], ...]
+"""Places and values that a curve passes, places increasing."""
 # fmt: off
-_OUTER: _Knots = (
-    (0, 48), (5, 65), (20, 86), (35, 99), (50, 107), (80, 117), (110, 122), (170, 128), (230, 136), (320, 140),
+_OUTER: Knots = (
+    (0, 48), (5, 65), (20, 86), (35, 99), (50, 107), (80, 117), (110, 122), (170, 128), (230, 136),
+    (320, 140),
 )
-_INNER: _Knots = ((0, 46), (5, 33), (20, 21), (35, 14), (60, 9), (320, 8))
-_FRONT: _Knots = ((0, 4), (20, 30), (40, 50), (70, 67), (110, 80), (170, 88), (240, 88), (320, 84))
-_BACK: _Knots = ((0, 4), (20, 36), (40, 55), (70, 73), (110, 86), (170, 90), (240, 84), (320, 70))
-_MIDDLE_Y: _Knots = ((0, 18), (40, 12), (100, 5), (170, 0), (320, -2))
-_RIGHT_BORDER: _Knots = (
-    (-100, 28), (-20, 25), (10, 19), (35, 17), (70, 20), (100, 23), (122, 26), (140, 31), (165, 38), (190, 41),
-    (212, 39), (235, 31), (270, 20), (330, 20),
+_INNER: Knots = ((0, 46), (5, 33), (20, 21), (35, 14), (60, 9), (320, 8))
+_FRONT: Knots = ((0, 4), (20, 30), (40, 50), (70, 67), (110, 80), (170, 88), (240, 88), (320, 84))
+_BACK: Knots = ((0, 4), (20, 36), (40, 55), (70, 73), (110, 86), (170, 90), (240, 84), (320, 70))
+_MIDDLE_Y: Knots = ((0, 18), (40, 12), (100, 5), (170, 0), (320, -2))
+_RIGHT_BORDER: Knots = (
+    (-100, 28), (-20, 25), (10, 19), (35, 17), (70, 20), (100, 23), (122, 26), (140, 31), (165, 38),
+    (190, 41), (212, 39), (235, 31), (270, 20), (330, 20),
 )
-_LEFT_BORDER: _Knots = (
+_LEFT_BORDER: Knots = (
     (-100, 28), (-20, 25), (15, 22), (38, 21), (52, 24), (64, 33), (78, 38), (90, 36), (102, 33), (114, 38),
-    (126, 43), (138, 46), (152, 54), (172, 70), (195, 85), (218, 94), (234, 92), (250, 76), (270, 45), (330, 20),
+    (126, 43), (138, 46), (152, 54), (172, 70), (195, 85), (218, 94), (234, 92), (250, 76),
+    (270, 45), (330, 20),
 )
 _KNOB = (64, 78, 90)
 _HEART_FROM = 130
-_MEDIASTINUM_FRONT: _Knots = (
+_MEDIASTINUM_FRONT: Knots = (
     (-100, 20), (0, 20), (40, 30), (90, 48), (140, 70), (200, 76), (240, 70), (330, 40),
 )
-_MEDIASTINUM_BACK: _Knots = ((-100, 22), (0, 24), (60, 36), (130, 42), (170, 36), (220, 22), (330, 22))
-_TRUNK: _Knots = (
-    (-140, 63), (-60, 61), (-46, 74), (-34, 100), (-22, 138), (-8, 180), (12, 208), (45, 214), (75, 200), (105, 176),
+_MEDIASTINUM_BACK: Knots = ((-100, 22), (0, 24), (60, 36), (130, 42), (170, 36), (220, 22), (330, 22))
+_TRUNK: Knots = (
+    (-140, 63), (-60, 61), (-46, 74), (-34, 100), (-22, 138), (-8, 180), (12, 208), (45, 214), (75, 200),
+    (105, 176),
 )
-_TRUNK_FRONT: _Knots = ((-140, 40), (-50, 40), (-20, 46), (20, 66), (60, 96), (110, 107), (200, 114), (360, 118))
-_TRUNK_BACK: _Knots = ((-140, 62), (-50, 68), (-20, 88), (20, 112), (60, 134), (110, 140), (200, 138), (360, 126))
+_TRUNK_FRONT: Knots = (
+    (-140, 40), (-50, 40), (-20, 46), (20, 66), (60, 96), (110, 107), (200, 114), (360, 118),
+)
+_TRUNK_BACK: Knots = (
+    (-140, 62), (-50, 68), (-20, 88), (20, 112), (60, 134), (110, 140), (200, 138), (360, 126),
+)
 # fmt: on
 
 
@@ -154,7 +162,7 @@ class ThoraxRecord:
             names = ", ".join(field.name for field in fields(cls))
             raise SynthesisError(f"not a thorax record ({error}); expected JSON with {names}") from error
 
-    def place(self, rows: Map, columns: Map) -> tuple[Map, Map]:
+    def place(self, rows: np.ndarray, columns: np.ndarray) -> tuple[Map, Map]:
         """Rays through a film at the given fractions of its height and width: their x and z in mm."""
         angle = np.float32(np.deg2rad(self.roll))
         u, v = (columns - 0.5) * self.field, (rows - 0.5) * self.field
@@ -167,7 +175,7 @@ class ThoraxRecord:
         """The height on which the film is centred, mm."""
         return 0.5 * (self.height + self.sulcus) + 15.0
 
-    def find(self, x: Map, z: Map) -> tuple[Map, Map]:
+    def find(self, x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Where rays meet the film, as fractions of its height and width: the inverse of `place`."""
         angle = np.deg2rad(self.roll)
         u, v = x - self.shift[1], z - self.shift[0] - self.middle
@@ -176,7 +184,7 @@ class ThoraxRecord:
         return rows, columns
 
 
-def smooth_curve(at: np.ndarray, knots: _Knots) -> np.ndarray:
+def smooth_curve(at: np.ndarray, knots: Knots) -> np.ndarray:
     """A smooth curve through knots that does not overshoot them, constant beyond them.
 
     Args:
@@ -187,11 +195,11 @@ def smooth_curve(at: np.ndarray, knots: _Knots) -> np.ndarray:
         Fritsch and Butland (1984), monotone piecewise cubic interpolation.
     """
     table, curve = _table(knots)
-    return np.interp(at, table, curve).astype(np.float32)
+    return np.asarray(np.interp(at, table, curve).astype(np.float32))
 
 
 @functools.lru_cache(maxsize=256)
-def _table(knots: _Knots) -> tuple[np.ndarray, np.ndarray]:
+def _table(knots: Knots) -> tuple[np.ndarray, np.ndarray]:
     place, value = np.asarray(knots, dtype=np.float64).T
     step = np.diff(place)
     slope = np.diff(value) / step
@@ -233,7 +241,7 @@ class Anatomy:
     def visible(self) -> RayMask:
         """Rays that cross lung and neither heart, mediastinum nor what lies below the diaphragm."""
         hidden = [hole[1] - hole[0] > 2.0 for hole in self.holes[:2]]
-        return (self.lung_depth > 4.0) & ~hidden[0] & ~hidden[1]
+        return np.asarray((self.lung_depth > 4.0) & ~hidden[0] & ~hidden[1])
 
 
 def anatomy(record: ThoraxRecord, x: Map, z: Map) -> Anatomy:
@@ -296,7 +304,7 @@ def section(record: ThoraxRecord, z: np.ndarray) -> Section:
         np.maximum(z, 0) * (_DOME_Z / record.height)
     )  # in its root the domes of the apices are smooth
 
-    def along(knots: _Knots) -> np.ndarray:
+    def along(knots: Knots) -> np.ndarray:
         return smooth_curve(level, tuple((float(np.sqrt(k)), v) for k, v in knots))
 
     outer, inner = along(_OUTER) * np.float32(record.width / 126), along(_INNER)
@@ -355,14 +363,14 @@ def _wave(rng: np.random.Generator, z: np.ndarray, size: float) -> np.ndarray:
 
 
 def _spine(x: Map) -> Interval:
-    half = 45 * np.maximum(1 - (x / 42) ** 2, 0)
+    half = 46 * np.maximum(1 - (x / 50) ** 2, 0) ** 2
     return np.stack([82 - half, np.where(half > 0, 82 + half, -np.inf)]).astype(np.float32)
 
 
 def _descending_aorta(record: ThoraxRecord, x: Map, z: Map) -> Interval:
     radius = 12.5 * record.knob / 38 * np.clip((z - 78) / 25, 0.05, 1)
     middle = 22 - 0.055 * (z - 90)
-    half = radius * _root(1 - ((x - middle) / radius) ** 2, 2)
+    half = radius * _root(1 - ((x - middle) / radius) ** 2, 2.0)
     return np.stack([48 - half, np.where(half > 0, 48 + half, -np.inf)]).astype(np.float32)
 
 
@@ -386,7 +394,7 @@ def _body(record: ThoraxRecord, x: Map, z: Map) -> Interval:
     along = np.clip(((np.abs(x) - 178) * np.sin(angle) + (z - 35) * np.cos(angle)), 0, 320)
     distance = np.hypot(np.abs(x) - 178 - along * np.sin(angle), z - 35 - along * np.cos(angle))
     radius = (50 - 0.03 * along) * (1 + 0.01 * extra)
-    arm = 0.42 * _root(1 - (distance / radius) ** 2, 2)
+    arm = 0.42 * _root(1 - (distance / radius) ** 2, 2.0)
     depth = (trunk**4 + arm**4) ** 0.25
     low, high = 8 - (front + 8) * depth, 8 + (back - 8) * depth
     low -= _breast(record, x, z) * (trunk > 0.2)
@@ -398,16 +406,16 @@ def _breast(record: ThoraxRecord, x: Map, z: Map) -> Map:
     across = (np.abs(x) - 82) / 68
     middle = record.breast_z - 42
     down = (z - middle) / np.where(z > middle, 42, 120)
-    return (record.breast * np.maximum(1 - across**2 - down**2, 0) ** 0.6).astype(np.float32)
+    return np.asarray((record.breast * np.maximum(1 - across**2 - down**2, 0) ** 0.6).astype(np.float32))
 
 
 def _root(values: np.ndarray, power: float = 2.5) -> np.ndarray:
-    return np.maximum(values, 0) ** (1 / power)
+    return np.asarray(np.maximum(values, 0) ** (1 / power))
 
 
 def length(interval: Interval) -> Map:
     """How much of every ray lies in an interval, mm."""
-    return np.maximum(interval[1] - interval[0], 0)
+    return np.asarray(np.maximum(interval[1] - interval[0], 0))
 
 
 def covered(host: Interval, holes: tuple[Interval, ...]) -> Map:
@@ -423,4 +431,4 @@ def covered(host: Interval, holes: tuple[Interval, ...]) -> Map:
     for start, end in zip(low, high, strict=True):
         total += np.maximum(end - np.maximum(start, reached), 0)
         reached = np.maximum(reached, end)
-    return total
+    return np.asarray(total)

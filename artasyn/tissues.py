@@ -35,7 +35,7 @@ STRUCTURES = (
 """What the values of a phantom's label volume mean; `vessel` and `lesion` lie inside the lungs."""
 
 # Half widths and half heights of bones, mm, outside and inside of the cortex; part of the full mineral.
-_RIB, _CLAVICLE = ((3.3, 6.5), (2.0, 5.4), 1.1), ((4.6, 5.4), (2.9, 3.7), 1.0)
+_RIB, _CLAVICLE = ((3.2, 6.0), (2.0, 5.0), 1.0), ((4.6, 5.4), (2.9, 3.7), 1.0)
 _BLADE, _SHAFT = ((3.0, 3.6), (2.0, 2.6), 0.8), ((11.5, 11.5), (7.5, 7.5), 0.55)
 _HEAD, _HEAD_INSIDE = ((23.0, 23.0), (22.0, 22.0), 0.25), ((18.0, 18.0), (0.5, 0.5), 0.1)
 _VERTEBRA_Z = (
@@ -112,14 +112,12 @@ def line_integral(record: ThoraxRecord, shape: Anatomy, coarse: Anatomy) -> Heal
     tree = np.minimum(22 * np.tanh(tree / 22), 0.6 * shape.lung_depth) * np.float32(MU["organ"] - MU["lung"])
     total = MU["wall"] * length(shape.body) + (MU["lung"] - MU["wall"]) * shape.lung_depth
     total += (MU["organ"] - MU["wall"]) * covered(shape.body, shape.holes[1:2])
-    total += (MU["air"] - MU["organ"]) * (
-        round_chords(record, airways(record, coarse)) + stomach_gas(record, shape)
-    )
-    total += (
-        tree + lung_texture(record, shape) + muscles(record, shape) + skeleton(record) + spine(record, shape)
-    )
-    total = cv2.GaussianBlur(total.astype(np.float32), (0, 0), 0.7 * record.size / record.field)
-    return Healthy(np.maximum(total, 0), tree)
+    gas = round_chords(record, airways(record, coarse)) + stomach_gas(record, shape)
+    total += (MU["air"] - MU["organ"]) * gas
+    total += tree + lung_texture(record, shape) + muscles(record, shape)
+    total += skeleton(record) + spine(record, shape)
+    blurred = cv2.GaussianBlur(total.astype(np.float32), (0, 0), 0.5 * record.size / record.field)
+    return Healthy(np.maximum(np.asarray(blurred), 0), tree)
 
 
 def skeleton(record: ThoraxRecord) -> Map:
@@ -138,7 +136,7 @@ def skeleton(record: ThoraxRecord) -> Map:
     most = np.float32(
         0.36
     )  # tangential ribs at the chest wall: curved tubes that a straight chord overestimates
-    return most * np.tanh(np.float32(record.bone) * total / most)
+    return np.asarray(most * np.tanh(np.float32(record.bone) * total / most))
 
 
 def spine(record: ThoraxRecord, shape: Anatomy) -> Map:
@@ -159,7 +157,7 @@ def spine(record: ThoraxRecord, shape: Anatomy) -> Map:
     transverse = np.clip((33 - x) / 4, 0, 1) * np.clip((x - 8) / 4, 0, 1)
     total += 0.09 * transverse * np.exp(-(((off + 0.14 + 0.002 * (x - 20)) / 0.13) ** 2))
     total += 0.05 * np.clip((11 - x) / 3, 0, 1) * np.exp(-(((off - 0.05) / 0.25) ** 2))
-    return (record.bone * total * np.clip(0.55 + shape.z / 350, 0.45, 1)).astype(np.float32)
+    return np.asarray((record.bone * total * np.clip(0.55 + shape.z / 350, 0.45, 1)).astype(np.float32))
 
 
 def stomach_gas(record: ThoraxRecord, shape: Anatomy) -> Map:
@@ -175,7 +173,12 @@ def stomach_gas(record: ThoraxRecord, shape: Anatomy) -> Map:
 
 def muscles(record: ThoraxRecord, shape: Anatomy) -> Map:
     """What the pectoral muscles and the unevenness of the chest wall add to the line integral."""
-    total = _uneven(record, shape, 7, ((52.0, 0.05), (26.0, 0.025), (12.0, 0.012)))
+    total = _uneven(
+        record,
+        shape,
+        7,
+        ((52.0, 0.05), (26.0, 0.025), (12.0, 0.012), (5.5, 0.008), (2.8, 0.006), (1.5, 0.006)),
+    )
     total += 0.16 * np.exp(-(((np.abs(shape.x) - 95) / 42) ** 2) - ((shape.z - 60) / 45) ** 2)
     return total * np.clip(length(shape.body) / 100, 0, 1)
 
@@ -183,7 +186,7 @@ def muscles(record: ThoraxRecord, shape: Anatomy) -> Map:
 def lung_texture(record: ThoraxRecord, shape: Anatomy) -> Map:
     """What vessels and septa too fine to be drawn add to the line integral."""
     total = _uneven(record, shape, 9, ((1.4, 0.010), (2.8, 0.012), (5.6, 0.014), (15.0, 0.02)))
-    return np.float32(record.texture) * total * np.sqrt(shape.lung_depth / np.float32(170))
+    return np.asarray(np.float32(record.texture) * total * np.sqrt(shape.lung_depth / np.float32(170)))
 
 
 def _uneven(
@@ -329,6 +332,5 @@ def interval_share(part: Interval, y: np.ndarray, step: float) -> np.ndarray:
     """How much of the slabs around the depths `y`, `step` mm thick, lies in an interval: (h, d, w)."""
     middle, half = y.astype(np.float32)[None, :, None], np.float32(step / 2)
     low, high = part[0][:, None], part[1][:, None]
-    return np.clip(np.minimum(high, middle + half) - np.maximum(low, middle - half), 0, step) / np.float32(
-        step
-    )
+    inside = np.minimum(high, middle + half) - np.maximum(low, middle - half)
+    return np.asarray(np.clip(inside, 0, step) / np.float32(step))

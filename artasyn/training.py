@@ -170,7 +170,7 @@ class ReconstructionTraining(lightning.LightningModule):
         features = network.encode(image)
         with torch.no_grad():
             normal_features = network.encode(normal)
-        reconstruction = network.decode(features, (image.shape[-2], image.shape[-1]))
+        reconstruction = network.decode(features, image)
         heatmap = self.detector.heatmaps(image, reconstruction)
         terms = {
             "region": region_focused(reconstruction, normal, mask),

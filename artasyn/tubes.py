@@ -1,8 +1,8 @@
 """The fine structures of a thorax as tubes in three dimensions: bones, airways, pulmonary vessels.
 
 A tube is drawn on a film by its centreline: every point spreads its length over the tube's cross-section
-as the ray sees it. The sum is the tube's chord along the ray, sharp at every image size, of the same tube that
-a CT volume of the thorax holds.
+as the ray sees it. The sum is the tube's chord along the ray, sharp at every image size, of the same tube
+that a CT volume of the thorax holds.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def _brush(half_width: float, half_height: float, pixels: float) -> np.ndarray:
     y, x = np.mgrid[-reach_y : reach_y + 1, -reach_x : reach_x + 1]
     distance = np.hypot(x / max(a, 0.5), y / max(b, 0.5))
     brush = np.clip((1 - distance) * max(min(a, b), 0.5) + 0.5, 0, 1)
-    return (brush * (np.pi * half_width * half_height / brush.sum())).astype(np.float32)
+    return np.asarray(brush * (np.pi * half_width * half_height / brush.sum()), dtype=np.float32)
 
 
 def ribs(record: ThoraxRecord) -> list[np.ndarray]:
@@ -129,7 +129,7 @@ def ribs(record: ThoraxRecord) -> list[np.ndarray]:
     curves = []
     for number, (start, fall, end) in enumerate(zip(_RIB_Z, _RIB_FALL, _RIB_END, strict=True)):
         for side in (-1, 1):
-            z0 = start * scale + rng.normal(0, 0.8)
+            z0 = start * scale + rng.normal(0, 1.4)
             drop = fall * scale * record.rib_slope * (1 + 0.02 * rng.normal())
             turn = np.deg2rad(np.linspace(-62, end + rng.normal(0, 3), 420))
             z = (
@@ -252,7 +252,7 @@ def vessels(record: ThoraxRecord, shape: Anatomy) -> Tubes:
             [-27, 2, fork + 56 * scale], [40, 8, fork + 54 * scale],
         ]
     )  # fmt: skip
-    sides = np.array([False, True, False, True])
+    sides = (False, True, False, True)
     goals = np.stack([_places(shape, side, rng) for side in sides])
     points, lengths, radii = _trees(roots, goals, rng)
     radii *= record.vessel * np.where(np.arange(len(roots)) < 2, 1.0, 0.9)[:, None, None]
@@ -306,7 +306,7 @@ def _cells(shape: Anatomy, points: np.ndarray) -> np.ndarray:
     rows, columns = shape.x.shape
     column = np.clip((points[:, 0] - left) / step + 0.5, 0, columns - 1).astype(np.intp)
     row = np.clip((points[:, 2] - top) / step + 0.5, 0, rows - 1).astype(np.intp)
-    return row * columns + column
+    return np.asarray(row * columns + column)
 
 
 def _between(part: Interval, cell: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -88,7 +88,7 @@ def test_contours_grow_with_the_image(side: int, thickness: int) -> None:
 def test_contours_stand_on_a_dark_rim() -> None:
     picture = overlay_mask(np.ones((128, 160), np.float32), square())
     row = lightness(picture[60, :30].astype(float))
-    assert row.min() < 10  # beside the contour, on a white film
+    assert 30 < row.min() < 50  # beside the contour, on a white film
     assert (row[:10] > 99).all()
 
 

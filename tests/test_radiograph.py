@@ -361,7 +361,7 @@ def test_linear_window_by_hand(tmp_path: Path) -> None:
     # PS3.3 C.11.2.1.2.1: black up to c - 0.5 - (w - 1) / 2 = 1024, white above c - 0.5 + (w - 1) / 2 = 3072
     ds = dicom(tiled(PATTERN), WindowCenter=2048.5, WindowWidth=2049)
     image = read_radiograph(stored_as(tmp_path / "a.dcm", ds))
-    expected = [[0, 0, 0, 0], [0.25, 1023 / 2048, 0.5, 0.75], [2047 / 2048, 1, 1, 1], [1, 1, 1, 1]]
+    expected = np.array([[0, 0, 0, 0], [512, 1023, 1024, 1536], [2047, 2048, 2048, 2048], [2048] * 4]) / 2048
     np.testing.assert_allclose(image[:4, :4], expected, atol=1e-7)
 
 
@@ -601,9 +601,9 @@ def test_a_cut_stream_in_whole_dicom_is_refused(tmp_path: Path, kind: str) -> No
 
 
 def test_a_run_length_beyond_the_image_is_refused(tmp_path: Path) -> None:
-    ds = dicom(GREYS, bits=8)
-    runs = bytes([129, 7]) * 3  # 3 x 128 pixels, where the image has 256
-    ds.PixelData = encapsulate([struct.pack("<16I", 1, 64, *[0] * 14) + runs])
+    ds = dicom(GREYS.astype(np.uint16), bits=16)
+    runs = bytes([129, 7]) * 3  # 3 x 128 bytes in each of two segments, where the image has 2 x 256
+    ds.PixelData = encapsulate([struct.pack("<16I", 2, 64, 64 + len(runs), *[0] * 13) + 2 * runs])
     ds["PixelData"].VR = "OB"
     ds.file_meta.TransferSyntaxUID = RLELossless
     assert "not readable" in refusal(stored_as(tmp_path / "a.dcm", ds))
@@ -668,6 +668,7 @@ def test_view_codes(tmp_path: Path) -> None:
         {"Modality": "RG"},
         {"Modality": None},
         {"ViewPosition": "AP"},
+        {"ViewPosition": "PA", "PatientOrientation": ["P", "F"]},
         {"ViewPosition": "LLD"},
         {"NumberOfFrames": 1},
         {
