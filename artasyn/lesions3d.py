@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -61,7 +62,19 @@ class Lesion:
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise SynthesisError(f"unknown kind of lesion {self.kind!r}; choose from {', '.join(KINDS)}")
-        object.__setattr__(self, "stretch", tuple(self.stretch))  # JSON knows lists only
+
+    @classmethod
+    def from_values(cls, values: dict[str, Any]) -> Lesion:
+        """A lesion from its fields by name, as JSON holds them.
+
+        Raises:
+            TypeError, ValueError, KeyError: fields are missing, unknown or no numbers.
+        """
+        x, y, z = (float(part) for part in values["stretch"])
+        numbers = {name: value for name, value in values.items() if name not in ("kind", "stretch")}
+        for name, value in numbers.items():
+            numbers[name] = (int if name in ("seed", "side") else float)(value)
+        return cls(kind=str(values["kind"]), stretch=(x, y, z), **numbers)
 
     @property
     def reach(self) -> float:

@@ -1,8 +1,9 @@
 """How good anomaly scores and heatmaps are over a set of radiographs of any sizes, with bootstrap intervals.
 
 Heatmaps are judged at native resolution and never held: a histogram of each radiograph stays, over fixed
-levels 1/256 octave wide toward 0 and toward 1 alike (see `quantise`). Every figure is one function of those
-histograms and of a weight for each radiograph: weights of one give its value, resampled ones its interval.
+levels 1/256 octave wide toward 0 and toward 1 alike (see `artasyn.levels`). Every figure is one function of
+those histograms and of a weight for each radiograph: weights of one give its value, resampled ones its
+interval (see `artasyn.bootstrap`).
 
 What is undefined (no lesion, no healthy pixel, one class only) is NaN, never silently 0 or 1:
 
@@ -20,48 +21,18 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import cv2
 import numpy as np
-import numpy.typing as npt
 
-from artasyn.arrays import Heatmap, Mask, generator
+from artasyn.arrays import Heatmap, Mask
+from artasyn.bootstrap import UNDEFINED, Figures, intervals, resample_weights
+from artasyn.bootstrap import Interval as Interval
+from artasyn.curves import Floats, auroc, average_precision, mean
 from artasyn.errors import DataError, ImageError
-
-Floats = npt.NDArray[np.float64]
-Figures = dict[str, Floats]
-
-FPR_LIMIT = 0.3
-"""AUPRO is integrated up to this false-positive rate."""
+from artasyn.histograms import Histogram, Tables, histogram
+from artasyn.levels import MixedLevels, quantise
 
 ERROR_LIMIT = 0.05
 """Pixel figures are NaN where quantising could have moved the AUROC by more: a nearly constant heatmap."""
-
-_SHIFT = 15  # float32 has 23 bits of mantissa: 8 stay, 256 levels an octave
-_FLOOR = (127 - 32) << 8  # 2**-32, below which all values but 0 share one level
-_HALF = ((127 - 1) << 8) - _FLOOR + 2  # the level of 0.5
-_NEAREST = (127 - 24) << 8  # 2**-24, the smallest distance to 1 that float32 knows
-_LEVELS = _HALF + ((127 - 1) << 8) - _NEAREST + 2
-_LESION, _LUNG = 1, 2  # kinds of pixels: their sum, 0 to 3
-_OVERLAP, _DICE, _KINDS = 4, 5, 6  # the other two of a table: shares of lesion regions, Dice
-_RADIOGRAPHS, _RESAMPLES = 128, 256  # in memory at a time
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A figure with its 95 % bootstrap interval over radiographs; NaN where undefined.
-
-    Attributes:
-        value: the figure on the set as it is.
-        low: 2.5th percentile over the resamples.
-        high: 97.5th percentile over the resamples.
-    """
-
-    value: float
-    low: float = math.nan
-    high: float = math.nan
-
-
-UNDEFINED = Interval(math.nan)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,12 +101,11 @@ class Metrics:
 
 @dataclass(frozen=True, eq=False)
 class _Record:
-    """What stays of one radiograph: of its histogram the occupied places (kind * levels + level) and sums."""
+    """What stays of one radiograph."""
 
     score: float
     diseased: bool
-    places: npt.NDArray[np.uint32]
-    sums: Floats
+    histogram: Histogram | None = None
     dice: float = math.nan
     false_positives: float = math.nan
 
@@ -167,8 +137,7 @@ class Evaluation:
         self.image_threshold = image_threshold
         self._records: dict[str, _Record] = {}
         self._given: dict[str, bool] = {}
-        self._seen = np.full(_LEVELS, np.nan, np.float32)  # one value of each level, and
-        self._mixed = np.zeros(_LEVELS, bool)  # whether there were others: only there quantising loses
+        self._levels = MixedLevels()
 
     def add(
         self,
@@ -212,7 +181,7 @@ class Evaluation:
                 raise DataError(
                     f"{came}; give all or none" + " (of the diseased)" * (kind == "a lesion mask")
                 )
-        nothing = _Record(score, diseased, np.zeros(0, np.uint32), np.zeros(0))
+        nothing = _Record(score, diseased)
         self._records[name] = nothing if heatmap is None else self._reduce(nothing, heatmap, lesions, lungs)
 
     def result(self, *, bootstrap: int = 1000, seed: int = 0) -> Metrics:
@@ -233,13 +202,14 @@ class Evaluation:
         if not records:
             raise DataError("nothing to evaluate; add radiographs first")
         weights = resample_weights(len(records), bootstrap, seed)
-        figures = _intervals(_image_statistic(records, self.image_threshold), weights)
+        figures = intervals(_image_statistic(records, self.image_threshold), weights)
         errors = (math.nan, math.nan)
         if self._given["a heatmap"] and self._given.get("a lesion mask", True):
-            tables = _Tables(records, self._mixed)
+            histograms = [record.histogram for record in records if record.histogram is not None]
+            tables = Tables(histograms, self._levels.mixed)
             errors = tables.errors()
             if not errors[0] > ERROR_LIMIT:
-                figures |= _intervals(tables.statistic, weights)
+                figures |= intervals(tables.statistic, weights)
         return Metrics(
             images=len(records),
             diseased=sum(record.diseased for record in records),
@@ -251,167 +221,15 @@ class Evaluation:
     def _reduce(self, record: _Record, heatmap: Heatmap, lesions: Mask | None, lungs: Mask | None) -> _Record:
         """The record with the histogram of the pixels, and with Dice and false positives at the threshold."""
         levels = quantise(heatmap)
-        self._note_mixed(heatmap, levels)
+        self._levels.note(heatmap, levels)
         truth = np.zeros(heatmap.shape, bool) if lesions is None else lesions
-        kinds = truth.astype(np.int32) * _LESION
-        if lungs is not None:
-            kinds += lungs.astype(np.int32) * _LUNG
-        _, regions, stats, _ = cv2.connectedComponentsWithStats(truth.astype(np.uint8), connectivity=8)
-        shares = 1 / stats[regions[truth], cv2.CC_STAT_AREA]
-        histograms = (
-            np.bincount((kinds * _LEVELS + levels).ravel(), minlength=_OVERLAP * _LEVELS),
-            np.bincount(levels[truth], shares, minlength=_LEVELS),
-        )
-        sums = np.concatenate(histograms).astype(np.float64)
-        places = np.flatnonzero(sums)
-        record = replace(record, places=places.astype(np.uint32), sums=sums[places])
+        record = replace(record, histogram=histogram(levels, truth, lungs))
         if self.threshold is None:
             return record
         called = heatmap >= np.float32(self.threshold)
         if truth.any():
             return replace(record, dice=2 * int((called & truth).sum()) / int(called.sum() + truth.sum()))
         return record if record.diseased else replace(record, false_positives=float(called.mean()))
-
-    def _note_mixed(self, heatmap: Heatmap, levels: npt.NDArray[np.int32]) -> None:
-        """Notes the levels that hold more than one value, in this heatmap or in all so far."""
-        values = np.full(_LEVELS, np.nan, np.float32)
-        values[levels] = heatmap
-        self._mixed[levels[values[levels] != heatmap]] = True
-        unseen = np.isnan(self._seen)
-        self._mixed |= ~unseen & ~np.isnan(values) & (self._seen != values)
-        self._seen[unseen] = values[unseen]
-
-
-class _Tables:
-    """The histograms of all radiographs side by side, their columns the occupied levels, hottest first."""
-
-    def __init__(self, records: list[_Record], mixed: npt.NDArray[np.bool_]) -> None:
-        self._sizes = np.cumsum([0, *(record.places.size for record in records)])
-        self._kinds, levels = np.divmod(np.concatenate([record.places for record in records]), _LEVELS)
-        self._sums = np.concatenate([record.sums for record in records])
-        occupied = np.flatnonzero(np.bincount(levels, minlength=_LEVELS))[::-1].astype(np.int32)
-        columns = np.zeros(_LEVELS, np.int32)
-        columns[occupied] = np.arange(occupied.size)
-        self._columns = columns[levels]
-        self._mixed = mixed[occupied]
-        self._thresholds = level_thresholds(occupied).astype(np.float64)
-        self._records = len(records)
-        self._has_lesions = np.zeros(self._records)
-        self._inside = np.full(self._records, np.nan)
-        for rows in self._blocks():
-            table = self._table(rows)
-            self._has_lesions[rows] = table[_OVERLAP].any(axis=1)
-            self._inside[rows] = _auroc(table[_LUNG | _LESION], table[_LUNG])
-
-    def _blocks(self) -> list[slice]:
-        starts = range(0, self._records, _RADIOGRAPHS)
-        return [slice(start, min(start + _RADIOGRAPHS, self._records)) for start in starts]
-
-    def _table(self, rows: slice) -> Floats:
-        """Of some radiographs (kinds, radiographs, levels): pixels of four kinds, regions' shares, Dice."""
-        sizes = self._sizes[rows.start : rows.stop + 1]
-        part = slice(sizes[0], sizes[-1])
-        table = np.zeros((_KINDS, rows.stop - rows.start, self._mixed.size))
-        row = np.repeat(np.arange(table.shape[1]), np.diff(sizes))
-        table[self._kinds[part], row, self._columns[part]] = self._sums[part]
-        lesion = table[_LESION] + table[_LESION | _LUNG]
-        hit, called = lesion.cumsum(axis=1), table[:_OVERLAP].sum(axis=0).cumsum(axis=1)
-        table[_DICE] = 2 * hit / np.maximum(called + lesion.sum(axis=1, keepdims=True), 1)
-        return table
-
-    def totals(self, weights: Floats) -> Floats:
-        """The tables' weighted sums (kinds, resamples, levels) under weights (resamples, radiographs)."""
-        total = np.zeros((_KINDS, len(weights), self._mixed.size))
-        for rows in self._blocks():
-            total += weights[:, rows] @ self._table(rows)
-        return total
-
-    def statistic(self, weights: Floats) -> Figures:
-        """The pixels' figures (resamples,) under weights (resamples, radiographs)."""
-        total = self.totals(weights)
-        inside = total[_LUNG], total[_LUNG | _LESION]
-        healthy, lesion = total[0] + inside[0], total[_LESION] + inside[1]
-        dice = _share(total[_DICE], (weights @ self._has_lesions)[:, None])
-        best = dice.argmax(axis=1)
-        oracle = np.take_along_axis(dice, best[:, None], axis=1)[:, 0]
-        return {
-            "pixel_auroc": _auroc(lesion, healthy),
-            "pixel_auroc_in_lungs": _auroc(inside[1], inside[0]),
-            "pixel_auroc_in_lungs_per_image": _mean(weights, self._inside),
-            "pixel_ap": _average_precision(lesion, healthy, self._mixed),
-            "pixel_ap_in_lungs": _average_precision(inside[1], inside[0], self._mixed),
-            "pixel_base_rate": _share(lesion.sum(axis=1), (lesion + healthy).sum(axis=1)),
-            "pixel_base_rate_in_lungs": _share(inside[1].sum(axis=1), (inside[0] + inside[1]).sum(axis=1)),
-            "aupro": _aupro(total[_OVERLAP], healthy),
-            "oracle_dice": oracle,
-            "oracle_threshold": np.where(np.isnan(oracle), np.nan, self._thresholds[best]),
-        }
-
-    def errors(self) -> tuple[float, float]:
-        """How far quantising can have moved the pooled AUROCs and APs at most; NaN where those are.
-
-        Only levels with several values matter, where the true order of the pixels may be any.
-        """
-        total = self.totals(np.ones((1, self._records)))[:, 0]
-        bounds = np.full((2, 2), np.nan)
-        pools = total[:2] + total[2:4], total[2:4]  # all pixels, those inside the lungs
-        for bound, (healthy, lesion) in zip(bounds, pools, strict=True):
-            hits, alarms = lesion.cumsum(), healthy.cumsum()
-            if hits[-1] and alarms[-1]:
-                best = hits / np.maximum(hits + alarms - healthy, 1)  # precision of the level's last, or
-                worst = (hits - lesion + 1) / (hits - lesion + 1 + alarms)  # of its first lesion pixel
-                bound[0] = (lesion * healthy)[self._mixed].sum() / (2 * hits[-1] * alarms[-1])
-                bound[1] = (lesion * np.maximum(best - worst, 0))[self._mixed].sum() / hits[-1]
-        auroc, ap = np.fmax(*bounds).tolist()
-        return auroc, ap
-
-
-def quantise(heatmap: Heatmap) -> npt.NDArray[np.int32]:
-    """The level of every pixel, (h, w): monotone, 256 an octave of the distance to the nearer of 0 and 1.
-
-    So a level is at most 0.4 % of that distance wide, whether a heatmap lives in [0, 0.001], in [0, 1] or
-    saturates at 1. Exactly 0 and exactly 1 have levels of their own; all of (0, 2**-32) is one level.
-
-    Args:
-        heatmap: (h, w) in [0, 1].
-
-    Example:
-        >>> quantise(np.array([[0.0, 0.001, 0.00101, 0.5, 0.999, 1.0]], np.float32))
-        array([[    0,  5640,  5642,  7938, 10235, 13827]], dtype=int32)
-    """
-    upper = heatmap >= 0.5
-    distance = np.where(upper, 1 - heatmap, heatmap)
-    bits = distance.view(np.int32)  # floats above 0 are ordered as their bits are
-    below = np.maximum((bits >> _SHIFT) - _FLOOR + 2, bits > 0)
-    above = _LEVELS - 1 - np.maximum(((bits - 1) >> _SHIFT) - _NEAREST + 2, 0)
-    levels: npt.NDArray[np.int32] = np.where(upper, above, below).astype(np.int32)
-    return levels
-
-
-def level_thresholds(levels: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-    """The smallest float32 of each level, so that `heatmap >= threshold` is `quantise(heatmap) >= level`.
-
-    Args:
-        levels: of any shape, as `quantise` gives them.
-    """
-    low = ((np.maximum(levels - 2, 0) + _FLOOR) << _SHIFT).astype(np.int32).view(np.float32)
-    low = np.where(levels == 1, np.nextafter(np.float32(0), np.float32(1)), np.where(levels == 0, 0, low))
-    distance = (((126 << 8) - np.maximum(levels - _HALF, 0)) << _SHIFT).astype(np.int32).view(np.float32)
-    exact = 1 - distance.astype(np.float64)
-    high = exact.astype(np.float32)
-    high = np.where(high < exact, np.nextafter(high, np.float32(2)), high)
-    return np.where(levels >= _HALF, high, low).astype(np.float32)
-
-
-def resample_weights(images: int, resamples: int, seed: int) -> npt.NDArray[np.int64]:
-    """How often each resample holds each radiograph: (resamples, images), every row adding up to `images`.
-
-    Args:
-        images: radiographs in the set.
-        resamples: sets of that size, drawn with replacement.
-        seed: not negative.
-    """
-    return generator(seed).multinomial(images, np.full(images, 1 / images), size=resamples)
 
 
 def anatomy_prior(lungs: Mask) -> Heatmap:
@@ -453,72 +271,13 @@ def _image_statistic(records: list[_Record], threshold: float | None) -> Callabl
         positive = np.add.reduceat((weights * diseased)[:, order], starts, axis=1)
         negative = np.add.reduceat((weights * ~diseased)[:, order], starts, axis=1)
         return {
-            "image_auroc": _auroc(positive, negative),
-            "image_ap": _average_precision(positive, negative, np.zeros(starts.size, bool)),
-            "image_base_rate": _mean(weights, diseased.astype(np.float64)),
-            "sensitivity": _mean(weights, np.where(diseased, flagged, np.nan)),
-            "flagged_healthy": _mean(weights, np.where(diseased, np.nan, flagged)),
-            "dice": _mean(weights, dice),
-            "false_positive_pixels_on_healthy": _mean(weights, false_positives),
+            "image_auroc": auroc(positive, negative),
+            "image_ap": average_precision(positive, negative, np.zeros(starts.size, bool)),
+            "image_base_rate": mean(weights, diseased.astype(np.float64)),
+            "sensitivity": mean(weights, np.where(diseased, flagged, np.nan)),
+            "flagged_healthy": mean(weights, np.where(diseased, np.nan, flagged)),
+            "dice": mean(weights, dice),
+            "false_positive_pixels_on_healthy": mean(weights, false_positives),
         }
 
     return statistic
-
-
-def _intervals(statistic: Callable[[Floats], Figures], weights: npt.NDArray[np.int64]) -> dict[str, Interval]:
-    """Each figure of a statistic with its percentile interval over the resamples in weights."""
-    values = statistic(np.ones((1, weights.shape[1])))
-    starts = range(0, len(weights), _RESAMPLES)
-    draws = [statistic(weights[start : start + _RESAMPLES].astype(np.float64)) for start in starts]
-    intervals = {}
-    for name, value in values.items():
-        drawn = np.concatenate([np.zeros(0), *(draw[name] for draw in draws)])
-        drawn = drawn[~np.isnan(drawn)]
-        low, high = np.percentile(drawn, (2.5, 97.5)).tolist() if drawn.size else (math.nan, math.nan)
-        intervals[name] = Interval(value.item(), low, high)
-    return intervals
-
-
-def _share(part: Floats, whole: Floats) -> Floats:
-    """The share, at most 1 whatever rounding did; NaN where the whole is 0."""
-    part, whole = np.broadcast_arrays(part, whole)
-    share: Floats = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
-    return np.minimum(share, 1)
-
-
-def _mean(weights: Floats, values: Floats) -> Floats:
-    """Weighted mean (resamples,) of the values (radiographs,) that are not NaN."""
-    defined = ~np.isnan(values)
-    return _share(weights[:, defined] @ values[defined], weights[:, defined].sum(axis=1))
-
-
-def _auroc(positive: Floats, negative: Floats) -> Floats:
-    """AUROC (rows,) of histograms (rows, levels), hottest level first: pairs in order, ties count half."""
-    colder = negative.sum(axis=1, keepdims=True) - negative.cumsum(axis=1)
-    pairs = (positive * (colder + negative / 2)).sum(axis=1)
-    return _share(pairs, positive.sum(axis=1) * negative.sum(axis=1))
-
-
-def _average_precision(positive: Floats, negative: Floats, mixed: npt.NDArray[np.bool_]) -> Floats:
-    """AP (rows,) of histograms (rows, levels), hottest level first.
-
-    Precision is that at the end of a level where all values are equal, as in scikit-learn, and that in the
-    middle of a `mixed` one (levels,), where they are not: that takes the bias from quantising.
-    """
-    hits = positive.cumsum(axis=1) - np.maximum(positive - 1, 0) * mixed / 2  # from the first hit to the last
-    called = hits + negative.cumsum(axis=1) - negative * mixed / 2
-    precision = np.divide(hits, called, out=np.zeros(hits.shape), where=called > 0)
-    total = positive.sum(axis=1) * (negative.sum(axis=1) > 0)  # one class only: undefined
-    return _share((positive * precision).sum(axis=1), total)
-
-
-def _aupro(overlap: Floats, negative: Floats) -> Floats:
-    """AUPRO (rows,) of regions' shares and healthy pixels (rows, levels), hottest first, by trapezoids."""
-    pro = _share(overlap.cumsum(axis=1), overlap.sum(axis=1, keepdims=True))
-    fpr = _share(negative.cumsum(axis=1), negative.sum(axis=1, keepdims=True))
-    pro, fpr = (np.pad(curve, ((0, 0), (1, 0))) for curve in (pro, fpr))
-    left, right = np.minimum(fpr[:, :-1], FPR_LIMIT), np.minimum(fpr[:, 1:], FPR_LIMIT)
-    width, rise = np.diff(fpr, axis=1), np.diff(pro, axis=1)
-    reached = np.divide(right - left, width, out=np.zeros(width.shape), where=width > 0)  # of each segment
-    area: Floats = ((right - left) * (pro[:, :-1] + rise * reached / 2)).sum(axis=1)
-    return np.minimum(area / FPR_LIMIT, 1)

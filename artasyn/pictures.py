@@ -22,6 +22,7 @@ import PIL.ImageFont
 from numpy.typing import NDArray
 
 from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, LungLabels, Mask, Picture, check_image
+from artasyn.atomic import replacing
 from artasyn.errors import ImageError
 
 Colour = tuple[int, int, int]
@@ -150,6 +151,27 @@ def png_bytes(picture: Picture) -> bytes:
     buffer = BytesIO()
     PIL.Image.fromarray(picture).save(buffer, format="PNG", optimize=False)
     return buffer.getvalue()
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Writes a picture as PNG, whole or not at all.
+
+    Args:
+        path: of the file; its folder is made.
+        picture: (h, w, 3), uint8, RGB.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(png_bytes(picture))
+
+
+def read_picture(path: Path) -> Picture:
+    """Reads what `write_picture` wrote.
+
+    Args:
+        path: of the file.
+    """
+    with PIL.Image.open(path) as file:
+        return np.array(file.convert("RGB"), np.uint8)
 
 
 def data_uri(picture: Picture) -> str:

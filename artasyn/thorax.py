@@ -29,11 +29,12 @@ Interval = Float32[np.ndarray, "2 h w"]
 RayMask = Bool[np.ndarray, "h w"]
 """A choice of rays: bool (h, w)."""
 
-# Knots in mm for an adult in inspiration; they are scaled by the record. Outlines of the lungs and of the
-# mediastinum follow the shape of standard postero-anterior films, depths that of standing adults' chest CT.
-_DOME_Z = 207.0
 Knots = tuple[tuple[float | int, float | int], ...]
 """Places and values that a curve passes, places increasing."""
+
+# Knots in mm for an adult in inspiration; they are scaled by the record. Outlines of the lungs and of the
+# mediastinum follow the shape of standard postero-anterior films, depths that of adults' chest CT.
+_DOME_Z = 207.0
 # fmt: off
 _OUTER: Knots = (
     (0, 48), (5, 65), (20, 86), (35, 99), (50, 107), (80, 117), (110, 122), (170, 128), (230, 136),
@@ -154,11 +155,16 @@ class ThoraxRecord:
             SynthesisError: the text is not JSON, or not the JSON of a thorax record.
         """
         try:
-            values: dict[str, Any] = json.loads(text)
-            values["shift"] = (float(values["shift"][0]), float(values["shift"][1]))
-            values["lesions"] = tuple(Lesion(**lesion) for lesion in values["lesions"])
-            return cls(**values)
-        except (ValueError, TypeError, KeyError, IndexError) as error:
+            values: dict[str, Any] = dict(json.loads(text))
+            down, across = values["shift"]
+            lesions = tuple(Lesion.from_values(lesion) for lesion in values["lesions"])
+            numbers = {f.name: values[f.name] for f in fields(cls) if f.name not in ("shift", "lesions")}
+            if len(numbers) + 2 != len(values) or not all(type(v) in (int, float) for v in numbers.values()):
+                raise TypeError("other fields, or values that are not numbers")
+            for name in numbers:
+                numbers[name] = (int if name in ("size", "seed") else float)(numbers[name])
+            return cls(shift=(float(down), float(across)), lesions=lesions, **numbers)
+        except (ValueError, TypeError, KeyError) as error:
             names = ", ".join(field.name for field in fields(cls))
             raise SynthesisError(f"not a thorax record ({error}); expected JSON with {names}") from error
 

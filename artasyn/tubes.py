@@ -139,15 +139,15 @@ def ribs(record: ThoraxRecord) -> list[np.ndarray]:
                 * (np.maximum(turn + (0.5, 0.3, 0.1)[number] if number < 3 else turn - 0.1, 0) / np.pi) ** 1.5
             )
             cut = section(record, np.maximum(z, 5.0))
-            square = (1.1, 1.0)[number] if number < 2 else 0.87
+            square, gap = max(0.88 - 0.04 * number, 0.8), max(6.5 - 0.6 * number, 3.5)
             across, depth = np.sin(turn), np.cos(turn)
             across, depth = (
                 np.sign(across) * np.abs(across) ** square,
                 np.sign(depth) * np.abs(depth) ** square,
             )
             z = z - 5 + 0.3 * np.clip(np.sin(turn), -0.3, 1) * cut.outer
-            x = cut.middle_x + np.where(turn > 0, (cut.outer + 3.5) * across, (cut.middle_x - 8) * across)
-            y = cut.middle_y + np.where(depth > 0, cut.back + 4.0, cut.front + 4.0) * depth
+            x = cut.middle_x + np.where(turn > 0, (cut.outer + gap) * across, (cut.middle_x - 8) * across)
+            y = cut.middle_y + np.where(depth > 0, cut.back + gap, cut.front + gap) * depth
             curves.append(np.stack([side * x, y, z], axis=1))
     return curves
 
@@ -195,7 +195,7 @@ def girdle(record: ThoraxRecord) -> tuple[list[np.ndarray], list[np.ndarray], li
     return blades, arms, heads
 
 
-def _off(point: np.ndarray, x: float, y: float, z: float) -> np.ndarray:
+def _off(point: np.ndarray, x: int, y: int, z: int) -> np.ndarray:
     """A point moved to the left, to the back and down, mm."""
     return np.asarray(point + np.array([x, y, z]))
 

@@ -21,16 +21,11 @@ from torchmetrics.functional.classification import binary_auroc, binary_average_
 
 from artasyn import metrics as module
 from artasyn.arrays import Heatmap, Mask
+from artasyn.bootstrap import resample_weights
+from artasyn.curves import average_precision
 from artasyn.errors import DataError, ImageError
-from artasyn.metrics import (
-    Evaluation,
-    Interval,
-    Metrics,
-    anatomy_prior,
-    level_thresholds,
-    quantise,
-    resample_weights,
-)
+from artasyn.levels import level_thresholds, quantise
+from artasyn.metrics import Evaluation, Interval, Metrics, anatomy_prior
 
 Values = npt.NDArray[np.float64]
 
@@ -325,8 +320,8 @@ def test_quantising_costs_little_wherever_the_values_lie(top: float) -> None:
 
 def test_precision_inside_a_level_is_not_taken_from_its_end() -> None:
     counts = np.array([[10.0]]), np.array([[10.0]])
-    assert module._average_precision(*counts, np.array([False])) == 0.5
-    assert module._average_precision(*counts, np.array([True])) == 5.5 / 10.5
+    assert average_precision(*counts, np.array([False])) == 0.5
+    assert average_precision(*counts, np.array([True])) == 5.5 / 10.5
 
 
 def test_a_nearly_constant_heatmap_is_undefined_rather_than_chance() -> None:
@@ -342,8 +337,8 @@ def test_a_nearly_constant_heatmap_is_undefined_rather_than_chance() -> None:
 
 def test_bootstrap_as_a_plain_loop_over_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     of, seed, resamples = films("tied", count=8), 6, 40  # both classes in each
-    monkeypatch.setattr(module, "_RADIOGRAPHS", 3)
-    monkeypatch.setattr(module, "_RESAMPLES", 7)
+    monkeypatch.setattr("artasyn.histograms._RADIOGRAPHS", 3)
+    monkeypatch.setattr("artasyn.bootstrap._RESAMPLES", 7)
     found = evaluate(of, bootstrap=resamples, seed=seed)
     draws: dict[str, list[float]] = {}
     weights = resample_weights(len(of), resamples, seed)
@@ -404,7 +399,7 @@ def test_resamples_of_one_class_do_not_enter_the_interval() -> None:
 def test_neither_order_nor_blocks_change_a_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     of = films("low", count=9)
     found, reverse = evaluate(of), evaluate(of[::-1])
-    monkeypatch.setattr(module, "_RADIOGRAPHS", 2)
+    monkeypatch.setattr("artasyn.histograms._RADIOGRAPHS", 2)
     for other in (reverse, evaluate(of)):
         for field in fields(found):
             mine, theirs = getattr(found, field.name), getattr(other, field.name)

@@ -79,9 +79,19 @@ def test_record_with_unknown_lesion_is_refused() -> None:
         ThoraxRecord.from_json(json.dumps(values))
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"size": "128"}, {"knob": None}, {"extra": 1.0}, {"lesions": [{}]}, {"lesions": [{"kind": "nodule"}]}],
+)
+def test_damaged_records_are_refused(change: dict[str, object]) -> None:
+    values = json.loads(film(0).record.to_json()) | change
+    with pytest.raises(SynthesisError, match="not a thorax record"):
+        ThoraxRecord.from_json(json.dumps(values))
+
+
 def test_global_generator_is_untouched() -> None:
     np.random.seed(5)  # noqa: NPY002
-    before = np.random.get_state()[1].copy()  # type: ignore[index, union-attr]  # noqa: NPY002
+    before = np.random.get_state()[1].copy()  # type: ignore[index]  # noqa: NPY002
     SMALL(11, lesions=True)
     after = np.random.get_state()[1]  # type: ignore[index]  # noqa: NPY002
     assert np.array_equal(before, after)
@@ -168,7 +178,7 @@ def test_kinds_and_numbers_follow_the_configuration() -> None:
 def test_severity_makes_lesions_larger_and_denser() -> None:
     def mean(severity: float) -> np.ndarray:
         drawn = [draw_lesion(np.random.default_rng(s), "ground glass", severity) for s in range(200)]
-        return np.mean([(one.size, one.hu) for one in drawn], axis=0)
+        return np.asarray(np.mean(np.array([(one.size, one.hu) for one in drawn]), axis=0))
 
     assert (mean(1.0) > mean(0.0) + np.array([5, 50])).all()
 
@@ -290,7 +300,7 @@ def test_ribs_surround_the_lungs() -> None:
     for right, left in zip(curves[::2], curves[1::2], strict=True):
         assert right[:, 0].max() < 10
         assert left[:, 0].min() > -10
-        assert right[210, 2] > right[0, 2] + 5  # ribs fall to the front
+        assert right[-1, 2] > right[0, 2] + 5  # ribs fall to the front
 
 
 # Geometry against hand-computed values
@@ -298,7 +308,7 @@ def test_ribs_surround_the_lungs() -> None:
 
 def test_place_and_find_are_inverse() -> None:
     record = film(3).record
-    rows, columns = np.float32([[0.1, 0.5, 0.9]]), np.float32([[0.2, 0.5, 0.7]])
+    rows, columns = np.array([[0.1, 0.5, 0.9]]), np.array([[0.2, 0.5, 0.7]])
     found = record.find(*record.place(rows, columns))
     np.testing.assert_allclose(found[0], rows, atol=1e-5)
     np.testing.assert_allclose(found[1], columns, atol=1e-5)
@@ -340,7 +350,8 @@ def test_tube_has_the_chords_of_a_cylinder() -> None:
     drawn = chords(record, Tubes.along(line), ((10.0, 10.0),))[0]
     _, z = ray_grid(record)
     exact = 2 * np.sqrt(np.maximum(100 - (z[:, 128] - middle) ** 2, 0))
-    np.testing.assert_allclose(drawn[:, 128], exact, atol=1.3)
+    assert np.abs(drawn[:, 128] - exact).mean() < 0.1
+    np.testing.assert_allclose(drawn[:, 128][exact > 15], exact[exact > 15], atol=0.6)
     assert drawn.sum() * (record.field / 256) ** 2 == pytest.approx(np.pi * 100 * 200, rel=0.01)
     slanted = line * [1, 1, 1] + np.stack([np.zeros(900), np.linspace(-50, 50, 900), np.zeros(900)], axis=1)
     longer = chords(record, Tubes.along(slanted), ((10.0, 10.0),))[0]
@@ -387,10 +398,7 @@ def test_volume_has_tissues_in_their_ranges() -> None:
 
 def test_volume_axes() -> None:
     record, volume = upright()
-    z, y, x = (
-        volume.origin[axis] + volume.spacing * np.nonzero(np.isin(volume.labels, (2, 6)))[axis]
-        for axis in range(3)
-    )
+    z = volume.origin[0] + volume.spacing * np.nonzero(np.isin(volume.labels, (1, 2)))[0]
     assert -5 < z.min() < 15
     assert z.max() > record.height
     left = volume.origin[2] + volume.spacing * np.nonzero(volume.labels == 2)[2]

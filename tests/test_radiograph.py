@@ -555,7 +555,7 @@ def test_jpeg_in_dicom(tmp_path: Path) -> None:
 def test_compressed_files_of_pydicom(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Path(str(get_testdata_file("MR_small.dcm")))
     assert "modality MR" in refusal(plain)
-    monkeypatch.setattr(module, "MODALITIES", ("MR",))
+    monkeypatch.setattr("artasyn.dicom.MODALITIES", ("MR",))
     np.testing.assert_array_equal(read_radiograph(str(get_testdata_file(name))), read_radiograph(plain))
 
 
@@ -613,7 +613,7 @@ def test_an_interruption_is_no_refusal(tmp_path: Path, monkeypatch: pytest.Monke
     def interrupted(film: Dataset) -> Array:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "pixel_array", interrupted)
+    monkeypatch.setattr("artasyn.dicom.pixel_array", interrupted)
     with pytest.raises(KeyboardInterrupt):
         read_radiograph(stored_as(tmp_path / "a.dcm", dicom(GREYS, bits=8)))
 

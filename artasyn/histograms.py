@@ -1,0 +1,138 @@
+"""Histograms of heatmap values over kinds of pixels, one a radiograph, and the pixels' figures from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from artasyn.arrays import Mask
+from artasyn.bootstrap import Figures
+from artasyn.curves import Floats, aupro, auroc, average_precision, mean, share
+from artasyn.levels import LEVELS, level_thresholds
+
+_LESION, _LUNG = 1, 2  # kinds of pixels: their sum, 0 to 3
+_OVERLAP, _DICE, _KINDS = 4, 5, 6  # the other two of a table: shares of lesion regions, Dice
+_RADIOGRAPHS = 128  # in memory at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """What stays of one radiograph's heatmap.
+
+    Attributes:
+        places: the occupied ones, kind * LEVELS + level, ascending.
+        sums: what each holds: pixels of the four kinds, or shares of lesion regions.
+    """
+
+    places: npt.NDArray[np.uint32]
+    sums: Floats
+
+
+def histogram(levels: npt.NDArray[np.int32], lesions: Mask, lungs: Mask | None) -> Histogram:
+    """Counts a radiograph's pixels by level and kind, and adds up the shares of its lesion regions.
+
+    Args:
+        levels: (h, w), of the heatmap (see `artasyn.levels.quantise`).
+        lesions: the true lesions, (h, w); each 8-connected region counts 1 in all.
+        lungs: (h, w), or None if not known: then all pixels lie outside.
+    """
+    kinds = lesions.astype(np.int32) * _LESION
+    if lungs is not None:
+        kinds += lungs.astype(np.int32) * _LUNG
+    _, regions, stats, _ = cv2.connectedComponentsWithStats(lesions.astype(np.uint8), connectivity=8)
+    shares = 1 / stats[regions[lesions], cv2.CC_STAT_AREA]
+    parts = (
+        np.bincount((kinds * LEVELS + levels).ravel(), minlength=_OVERLAP * LEVELS),
+        np.bincount(levels[lesions], shares, minlength=LEVELS),
+    )
+    sums = np.concatenate(parts).astype(np.float64)
+    places = np.flatnonzero(sums)
+    return Histogram(places.astype(np.uint32), sums[places])
+
+
+class Tables:
+    """The histograms of all radiographs side by side, their columns the occupied levels, hottest first."""
+
+    def __init__(self, histograms: Sequence[Histogram], mixed: npt.NDArray[np.bool_]) -> None:
+        self._sizes = np.cumsum([0, *(one.places.size for one in histograms)])
+        self._kinds, levels = np.divmod(np.concatenate([one.places for one in histograms]), LEVELS)
+        self._sums = np.concatenate([one.sums for one in histograms])
+        occupied = np.flatnonzero(np.bincount(levels, minlength=LEVELS))[::-1].astype(np.int32)
+        columns = np.zeros(LEVELS, np.int32)
+        columns[occupied] = np.arange(occupied.size)
+        self._columns = columns[levels]
+        self._mixed = mixed[occupied]
+        self._thresholds = level_thresholds(occupied).astype(np.float64)
+        self._radiographs = len(histograms)
+        self._has_lesions = np.zeros(self._radiographs)
+        self._inside = np.full(self._radiographs, np.nan)
+        for rows in self._blocks():
+            table = self._table(rows)
+            self._has_lesions[rows] = table[_OVERLAP].any(axis=1)
+            self._inside[rows] = auroc(table[_LUNG | _LESION], table[_LUNG])
+
+    def _blocks(self) -> list[slice]:
+        starts = range(0, self._radiographs, _RADIOGRAPHS)
+        return [slice(start, min(start + _RADIOGRAPHS, self._radiographs)) for start in starts]
+
+    def _table(self, rows: slice) -> Floats:
+        """Of some radiographs (kinds, radiographs, levels): pixels of four kinds, regions' shares, Dice."""
+        sizes = self._sizes[rows.start : rows.stop + 1]
+        part = slice(sizes[0], sizes[-1])
+        table = np.zeros((_KINDS, rows.stop - rows.start, self._mixed.size))
+        row = np.repeat(np.arange(table.shape[1]), np.diff(sizes))
+        table[self._kinds[part], row, self._columns[part]] = self._sums[part]
+        lesion = table[_LESION] + table[_LESION | _LUNG]
+        hit, called = lesion.cumsum(axis=1), table[:_OVERLAP].sum(axis=0).cumsum(axis=1)
+        table[_DICE] = 2 * hit / np.maximum(called + lesion.sum(axis=1, keepdims=True), 1)
+        return table
+
+    def totals(self, weights: Floats) -> Floats:
+        """The tables' weighted sums (kinds, resamples, levels) under weights (resamples, radiographs)."""
+        total = np.zeros((_KINDS, len(weights), self._mixed.size))
+        for rows in self._blocks():
+            total += weights[:, rows] @ self._table(rows)
+        return total
+
+    def statistic(self, weights: Floats) -> Figures:
+        """The pixels' figures (resamples,) under weights (resamples, radiographs)."""
+        total = self.totals(weights)
+        inside = total[_LUNG], total[_LUNG | _LESION]
+        healthy, lesion = total[0] + inside[0], total[_LESION] + inside[1]
+        dice = share(total[_DICE], (weights @ self._has_lesions)[:, None])
+        best = dice.argmax(axis=1)
+        oracle = np.take_along_axis(dice, best[:, None], axis=1)[:, 0]
+        return {
+            "pixel_auroc": auroc(lesion, healthy),
+            "pixel_auroc_in_lungs": auroc(inside[1], inside[0]),
+            "pixel_auroc_in_lungs_per_image": mean(weights, self._inside),
+            "pixel_ap": average_precision(lesion, healthy, self._mixed),
+            "pixel_ap_in_lungs": average_precision(inside[1], inside[0], self._mixed),
+            "pixel_base_rate": share(lesion.sum(axis=1), (lesion + healthy).sum(axis=1)),
+            "pixel_base_rate_in_lungs": share(inside[1].sum(axis=1), (inside[0] + inside[1]).sum(axis=1)),
+            "aupro": aupro(total[_OVERLAP], healthy),
+            "oracle_dice": oracle,
+            "oracle_threshold": np.where(np.isnan(oracle), np.nan, self._thresholds[best]),
+        }
+
+    def errors(self) -> tuple[float, float]:
+        """How far quantising can have moved the pooled AUROCs and APs at most; NaN where those are.
+
+        Only levels with several values matter, where the true order of the pixels may be any.
+        """
+        total = self.totals(np.ones((1, self._radiographs)))[:, 0]
+        bounds = np.full((2, 2), np.nan)
+        pools = total[:2] + total[2:4], total[2:4]  # all pixels, those inside the lungs
+        for bound, (healthy, lesion) in zip(bounds, pools, strict=True):
+            hits, alarms = lesion.cumsum(), healthy.cumsum()
+            if hits[-1] and alarms[-1]:
+                best = hits / np.maximum(hits + alarms - healthy, 1)  # precision of the level's last, or
+                worst = (hits - lesion + 1) / (hits - lesion + 1 + alarms)  # of its first lesion pixel
+                bound[0] = (lesion * healthy)[self._mixed].sum() / (2 * hits[-1] * alarms[-1])
+                bound[1] = (lesion * np.maximum(best - worst, 0))[self._mixed].sum() / hits[-1]
+        of_auroc, of_ap = np.fmax(*bounds).tolist()
+        return of_auroc, of_ap

@@ -1,0 +1,125 @@
+"""Picture files (PNG, TIFF, JPEG, BMP, WebP) as grey integers, refused where a part is missing."""
+
+from __future__ import annotations
+
+import warnings
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import PIL.ImageFile
+import PIL.ImageOps
+from numpy.typing import NDArray
+
+from artasyn.errors import RadiographError
+
+PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+"""Endings, in lower case, of picture files."""
+
+SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", b"RIFF")
+PNG_END = b"IEND\xaeB`\x82"
+
+Pixels = NDArray[Any]
+"""Integers as a file holds them: (h, w), or (h, w, 3) in colour."""
+
+
+def decode_picture(data: bytes, *, indices: bool = False) -> tuple[Pixels, int]:
+    """Decodes a picture to grey integers (h, w) and the largest value that its bits can hold.
+
+    Args:
+        data: the whole file.
+        indices: give the raw indices of a picture with a palette, instead of the grey that they stand for.
+
+    Raises:
+        RadiographError: damaged, coloured or of an unknown range; the message goes on after the file's name.
+    """
+    picture = _loaded(data)
+    mode, alpha = picture.mode, "transparency" in picture.info or picture.mode in ("LA", "PA", "RGBA")
+    if mode == "1":
+        return np.asarray(picture).astype(np.uint8), 1
+    if mode.startswith("I;16") or (mode == "I" and picture.format == "PNG"):
+        return _deep(picture)
+    if mode in ("I", "F"):
+        kind = "32-bit or signed integers" if mode == "I" else "floating point numbers"
+        raise RadiographError(f"holds {kind}, whose black and white are unknown; save it with 16 bits")
+    if (mode == "L" and not alpha) or (mode == "P" and indices):
+        return np.asarray(picture), 255
+    if mode not in ("L", "P", "LA", "PA", "RGB", "RGBA", "RGBX", "YCbCr"):
+        raise RadiographError(f"holds {mode} colours; convert it to greyscale")
+    if alpha:
+        picture = picture.convert("RGBA")
+        picture = PIL.Image.alpha_composite(PIL.Image.new("RGBA", picture.size, (0, 0, 0, 255)), picture)
+    return grey(np.asarray(picture.convert("RGB"))), 255
+
+
+def _loaded(data: bytes) -> PIL.Image.Image:
+    """Decodes a whole picture, refusing whatever is cut short, and turns it as its EXIF orientation says."""
+    tolerant = PIL.ImageFile.LOAD_TRUNCATED_IMAGES
+    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False  # others switch it on, and then the missing part becomes grey
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # oddities of metadata
+            warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
+            picture = _opened(data)
+            frames = getattr(picture, "n_frames", 1)
+            if frames > 1:
+                raise RadiographError(f"holds {frames} pages or frames; save the one to use on its own")
+            if picture.format == "PNG":
+                _opened(data).verify()  # checksums
+            if not {"PNG": PNG_END in data, "JPEG": jpeg_ends(data)}.get(str(picture.format), True):
+                raise RadiographError("has no end marker, it is cut short; copy or export it again")
+            picture.load()  # before turning: loading a TIFF turns it already
+            PIL.ImageOps.exif_transpose(picture, in_place=True)
+            return picture
+    except RadiographError:
+        raise
+    except (PIL.Image.DecompressionBombWarning, PIL.Image.DecompressionBombError) as error:
+        raise RadiographError(f"is too large to be a radiograph ({brief(error)}); scale it down") from error
+    except PIL.UnidentifiedImageError as error:
+        if data.startswith(SIGNATURES):
+            raise RadiographError("is damaged, cut short or of an unusual kind; export it again") from error
+        found = f"begins with {data[:12]!r}" if data else "is empty"
+        raise RadiographError(
+            f"{found}, so is no PNG, TIFF, JPEG, BMP, WebP or DICOM; export it anew"
+        ) from error
+    except Exception as error:  # decoders raise nearly anything for damaged files
+        raise RadiographError(f"is damaged or cut short ({brief(error)}); export it again") from error
+    finally:
+        PIL.ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
+
+
+def _opened(data: bytes) -> PIL.Image.Image:
+    return PIL.Image.open(BytesIO(data), formats=("PNG", "TIFF", "JPEG", "BMP", "WEBP"))
+
+
+def jpeg_ends(data: bytes) -> bool:
+    """Whether an end marker follows the last scan of a JPEG; decoders make up what is missing before it."""
+    return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
+
+
+def _deep(picture: PIL.Image.Image) -> tuple[Pixels, int]:
+    """The pixels of a picture with more than 8 bits, and the largest value of its bits."""
+    pixels = np.asarray(picture).astype(np.uint16)
+    tags = getattr(picture, "tag_v2", {})  # TIFF only
+    full = 2 ** int(tags.get(258, (16,))[0]) - 1
+    white_is_zero = tags.get(262) == 0  # Pillow inverts these in 8 bits only
+    return (full - pixels if white_is_zero else pixels), full
+
+
+def grey(colours: Pixels) -> Pixels:
+    """One channel of 8-bit (h, w, 3) whose three say the same, up to the colour noise of JPEG."""
+    spread = np.ptp(colours, axis=2)
+    if spread.mean() > 8 or (spread > 32).mean() > 0.001:
+        raise RadiographError(
+            f"is coloured (its channels differ by up to {int(spread.max())} of 255); "
+            "if it is a radiograph with no drawings on it, convert it to greyscale"
+        )
+    grey: Pixels = np.rint(colours.mean(axis=2, dtype=np.float32)).astype(np.uint8)
+    return grey
+
+
+def brief(error: BaseException) -> str:
+    """The first line of what a decoder complains about."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0].split(" - ")[0][:160]

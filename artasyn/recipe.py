@@ -1,0 +1,95 @@
+"""What is stored beside every synthetic image: enough to make it again from the normal radiograph, bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from artasyn.arrays import Image, generator, identity
+from artasyn.errors import SynthesisError
+from artasyn.segment import Lungs, PBTSeg
+from artasyn.synthesis import Anomaly, LungOpacity, OpacityRecord
+from artasyn.synthesis.strokes import Stamps
+from artasyn.version import __version__
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one synthetic image was made.
+
+    Attributes:
+        identity: of the normal radiograph.
+        seed: the user's.
+        copy: which of the radiograph's synthetic images this is, from 1.
+        segmenter: found the lungs.
+        synthesis: made the anomaly.
+        record: all that was random.
+        version: of artasyn that made it.
+    """
+
+    identity: str
+    seed: int
+    copy: int
+    segmenter: PBTSeg
+    synthesis: LungOpacity
+    record: OpacityRecord
+    version: str = __version__
+
+    @classmethod
+    def draw(
+        cls, image: Image, lungs: Lungs, *, seed: int, copy: int, segmenter: PBTSeg, synthesis: LungOpacity
+    ) -> tuple[Recipe, Anomaly]:
+        """A new recipe for a radiograph whose lungs are known, and the anomaly it makes.
+
+        The anomaly depends on the seed, the radiograph's pixels and the copy alone.
+        """
+        name = identity(image)
+        anomaly = synthesis(image, lungs, generator(seed, name, copy))
+        return cls(name, seed, copy, segmenter, synthesis, anomaly.record), anomaly
+
+    def remake(self, image: Image) -> Anomaly:
+        """Makes the anomaly again.
+
+        Args:
+            image: the normal radiograph, float32 (h, w) in [0, 1].
+
+        Raises:
+            SynthesisError: it is another radiograph.
+        """
+        if identity(image) != self.identity:
+            raise SynthesisError(f"this recipe is for the radiograph {self.identity}, not for {identity(image)}")
+        return self.synthesis.render(image, self.segmenter(image), self.record)
+
+    def to_json(self) -> str:
+        """This recipe as JSON; `from_json` reads it back."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            SynthesisError: the text is no recipe.
+        """
+        try:
+            fields: dict[str, Any] = _with_tuples(json.loads(text))
+            synthesis = fields["synthesis"]
+            return cls(
+                **fields
+                | {
+                    "segmenter": PBTSeg(**fields["segmenter"]),
+                    "synthesis": LungOpacity(**synthesis | {"stamps": Stamps(**synthesis["stamps"])}),
+                    "record": OpacityRecord.from_json(json.dumps(fields["record"])),
+                }
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise SynthesisError(f"not the recipe of a synthetic image: {error!r}") from error
+
+
+def _with_tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that configurations are made of."""
+    if isinstance(value, list):
+        return tuple(_with_tuples(item) for item in value)
+    return {k: _with_tuples(v) for k, v in value.items()} if isinstance(value, dict) else value
