@@ -15,14 +15,16 @@ import torch
 
 from artasyn import atomic
 from artasyn.arrays import Picture
-from artasyn.collection import BulkRun, Outcome, Row, Source, available_cores, find_sources
+from artasyn.collection import BulkRun, Outcome, Row, Source, available_cores, find_sources, read_manifest
 from artasyn.detector import Detector
 from artasyn.errors import DataError
 from artasyn.pictures import contact_sheet, overlay_heatmap, overlay_lungs, overlay_mask, read_picture, write_picture
 from artasyn.radiograph import read_radiograph, write_image, write_labels, write_mask
 from artasyn.recipe import Recipe
+from artasyn.report import Section
 from artasyn.segment import PBTSeg
 from artasyn.synthesis import LungOpacity
+from artasyn.training import TrainingRun
 from artasyn.version import __version__
 
 TILE = 256
@@ -39,10 +41,12 @@ class Done:
     Attributes:
         written: what to open or read, most useful first.
         outcomes: of every source.
+        sections: for a report.
     """
 
     written: tuple[Path, ...]
     outcomes: tuple[Outcome, ...] = ()
+    sections: tuple[Section, ...] = ()
 
     @property
     def failures(self) -> list[Outcome]:
@@ -55,7 +59,7 @@ class Done:
         return [(outcome.source.name, row) for outcome in self.outcomes for row in outcome.rows]
 
 
-def segment(inputs: Sequence[Path], out: Path, *, segmenter: PBTSeg | None = None, workers: int = 0) -> Done:
+def segment(inputs: Sequence[Path], out: Path, *, segmenter: PBTSeg = PBTSeg(), workers: int = 0) -> Done:
     """Finds the lungs on radiographs, without training.
 
     Writes to OUT: labels/NAME.png (0 background, 1 the patient's right lung, 2 the left lung), overlays/NAME.png,
@@ -67,7 +71,6 @@ def segment(inputs: Sequence[Path], out: Path, *, segmenter: PBTSeg | None = Non
         segmenter: options of PBTSeg.
         workers: processes; 0 takes every core.
     """
-    segmenter = segmenter or PBTSeg()
     columns = ("labels", "overlay", "found", "confidence_right", "confidence_left", "warnings")
     run = _bulk("segment", out, columns, files=("labels", "overlay"), workers=workers, segmenter=segmenter)
     outcomes = run.run(_Segment(out, segmenter), find_sources(inputs), title="segment")
@@ -112,8 +115,8 @@ def synthesise(
     per_image: int = 1,
     seed: int = 0,
     bits: int = 8,
-    synthesis: LungOpacity | None = None,
-    segmenter: PBTSeg | None = None,
+    synthesis: LungOpacity = LungOpacity(),
+    segmenter: PBTSeg = PBTSeg(),
     workers: int = 0,
 ) -> Done:
     """Makes lung anomalies with exact masks on normal radiographs.
@@ -134,7 +137,6 @@ def synthesise(
     """
     if bits not in (8, 16) or per_image < 1 or seed < 0:
         raise DataError(f"bits must be 8 or 16, per_image at least 1, seed at least 0; not {bits}, {per_image}, {seed}")
-    segmenter, synthesis = segmenter or PBTSeg(), synthesis or LungOpacity()
     columns = ("copy", "image", "mask", "record", "overlay", "area", "severity")
     files = ("image", "mask", "record", "overlay")
     options = {"per_image": per_image, "seed": seed, "bits": bits, "synthesis": synthesis, "segmenter": segmenter}
@@ -177,6 +179,34 @@ class _Synthesise:
             area = anomaly.mask.sum() / max(1, lungs.mask.sum())
             rows.append(row | {"area": f"{area:.4f}", "severity": f"{anomaly.record.severity:.4f}"})
         return rows
+
+
+def train(
+    normal: Sequence[Path],
+    out: Path,
+    *,
+    training: TrainingRun = TrainingRun(),
+    trainer: dict[str, Any] | None = None,
+    workers: int = 0,
+) -> Done:
+    """Trains a detector on normal radiographs alone, with synthetic anomalies made on the fly.
+
+    Writes to OUT: model/ (config.json and model.safetensors, for `artasyn detect --model OUT/model`), checkpoints/
+    (last.ckpt, best.ckpt), logs/ (CSV and TensorBoard), cache/ (prepared radiographs; manifest.csv lists those left
+    out, with reasons), settings.json. A training that was killed goes on there.
+
+    Args:
+        normal: normal radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
+        out: the folder to write to.
+        training: what the result depends on.
+        trainer: further options of lightning.Trainer, as '{"devices": 2, "strategy": "ddp"}'.
+        workers: processes that prepare and synthesise; 0 takes every core.
+    """
+    sources = find_sources(normal)
+    training.fit(sources, out, workers=workers or available_cores(), trainer=trainer)
+    manifest = out / "cache" / "manifest.csv"
+    reasons = {row["name"]: row["reason"] for row in read_manifest(manifest)}
+    return Done((out / "model", manifest), tuple(Outcome(s, reason=reasons[s.name]) for s in sources))
 
 
 def detect(

@@ -72,7 +72,7 @@ class Detector(  # type: ignore[misc]  # the mixin is untyped
 
     def __init__(
         self,
-        encoder: str = "convnext_atto",
+        encoder: str = "test_resnet",
         size: int = 128,
         threshold: float = 0.03,
         image_threshold: float = 0.03,

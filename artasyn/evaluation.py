@@ -130,8 +130,10 @@ def evaluate(
     about |= {"bootstrap": bootstrap, "seed": seed, "lungs": "given" if test.lungs else "PBTSeg"}
     results = {name: metrics.to_json() for name, metrics in figures.items()}
     atomic.write_text(out / "metrics.json", json.dumps(about | results, indent=1, allow_nan=False) + "\n")
-    write_report(out / "report.html", f"Detection on {data.name}", sections(figures, outcomes, quality, test, out))
-    return Done((out / "report.html", out / "metrics.json", *found.written), (*outcomes, *failed))
+    parts = sections(figures, outcomes, quality, test, out)
+    write_report(out / "report.html", f"Detection on {data.name}", parts)
+    written = (out / "report.html", out / "metrics.json", *found.written)
+    return Done(written, (*outcomes, *failed), tuple(parts))
 
 
 def _measure(

@@ -43,7 +43,7 @@ class ReconstructionNet(nn.Module):
 
     def __init__(
         self,
-        encoder: str = "convnext_atto",
+        encoder: str = "test_resnet",
         *,
         pretrained: bool = False,
         size: int = 128,

@@ -239,11 +239,11 @@ class TrainingRun:
         weights: of the losses.
     """
 
-    encoder: str = "convnext_atto"
+    encoder: str = "test_resnet"
     size: int = 128
     epochs: int = 30
-    batch_size: int = 16
-    learning_rate: float = 1e-3
+    batch_size: int = 8
+    learning_rate: float = 2e-3
     held_out: float = 0.15
     seed: int = 0
     pretrained: bool = False

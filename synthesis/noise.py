@@ -18,7 +18,7 @@ def hashed(seed: int, index: Shaped[np.ndarray, "*n"]) -> Float32[np.ndarray, "*
         seed: from 0 to 2**32 - 1; streams of different seeds are unrelated.
         index: integers of any shape, from 0 to 2**32 - 1.
 
-    Source: the finaliser of MurmurHash3 (Appleby, public domain algorithm), applied twice.
+    Source: the 64-bit finaliser of MurmurHash3 (Appleby, public domain algorithm).
 
     Example:
         >>> hashed(7, np.arange(3)).round(3).tolist()

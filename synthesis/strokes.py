@@ -17,6 +17,12 @@ from artasyn.synthesis.noise import clouds, hashed
 BRUSH_SIDE = 64
 """Pixels along the side of a brush's texture."""
 
+STAMPS = 1 << 20
+"""Places in the noise that each stroke's stamps have for themselves, four a stamp."""
+
+LARGEST_REMAP = 32766
+"""Rows that OpenCV's remap takes at once."""
+
 Point = tuple[float, float]
 
 
@@ -33,7 +39,7 @@ class Stroke:
     brush: float
 
     def points(self, *, spacing: float, shape: tuple[int, int]) -> Float[np.ndarray, "n 2"]:
-        """Points along the stroke, (row, column) in pixels of a grid.
+        """Points along the stroke, (row, column) in pixels of a grid; pixel i reaches from i to i + 1.
 
         Args:
             spacing: the distance between two points as a fraction of the brush's diameter.
@@ -70,7 +76,7 @@ class Stamps:
         """The strokes' summed attenuation ``sum(-log(1 - a))`` on a grid of the image's proportions.
 
         Args:
-            strokes: what to draw.
+            strokes: what to draw; their order does not matter.
             seed: from 0 to 2**32 - 1, fixes the brushes' textures and every stamp's jitter.
             shape: rows and columns of the grid.
 
@@ -79,36 +85,56 @@ class Stamps:
         """
         total = np.zeros(shape[0] * shape[1])
         for number, width in enumerate(sorted({stroke.brush for stroke in strokes})):
-            centres = np.concatenate(
-                [s.points(spacing=self.spacing, shape=shape) for s in strokes if s.brush == width]
-            ).astype(np.float32)
-            total += self._stamped(centres, width * shape[0], seed=(seed + number) % 2**32, shape=shape)
+            curves = sorted(
+                (stroke for stroke in strokes if stroke.brush == width), key=lambda stroke: stroke.curve
+            )
+            stamped = [stroke.points(spacing=self.spacing, shape=shape) for stroke in curves]
+            centres = np.concatenate(stamped).astype(np.float32)
+            brush = (seed + number) % 2**32
+            jitter = np.concatenate(
+                [hashed(brush, STAMPS * at + np.arange(points.size * 2)) for at, points in enumerate(stamped)]
+            ).reshape(-1, 4)
+            side = 2 * self._reach(width * shape[0]) + 1
+            block = max(1, LARGEST_REMAP // side)
+            for first in range(0, len(centres), block):
+                part = slice(first, first + block)
+                total += self._stamped(centres[part], jitter[part], width * shape[0], seed=brush, shape=shape)
         return np.asarray(total.reshape(shape), np.float32)
 
+    def _reach(self, diameter: float) -> int:
+        """Pixels from a stamp's centre to the rim of the largest one."""
+        return int(np.ceil(0.5 * diameter * self.size_range[1]))
+
     def _stamped(
-        self, centres: Float32[np.ndarray, "n 2"], diameter: float, *, seed: int, shape: tuple[int, int]
+        self,
+        centres: Float32[np.ndarray, "n 2"],
+        jitter: Float32[np.ndarray, "n 4"],
+        diameter: float,
+        *,
+        seed: int,
+        shape: tuple[int, int],
     ) -> Float[np.ndarray, "cells"]:
         """One brush at all its centres: sampled by one remap, scattered onto the flat grid by one bincount."""
-        jitter = hashed(seed, np.arange(4 * len(centres))).reshape(4, -1, 1)
-        radius = 0.5 * diameter * _scaled(jitter[0], self.size_range)
-        turn = np.float32(2 * np.pi) * jitter[1]
-        opacity = _scaled(jitter[2], self.opacity_range) * _scaled(jitter[3], self.flow_range)
+        radius = 0.5 * diameter * _scaled(jitter[:, :1], self.size_range)
+        turn = np.float32(2 * np.pi) * jitter[:, 1:2]
+        opacity = _scaled(jitter[:, 2:3], self.opacity_range) * _scaled(jitter[:, 3:], self.flow_range)
 
-        reach = int(np.ceil(0.5 * diameter * self.size_range[1]))
+        reach = self._reach(diameter)
         offset = np.arange(-reach, reach + 1, dtype=np.int32)
         vertical, horizontal = np.repeat(offset, offset.size), np.tile(offset, offset.size)
-        nearest = np.rint(centres)
-        shift = nearest - centres
+        nearest = np.floor(centres)
+        shift = nearest + np.float32(0.5) - centres
         down = shift[:, :1] + vertical.astype(np.float32)
         across = shift[:, 1:] + horizontal.astype(np.float32)
         half = np.float32((BRUSH_SIDE - 1) / 2)
         cosine, sine = np.cos(turn) * half / radius, np.sin(turn) * half / radius
+        stacked = (-1, offset.size)  # OpenCV refuses maps of 32767 rows or columns
         alpha = cv2.remap(
             brush_texture(seed),
-            sine * down + cosine * across + half,
-            cosine * down - sine * across + half,
+            (sine * down + cosine * across + half).reshape(stacked),
+            (cosine * down - sine * across + half).reshape(stacked),
             cv2.INTER_LINEAR,
-        )
+        ).reshape(down.shape)
         row = nearest[:, :1].astype(np.int32) + vertical
         column = nearest[:, 1:].astype(np.int32) + horizontal
         inside = (alpha > 0) & (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])

@@ -1,0 +1,8 @@
+"""``python -m artasyn`` is the command ``artasyn``."""
+
+import sys
+
+from artasyn.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())
