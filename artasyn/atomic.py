@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-LEFTOVER = ".*.tmp"
-"""What a killed process may leave behind; safe to delete."""
+LEFTOVER = ".artasyn-*.tmp"
+"""What a killed process may leave behind; a name of ours, so safe to delete."""
 
 
 @contextmanager
@@ -27,7 +27,7 @@ def replacing(path: Path) -> Iterator[Path]:
         'whole'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{uuid.uuid4().hex}.tmp")
+    temporary = path.with_name(LEFTOVER.replace("*", uuid.uuid4().hex))
     try:
         yield temporary
         temporary.replace(path)
@@ -36,6 +36,11 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a UTF-8 text file, whole or not at all."""
+    """Writes a UTF-8 text file, whole or not at all, the same bytes on every system.
+
+    Args:
+        path: the file to write; its folder is made.
+        text: its text; bytes of file names that were no UTF-8 are written as they were.
+    """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))

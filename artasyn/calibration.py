@@ -14,7 +14,7 @@ LEVELS = 4096
 class Calibration:
     """Counts of heatmap values inside and outside of known anomalies, and of the scores of healthy images.
 
-    Nothing but counts is kept, so that any number of images fits and the counts of several devices can be added.
+    Nothing but counts is kept, so that any number of images fits and those of several devices can be added.
 
     Args:
         counts: int64 (3, LEVELS) to start from: pixels inside anomalies, pixels outside, healthy images.
@@ -29,7 +29,7 @@ class Calibration:
     """
 
     def __init__(self, counts: Int64[np.ndarray, "3 levels"] | None = None) -> None:
-        self.counts = np.zeros((3, LEVELS), np.int64) if counts is None else counts
+        self.counts = np.zeros((3, LEVELS), np.int64) if counts is None else counts.copy()
 
     def add(self, heatmap: Heatmap, mask: Mask, score: float) -> None:
         """Counts one image.
@@ -61,7 +61,10 @@ class Calibration:
         return best / LEVELS, float(dice[best])
 
     def image_threshold(self, false_positive_rate: float) -> float:
-        """The lowest threshold that at most this share of the healthy images reaches; 1 without any of these."""
+        """The lowest threshold that at most this share of the healthy images reaches.
+
+        It is 1 where no candidate is high enough, and without any healthy image.
+        """
         healthy = self.counts[2]
         if not healthy.any():
             return 1.0
@@ -72,4 +75,4 @@ class Calibration:
 
 def _level(values: np.ndarray) -> np.ndarray:
     """The number of the highest candidate threshold that each value reaches."""
-    return np.clip((values * LEVELS).astype(np.int64), 0, LEVELS - 1)
+    return np.asarray(np.clip((values * LEVELS).astype(np.int64), 0, LEVELS - 1))

@@ -1,7 +1,7 @@
 """The losses of the reconstruction network, each a pure function of tensors.
 
-With x a radiograph with an anomaly, m its mask, y the normal radiograph, x' the reconstruction of x, E the encoder
-and sg the stop-gradient:
+With x a radiograph with an anomaly, m its mask, y the normal radiograph, x' the reconstruction of x, E the
+encoder and sg the stop-gradient:
 
     L = r * region_focused(x', y, m) + g * mean((x' - y)^2) + a * feature_alignment(E(x), sg(E(y)))
         + d * soft_dice(soft_mask(x - x'), m)
@@ -10,11 +10,11 @@ and sg the stop-gradient:
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from torch.nn import functional as F
 
 from artasyn.arrays import Features, Images, Masks
-from jaxtyping import Float
-from torch import Tensor
 
 Scalar = Float[Tensor, ""]
 
@@ -22,7 +22,8 @@ Scalar = Float[Tensor, ""]
 def region_focused(reconstruction: Images, normal: Images, mask: Masks) -> Scalar:
     """Squared error inside the anomaly, as a mean over its own area.
 
-    ``sum_i [sum(m_i * (x'_i - y_i)^2) / sum(m_i)] / n``, over the n images whose mask is not empty; 0 if none has one.
+    ``sum_i [sum(m_i * (x'_i - y_i)^2) / sum(m_i)] / n``, over the n images whose mask is not empty; 0 if
+    there is none.
 
     A small lesion weighs as much as a large one: the published term divides by the area of the image instead.
 
@@ -47,8 +48,8 @@ def region_focused(reconstruction: Images, normal: Images, mask: Masks) -> Scala
 def feature_alignment(features: Features, normal_features: Features) -> Scalar:
     """How far the features of the anomalous radiograph point away from those of the normal one.
 
-    ``1 - mean_p cos(E(x)_p, sg(E(y)_p))`` over the places p of the feature map. No gradient flows through the normal
-    branch: with one, a constant encoder would be a solution.
+    ``1 - mean_p cos(E(x)_p, sg(E(y)_p))`` over the places p of the feature map. No gradient flows through the
+    normal branch: with one, a constant encoder would be a solution.
 
     Args:
         features: (b, c, y, x), of the radiograph with the anomaly.
@@ -57,7 +58,8 @@ def feature_alignment(features: Features, normal_features: Features) -> Scalar:
     Returns:
         From 0 (aligned) to 2.
 
-    Source: ART-ASyn (arXiv 2512.00310), feature-alignment loss; the stop-gradient is SimSiam's (Chen, He; CVPR 2021).
+    Source: ART-ASyn (arXiv 2512.00310), feature-alignment loss; the stop-gradient is SimSiam's (Chen, He;
+    CVPR 2021).
 
     Example:
         >>> a = torch.tensor([1.0, 0.0]).reshape(1, 2, 1, 1)
@@ -68,7 +70,9 @@ def feature_alignment(features: Features, normal_features: Features) -> Scalar:
 
 
 def soft_mask(difference: Images, *, threshold: float = 0.03, temperature: float = 0.01) -> Masks:
-    """A mask from a difference of images that a gradient can pass: ``sigmoid((|d| - threshold) / temperature)``.
+    """A mask from a difference of images that a gradient can pass.
+
+    ``sigmoid((|d| - threshold) / temperature)``
 
     Args:
         difference: (b, 1, h, w), image minus reconstruction.

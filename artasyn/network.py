@@ -6,34 +6,37 @@ from typing import Any
 
 import timm
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artasyn.arrays import Features, Images, Masks
+from artasyn.arrays import Features, Images
 from artasyn.errors import ModelError
 
 
 class ReconstructionNet(nn.Module):
-    """A timm encoder and a decoder whose skips are closed where what is seen is not what a healthy chest would show.
+    """A timm encoder and a decoder whose skips are closed where a healthy chest would not show what is seen.
 
-    **How the skips do not let the anomaly through.** The deepest features are pulled toward those of the normal
-    radiograph by a loss of their own (`artasyn.losses.feature_alignment`): they code the healthy anatomy. On the way
-    up, a gate at every level compares what the decoder expects there with what the encoder has seen, and passes the
-    encoder's features only where the two agree (`Gate`); elsewhere the decoder goes on with what it expects. The last
-    gate does the same with the pixels: ``x' = (1 - g) * x + g * r``, with r drawn by the decoder. Normal tissue comes
-    through unharmed, an anomaly is redrawn from its surroundings.
+    **How the skips do not let the anomaly through.** The deepest features are pulled toward those of the
+    normal radiograph by a loss of their own (`artasyn.losses.feature_alignment`): they code the healthy
+    anatomy. On the way up, a gate at every level compares what the decoder expects there with what the
+    encoder has seen, and passes the encoder's features only where the two agree (`Gate`); elsewhere the
+    decoder goes on with what it expects. The last gate does the same with the pixels:
+    ``x' = (1 - g) * x + g * r``, with r drawn by the decoder. Normal tissue comes through unharmed, an
+    anomaly is redrawn from its surroundings.
 
     Args:
         encoder: any timm model that has `features_only`.
         pretrained: start from timm's weights, which are downloaded then; never required.
         size: rows and columns of the images, for encoders that need to know (transformers); others take any.
-        decoder_channels: channels of the decoder at each level, deepest first; the last repeats for further levels.
+        decoder_channels: channels of the decoder at each level, deepest first; the last repeats for further
+            levels.
 
     Raises:
-        ModelError: timm does not know the encoder, or it gives no feature maps.
+        ModelError: timm does not know the encoder, it gives no feature maps, or not from images of this size.
 
-    Source: ART-ASyn (arXiv 2512.00310), reconstruction network, with another backbone: the published U-Net takes 7 s
-    a training image on a CPU core, and its skips at every level let the anomaly through.
+    Source: ART-ASyn (arXiv 2512.00310), reconstruction network, with another backbone: the published U-Net
+    takes 7 s a training image on a CPU core, and its skips at every level let the anomaly through.
 
     Example:
         >>> net = ReconstructionNet("test_resnet").eval()
@@ -51,10 +54,13 @@ class ReconstructionNet(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = _create_encoder(encoder, pretrained=pretrained, size=size)
-        channels = [int(c) for c in self.encoder.feature_info.channels()][::-1]
+        info: Any = self.encoder.feature_info
+        channels = [int(c) for c in info.channels()][::-1]
         widths = [*decoder_channels, *[decoder_channels[-1]] * len(channels)][: len(channels)]
         self.bottleneck = _block(channels[0], widths[0])
-        self.gates = nn.ModuleList(Gate(before, skip) for before, skip in zip(widths, channels[1:], strict=False))
+        self.gates = nn.ModuleList(
+            Gate(before, skip) for before, skip in zip(widths, channels[1:], strict=False)
+        )
         self.levels = nn.ModuleList(
             _block(before + skip, after)
             for before, skip, after in zip(widths, channels[1:], widths[1:], strict=False)
@@ -65,8 +71,8 @@ class ReconstructionNet(nn.Module):
     def encode(self, images: Images) -> list[Tensor]:
         """The encoder's feature maps, finest first, each (b, c, y, x)."""
         maps: list[Tensor] = self.encoder(images)
-        channels = self.encoder.feature_info.channels()
-        return [m if m.shape[1] == c else m.permute(0, 3, 1, 2) for m, c in zip(maps, channels, strict=True)]
+        channels_last = getattr(self.encoder, "output_fmt", "NCHW") == "NHWC"
+        return [m.permute(0, 3, 1, 2) for m in maps] if channels_last else list(maps)
 
     def decode(self, features: list[Tensor], images: Images) -> Images:
         """The reconstruction from feature maps and the pixels that they are of.
@@ -79,13 +85,14 @@ class ReconstructionNet(nn.Module):
             (b, 1, h, w), not clipped.
         """
         *shallow, deepest = features
-        x = self.bottleneck(deepest)
+        x: Tensor = self.bottleneck(deepest)
         for level, gate, feature in zip(self.levels, self.gates, reversed(shallow), strict=True):
             x = _enlarged(x, feature)
             x = level(torch.cat([x, (1 - gate(x, feature)) * feature], dim=1))
         x = _enlarged(x, images)
-        closed = self.last_gate(x, images)
-        return (1 - closed) * images + closed * self.head(x)
+        closed: Tensor = self.last_gate(x, images)
+        drawn: Tensor = self.head(x)
+        return (1 - closed) * images + closed * drawn
 
     def forward(self, images: Images) -> Images:
         """Reconstructs a batch (b, 1, h, w) of images in [0, 1]; the result is not clipped."""
@@ -103,17 +110,16 @@ class Gate(nn.Module):
     def __init__(self, expected: int, seen: int) -> None:
         super().__init__()
         self.compare = nn.Sequential(_block(expected + seen, 16), nn.Conv2d(16, 1, 1))
-        last = self.compare[-1]
-        assert isinstance(last, nn.Conv2d) and last.bias is not None
-        nn.init.constant_(last.bias, -2.0)  # open at first: a healthy radiograph comes through
+        bias = self.compare[-1].get_parameter("bias")
+        nn.init.constant_(bias, -2.0)  # open at first: a healthy radiograph comes through
 
-    def forward(self, expected: Features, seen: Features) -> Masks:
+    def forward(self, expected: Features, seen: Float[Tensor, "b s y x"]) -> Float[Tensor, "b 1 y x"]:
         """Features on one grid in; (b, 1, y, x) out, from 0 (open: seen is as expected) to 1 (closed)."""
         return torch.sigmoid(self.compare(torch.cat([expected, seen], dim=1)))
 
 
 def _create_encoder(name: str, *, pretrained: bool, size: int) -> nn.Module:
-    """A timm model of one input channel that returns feature maps."""
+    """A timm model of one input channel that returns feature maps, tried out once."""
     options: dict[str, Any] = {"features_only": True, "in_chans": 1, "pretrained": pretrained}
     try:
         try:
@@ -121,16 +127,24 @@ def _create_encoder(name: str, *, pretrained: bool, size: int) -> nn.Module:
         except TypeError:  # convolutional networks take any size and know no img_size
             encoder = timm.create_model(name, **options)
     except (RuntimeError, AttributeError, AssertionError) as error:
-        raise ModelError(f"{name!r} is no timm model with feature maps ({error}); see timm.list_models()") from error
-    return encoder
+        raise ModelError(
+            f"{name!r} is no timm model with feature maps ({error}); see timm.list_models()"
+        ) from error
+    try:
+        with torch.no_grad():
+            encoder.eval()(torch.zeros(1, 1, size, size))
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"{name!r} takes no images of {size} x {size} ({error}); try 224") from error
+    return encoder.train()
 
 
 def _block(before: int, after: int) -> nn.Sequential:
     """A 3 x 3 convolution, normalised by groups so that a batch of any size gives the same."""
     groups = next(g for g in (8, 4, 2, 1) if after % g == 0)
-    return nn.Sequential(nn.Conv2d(before, after, 3, padding=1, bias=False), nn.GroupNorm(groups, after), nn.SiLU())
+    convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
+    return nn.Sequential(convolution, nn.GroupNorm(groups, after), nn.SiLU())
 
 
-def _enlarged(features: Features, like: Features) -> Features:
+def _enlarged(features: Float[Tensor, "b c _ _"], like: Float[Tensor, "b _ y x"]) -> Features:
     """Features on the grid of others."""
     return F.interpolate(features, like.shape[-2:], mode="bilinear", align_corners=False)

@@ -126,18 +126,19 @@ def contact_sheet(
         raise ImageError(f"a sheet needs at least 1 column and tiles of 32 pixels, not {columns} and {tile}")
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
-    font = PIL.ImageFont.truetype(FONT, max(11, tile // 16))
+    font = PIL.ImageFont.truetype(FONT, min(22, max(11, tile // 16)))
     gap, line = max(4, tile // 40), round(1.6 * font.size)
-    size = (gap + columns * (tile + gap), gap + rows * (tile + line + gap))
+    fitted = [_fitted(_as_picture(picture), tile) for picture in pictures]
+    tall = max(small.shape[0] for small in fitted)
+    size = (gap + columns * (tile + gap), gap + rows * (tall + line + gap))
     sheet = PIL.Image.new("RGB", size, PAPER)
     draw = PIL.ImageDraw.Draw(sheet)
-    for number, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+    for number, (small, caption) in enumerate(zip(fitted, captions, strict=True)):
         left = gap + number % columns * (tile + gap)
-        upper = gap + number // columns * (tile + line + gap)
-        small = _fitted(_as_picture(picture), tile)
+        upper = gap + number // columns * (tall + line + gap)
         height, width = small.shape[:2]
-        sheet.paste(PIL.Image.fromarray(small), (left + (tile - width) // 2, upper + (tile - height) // 2))
-        middle = (left + tile / 2, upper + tile + line / 2)
+        sheet.paste(PIL.Image.fromarray(small), (left + (tile - width) // 2, upper + (tall - height) // 2))
+        middle = (left + tile / 2, upper + tall + line / 2)
         draw.text(middle, _cut(caption, font, tile), fill=INK, font=font, anchor="mm")
     return np.asarray(sheet, np.uint8)
 

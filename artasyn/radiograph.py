@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 import PIL.Image
 
-from artasyn.arrays import LEFT, Image, LungLabels, Mask, check_image
+from artasyn.arrays import LEFT, Heatmap, Image, LungLabels, Mask, check_image
 from artasyn.atomic import replacing
 from artasyn.dicom import DICOM_SUFFIXES, decode_dicom, is_dicom
 from artasyn.errors import ImageError, RadiographError

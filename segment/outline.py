@@ -9,23 +9,27 @@ import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT, Heatmap, Image
 
-# Corners (column, row) as fractions of the box around both lungs, from the apex along one edge and back.
+# Corners (column, row) as fractions of the box around both lungs, from the apex once around.
 _CORNERS = {
     RIGHT: (
-        (0.38, 0.01), (0.32, 0.01), (0.25, 0.04), (0.17, 0.12), (0.11, 0.23), (0.06, 0.45), (0.01, 0.79), (0.01, 0.96),
-        (0.07, 0.89), (0.14, 0.83), (0.31, 0.80), (0.38, 0.76), (0.41, 0.50), (0.45, 0.19), (0.44, 0.08),
+        (0.38, 0.01), (0.32, 0.01), (0.25, 0.04), (0.17, 0.12), (0.11, 0.23),
+        (0.06, 0.45), (0.01, 0.79), (0.01, 0.96), (0.07, 0.89), (0.14, 0.83),
+        (0.31, 0.80), (0.38, 0.76), (0.41, 0.50), (0.45, 0.19), (0.44, 0.08),
     ),
     LEFT: (
-        (0.64, 0.01), (0.59, 0.06), (0.57, 0.18), (0.61, 0.27), (0.64, 0.46), (0.68, 0.60), (0.77, 0.75), (0.83, 0.84),
-        (0.99, 0.97), (0.99, 0.88), (0.96, 0.52), (0.91, 0.24), (0.87, 0.14), (0.80, 0.07), (0.72, 0.02),
+        (0.64, 0.01), (0.59, 0.06), (0.57, 0.18), (0.61, 0.27), (0.64, 0.46),
+        (0.68, 0.60), (0.77, 0.75), (0.83, 0.84), (0.99, 0.97), (0.99, 0.88),
+        (0.96, 0.52), (0.91, 0.24), (0.87, 0.14), (0.80, 0.07), (0.72, 0.02),
     ),
 }  # fmt: skip
-_HEIGHTS = np.arange(0.46, 0.99, 0.07)  # of the boxes that are tried, fractions of the radiograph
-_WIDTHS = np.arange(0.58, 1.01, 0.07)
+_HEIGHTS = (0.48, 0.58, 0.68, 0.78, 0.88, 0.98)  # of the boxes that are tried, as fractions of the radiograph
+_WIDTHS = (0.6, 0.7, 0.8, 0.9, 1.0)
 _BEYOND = 0.1  # how far a box may reach beyond the film
+_MARGIN = 0.06  # around a box when it is compared
+_UNLIKELY = 0.015  # correlation that a box loses when one standard deviation from the usual
+_ROOM = 0.06  # around a lung in its window
+_GRID = 64  # rows and columns on which the film is searched and the outline drawn
 _TEMPLATE = 32  # rows and columns of the picture of a box that is compared
-_MARGIN = 0.06  # of that picture around the box
-_UNLIKELY = 0.01  # correlation that a box loses when one standard deviation from the usual
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,11 @@ class LungBox:
     width: float
     fit: float = 1.0
 
+    def grown(self, *, above: float, below: float, beside: float) -> LungBox:
+        """A larger box with the same fit; lengths are fractions of the radiograph."""
+        top, left = self.top - above, self.left - beside
+        return LungBox(top, left, self.height + above + below, self.width + 2 * beside, self.fit)
+
     def expected(self, side: int, size: int, blur: float) -> Heatmap:
         """How much each pixel is expected to be lung: the mean outline of one lung, blurred.
 
@@ -58,10 +67,24 @@ class LungBox:
             float32 (size, size) in [0, 1].
         """
         corners = np.asarray(_CORNERS[side]) * (self.width, self.height) + (self.left, self.top)
-        drawn = np.zeros((size, size), np.float32)
-        cv2.fillPoly(drawn, [np.round(corners * size * 16).astype(np.int32)], (1.0,), shift=4)
-        sigma = max(0.3, blur * size * (self.height + self.width) / 2)
-        return np.asarray(cv2.GaussianBlur(drawn, (0, 0), sigma).clip(0, 1), np.float32)
+        coarse = np.zeros((_GRID, _GRID), np.float32)
+        cv2.fillPoly(coarse, [np.round((corners * _GRID - 0.5) * 16).astype(np.int32)], (1.0,), shift=4)
+        sigma = max(0.3, blur * _GRID * (self.height + self.width) / 2)
+        soft = cv2.GaussianBlur(coarse, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
+        return np.asarray(cv2.resize(soft, (size, size), interpolation=cv2.INTER_LINEAR).clip(0, 1), np.float32)
+
+    def window(self, side: int, size: int) -> tuple[slice, slice]:
+        """Rows and columns of a grid that hold one lung with some room around it.
+
+        Args:
+            side: `RIGHT` or `LEFT`.
+            size: rows and columns of the grid, which covers the whole radiograph.
+        """
+        left = self.left - _ROOM + (self.width / 2 if side == LEFT else 0)
+        right = left + self.width / 2 + 2 * _ROOM
+        corners = np.clip((self.top - _ROOM, self.top + self.height + _ROOM, left, right), 0, 1)
+        rows_columns = [round(float(corner) * size) for corner in corners]
+        return slice(*rows_columns[:2]), slice(*rows_columns[2:])
 
 
 def find_box(image: Image) -> LungBox:
@@ -71,24 +94,25 @@ def find_box(image: Image) -> LungBox:
     boxes far from where films have their lungs lose a little of it.
 
     Args:
-        image: (size, size), float32 in [0, 1], bright = dense, the whole radiograph.
+        image: (h, w), float32 in [0, 1], bright = dense, the whole radiograph.
     """
     scale = 1 / (1 + 2 * _MARGIN)
-    drawn = [LungBox(_MARGIN * scale, _MARGIN * scale, scale, scale).expected(s, _TEMPLATE, 0.03) for s in (RIGHT, LEFT)]
-    template = 1 - np.maximum(*drawn)
+    whole = LungBox(_MARGIN * scale, _MARGIN * scale, scale, scale)
+    template = 1 - np.maximum(whole.expected(RIGHT, _TEMPLATE, 0.03), whole.expected(LEFT, _TEMPLATE, 0.03))
+    film = cv2.resize(image, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
     best = LungBox(0.1, 0.1, 0.8, 0.8, -1.0)
     for height in _HEIGHTS:
         for width in _WIDTHS:
             rows, columns = round(_TEMPLATE * scale / height), round(_TEMPLATE * scale / width)
-            small = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA)
             above, beside = round((_BEYOND + _MARGIN * height) * rows), round((_BEYOND + _MARGIN * width) * columns)
+            small = cv2.resize(film, (columns, rows), interpolation=cv2.INTER_LINEAR)
             small = cv2.copyMakeBorder(small, above, above, beside, beside, cv2.BORDER_REPLICATE)
             match = cv2.matchTemplate(small, template, cv2.TM_CCOEFF_NORMED)
             tops = (np.arange(match.shape[0]) - above) / rows + _MARGIN * height
             lefts = (np.arange(match.shape[1]) - beside) / columns + _MARGIN * width
-            unusual = ((tops[:, None] + height / 2 - 0.47) / 0.12) ** 2 + ((lefts + width / 2 - 0.50) / 0.10) ** 2
-            unusual = unusual + ((height - 0.72) / 0.15) ** 2 + ((width - 0.82) / 0.12) ** 2
+            unusual = ((tops[:, None] + height / 2 - 0.47) / 0.12) ** 2 + ((lefts + width / 2 - 0.5) / 0.10) ** 2
+            unusual += ((height - 0.72) / 0.15) ** 2 + ((width - 0.82) / 0.12) ** 2
             _, fit, _, (column, row) = cv2.minMaxLoc(match - _UNLIKELY * unusual)
             if fit > best.fit:
-                best = LungBox(float(tops[row]), float(lefts[column]), float(height), float(width), float(fit))
+                best = LungBox(float(tops[row]), float(lefts[column]), height, width, float(fit))
     return best

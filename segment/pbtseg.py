@@ -6,165 +6,204 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 
-from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, Mask, check_image
+from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, LungLabels, Mask, check_image
 from artasyn.segment.lungs import Lungs
 from artasyn.segment.outline import LungBox, find_box
-
-Grey = UInt8[np.ndarray, "h w"]
-_NAMES = {RIGHT: "right", LEFT: "left"}
 
 
 @dataclass(frozen=True)
 class PBTSeg:
-    """Finds both lungs by thresholds that rise step by step, on any film of any size.
+    """Finds both lungs by thresholds that rise step by step, on a film of any size and any grey levels.
 
-    The film is equalised on a grid of fixed size, so neither its pixels nor its grey levels matter. The box in which
-    it looks most like the mean outline of two lungs is found first. Then, for each lung, thresholds rise from the
-    grey of its core; a pixel counts as the brighter the less it is expected to be lung, which keeps the trachea, the
-    stomach and the air around the body away. At each threshold the component that agrees best with the expectation
-    is a candidate; candidates vote, each by its agreement and by the contrast along its edge. The vote and the
-    expectation together make the lung; closing, filling and a bulging outer edge return what ribs, the clavicle and
-    disease cut out.
+    The film is equalised on a grid of fixed size. The box in which it looks most like the mean outline of two
+    lungs is found first. Then, for each lung, thresholds rise from the grey of its core; the less a pixel is
+    expected to be lung, the brighter it counts, which keeps out the trachea, the stomach and the air around
+    the body. At each threshold the component that agrees best with the expected outline is a candidate.
+    Candidates vote, each by that agreement and by the contrast along its edge, and vote and expectation
+    together make the lung. Closing, filling and a convex outer edge return what ribs, clavicle and disease
+    had cut out. The border along the heart follows the visible, aerated lung.
 
     Attributes:
-        size: rows and columns of the working grid.
+        size: rows and columns of the working grid, at least 64.
         clip: contrast limit of the adaptive equalisation.
         steps: number of thresholds.
-        reach: the highest threshold, above the grey of the lung's core, as a fraction of the grey range.
+        reach: how far the thresholds rise above the grey of the lung's core, as a fraction of the grey range.
         pull: grey added where no lung is expected, as a fraction of the grey range.
         blur: softness of the expected outline, as a fraction of the lungs' box.
-        trust: weight of the thresholds against the expected outline, in [0, 1].
+        trust: weight of the vote against the expected outline, in [0, 1].
         closing: radius of the closing, as a fraction of the film.
-        rim: width of the dim band that is added along the edge, as a fraction of the film.
-        least_fit: correlation with the mean outline below which no lungs are reported.
+        rim: width of the dim band along the lung's edge that thresholds miss, as a fraction of the film.
+        least_fit: correlation of the film with the mean outline of two lungs, in [-1, 1], below which nothing is
+            reported.
+        least_match: the same for one lung.
 
-    Source: ART-ASyn (arXiv 2512.00310), PBTSeg; made free of scale and grey levels here.
+    Source: ART-ASyn (arXiv 2512.00310), PBTSeg; the thresholds, candidates and choice of a lung a side are its
+        own, the equalisation, the expected outline and the vote are not.
 
     Example:
         >>> import numpy as np
-        >>> film = np.full((64, 64), 0.9, np.float32)
-        >>> PBTSeg()(film).reasons
+        >>> film = np.full((128, 128), 0.8, np.float32)
+        >>> film[30:90, 24:54] = film[30:90, 74:104] = 0.2
+        >>> lungs = PBTSeg()(film)
+        >>> lungs.found, int(lungs.labels[60, 40]), int(lungs.labels[60, 90])
+        (True, 1, 2)
+        >>> PBTSeg()(np.zeros((128, 128), np.float32)).reasons
         ('the image is blank',)
     """
 
-    size: int = 256
+    size: int = 192
     clip: float = 2.0
-    steps: int = 12
-    reach: float = 0.47
-    pull: float = 0.3
-    blur: float = 0.06
+    steps: int = 10
+    reach: float = 0.48
+    pull: float = 0.33
+    blur: float = 0.065
     trust: float = 0.5
-    closing: float = 0.03
-    rim: float = 0.006
-    least_fit: float = 0.4
+    closing: float = 0.035
+    rim: float = 0.009
+    least_fit: float = 0.36
+    least_match: float = 0.27
 
     def __call__(self, image: Image) -> Lungs:
-        """Finds the lungs of one radiograph.
+        """Finds the lungs of one frontal radiograph.
 
         Args:
-            image: (h, w), float32 in [0, 1], bright = dense, head up, patient's right on the image's left.
+            image: (h, w), float32 in [0, 1], bright = dense, head up, the patient's right on the image's left.
 
         Returns:
-            Lungs on the image's own grid. A lung that was not found has confidence 0 and a reason.
+            Lungs on the image's own grid. A lung that was not found has confidence 0, no pixels and a reason.
 
         Raises:
             ImageError: not an `Image`.
         """
         check_image(image)
-        nothing = np.zeros(image.shape, np.uint8)
-        if float(image.max() - image.min()) < 0.01:
-            return Lungs(nothing, (0.0, 0.0), ("the image is blank",))
-        grey = self._equalised(image)
-        box = find_box((grey / 255).astype(np.float32))
-        if box.fit < self.least_fit:
-            return Lungs(nothing, (0.0, 0.0), (f"the image does not look like lungs (fit {box.fit:.2f})",))
-        box = LungBox(box.top - 0.05, box.left - 0.03, box.height + 0.07, box.width + 0.06, box.fit)
-        labels = nothing
-        confidence = []
-        reasons: list[str] = []
-        for side in (RIGHT, LEFT):
-            lung, trust = self._lung(grey, box, side)
-            wide = cv2.GaussianBlur(lung.astype(np.float32) * 255, (0, 0), 2).astype(np.uint8)
-            full = cv2.resize(wide, image.shape[::-1], interpolation=cv2.INTER_LINEAR) > 127
-            labels[full & (labels == 0)] = side
-            confidence.append(trust if full.any() else 0.0)
-            if confidence[-1] == 0:
-                reasons.append(f"{_NAMES[side]} lung not found")
-        return Lungs(labels, (confidence[0], confidence[1]), tuple(reasons))
+        nothing = Lungs(np.zeros(image.shape, np.uint8), (0.0, 0.0))
+        small = cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA)
+        if np.ptp(small) < 1 / 255:
+            return Lungs(nothing.labels, nothing.confidence, ("the image is blank",))
+        grey = self._equalised(np.asarray(small, np.float32))
+        box = find_box(grey)
+        objection = self._objection(grey, box)
+        if objection:
+            return Lungs(nothing.labels, nothing.confidence, (objection,))
+        box = box.grown(above=0.05, below=0.02, beside=0.03)
+        (right, sure_right), (left, sure_left) = self._lung(grey, box, RIGHT), self._lung(grey, box, LEFT)
+        reasons = [
+            f"{name} lung {'not found' if sure == 0 else 'uncertain'}"
+            for name, sure in (("right", sure_right), ("left", sure_left))
+            if sure < 0.4
+        ]
+        return Lungs(_labels(right, left, image.shape), (sure_right, sure_left), tuple(reasons))
 
-    def _equalised(self, image: Image) -> Grey:
-        """The film on the working grid, as grey levels that depend on order only."""
-        n = self.size
-        small = cv2.resize(image, (n, n), interpolation=cv2.INTER_AREA)
-        middle = np.sort(small[n // 12 : -n // 7, n // 16 : -n // 16], axis=None)
-        levels = middle[np.linspace(0, middle.size - 1, 256).astype(int)]
-        grey = np.searchsorted(levels, small).clip(0, 255).astype(np.uint8)
-        grey = cv2.createCLAHE(self.clip, (4, 4)).apply(grey)
-        grey = cv2.morphologyEx(grey, cv2.MORPH_OPEN, _disk(n / 128))
-        return np.asarray(cv2.GaussianBlur(grey, (0, 0), n / 256), np.uint8)
+    def _equalised(self, small: Image) -> Image:
+        """The film in grey levels that depend on the order of its own only, without thin bright lines."""
+        n = len(small)
+        low, high = float(small.min()), float(small.max())
+        fine = ((small - low) * (4095 / (high - low))).astype(np.uint16).clip(0, 4095)
+        counts = np.bincount(fine[n // 12 : -n // 7, n // 16 : -n // 16].ravel(), minlength=4096)  # mostly patient
+        ranks = (np.cumsum(counts) * (255 / counts.sum())).astype(np.uint8)[fine]
+        local = cv2.createCLAHE(self.clip, (4, 4)).apply(ranks)
+        local = cv2.GaussianBlur(cv2.morphologyEx(local, cv2.MORPH_OPEN, _disk(n / 96)), (0, 0), n / 200)
+        return (local / 255).astype(np.float32)
 
-    def _lung(self, grey: Grey, box: LungBox, side: int) -> tuple[Mask, float]:
-        expected = box.expected(side, self.size, self.blur)
-        vote = self._vote(grey, expected)
-        lung = (self.trust * vote + (1 - self.trust) * expected > 0.5).astype(np.uint8)
-        r = round(self.closing * self.size)
-        lung = cv2.morphologyEx(np.pad(lung, r), cv2.MORPH_CLOSE, _disk(r))[r:-r, r:-r]
-        lung = cv2.dilate(_bulged(_filled(lung), side), _disk(self.rim * self.size))
-        return lung > 0, float(max(box.fit, 0))
+    def _objection(self, grey: Image, box: LungBox) -> str:
+        """Why there are no lungs to look for, in words; empty if there is no reason."""
+        if box.fit < 0.6:  # rare for a good film: it may fit better another way round
+            for name, other in (("upside down", grey[::-1].copy()), ("inverted (bright must be dense)", 1 - grey)):
+                if find_box(other).fit > box.fit + 0.05:
+                    return f"the image seems to be {name}"
+        return f"nothing looks like two lungs (fit {box.fit:.2f})" if box.fit < self.least_fit else ""
 
-    def _vote(self, grey: Grey, expected: Heatmap) -> Heatmap:
-        """The share of candidates, weighted by their merit, that hold each pixel to be lung."""
+    def _lung(self, grey: Image, box: LungBox, side: int) -> tuple[Mask, float]:
+        """One lung on the working grid, and how far it can be trusted."""
+        lung = np.zeros(grey.shape, bool)
+        window = box.window(side, self.size)
+        seen, expected = grey[window], box.expected(side, self.size, self.blur)[window]
+        match = -float(np.corrcoef(seen.ravel(), expected.ravel())[0, 1])
+        if not match >= self.least_match:
+            return lung, 0.0
+        vote = self._vote(seen, expected)
+        found = _closed(self.trust * vote + (1 - self.trust) * expected > 0.5, self.closing * self.size)
+        found = _bulged(_filled(found), side)
+        marks = (
+            ((box.fit + match) / 2, 0.3, 0.7),
+            (_dice(expected, found), 0.6, 0.8),
+            (_dice(vote, found), 0.65, 0.95),
+            (_contrast(seen, found, self.size / 96), 0.0, 0.15),
+        )
+        confidence = np.prod([np.clip((mark - low) / (high - low), 0.01, 1) for mark, low, high in marks]) ** 0.25
+        lung[window] = cv2.dilate(found.astype(np.uint8), _disk(self.rim * self.size)) > 0
+        return lung, float(confidence)
+
+    def _vote(self, grey: Image, expected: Heatmap) -> Heatmap:
+        """The share of candidates, weighted by merit, that hold each pixel to be lung."""
         core = float(np.median(grey[expected > 0.8 * expected.max()]))
-        penalised = grey + 255 * self.pull * (1 - expected)
-        vote = np.zeros_like(expected)
-        total = 0.0
-        for threshold in core + 255 * np.linspace(0.0, self.reach, self.steps):
-            below = (penalised <= threshold).astype(np.uint8)
+        counted = grey + np.float32(self.pull) * (1 - expected)
+        vote, total = np.zeros_like(expected), 1e-12
+        for threshold in core + np.linspace(0.0, self.reach, self.steps):
+            below = (counted <= threshold).astype(np.uint8)
             n, components, stats, _ = cv2.connectedComponentsWithStats(below, connectivity=4)
             if n < 2:
                 continue
             overlap = np.bincount(components.ravel(), expected.ravel(), n)[1:]
             agreement = 2 * overlap / (stats[1:, cv2.CC_STAT_AREA] + expected.sum())
             best = int(agreement.argmax())
-            candidate = _filled(cv2.morphologyEx((components == best + 1).astype(np.uint8), cv2.MORPH_CLOSE, _disk(3)))
-            weight = (agreement[best] * _contrast(grey, candidate) ** 0.5) ** 8
-            vote += weight * candidate
+            candidate = _filled(_closed(components == best + 1, self.size / 85))
+            weight = (agreement[best] * _contrast(grey, candidate, self.size / 96) ** 0.7) ** 4
+            vote += np.float32(weight) * candidate
             total += weight
-        return vote / max(total, 1e-12)
+        return (vote / total).clip(0, 1).astype(np.float32)
 
 
-def _disk(radius: float) -> Grey:
+def _labels(right: Mask, left: Mask, shape: tuple[int, int]) -> LungLabels:
+    """Both lungs on the grid of the film, with smooth edges."""
+    soft = [cv2.GaussianBlur(lung.astype(np.float32), (0, 0), len(lung) / 110) for lung in (right, left)]
+    soft[1] = np.minimum(soft[1], 0.99 - soft[0])  # one lung a pixel, whatever the interpolation
+    fine = [cv2.resize((lung * 255).clip(0).astype(np.uint8), shape[::-1]) for lung in soft]
+    parts = [cv2.threshold(lung, 127, side, cv2.THRESH_BINARY)[1] for lung, side in zip(fine, (RIGHT, LEFT))]
+    return np.asarray(parts[0] + parts[1], np.uint8)
+
+
+def _disk(radius: float) -> np.ndarray:
     n = 2 * max(1, round(radius)) + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (n, n)), np.uint8)
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (n, n)))
 
 
-def _filled(mask: Grey) -> Grey:
+def _closed(mask: Mask, radius: float) -> Mask:
+    """Closed by a disk as if nothing lay beyond the edge."""
+    r = max(1, round(radius))
+    return cv2.morphologyEx(np.pad(mask.astype(np.uint8), r), cv2.MORPH_CLOSE, _disk(r))[r:-r, r:-r] > 0
+
+
+def _filled(mask: Mask) -> Mask:
     """The largest component without its holes."""
-    contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    filled = np.zeros_like(mask)
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.zeros(mask.shape, np.uint8)
     if contours:
         cv2.drawContours(filled, [max(contours, key=cv2.contourArea)], -1, (1,), cv2.FILLED)
-    return filled
+    return filled > 0
 
 
-def _contrast(grey: Grey, mask: Grey) -> float:
-    """How much brighter it is just outside than just inside a region, in [0, 1]."""
-    square = np.ones((5, 5), np.uint8)
-    outside, inside = cv2.dilate(mask, square) - mask, mask - cv2.erode(mask, square)
-    return max(0.0, cv2.mean(grey, outside)[0] - cv2.mean(grey, inside)[0]) / 255
-
-
-def _bulged(mask: Grey, side: int) -> Grey:
-    """The lung with its outer edge made convex, as the ribs are; the other edges stay."""
+def _bulged(mask: Mask, side: int) -> Mask:
+    """The lung with its outer edge made convex, as the ribs are; its other edges stay."""
     if not mask.any():
         return mask
-    outward = mask if side == RIGHT else mask[:, ::-1]  # the outer edge on the left
-    column, rows = np.arange(mask.shape[1]), outward.any(axis=1)[:, None]
-    first = outward.argmax(axis=1)[:, None]
-    last = np.flatnonzero(outward.any(axis=0))[-1]
-    hull = np.zeros_like(mask)
-    cv2.fillConvexPoly(hull, cv2.convexHull(cv2.findNonZero((rows & (column >= first) & (column <= last)).astype(np.uint8))), (1,))
-    bulged = outward | (hull * (rows & (column < first))).astype(np.uint8)
-    return np.ascontiguousarray(bulged if side == RIGHT else bulged[:, ::-1])
+    outward = mask if side == RIGHT else mask[:, ::-1]  # outer edge on the left
+    columns, rows = np.arange(mask.shape[1]), outward.any(axis=1)[:, None]
+    outer, inner = outward.argmax(axis=1)[:, None], np.flatnonzero(outward.any(axis=0))[-1]
+    inside = rows & (columns >= outer) & (columns <= inner)
+    hull = np.zeros(mask.shape, np.uint8)
+    cv2.fillConvexPoly(hull, cv2.convexHull(cv2.findNonZero(inside.astype(np.uint8))), (1,))
+    bulged = outward | (rows & (columns < outer) & (hull > 0))
+    return bulged if side == RIGHT else bulged[:, ::-1]
+
+
+def _contrast(grey: Image, mask: Mask, radius: float) -> float:
+    """How much brighter it is just outside a region than just inside, in [0, 1]."""
+    region = mask.astype(np.uint8)
+    outside, inside = cv2.dilate(region, _disk(radius)) - region, region - cv2.erode(region, _disk(radius))
+    return max(0.0, cv2.mean(grey, outside)[0] - cv2.mean(grey, inside)[0])
+
+
+def _dice(soft: Heatmap, mask: Mask) -> float:
+    return 2 * float(soft[mask].sum()) / max(float(soft.sum()) + float(mask.sum()), 1e-12)

@@ -20,8 +20,8 @@ class Anomaly:
     Attributes:
         image: float32 (h, w) in [0, 1], the radiograph with the anomaly.
         mask: bool (h, w), exactly the pixels that differ from the normal radiograph.
-        attenuation: float32 (h, w), what was added: ``image - normal``; at least the tolerance inside the mask
-            and 0 outside.
+        attenuation: float32 (h, w), what was added: ``image - normal``; at least the tolerance inside the
+            mask and 0 outside.
         record: what remakes this anomaly on the same radiograph.
     """
 
@@ -31,13 +31,11 @@ class Anomaly:
     record: OpacityRecord
 
 
-def expose(
-    image: Image, attenuation: Attenuation, *, tolerance: float
-) -> tuple[Image, Mask, Attenuation]:
+def expose(image: Image, attenuation: Attenuation, *, tolerance: float) -> tuple[Image, Mask, Attenuation]:
     """Adds attenuation to a radiograph and tells exactly which pixels it changed.
 
-    A radiograph's grey value is close to linear in the line integral of attenuation, so what lies in front of or
-    behind the added tissue keeps its contrast: ribs, vessels and noise show through.
+    A radiograph's grey value is close to linear in the line integral of attenuation, so what lies in front
+    of or behind the added tissue keeps its contrast: ribs, vessels and noise show through.
 
     Args:
         image: float32 (h, w) in [0, 1].

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from artasyn.synthesis.noise import hashed
+from artasyn.synthesis.noise import lattice
 
 
 def crystallised(values: Float32[np.ndarray, "h w"], *, seed: int, cells: int) -> Float32[np.ndarray, "h w"]:
@@ -26,10 +26,10 @@ def crystallised(values: Float32[np.ndarray, "h w"], *, seed: int, cells: int) -
     """
     rows, columns = values.shape
     step = np.sqrt(rows * columns / cells)
-    lattice = (max(1, round(rows / step)), max(1, round(columns / step)))
-    place = hashed(seed, np.arange(2 * lattice[0] * lattice[1])).reshape(2, *lattice)
-    row = (np.arange(lattice[0])[:, None] + place[0]) * rows / lattice[0]
-    column = (np.arange(lattice[1])[None, :] + place[1]) * columns / lattice[1]
+    down, across = max(1, round(rows / step)), max(1, round(columns / step))
+    place = lattice(seed, (down, 2 * across))
+    row = (np.arange(down)[:, None] + place[:, ::2]) * rows / down
+    column = (np.arange(across)[None, :] + place[:, 1::2]) * columns / across
     elsewhere = np.ones(values.shape, np.uint8)
     elsewhere[row.astype(int), column.astype(int)] = 0
     _, nearest = cv2.distanceTransformWithLabels(elsewhere, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)

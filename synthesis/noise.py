@@ -21,15 +21,29 @@ def hashed(seed: int, index: Shaped[np.ndarray, "*n"]) -> Float32[np.ndarray, "*
     Source: the 64-bit finaliser of MurmurHash3 (Appleby, public domain algorithm).
 
     Example:
-        >>> hashed(7, np.arange(3)).round(3).tolist()
-        [0.774, 0.318, 0.402]
+        >>> [round(float(value), 3) for value in hashed(7, np.arange(3))]
+        [0.928, 0.391, 0.619]
     """
-    word = (index.astype(np.uint64) + (np.uint64(seed) << np.uint64(32))).astype(np.uint64)
+    word = np.asarray(index.astype(np.uint64) + (np.uint64(seed) << np.uint64(32)))
     for multiplier in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
         word ^= word >> np.uint64(33)
         word *= np.uint64(multiplier)
     word ^= word >> np.uint64(33)
     return np.asarray((word >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24), np.float32)
+
+
+def lattice(seed: int, shape: tuple[int, int]) -> Float32[np.ndarray, "h w"]:
+    """Uniform numbers in [0, 1) on a grid; the one at a row and a column is the same on a larger grid.
+
+    Args:
+        seed: from 0 to 2**32 - 1.
+        shape: rows and columns, each up to 65536.
+
+    Example:
+        >>> bool((lattice(7, (3, 4)) == lattice(7, (5, 9))[:3, :4]).all())
+        True
+    """
+    return hashed(seed, 65536 * np.arange(shape[0])[:, None] + np.arange(shape[1]))
 
 
 def clouds(
@@ -48,7 +62,7 @@ def clouds(
         float32 (h, w) in [0, 1], mean about 0.5.
 
     Example:
-        >>> texture = clouds((32, 48), seed=3, coarsest=16)
+        >>> texture = clouds((32, 48), seed=3, coarsest=16.0)
         >>> texture.shape, bool(texture.min() >= 0), bool(texture.max() <= 1)
         ((32, 48), True, True)
     """
@@ -60,11 +74,11 @@ def clouds(
         if octave and step < 2:
             break
         knots = (int(np.ceil(rows / step)) + 3, int(np.ceil(columns / step)) + 3)
-        lattice = hashed((seed + 7919 * octave) % 2**32, np.arange(knots[0] * knots[1])).reshape(knots)
+        values = lattice((seed + 7919 * octave) % 2**32, knots)
         to_knots = np.array([[1 / step, 0, 1], [0, 1 / step, 1]], np.float32)
         total += amplitude * cv2.warpAffine(
-            lattice, to_knots, (columns, rows), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+            values, to_knots, (columns, rows), flags=cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
         )
         weight += amplitude
         amplitude *= gain
-    return np.clip(total / weight, 0, 1)
+    return np.asarray(np.clip(total / weight, 0, 1), np.float32)

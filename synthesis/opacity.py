@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import math
-from dataclasses import dataclass
+import operator
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from artasyn.arrays import LEFT, RIGHT, Attenuation, Image, LungLabels, Mask, check_image
+from artasyn.arrays import LEFT, RIGHT, Attenuation, Image, Mask, check_image
 from artasyn.errors import ImageError, NothingShows, SynthesisError
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis.anomaly import Anomaly, expose
@@ -50,22 +52,28 @@ class OpacityRecord:
         try:
             fields: dict[str, Any] = json.loads(text)
             strokes = tuple(
-                Stroke(_curve(stroke["curve"]), float(stroke["brush"]))
-                for stroke in fields["strokes"]
+                Stroke(_curve(stroke["curve"]), float(stroke["brush"])) for stroke in fields["strokes"]
             )
-            return cls(strokes, float(fields["severity"]), int(fields["seed"]))
-        except (KeyError, TypeError, ValueError) as error:
+            severity, seed = float(fields["severity"]), operator.index(fields["seed"])
+            numbers = [severity, *(n for s in strokes for n in (s.brush, *itertools.chain(*s.curve)))]
+            if not all(map(math.isfinite, numbers)):
+                raise ValueError("a number is not finite")
+            if min(severity, *(stroke.brush for stroke in strokes), 1.0) <= 0 or not 0 <= seed < 2**32:
+                raise ValueError("severity and brushes must be positive, the seed from 0 to 2**32 - 1")
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise SynthesisError(f"not the record of a lung opacity: {error!r} in {text[:80]!r}") from error
+        return cls(strokes, severity, seed)
 
 
 @dataclass(frozen=True)
 class LungOpacity:
     """Makes lung opacities on normal radiographs, with exact masks.
 
-    Strokes of a cloudy brush run between random points of a lung. Their stamps add up in the log domain; the sum,
-    its blur, a Voronoi "crystallised" copy and that one's blur are averaged into an opacity map in [0, 1]. The map
-    is scaled by the severity and by the step from the local lung's grey to soft tissue, faded out at the pleura,
-    and *added*: ribs, vessels and noise keep their contrast, and a pixel belongs to the mask exactly if it changed.
+    Strokes of a cloudy brush run between random points of a lung. Their stamps add up in the log domain; the
+    sum, its blur, a Voronoi "crystallised" copy and that one's blur are averaged into an opacity map. It is
+    scaled by the severity and by the step from the local lung's grey to soft tissue, faded out at the pleura,
+    and *added*: ribs, vessels and noise keep their contrast, and a pixel belongs to the mask exactly if it
+    changed.
 
     Lengths are fractions of the lungs' height, so that any image size and any cropping is served alike.
 
@@ -73,19 +81,21 @@ class LungOpacity:
         skip_probability: that a lung stays healthy (never both).
         few_strokes_range: strokes in a lung with few of them, both ends included.
         many_strokes_range: strokes in a lung with many of them; few and many are equally likely.
-        extent_range: radius around a random point of the lung within which its strokes start and end; over 1 is the
-            whole lung, as published.
+        extent_range: radius around a random point of the lung within which its strokes start and end; over 1
+            is the whole lung, as published.
         brushes: diameters of the brushes; each stroke is drawn with one of them.
         bend_range: how far a stroke's control point is moved off its middle, along rows and along columns.
         severity_range: share of the step from lung to soft tissue, drawn log-uniformly.
         cells: Voronoi cells over the whole image.
         fade: distance from the pleura over which the opacity sets in.
         tolerance: smallest change of a pixel, in image units; less is not added. One grey level of 8 bits.
-        tail: share of the densest part below which a stroke counts as ended, so that it ends where it is seen to.
+        tail: share of the densest part below which a stroke counts as ended, so that it ends where it is seen
+            to.
         stamps: how the stamps of a stroke vary.
 
-    Source: ART-ASyn (Cao, Fan, Cai; WACV 2026; arXiv 2512.00310), texture-based anomaly synthesis. There the strokes
-    are composited toward one grey value, which erases half of the texture beneath; here they are attenuation.
+    Source: ART-ASyn (Cao, Fan, Cai; WACV 2026; arXiv 2512.00310), texture-based anomaly synthesis. There the
+    strokes are composited toward one grey value, which erases half of the texture beneath; here they are
+    attenuation.
 
     Example:
         >>> from artasyn.phantom import Phantom
@@ -106,7 +116,7 @@ class LungOpacity:
     fade: float = 0.05
     tolerance: float = 1 / 255
     tail: float = 0.5
-    stamps: Stamps = Stamps()
+    stamps: Stamps = field(default_factory=Stamps)
 
     def __call__(self, image: Image, lungs: Lungs, rng: np.random.Generator) -> Anomaly:
         """Draws an anomaly and renders it; draws again where nothing of it shows.
@@ -137,7 +147,9 @@ class LungOpacity:
         """
         present = [side for side in (RIGHT, LEFT) if (lungs.labels == side).any()]
         if not present:
-            raise SynthesisError("no lungs to place an opacity in; segment the radiograph first or leave it out")
+            raise SynthesisError(
+                "no lungs to place an opacity in; segment the radiograph first or leave it out"
+            )
         diseased = [side for side in present if rng.random() >= self.skip_probability]
         diseased = diseased or [present[int(rng.integers(len(present)))]]
         height = _height(lungs)
@@ -180,12 +192,15 @@ class LungOpacity:
         """
         check_image(image)
         if lungs.labels.shape != image.shape:
-            raise ImageError(f"lungs are {lungs.labels.shape}, the image is {image.shape}; use lungs.resized(image.shape)")
+            raise ImageError(
+                f"lungs are {lungs.labels.shape}, the image is {image.shape}; use lungs.resized(image.shape)"
+            )
         added = self._attenuation(image, lungs, record)
         result, mask, attenuation = expose(image, added, tolerance=self.tolerance)
         if not mask.any():
             raise NothingShows(
-                "no pixel can be brightened by the tolerance: the record lies outside these lungs or they are white"
+                "no pixel can be brightened by the tolerance: "
+                "the record lies outside these lungs or they are white"
             )
         return Anomaly(result, mask, attenuation, record)
 
@@ -199,8 +214,10 @@ class LungOpacity:
         height = _height(lungs) * scale
         smooth = self._opacity_map(record, lung, height)
         smooth *= _step_to_soft_tissue(film, lung, sigma=0.1 * height) * _fade(lung, width=self.fade * height)
-        fine = cv2.resize(smooth * np.float32(record.severity), (columns, rows), interpolation=cv2.INTER_LINEAR)
-        return np.where(lungs.labels > 0, fine, np.float32(0))
+        fine = cv2.resize(
+            smooth * np.float32(record.severity), (columns, rows), interpolation=cv2.INTER_LINEAR
+        )
+        return np.asarray(np.where(lungs.labels > 0, fine, 0), np.float32)
 
     def _opacity_map(
         self, record: OpacityRecord, lung: Float32[np.ndarray, "h w"], height: float

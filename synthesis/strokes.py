@@ -113,8 +113,8 @@ class Stamps:
         *,
         seed: int,
         shape: tuple[int, int],
-    ) -> Float[np.ndarray, "cells"]:
-        """One brush at all its centres: sampled by one remap, scattered onto the flat grid by one bincount."""
+    ) -> Float[np.ndarray, " cells"]:
+        """One brush at its centres: sampled by one remap, scattered onto the flat grid by one bincount."""
         radius = 0.5 * diameter * _scaled(jitter[:, :1], self.size_range)
         turn = np.float32(2 * np.pi) * jitter[:, 1:2]
         opacity = _scaled(jitter[:, 2:3], self.opacity_range) * _scaled(jitter[:, 3:], self.flow_range)
@@ -139,7 +139,8 @@ class Stamps:
         column = nearest[:, 1:].astype(np.int32) + horizontal
         inside = (alpha > 0) & (row >= 0) & (row < shape[0]) & (column >= 0) & (column < shape[1])
         added = -np.log1p(-(opacity * alpha)[inside])
-        return np.bincount((row * shape[1] + column)[inside], weights=added, minlength=shape[0] * shape[1])
+        cells = np.bincount((row * shape[1] + column)[inside], weights=added, minlength=shape[0] * shape[1])
+        return np.asarray(cells, np.float64)  # whole numbers where every stamp lies outside
 
 
 def brush_texture(seed: int) -> Float32[np.ndarray, "side side"]:

@@ -1,0 +1,108 @@
+"""Measuring on a test set: the layout, the prior beside the detector, the report."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from artasyn.cli import main
+from artasyn.errors import DataError
+from artasyn.evaluation import TestSet
+from artasyn.radiograph import read_heatmap, read_labels, read_mask, write_mask
+
+
+def run(data: Path, out: Path, trained: Path) -> int:
+    options = ["--model", str(trained / "model"), "--bootstrap", "50", "--workers", "1"]
+    return main(["evaluate", "--data", str(data), "--out", str(out), *options])
+
+
+def test_figures_are_those_of_the_written_heatmaps(phantoms: Path, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run(phantoms, out, trained) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    heat, lesion, lung = [], [], []
+    for path in sorted((phantoms / "test").rglob("*.png")):
+        name = path.relative_to(phantoms / "test")
+        heat.append(read_heatmap(out / "heatmaps" / name).ravel())
+        truth = phantoms / "ground_truth" / name.name
+        shape = read_heatmap(out / "heatmaps" / name).shape
+        lesion.append((read_mask(truth) if truth.exists() else np.zeros(shape, bool)).ravel())
+        lung.append((read_labels(phantoms / "lungs" / name) > 0).ravel())
+    heats, lesions, lungs = map(np.concatenate, (heat, lesion, lung))
+    ours = metrics["detector"]
+    assert ours["pixel_auroc"]["value"] == pytest.approx(roc_auc_score(lesions, heats), abs=2e-3)
+    assert ours["pixel_auroc_in_lungs"]["value"] == pytest.approx(
+        roc_auc_score(lesions[lungs], heats[lungs]), abs=2e-3
+    )
+    assert metrics["lungs_prior"]["pixel_ap"]["value"] == pytest.approx(
+        average_precision_score(lesions, lungs), abs=1e-6
+    )
+    assert metrics["lungs_prior"]["pixel_auroc_in_lungs"]["value"] == 0.5
+    assert (ours["images"], ours["diseased"], metrics["lungs"]) == (5, 3, "given")
+
+
+def test_the_report_stands_alone_and_shows_both(phantoms: Path, trained: Path, tmp_path: Path) -> None:
+    run(phantoms, tmp_path, trained)
+    page = (tmp_path / "report.html").read_text()
+    for text in ("lungs alone", "pixel AUROC inside the lungs", "ROC curve", "worst first", "not a medical device"):
+        assert text in page
+    assert page.count("data:image/png;base64,") >= 4
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_published_layout_without_healthy_films(phantoms: Path, trained: Path, tmp_path: Path) -> None:
+    data = tmp_path / "QaTa"
+    shutil.copytree(phantoms / "test/diseased", data / "test/diseased")
+    for mask in (phantoms / "ground_truth").iterdir():
+        write_mask(data / "ground_truth" / f"mask_{mask.name}", read_mask(mask))
+    assert run(data, tmp_path / "out", trained) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["detector"]["image_auroc"]["value"] is None
+    assert metrics["detector"]["pixel_auroc"]["value"] is not None
+    assert metrics["lungs"] == "PBTSeg"
+
+
+def test_without_ground_truth_there_are_image_figures_alone(phantoms: Path, trained: Path, tmp_path: Path) -> None:
+    data = tmp_path / "labels-only"
+    shutil.copytree(phantoms / "test", data / "test")
+    (data / "test/diseased/broken.png").write_text("no image")
+    assert run(data, tmp_path / "out", trained) == 1
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["detector"]["pixel_auroc"]["value"] is None
+    assert 0 <= metrics["detector"]["image_auroc"]["value"] <= 1
+    assert metrics["detector"]["images"] == 5
+
+
+def test_a_missing_mask_is_an_error_and_an_unreadable_one_is_listed(
+    phantoms: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(phantoms, data)
+    victim = min((data / "ground_truth").iterdir())
+    victim.write_bytes(victim.read_bytes()[:40])
+    assert run(data, tmp_path / "out", trained) == 1
+    assert "ground truth" in capsys.readouterr().err
+    victim.unlink()
+    assert run(data, tmp_path / "out", trained) == 2
+    assert "no mask for 1 of 3 diseased films" in capsys.readouterr().err
+
+
+def test_another_layout_is_refused_with_the_one_wanted(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no folder test/diseased; wanted are"):
+        TestSet.find(tmp_path)
+
+
+def test_masks_of_another_size_are_brought_to_the_films_grid(phantoms: Path, trained: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(phantoms, data)
+    for path in (data / "ground_truth").iterdir():
+        write_mask(path, np.kron(read_mask(path), np.ones((2, 2), bool)))
+    assert run(data, tmp_path / "big", trained) == 0
+    assert run(phantoms, tmp_path / "same", trained) == 0
+    figures = [json.loads((tmp_path / o / "metrics.json").read_text())["detector"]["dice"] for o in ("big", "same")]
+    assert figures[0] == figures[1]

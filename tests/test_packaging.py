@@ -1,0 +1,216 @@
+"""What ships: setup.cfg, the folders on disk and the links agree, and importing it is quiet and light."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import importlib
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+import artasyn
+from tests.conftest import ROOT
+
+CONFIG = configparser.ConfigParser()
+CONFIG.read(ROOT / "setup.cfg")
+FOLDERS = {
+    name.strip(): ROOT / folder.strip()
+    for name, folder in (
+        line.split("=") for line in CONFIG["options"]["package_dir"].splitlines() if line.strip()
+    )
+}
+"""The folder of every package, as setup.cfg maps them."""
+NOT_SHIPPED = {"tests", "benchmarks"}
+IMPORTED_AS = {
+    "cv2": "opencv-python-headless",
+    "PIL": "pillow",
+    "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
+}
+
+
+def lines(section: str, option: str) -> list[str]:
+    return [line.strip() for line in CONFIG[section][option].splitlines() if line.strip()]
+
+
+def sources() -> Iterator[tuple[str, Path]]:
+    """Every module that ships: its name and its file."""
+    for package, folder in FOLDERS.items():
+        for file in sorted(folder.glob("*.py")):
+            yield (package if file.stem == "__init__" else f"{package}.{file.stem}"), file
+
+
+def imports(file: Path) -> Iterator[tuple[str, int]]:
+    """The modules that a file imports, with how many dots stand before them."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, 0) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "", node.level
+
+
+def test_every_folder_with_modules_is_a_package_that_ships() -> None:
+    assert sorted(FOLDERS) == sorted(lines("options", "packages"))
+    found = {
+        folder
+        for top in ROOT.iterdir()
+        if top.is_dir() and not top.name.startswith(".") and top.name not in NOT_SHIPPED | {"build", "dist"}
+        for folder in [top, *(inner for inner in top.rglob("*") if inner.is_dir() and not inner.is_symlink())]
+        if any(folder.glob("*.py"))
+    }
+    assert found == set(FOLDERS.values())
+    for folder in FOLDERS.values():
+        assert (folder / "__init__.py").is_file()
+
+
+def test_links_shadow_the_mapping() -> None:
+    links = {path.name: path.readlink() for path in (ROOT / "artasyn").iterdir() if path.is_symlink()}
+    expected = {
+        package.removeprefix("artasyn."): Path("..") / folder.relative_to(ROOT)
+        for package, folder in FOLDERS.items()
+        if package != "artasyn"
+    }
+    assert links == expected
+
+
+def test_coverage_looks_at_every_package() -> None:
+    assert {ROOT / name for name in lines("coverage:run", "source")} == set(FOLDERS.values())
+
+
+@pytest.mark.parametrize("name", [name for name, file in sources() if file.stem != "__main__"])
+def test_modules_are_imported_under_their_name_from_their_folder(name: str) -> None:
+    module = importlib.import_module(name)
+    assert module.__file__ is not None
+    assert Path(module.__file__).resolve() == dict(sources())[name]
+
+
+def test_no_module_is_named_like_one_of_the_standard_library() -> None:
+    names = {file.stem for _, file in sources()} - {"__init__", "__main__"}
+    assert len(names) > 10
+    assert not names & set(sys.stdlib_module_names)
+    assert not names & {name.split(".")[0] for name in sys.builtin_module_names}
+
+
+def test_no_public_name_is_hidden_by_a_module_of_its_name() -> None:
+    for package in FOLDERS:
+        exported = getattr(importlib.import_module(package), "__all__", [])
+        modules = {name.rpartition(".")[2] for name, _ in sources() if name.rpartition(".")[0] == package}
+        assert not set(exported) & modules
+        assert list(exported) == sorted(set(exported))
+
+
+def test_everything_exported_is_there() -> None:
+    for package in FOLDERS:
+        module = importlib.import_module(package)
+        missing = [name for name in getattr(module, "__all__", []) if not hasattr(module, name)]
+        assert not missing
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = artasyn.nothing
+
+
+def test_inner_packages_import_modules_never_the_top_and_never_upwards() -> None:
+    for name, file in sources():
+        for module, dots in imports(file):
+            assert dots <= 1, f"{name} imports upwards"
+            if file.parent != FOLDERS["artasyn"]:
+                assert module != "artasyn", f"{name} imports artasyn itself"
+
+
+def test_dependencies_point_one_way() -> None:
+    allowed = {
+        "artasyn.segment": {"arrays", "errors", "segment"},
+        "artasyn.synthesis": {"arrays", "errors", "segment", "synthesis"},
+    }
+    for name, file in sources():
+        package = name if file.stem == "__init__" else name.rpartition(".")[0]
+        for module, _ in imports(file):
+            if package in allowed and module.startswith("artasyn."):
+                assert module.split(".")[1] in allowed[package], f"{name} imports {module}"
+
+
+def test_every_import_is_declared() -> None:
+    declared = {re.split(r"[\s\[><=!~]", line)[0].lower() for line in lines("options", "install_requires")}
+    for name, file in sources():
+        for module, dots in imports(file):
+            top = module.split(".")[0]
+            if not dots and top != "artasyn" and top not in sys.stdlib_module_names:
+                assert IMPORTED_AS.get(top, top).lower() in declared, f"{name} imports {top}"
+
+
+def test_versions_agree() -> None:
+    declared = CONFIG["metadata"]["version"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", declared)
+    assert artasyn.__version__ == version("artasyn") == declared
+
+
+def test_python_versions_agree() -> None:
+    oldest = CONFIG["options"]["python_requires"].removeprefix(">=")
+    classified = [line.rpartition(" ")[2] for line in lines("metadata", "classifiers") if ":: 3." in line]
+    assert classified[0] == CONFIG["mypy"]["python_version"] == oldest
+    ruff = re.search(r'target-version = "py(\d)(\d+)"', (ROOT / "pyproject.toml").read_text())
+    assert ruff is not None
+    assert ".".join(ruff.groups()) == oldest
+
+
+def test_no_file_names_a_place_on_one_machine() -> None:
+    place = re.compile(r"(?<![\w.~)}\]-])/(?:work|root|home|tmp|mnt|opt|Users)/\w")
+    skipped = {"__pycache__", "build", "dist"}
+    looked, found = 0, []
+    for file in sorted(ROOT.rglob("*")):
+        parts = file.relative_to(ROOT).parts
+        hidden = any(part.startswith(".") and part not in {".ci", ".github", ".gitignore"} for part in parts)
+        if hidden or skipped & set(parts) or any(part.endswith(".egg-info") for part in parts):
+            continue
+        if not file.is_file() or file.stat().st_size > 1_000_000:
+            continue
+        content = file.read_bytes()
+        if b"\0" in content[:8000]:
+            continue
+        looked += 1
+        for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
+            if place.search(line):
+                found.append(f"{file.relative_to(ROOT)}:{number}: {line.strip()[:80]}")
+    assert looked > 20
+    assert not found
+
+
+@pytest.fixture(scope="module")
+def fresh() -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter that imports artasyn, with every warning an error."""
+    script = (
+        "import sys, artasyn; loaded = sorted(sys.modules); import json; sys.stdout.write(json.dumps(loaded))"
+    )
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
+
+
+def test_importing_is_quiet(fresh: subprocess.CompletedProcess[str]) -> None:
+    assert fresh.stderr == ""
+    assert fresh.returncode == 0
+    assert fresh.stdout.startswith("[")  # nothing before the list that the script writes
+
+
+def test_importing_is_light(fresh: subprocess.CompletedProcess[str]) -> None:
+    loaded = {module.split(".")[0] for module in json.loads(fresh.stdout)}
+    assert "artasyn" in loaded
+    heavy = {
+        "albumentations",
+        "huggingface_hub",
+        "jsonargparse",
+        "lightning",
+        "matplotlib",
+        "sklearn",
+        "tensorboard",
+        "timm",
+        "torchmetrics",
+        "torchvision",
+    }
+    assert not loaded & heavy
