@@ -20,7 +20,7 @@ from artasyn.training import TrainingRun
 from artasyn.version import __version__
 
 DESCRIPTION = """Realistic lung anomalies with exact masks on normal chest radiographs, and detectors trained from them
-that find real anomalies they have never seen. Start with: artasyn demo"""
+that find real anomalies they have never seen. Start with: artasyn demo. Options may be written with - or _."""
 
 FILES = "radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively"
 
@@ -69,7 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 where a file failed, 2 where the command could not run.
     """
-    options = parser().parse_args(arguments)
+    reader = parser()
+    given = [_with_underscores(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
+    options = reader.instantiate(reader.parse_args(given))
     _quiet()
     try:
         done = _run(options)
@@ -86,12 +88,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if failures else 0
 
 
+def _with_underscores(argument: str) -> str:
+    """An option's name as the parser knows it: ``--per-image=2`` becomes ``--per_image=2``."""
+    name, equals, value = argument.partition("=")
+    return name[:2] + name[2:].replace("-", "_") + equals + value if name.startswith("--") else argument
+
+
 def _run(options: Namespace) -> Done:
     """Calls the chosen command with its options."""
-    chosen = parser().instantiate_classes(options)
-    arguments = dict(vars(chosen[chosen.command]))
+    arguments = dict(vars(options[options.command]))
     arguments.pop("config", None)
-    function, _ = COMMANDS[chosen.command]
+    function, _ = COMMANDS[options.command]
     if "training" in inspect.signature(function).parameters:
         names = {field.name for field in dataclasses.fields(TrainingRun)} & arguments.keys()
         own = names - inspect.signature(function).parameters.keys()

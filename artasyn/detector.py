@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -192,7 +194,8 @@ class Detector(  # type: ignore[misc]  # the mixin is untyped
                 if not (folder / name).is_file():
                     raise ModelError(f"{folder}: no {name}; give the folder that artasyn train wrote as OUT/model")
         try:
-            detector: Detector = super().from_pretrained(str(model), **options)
+            with contextlib.redirect_stdout(io.StringIO()):  # the mixin prints what it loads
+                detector: Detector = super().from_pretrained(str(model), **options)
         except Exception as error:  # whatever the hub, JSON and safetensors raise, with the model's name on it
             raise ModelError(f"{model}: cannot be loaded as a detector: {type(error).__name__}: {error}") from error
         return detector.eval()

@@ -19,6 +19,13 @@ class Lungs:
         labels: uint8 (h, w), 0 background, 1 the patient's right lung, 2 the patient's left lung.
         confidence: of the right and of the left lung, each in [0, 1]; 0 for a lung that was not found.
         reasons: what speaks against this result, in words; empty where nothing does.
+
+    Example:
+        >>> mask = np.zeros((40, 50), bool)
+        >>> mask[5:35, 5:20] = mask[5:35, 30:45] = True
+        >>> lungs = Lungs.from_mask(mask)
+        >>> lungs.found, int(lungs.labels[20, 10]), int(lungs.resized((80, 100)).labels[40, 80])
+        (True, 1, 2)
     """
 
     labels: LungLabels
@@ -39,34 +46,38 @@ class Lungs:
             raise ImageError(f"lung labels must be uint8 (h, w), not {labels.dtype} {labels.shape}")
         if labels.max(initial=0) > LEFT:
             raise ImageError(f"lung labels must be 0, 1 (right) or 2 (left); found {int(labels.max())}")
-        present = tuple(float((labels == side).any()) for side in (RIGHT, LEFT))
-        missing = tuple(
-            f"{name} lung not labelled" for name, p in zip(("right", "left"), present, strict=True) if not p
-        )
-        return cls(labels, (present[0], present[1]), missing)
+        present = {"right": bool((labels == RIGHT).any()), "left": bool((labels == LEFT).any())}
+        missing = tuple(f"{name} lung not labelled" for name, there in present.items() if not there)
+        return cls(labels, (float(present["right"]), float(present["left"])), missing)
 
     @classmethod
     def from_mask(cls, mask: Mask) -> Lungs:
-        """Both lungs of one mask: each component goes to the side of the image that its centroid lies on.
+        """Both lungs of one mask: each component goes to the side of the midline that its centroid lies on.
 
-        Components that join across the midline are cut there.
+        The midline is the middle of the mask or, if nearly all of it lies on one half of the image as with
+        a single lung, the middle of the image. Components that join both lungs are cut there.
 
         Args:
             mask: bool (h, w), the union of both lungs.
+
+        Raises:
+            ImageError: another dtype or shape.
         """
+        if mask.ndim != 2 or mask.dtype != np.bool_:
+            raise ImageError(f"a lung mask must be bool (h, w), not {mask.dtype} {mask.shape}")
         columns = np.flatnonzero(mask.any(axis=0))
         if columns.size == 0:
             return cls.from_labels(np.zeros(mask.shape, np.uint8))
-        middle = (columns[0] + columns[-1]) / 2
-        _, components, stats, centroids = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
-        side = np.where(centroids[:, 0] <= middle, RIGHT, LEFT).astype(np.uint8)
-        side[0] = 0
-        labels = side[components]
-        width = columns[-1] - columns[0] + 1
-        for joined in np.flatnonzero(stats[1:, cv2.CC_STAT_WIDTH] > 0.7 * width) + 1:
-            inside = components == joined
-            labels[inside] = np.where(np.nonzero(inside)[1] <= middle, RIGHT, LEFT)
-        return cls.from_labels(labels)
+        first, last = int(columns[0]), int(columns[-1])
+        width = last - first + 1
+        centre = (mask.shape[1] - 1) / 2
+        middle = (first + last) / 2 if first + width / 5 < centre < last - width / 5 else centre
+        _, components, stats, centroids = cv2.connectedComponentsWithStats(
+            mask.astype(np.uint8), connectivity=8
+        )
+        joined = (stats[:, cv2.CC_STAT_WIDTH] > 0.7 * width)[components]
+        place = np.where(joined, np.arange(mask.shape[1]), centroids[:, 0][components])
+        return cls.from_labels((mask * np.where(place <= middle, RIGHT, LEFT)).astype(np.uint8))
 
     @property
     def found(self) -> bool:
@@ -76,23 +87,28 @@ class Lungs:
     @property
     def right(self) -> Mask:
         """The patient's right lung, bool (h, w)."""
-        return self.labels == RIGHT
+        return np.asarray(self.labels == RIGHT)
 
     @property
     def left(self) -> Mask:
         """The patient's left lung, bool (h, w)."""
-        return self.labels == LEFT
+        return np.asarray(self.labels == LEFT)
 
     @property
     def mask(self) -> Mask:
         """Both lungs, bool (h, w)."""
-        return self.labels > 0
+        return np.asarray(self.labels > 0)
 
     def resized(self, shape: tuple[int, int]) -> Lungs:
         """The same lungs on another grid, by nearest neighbour.
 
         Args:
             shape: rows and columns of the new grid.
+
+        Raises:
+            ImageError: a grid without rows or columns.
         """
+        if min(shape) < 1:
+            raise ImageError(f"lungs cannot be resized to {shape}; give at least one row and one column")
         labels = cv2.resize(self.labels, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
         return Lungs(np.asarray(labels, np.uint8), self.confidence, self.reasons)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 
 import cv2
 import numpy as np
@@ -71,7 +72,7 @@ class LungBox:
         cv2.fillPoly(coarse, [np.round((corners * _GRID - 0.5) * 16).astype(np.int32)], (1.0,), shift=4)
         sigma = max(0.3, blur * _GRID * (self.height + self.width) / 2)
         soft = cv2.GaussianBlur(coarse, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-        return np.asarray(cv2.resize(soft, (size, size), interpolation=cv2.INTER_LINEAR).clip(0, 1), np.float32)
+        return np.asarray(cv2.resize(soft, (size, size)).clip(0, 1), np.float32)
 
     def window(self, side: int, size: int) -> tuple[slice, slice]:
         """Rows and columns of a grid that hold one lung with some room around it.
@@ -82,9 +83,9 @@ class LungBox:
         """
         left = self.left - _ROOM + (self.width / 2 if side == LEFT else 0)
         right = left + self.width / 2 + 2 * _ROOM
-        corners = np.clip((self.top - _ROOM, self.top + self.height + _ROOM, left, right), 0, 1)
-        rows_columns = [round(float(corner) * size) for corner in corners]
-        return slice(*rows_columns[:2]), slice(*rows_columns[2:])
+        edges = (self.top - _ROOM, self.top + self.height + _ROOM, left, right)
+        top, bottom, first, last = (round(min(max(edge, 0.0), 1.0) * size) for edge in edges)
+        return slice(top, bottom), slice(first, last)
 
 
 def find_box(image: Image) -> LungBox:
@@ -98,21 +99,21 @@ def find_box(image: Image) -> LungBox:
     """
     scale = 1 / (1 + 2 * _MARGIN)
     whole = LungBox(_MARGIN * scale, _MARGIN * scale, scale, scale)
-    template = 1 - np.maximum(whole.expected(RIGHT, _TEMPLATE, 0.03), whole.expected(LEFT, _TEMPLATE, 0.03))
+    template = 1 - np.maximum(*(whole.expected(side, _TEMPLATE, 0.03) for side in (RIGHT, LEFT)))
     film = cv2.resize(image, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
     best = LungBox(0.1, 0.1, 0.8, 0.8, -1.0)
-    for height in _HEIGHTS:
-        for width in _WIDTHS:
-            rows, columns = round(_TEMPLATE * scale / height), round(_TEMPLATE * scale / width)
-            above, beside = round((_BEYOND + _MARGIN * height) * rows), round((_BEYOND + _MARGIN * width) * columns)
-            small = cv2.resize(film, (columns, rows), interpolation=cv2.INTER_LINEAR)
-            small = cv2.copyMakeBorder(small, above, above, beside, beside, cv2.BORDER_REPLICATE)
-            match = cv2.matchTemplate(small, template, cv2.TM_CCOEFF_NORMED)
-            tops = (np.arange(match.shape[0]) - above) / rows + _MARGIN * height
-            lefts = (np.arange(match.shape[1]) - beside) / columns + _MARGIN * width
-            unusual = ((tops[:, None] + height / 2 - 0.47) / 0.12) ** 2 + ((lefts + width / 2 - 0.5) / 0.10) ** 2
-            unusual += ((height - 0.72) / 0.15) ** 2 + ((width - 0.82) / 0.12) ** 2
-            _, fit, _, (column, row) = cv2.minMaxLoc(match - _UNLIKELY * unusual)
-            if fit > best.fit:
-                best = LungBox(float(tops[row]), float(lefts[column]), height, width, float(fit))
+    for height, width in product(_HEIGHTS, _WIDTHS):
+        rows, columns = round(_TEMPLATE * scale / height), round(_TEMPLATE * scale / width)
+        above, beside = _MARGIN * height, _MARGIN * width
+        m, n = round((_BEYOND + above) * rows), round((_BEYOND + beside) * columns)
+        small = cv2.resize(film, (columns, rows))
+        small = cv2.copyMakeBorder(small, m, m, n, n, cv2.BORDER_REPLICATE)
+        match = cv2.matchTemplate(small, template, cv2.TM_CCOEFF_NORMED)
+        tops = ((np.arange(match.shape[0]) - m) / rows + above)[:, None]
+        lefts = ((np.arange(match.shape[1]) - n) / columns + beside)[None]
+        unusual = ((tops + height / 2 - 0.47) / 0.12) ** 2 + ((lefts + width / 2 - 0.50) / 0.10) ** 2
+        unusual += ((height - 0.72) / 0.15) ** 2 + ((width - 0.82) / 0.12) ** 2
+        _, fit, _, (column, row) = cv2.minMaxLoc(match - _UNLIKELY * unusual)
+        if fit > best.fit:
+            best = LungBox(float(tops[row, 0]), float(lefts[0, column]), height, width, fit)
     return best

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, LungLabels, Mask, check_image
 from artasyn.segment.lungs import Lungs
 from artasyn.segment.outline import LungBox, find_box
+
+_Coarse = npt.NDArray[np.bool_]  # a region on the working grid
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,16 @@ class PBTSeg:
         trust: weight of the vote against the expected outline, in [0, 1].
         closing: radius of the closing, as a fraction of the film.
         rim: width of the dim band along the lung's edge that thresholds miss, as a fraction of the film.
-        least_fit: correlation of the film with the mean outline of two lungs, in [-1, 1], below which nothing is
-            reported.
+        least_fit: correlation of the film with the mean outline of two lungs, in [-1, 1], below which nothing
+            is reported.
         least_match: the same for one lung.
 
-    Source: ART-ASyn (arXiv 2512.00310), PBTSeg; the thresholds, candidates and choice of a lung a side are its
-        own, the equalisation, the expected outline and the vote are not.
+    Raises:
+        ValueError: a configuration that cannot work.
+
+    Source:
+        ART-ASyn (arXiv 2512.00310), PBTSeg: rising thresholds, candidates, one lung a side, filling.
+        Equalisation, expected outline, vote and confidence are artasyn's own.
 
     Example:
         >>> import numpy as np
@@ -64,11 +72,15 @@ class PBTSeg:
     least_fit: float = 0.36
     least_match: float = 0.27
 
+    def __post_init__(self) -> None:
+        if self.size < 64 or self.steps < 2 or not 0 <= self.trust <= 1:
+            raise ValueError(f"PBTSeg needs size >= 64, steps >= 2 and trust in [0, 1], not {self}")
+
     def __call__(self, image: Image) -> Lungs:
         """Finds the lungs of one frontal radiograph.
 
         Args:
-            image: (h, w), float32 in [0, 1], bright = dense, head up, the patient's right on the image's left.
+            image: (h, w), float32 in [0, 1], bright = dense, head up, patient's right on the image's left.
 
         Returns:
             Lungs on the image's own grid. A lung that was not found has confidence 0, no pixels and a reason.
@@ -77,15 +89,14 @@ class PBTSeg:
             ImageError: not an `Image`.
         """
         check_image(image)
-        nothing = Lungs(np.zeros(image.shape, np.uint8), (0.0, 0.0))
         small = cv2.resize(image, (self.size, self.size), interpolation=cv2.INTER_AREA)
         if np.ptp(small) < 1 / 255:
-            return Lungs(nothing.labels, nothing.confidence, ("the image is blank",))
+            return _nothing(image.shape, "the image is blank")
         grey = self._equalised(np.asarray(small, np.float32))
         box = find_box(grey)
         objection = self._objection(grey, box)
         if objection:
-            return Lungs(nothing.labels, nothing.confidence, (objection,))
+            return _nothing(image.shape, objection)
         box = box.grown(above=0.05, below=0.02, beside=0.03)
         (right, sure_right), (left, sure_left) = self._lung(grey, box, RIGHT), self._lung(grey, box, LEFT)
         reasons = [
@@ -100,17 +111,19 @@ class PBTSeg:
         n = len(small)
         low, high = float(small.min()), float(small.max())
         fine = ((small - low) * (4095 / (high - low))).astype(np.uint16).clip(0, 4095)
-        counts = np.bincount(fine[n // 12 : -n // 7, n // 16 : -n // 16].ravel(), minlength=4096)  # mostly patient
+        patient = fine[n // 12 : -n // 7, n // 16 : -n // 16]  # mostly
+        counts = np.bincount(patient.ravel(), minlength=4096)
         ranks = (np.cumsum(counts) * (255 / counts.sum())).astype(np.uint8)[fine]
         local = cv2.createCLAHE(self.clip, (4, 4)).apply(ranks)
-        local = cv2.GaussianBlur(cv2.morphologyEx(local, cv2.MORPH_OPEN, _disk(n / 96)), (0, 0), n / 200)
+        local = cv2.GaussianBlur(cv2.morphologyEx(local, cv2.MORPH_OPEN, _disk(n / 192)), (0, 0), n / 200)
         return (local / 255).astype(np.float32)
 
     def _objection(self, grey: Image, box: LungBox) -> str:
         """Why there are no lungs to look for, in words; empty if there is no reason."""
-        if box.fit < 0.6:  # rare for a good film: it may fit better another way round
-            for name, other in (("upside down", grey[::-1].copy()), ("inverted (bright must be dense)", 1 - grey)):
-                if find_box(other).fit > box.fit + 0.05:
+        if box.fit < 0.6:  # seldom; the film may fit better another way round
+            others = {"upside down": grey[::-1].copy(), "inverted; bright must be dense": 1 - grey}
+            for name, other in others.items():
+                if find_box(other).fit > max(box.fit + 0.05, 0.5):
                     return f"the image seems to be {name}"
         return f"nothing looks like two lungs (fit {box.fit:.2f})" if box.fit < self.least_fit else ""
 
@@ -119,26 +132,29 @@ class PBTSeg:
         lung = np.zeros(grey.shape, bool)
         window = box.window(side, self.size)
         seen, expected = grey[window], box.expected(side, self.size, self.blur)[window]
-        match = -float(np.corrcoef(seen.ravel(), expected.ravel())[0, 1])
-        if not match >= self.least_match:
+        match = _correlation(1 - seen, expected)
+        if match < self.least_match:
             return lung, 0.0
         vote = self._vote(seen, expected)
         found = _closed(self.trust * vote + (1 - self.trust) * expected > 0.5, self.closing * self.size)
-        found = _bulged(_filled(found), side)
+        found = _filled(found)
+        if not found.any():
+            return lung, 0.0
+        found = _bulged(found, side)
         marks = (
-            ((box.fit + match) / 2, 0.3, 0.7),
-            (_dice(expected, found), 0.6, 0.8),
-            (_dice(vote, found), 0.65, 0.95),
-            (_contrast(seen, found, self.size / 96), 0.0, 0.15),
+            _ramp((box.fit + match) / 2, 0.3, 0.7),
+            _ramp(_dice(expected, found), 0.6, 0.8),
+            _ramp(_dice(vote, found), 0.65, 0.95),
+            _ramp(_contrast(seen, found, self.size / 96), 0.0, 0.15),
         )
-        confidence = np.prod([np.clip((mark - low) / (high - low), 0.01, 1) for mark, low, high in marks]) ** 0.25
+        confidence = math.prod(marks) ** (1 / len(marks))
         lung[window] = cv2.dilate(found.astype(np.uint8), _disk(self.rim * self.size)) > 0
-        return lung, float(confidence)
+        return lung, confidence
 
     def _vote(self, grey: Image, expected: Heatmap) -> Heatmap:
         """The share of candidates, weighted by merit, that hold each pixel to be lung."""
         core = float(np.median(grey[expected > 0.8 * expected.max()]))
-        counted = grey + np.float32(self.pull) * (1 - expected)
+        counted = grey + np.float32(self.pull) * (1 - expected) + (expected < 0.05)  # never where hardly any
         vote, total = np.zeros_like(expected), 1e-12
         for threshold in core + np.linspace(0.0, self.reach, self.steps):
             below = (counted <= threshold).astype(np.uint8)
@@ -155,24 +171,34 @@ class PBTSeg:
         return (vote / total).clip(0, 1).astype(np.float32)
 
 
-def _labels(right: Mask, left: Mask, shape: tuple[int, int]) -> LungLabels:
+def _labels(right: _Coarse, left: _Coarse, shape: tuple[int, ...]) -> LungLabels:
     """Both lungs on the grid of the film, with smooth edges."""
     soft = [cv2.GaussianBlur(lung.astype(np.float32), (0, 0), len(lung) / 110) for lung in (right, left)]
     soft[1] = np.minimum(soft[1], 0.99 - soft[0])  # one lung a pixel, whatever the interpolation
     fine = [cv2.resize((lung * 255).clip(0).astype(np.uint8), shape[::-1]) for lung in soft]
-    parts = [cv2.threshold(lung, 127, side, cv2.THRESH_BINARY)[1] for lung, side in zip(fine, (RIGHT, LEFT))]
+    parts = [cv2.threshold(lung, 127, side, cv2.THRESH_BINARY)[1] for side, lung in enumerate(fine, 1)]
     return np.asarray(parts[0] + parts[1], np.uint8)
 
 
-def _disk(radius: float) -> np.ndarray:
+def _nothing(shape: tuple[int, ...], reason: str) -> Lungs:
+    return Lungs(np.zeros(shape, np.uint8), (0.0, 0.0), (reason,))
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    """From nearly 0 at low to 1 at high."""
+    return min(max((value - low) / (high - low), 0.01), 1.0)
+
+
+def _disk(radius: float) -> npt.NDArray[np.uint8]:
     n = 2 * max(1, round(radius)) + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (n, n)))
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (n, n)), np.uint8)
 
 
 def _closed(mask: Mask, radius: float) -> Mask:
     """Closed by a disk as if nothing lay beyond the edge."""
-    r = max(1, round(radius))
-    return cv2.morphologyEx(np.pad(mask.astype(np.uint8), r), cv2.MORPH_CLOSE, _disk(r))[r:-r, r:-r] > 0
+    r = max(1, round(radius))  # as _disk
+    closed = cv2.morphologyEx(np.pad(mask.astype(np.uint8), r), cv2.MORPH_CLOSE, _disk(radius))
+    return np.asarray(closed[r:-r, r:-r] > 0)
 
 
 def _filled(mask: Mask) -> Mask:
@@ -186,15 +212,13 @@ def _filled(mask: Mask) -> Mask:
 
 def _bulged(mask: Mask, side: int) -> Mask:
     """The lung with its outer edge made convex, as the ribs are; its other edges stay."""
-    if not mask.any():
-        return mask
     outward = mask if side == RIGHT else mask[:, ::-1]  # outer edge on the left
-    columns, rows = np.arange(mask.shape[1]), outward.any(axis=1)[:, None]
-    outer, inner = outward.argmax(axis=1)[:, None], np.flatnonzero(outward.any(axis=0))[-1]
+    columns, rows = np.arange(mask.shape[1]), outward.any(axis=1, keepdims=True)
+    outer, inner = outward.argmax(axis=1, keepdims=True), np.flatnonzero(outward.any(axis=0))[-1]
     inside = rows & (columns >= outer) & (columns <= inner)
     hull = np.zeros(mask.shape, np.uint8)
     cv2.fillConvexPoly(hull, cv2.convexHull(cv2.findNonZero(inside.astype(np.uint8))), (1,))
-    bulged = outward | (rows & (columns < outer) & (hull > 0))
+    bulged = np.asarray(outward | (rows & (columns < outer) & (hull > 0)))
     return bulged if side == RIGHT else bulged[:, ::-1]
 
 
@@ -203,6 +227,12 @@ def _contrast(grey: Image, mask: Mask, radius: float) -> float:
     region = mask.astype(np.uint8)
     outside, inside = cv2.dilate(region, _disk(radius)) - region, region - cv2.erode(region, _disk(radius))
     return max(0.0, cv2.mean(grey, outside)[0] - cv2.mean(grey, inside)[0])
+
+
+def _correlation(one: Image, other: Heatmap) -> float:
+    """In [-1, 1]; 0 where one of the two is constant."""
+    one, other = one - one.mean(), other - other.mean()
+    return float((one * other).mean()) / max(float(one.std() * other.std()), 1e-6)
 
 
 def _dice(soft: Heatmap, mask: Mask) -> float:

@@ -200,7 +200,7 @@ class LungOpacity:
         if not mask.any():
             raise NothingShows(
                 "no pixel can be brightened by the tolerance: "
-                "the record lies outside these lungs or they are white"
+                "the record lies outside these lungs, or they are white or mere slivers"
             )
         return Anomaly(result, mask, attenuation, record)
 

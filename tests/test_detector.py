@@ -114,7 +114,7 @@ def test_edges_that_are_a_pixel_off_cancel_out_and_a_denser_region_remains() -> 
     detector = Detector(size=64)
     stripes: Images = (torch.arange(64) % 4 < 2).float().expand(1, 1, 64, 64)
     shifted = detector.heatmaps(stripes, stripes.roll(1, -1))
-    assert shifted[..., 8:-8].max() < 0.1
+    assert shifted[..., 8:-8].max() < 0.15  # of a difference of 1
     denser = stripes * 0.5
     denser[..., 20:40, 20:40] += 0.3
     assert detector.heatmaps(denser, stripes * 0.5)[0, 0, 30, 30] == pytest.approx(0.3, abs=1e-4)
