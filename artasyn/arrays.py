@@ -92,5 +92,6 @@ def generator(seed: int, *identities: int | str) -> np.random.Generator:
         >>> generator(1, "00ff", 3).integers(100) == generator(1, "00ff", 3).integers(100)
         np.True_
     """
-    words = [int(i, 16) if isinstance(i, str) else i for i in identities]
-    return np.random.default_rng(np.random.SeedSequence([seed, *words]))
+    words = [seed, *(int(i, 16) if isinstance(i, str) else i for i in identities)]
+    halves = [half for word in words for half in (word & 0xFFFFFFFF, word >> 32)]
+    return np.random.default_rng(np.random.SeedSequence([len(words), *halves]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import inspect
 import logging
 import sys
@@ -10,13 +11,10 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
 
-from artasyn.commands import Done, detect, segment, synthesise, train
-from artasyn.demo import demo
+from artasyn.commands import Done
 from artasyn.errors import ArtasynError
-from artasyn.evaluation import evaluate
-from artasyn.training import TrainingRun
 from artasyn.version import __version__
 
 DESCRIPTION = """Realistic lung anomalies with exact masks on normal chest radiographs, and detectors trained from them
@@ -28,36 +26,52 @@ LISTED = 20
 """Failures that are printed; all of them are in the manifest."""
 
 
-COMMANDS: dict[str, tuple[Callable[..., Done], str]] = {
-    "demo": (demo, "the whole chain on phantoms, no data needed, five minutes"),
-    "segment": (segment, "find the lungs"),
-    "synthesise": (synthesise, "make anomalies with exact masks on normal radiographs"),
-    "train": (train, "train a detector on normal radiographs"),
-    "detect": (detect, "look for anomalies with a trained detector"),
-    "evaluate": (evaluate, "measure a detector on a test set"),
+COMMANDS = {
+    "demo": ("artasyn.demo", "the whole chain on phantoms, no data needed, five minutes"),
+    "segment": ("artasyn.commands", "find the lungs"),
+    "synthesise": ("artasyn.commands", "make anomalies with exact masks on normal radiographs"),
+    "train": ("artasyn.model_commands", "train a detector on normal radiographs"),
+    "detect": ("artasyn.model_commands", "look for anomalies with a trained detector"),
+    "evaluate": ("artasyn.evaluation", "measure a detector on a test set"),
 }
+"""Each command's name, which is its function's, with the module it is in and a summary."""
 
 
-def parser() -> ArgumentParser:
-    """The parser of the command line; every option is documented by the function it belongs to."""
+def command_function(name: str) -> Callable[..., Done]:
+    """The function of a command; its module is imported now, some take seconds."""
+    function: Callable[..., Done] = getattr(importlib.import_module(COMMANDS[name][0]), name)
+    return function
+
+
+def parser(chosen: str | None) -> ArgumentParser:
+    """The parser of the command line; every option is documented by the function it belongs to.
+
+    Args:
+        chosen: the command that is to be run, the only one that gets its options.
+    """
     top = ArgumentParser(prog="artasyn", description=DESCRIPTION, version=__version__)
     commands = top.add_subcommands(dest="command", metavar="COMMAND")
-    for name, (function, summary) in COMMANDS.items():
-        description = (function.__doc__ or "").split("\n    Args:")[0]
-        command = ArgumentParser(description=description)
-        command.add_argument("--config", action=ActionConfigFile, help="a YAML file with options")
-        parameters = inspect.signature(function).parameters
-        if "inputs" in parameters:
-            command.add_argument("inputs", nargs="+", type=Path, help=FILES)
-        if "normal" in parameters:
-            command.add_argument("--normal", nargs="+", type=Path, required=True, help=FILES)
-        command.add_function_arguments(function, skip={"inputs", "normal", "training"})
-        if "training" in parameters:
-            command.add_class_arguments(TrainingRun, skip={"seed"} & parameters.keys())
-            default = parameters["training"].default
-            command.set_defaults({name: getattr(default, name) for name in ("epochs",)})
-        commands.add_subcommand(name, command, help=summary)
+    for name, (_, summary) in COMMANDS.items():
+        commands.add_subcommand(name, _options(name) if name == chosen else ArgumentParser(), help=summary)
     return top
+
+
+def _options(name: str) -> ArgumentParser:
+    """The options of one command."""
+    function = command_function(name)
+    command = ArgumentParser(description=(function.__doc__ or "").split("\n    Args:")[0])
+    command.add_argument("--config", action=ActionConfigFile, help="a YAML file with options")
+    parameters = inspect.signature(function).parameters
+    if "inputs" in parameters:
+        command.add_argument("inputs", nargs="+", type=Path, help=FILES)
+    if "normal" in parameters:
+        command.add_argument("--normal", nargs="+", type=Path, required=True, help=FILES)
+    command.add_function_arguments(function, skip={"inputs", "normal", "training"})
+    if "training" in parameters:
+        training = parameters["training"].default
+        command.add_class_arguments(type(training), skip={"seed"} & parameters.keys())
+        command.set_defaults(epochs=training.epochs)
+    return command
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,8 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 where a file failed, 2 where the command could not run.
     """
-    reader = parser()
     given = [_with_underscores(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
+    reader = parser(next((argument for argument in given if argument in COMMANDS), None))
     options = reader.instantiate(reader.parse_args(given))
     _quiet()
     try:
@@ -98,12 +112,13 @@ def _run(options: Namespace) -> Done:
     """Calls the chosen command with its options."""
     arguments = dict(vars(options[options.command]))
     arguments.pop("config", None)
-    function, _ = COMMANDS[options.command]
-    if "training" in inspect.signature(function).parameters:
-        names = {field.name for field in dataclasses.fields(TrainingRun)} & arguments.keys()
-        own = names - inspect.signature(function).parameters.keys()
-        training = TrainingRun(**{name: arguments[name] for name in names})
-        arguments = {n: v for n, v in arguments.items() if n not in own} | {"training": training}
+    function = command_function(options.command)
+    parameters = inspect.signature(function).parameters
+    if "training" in parameters:
+        kind = type(parameters["training"].default)
+        names = {field.name for field in dataclasses.fields(kind)} & arguments.keys()
+        training = kind(**{name: arguments[name] for name in names})
+        arguments = {n: v for n, v in arguments.items() if n not in names - parameters.keys()} | {"training": training}
     return function(**arguments)
 
 

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import joblib  # type: ignore[import-untyped]
+import joblib
 import torch
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from artasyn import atomic
@@ -69,9 +69,7 @@ def find_sources(inputs: Iterable[Path]) -> list[Source]:
         else:
             raise DataError(f"{given}: no such file or folder")
     if not found:
-        raise DataError(
-            f"no radiographs in {', '.join(map(str, inputs))}; PNG, JPEG, TIFF and DICOM are read"
-        )
+        raise DataError(f"no radiographs in {', '.join(map(str, inputs))}; PNG, JPEG, TIFF and DICOM are read")
     names = _unique_names([below for _, below in found.values()])
     sources = [Source(path, name) for (path, _), name in zip(found.values(), names, strict=True)]
     return sorted(sources, key=lambda source: source.name)
@@ -231,9 +229,7 @@ class BulkRun:
         """The table of every source and what became of it."""
         return self.out / "manifest.csv"
 
-    def run(
-        self, work: Callable[[Source], Sequence[Row]], sources: Sequence[Source], *, title: str
-    ) -> list[Outcome]:
+    def run(self, work: Callable[[Source], Sequence[Row]], sources: Sequence[Source], *, title: str) -> list[Outcome]:
         """Works through the sources and writes the manifest.
 
         Args:
@@ -294,8 +290,7 @@ class BulkRun:
         return [
             Outcome(known[key], tuple(rows))
             for key, rows in found.items()
-            if key in known
-            and all((self.out / row[column]).exists() for row in rows for column in self.files)
+            if key in known and all((self.out / row[column]).exists() for row in rows for column in self.files)
         ]
 
     def _entry(self, text: str) -> dict[tuple[str, str], list[Row]]:

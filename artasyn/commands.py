@@ -1,9 +1,8 @@
-"""What the commands do: files in, files out. `artasyn.cli` gives them their options and prints what they return."""
+"""What the commands without a model do, and what all share: files in, files out; `artasyn.cli` prints the rest."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +10,17 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from artasyn import atomic
 from artasyn.arrays import Picture
-from artasyn.collection import BulkRun, Outcome, Row, Source, available_cores, find_sources, read_manifest
-from artasyn.detector import Detector
+from artasyn.collection import BulkRun, Outcome, Row, Source, available_cores, find_sources
 from artasyn.errors import DataError
-from artasyn.pictures import contact_sheet, overlay_heatmap, overlay_lungs, overlay_mask, read_picture, write_picture
+from artasyn.pictures import contact_sheet, overlay_lungs, overlay_mask, read_picture, write_picture
 from artasyn.radiograph import read_radiograph, write_image, write_labels, write_mask
 from artasyn.recipe import Recipe
 from artasyn.report import Section
 from artasyn.segment import PBTSeg
 from artasyn.synthesis import LungOpacity
-from artasyn.training import TrainingRun
 from artasyn.version import __version__
 
 TILE = 256
@@ -72,7 +68,7 @@ def segment(inputs: Sequence[Path], out: Path, *, segmenter: PBTSeg = PBTSeg(), 
         workers: processes; 0 takes every core.
     """
     columns = ("labels", "overlay", "found", "confidence_right", "confidence_left", "warnings")
-    run = _bulk("segment", out, columns, files=("labels", "overlay"), workers=workers, segmenter=segmenter)
+    run = bulk_run("segment", out, columns, files=("labels", "overlay"), workers=workers, segmenter=segmenter)
     outcomes = run.run(_Segment(out, segmenter), find_sources(inputs), title="segment")
     done = Done((run.manifest,), tuple(outcomes))
 
@@ -80,7 +76,7 @@ def segment(inputs: Sequence[Path], out: Path, *, segmenter: PBTSeg = PBTSeg(), 
         return min(float(item[1]["confidence_right"]), float(item[1]["confidence_left"]))
 
     shown = [(f"{confidence(item):.2f} {item[0]}", item[1]["overlay"]) for item in sorted(done.rows, key=confidence)]
-    return dataclasses.replace(done, written=(*_sheets(out, shown), run.manifest))
+    return dataclasses.replace(done, written=(*write_sheets(out, shown), run.manifest))
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,7 @@ class _Segment:
         lungs = self.segmenter(film)
         labels, overlay = f"labels/{source.name}.png", f"overlays/{source.name}.png"
         write_labels(self.out / labels, lungs.labels)
-        small = _small(film)
+        small = thumbnail(film)
         write_picture(self.out / overlay, overlay_lungs(small, lungs.resized(small.shape).labels))
         right, left = lungs.confidence
         return [
@@ -140,11 +136,11 @@ def synthesise(
     columns = ("copy", "image", "mask", "record", "overlay", "area", "severity")
     files = ("image", "mask", "record", "overlay")
     options = {"per_image": per_image, "seed": seed, "bits": bits, "synthesis": synthesis, "segmenter": segmenter}
-    run = _bulk("synthesise", out, columns, files=files, workers=workers, **options)
+    run = bulk_run("synthesise", out, columns, files=files, workers=workers, **options)
     work = _Synthesise(out, per_image, seed, bits, synthesis, segmenter)
     done = Done((run.manifest,), tuple(run.run(work, find_sources(inputs), title="synthesise")))
     shown = [(f"{name} {row['copy']}", row["overlay"]) for name, row in done.rows[:SHEET]]
-    return dataclasses.replace(done, written=(*_sheets(out, shown), run.manifest))
+    return dataclasses.replace(done, written=(*write_sheets(out, shown), run.manifest))
 
 
 @dataclass(frozen=True)
@@ -173,143 +169,29 @@ class _Synthesise:
             }
             write_image(self.out / row["image"], anomaly.image, bits=16 if self.bits == 16 else 8)
             write_mask(self.out / row["mask"], anomaly.mask)
-            small = _small(anomaly.image)
-            write_picture(self.out / row["overlay"], np.hstack([_grey(small), overlay_mask(small, _like(anomaly.mask, small))]))
+            small = thumbnail(anomaly.image)
+            write_picture(
+                self.out / row["overlay"],
+                np.hstack([as_picture(small), overlay_mask(small, on_grid(anomaly.mask, small))]),
+            )
             atomic.write_text(self.out / row["record"], recipe.to_json())
             area = anomaly.mask.sum() / max(1, lungs.mask.sum())
             rows.append(row | {"area": f"{area:.4f}", "severity": f"{anomaly.record.severity:.4f}"})
         return rows
 
 
-def train(
-    normal: Sequence[Path],
-    out: Path,
-    *,
-    training: TrainingRun = TrainingRun(),
-    trainer: dict[str, Any] | None = None,
-    workers: int = 0,
-) -> Done:
-    """Trains a detector on normal radiographs alone, with synthetic anomalies made on the fly.
-
-    Writes to OUT: model/ (config.json and model.safetensors, for `artasyn detect --model OUT/model`), checkpoints/
-    (last.ckpt, best.ckpt), logs/ (CSV and TensorBoard), cache/ (prepared radiographs; manifest.csv lists those left
-    out, with reasons), settings.json. A training that was killed goes on there.
-
-    Args:
-        normal: normal radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
-        out: the folder to write to.
-        training: what the result depends on.
-        trainer: further options of lightning.Trainer, as '{"devices": 2, "strategy": "ddp"}'.
-        workers: processes that prepare and synthesise; 0 takes every core.
-    """
-    sources = find_sources(normal)
-    training.fit(sources, out, workers=workers or available_cores(), trainer=trainer)
-    manifest = out / "cache" / "manifest.csv"
-    reasons = {row["name"]: row["reason"] for row in read_manifest(manifest)}
-    return Done((out / "model", manifest), tuple(Outcome(s, reason=reasons[s.name]) for s in sources))
-
-
-def detect(
-    inputs: Sequence[Path],
-    out: Path,
-    *,
-    model: str,
-    restrict_to_lungs: bool = True,
-    device: str = "auto",
-    workers: int = 0,
-) -> Done:
-    """Looks for anomalies on radiographs with a trained detector.
-
-    Writes to OUT: heatmaps/NAME.png (16 bits, 65535 for 1), masks/NAME.png (0 and 255), lungs/NAME.png (where the
-    detector looked), overlays/NAME.png (film, heatmap, mask), scores.csv (highest score first), sheet-1.png and
-    following, manifest.csv, settings.json.
-
-    Args:
-        inputs: radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
-        out: the folder to write to. A run that was killed goes on there.
-        model: the folder that `artasyn train` wrote as OUT/model, or the id of a model on the Hugging Face hub.
-        restrict_to_lungs: look only inside the lungs, found by PBTSeg.
-        device: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one.
-        workers: processes; 0 takes every core, or one on a GPU.
-    """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    detector = load_detector(model, device)
-    columns = ("heatmap", "mask", "lungs", "overlay", "score", "abnormal", "marked", "lungs_found")
-    files = ("heatmap", "mask", "lungs", "overlay")
-    options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": fingerprint(detector)}
-    workers = workers or (available_cores() if device == "cpu" else 1)
-    run = _bulk("detect", out, columns, files=files, workers=workers, **options)
-    outcomes = run.run(_Detect(out, model, device, restrict_to_lungs), find_sources(inputs), title="detect")
-    done = Done((), tuple(outcomes))
-    ranked = sorted(done.rows, key=lambda item: (-float(item[1]["score"]), item[0]))
-    table = ["name,score,abnormal,marked,lungs_found"]
-    table += [",".join([f'"{n}"', r["score"], r["abnormal"], r["marked"], r["lungs_found"]]) for n, r in ranked]
-    atomic.write_text(out / "scores.csv", "\n".join(table) + "\n")
-    sheets = _sheets(out, [(f"{row['score']} {name}", row["overlay"]) for name, row in ranked], columns=2)
-    return dataclasses.replace(done, written=(*sheets, out / "scores.csv", run.manifest))
-
-
-@functools.lru_cache(maxsize=2)
-def load_detector(model: str, device: str) -> Detector:
-    """A detector, loaded once in each process."""
-    return Detector.from_pretrained(model).to(device)
-
-
-def fingerprint(detector: Detector) -> str:
-    """Tells two trained detectors apart."""
-    total = sum(float(p.detach().double().abs().sum()) for p in detector.parameters())
-    return f"{total:.6e} {detector.threshold:.6f}"
-
-
-@dataclass(frozen=True)
-class _Detect:
-    out: Path
-    model: str
-    device: str
-    restrict_to_lungs: bool
-
-    def __call__(self, source: Source) -> list[Row]:
-        film = read_radiograph(source.path)
-        detector = load_detector(self.model, self.device)
-        detector.restrict_to_lungs = self.restrict_to_lungs
-        detection = detector(film)
-        row: Row = {
-            kind: f"{kind.removesuffix('s')}s/{source.name}.png" for kind in ("heatmap", "mask", "lungs", "overlay")
-        }
-        labels = detection.lungs.labels if detection.lungs else np.ones(film.shape, np.uint8)
-        write_image(self.out / row["heatmap"], detection.heatmap, bits=16)
-        write_mask(self.out / row["mask"], detection.mask)
-        write_labels(self.out / row["lungs"], labels)
-        small = _small(film)
-        views = [
-            _grey(small),
-            overlay_heatmap(small, _like(detection.heatmap, small), top=2 * detector.threshold),
-            overlay_mask(small, _like(detection.mask, small)),
-        ]
-        write_picture(self.out / row["overlay"], np.hstack(views))
-        region = labels > 0
-        return [
-            row
-            | {
-                "score": f"{detection.score:.6f}",
-                "abnormal": str(detection.score >= detector.image_threshold).lower(),
-                "marked": f"{detection.mask[region].mean():.4f}",
-                "lungs_found": str(detection.lungs is not None).lower(),
-            }
-        ]
-
-
-def _bulk(
+def bulk_run(
     command: str, out: Path, columns: tuple[str, ...], *, files: tuple[str, ...], workers: int, **options: Any
 ) -> BulkRun:
     """A bulk run whose settings are the command's options and the version."""
-    settings = {"command": command, "version": __version__}
-    settings |= {n: dataclasses.asdict(o) if dataclasses.is_dataclass(o) else o for n, o in options.items()}
+    settings: dict[str, Any] = {"command": command, "version": __version__}
+    for name, option in options.items():
+        is_record = dataclasses.is_dataclass(option) and not isinstance(option, type)
+        settings[name] = dataclasses.asdict(option) if is_record else option
     return BulkRun(out, settings, columns, files, workers or available_cores())
 
 
-def _sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 10) -> Iterator[Path]:
+def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 10) -> Iterator[Path]:
     """Writes contact sheets of overlays, in order, and gives their paths."""
     for number, start in enumerate(range(0, len(shown), SHEET), 1):
         page = shown[start : start + SHEET]
@@ -322,14 +204,14 @@ def _sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 10) -
         yield path
 
 
-def _small(film: np.ndarray) -> np.ndarray:
+def thumbnail(film: np.ndarray) -> np.ndarray:
     """A film no longer than `TILE` on its longer side."""
     scale = min(1.0, TILE / max(film.shape))
     shape = (max(1, round(film.shape[1] * scale)), max(1, round(film.shape[0] * scale)))
     return np.clip(cv2.resize(film, shape, interpolation=cv2.INTER_AREA), 0, 1)
 
 
-def _like(values: np.ndarray, film: np.ndarray) -> np.ndarray:
+def on_grid(values: np.ndarray, film: np.ndarray) -> np.ndarray:
     """A heatmap or mask on the grid of a smaller film."""
     shape = film.shape[::-1]
     if values.dtype == bool:
@@ -337,7 +219,6 @@ def _like(values: np.ndarray, film: np.ndarray) -> np.ndarray:
     return np.asarray(cv2.resize(values, shape, interpolation=cv2.INTER_AREA))
 
 
-def _grey(film: np.ndarray) -> Picture:
+def as_picture(film: np.ndarray) -> Picture:
     """A film as a picture."""
     return np.repeat(np.rint(255 * film).astype(np.uint8)[:, :, None], 3, axis=2)
-

@@ -23,7 +23,7 @@ from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import LungOpacity
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks a server for newer versions otherwise
-import albumentations as A  # noqa: E402
+import albumentations as A
 
 FINEST = 65535
 """Images are stored in 16 bits: no synthetic anomaly is as faint as that."""
@@ -48,7 +48,7 @@ class Normals:
 
     def image(self, index: int) -> Image:
         """One radiograph, float32 (size, size) in [0, 1]."""
-        return self.images[index].astype(np.float32) / np.float32(FINEST)
+        return np.asarray(self.images[index] / np.float32(FINEST), np.float32)
 
     def lungs(self, index: int) -> Lungs:
         """The lungs of that radiograph."""

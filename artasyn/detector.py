@@ -43,7 +43,7 @@ class Detection:
     lungs: Lungs | None
 
 
-class Detector(  # type: ignore[misc]  # the mixin is untyped
+class Detector(
     nn.Module,
     PyTorchModelHubMixin,
     library_name="artasyn",
@@ -157,14 +157,10 @@ class Detector(  # type: ignore[misc]  # the mixin is untyped
         self.network.train(training)
         return [
             self._detection(image, known, reconstruction, heatmap)
-            for image, known, reconstruction, heatmap in zip(
-                images, given, reconstructions, heatmaps, strict=True
-            )
+            for image, known, reconstruction, heatmap in zip(images, given, reconstructions, heatmaps, strict=True)
         ]
 
-    def _detection(
-        self, image: Image, lungs: Lungs | None, reconstruction: Image, heatmap: Heatmap
-    ) -> Detection:
+    def _detection(self, image: Image, lungs: Lungs | None, reconstruction: Image, heatmap: Heatmap) -> Detection:
         """The network's maps brought to the radiograph's own grid and restricted to its lungs."""
         if lungs is None and self.restrict_to_lungs:
             found = PBTSeg()(image)
@@ -178,7 +174,7 @@ class Detector(  # type: ignore[misc]  # the mixin is untyped
         return Detection(score(values, self.top), heatmap, heatmap >= self.threshold, reconstruction, lungs)
 
     @classmethod
-    def from_pretrained(cls, model: str | Path, **options: Any) -> Detector:
+    def from_pretrained(cls, model: str | Path, **options: Any) -> Detector:  # type: ignore[override]
         """Loads a detector.
 
         Args:

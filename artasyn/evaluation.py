@@ -14,9 +14,10 @@ from tqdm import tqdm
 from artasyn import atomic
 from artasyn.arrays import Mask, Picture
 from artasyn.collection import Outcome, Row, Source, find_sources
-from artasyn.commands import TILE, Done, detect, load_detector
+from artasyn.commands import TILE, Done
 from artasyn.errors import DataError, RadiographError
 from artasyn.metrics import Evaluation, Metrics, anatomy_prior
+from artasyn.model_commands import detect, load_detector
 from artasyn.pictures import contact_sheet, overlay_mask, read_picture
 from artasyn.radiograph import read_heatmap, read_labels, read_mask
 from artasyn.report import Section, metrics_section, roc_picture, write_report
@@ -66,7 +67,7 @@ class TestSet:
         if masks and missing:
             raise DataError(
                 f"{data / 'ground_truth'}: no mask for {len(missing)} of {len(diseased)} diseased films "
-                f"({', '.join(missing[:3])}, ...); a missing mask is not an empty one: add them, or leave those films out"
+                f"({', '.join(missing[:3])}, ...); add them, or leave those films out: missing is not empty"
             )
         return cls(tuple(films), masks, lungs if len(lungs) == len(films) else {})
 
@@ -162,15 +163,17 @@ def _measure(
             quality[film.name] = float(2 * (mask & lesions).sum() / (mask.sum() + lesions.sum()))
     if not rows or len(failed) == len(rows):
         raise DataError(f"none of the {len(test.films)} films could be measured; see {out / 'manifest.csv'}")
-    return {
-        "detector": ours.result(bootstrap=bootstrap, seed=seed),
-        "lungs_prior": prior.result(bootstrap=bootstrap, seed=seed),
-    }, quality, failed
+    return (
+        {
+            "detector": ours.result(bootstrap=bootstrap, seed=seed),
+            "lungs_prior": prior.result(bootstrap=bootstrap, seed=seed),
+        },
+        quality,
+        failed,
+    )
 
 
-def _truth(
-    test: TestSet, film: Source, row: Row, out: Path, shape: tuple[int, int]
-) -> tuple[Mask | None, Mask]:
+def _truth(test: TestSet, film: Source, row: Row, out: Path, shape: tuple[int, int]) -> tuple[Mask | None, Mask]:
     """A film's lesions (None where the set has no masks) and lungs, on the film's grid."""
     lesions: Mask | None = None
     if test.masks:

@@ -96,9 +96,7 @@ def draw_lesion(rng: np.random.Generator, kind: str, severity: float) -> Lesion:
         return float(low + (high - low) * np.clip(rng.uniform() ** np.exp(-shift), 0, 1))
 
     strong = 2.0 * (severity - 0.5)
-    stretch = (
-        rng.uniform(0.8, 1.2, 3) if kind == "nodule" else rng.uniform((0.65, 0.9, 0.65), (1.4, 1.5, 1.4))
-    )
+    stretch = rng.uniform(0.8, 1.2, 3) if kind == "nodule" else rng.uniform((0.65, 0.9, 0.65), (1.4, 1.5, 1.4))
     return Lesion(
         kind, int(rng.integers(2**31)), int(rng.integers(1, 3)),
         float(rng.uniform(0.1, 0.92)), float(rng.uniform(0.12, 0.88)), float(rng.uniform(0.15, 0.85)),
@@ -122,12 +120,8 @@ def lesion_body(lesion: Lesion, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> 
     angle = np.deg2rad(lesion.tilt)
     axes = [a.astype(np.float32) / np.float32(lesion.size) for a in (z, y, x)]
     down, back, across = axes[0][:, None, None], axes[1][None, :, None], axes[2][None, None, :]
-    u = (np.float32(np.cos(angle)) * across + np.float32(np.sin(angle)) * down) / np.float32(
-        lesion.stretch[0]
-    )
-    v = (np.float32(np.cos(angle)) * down - np.float32(np.sin(angle)) * across) / np.float32(
-        lesion.stretch[2]
-    )
+    u = (np.float32(np.cos(angle)) * across + np.float32(np.sin(angle)) * down) / np.float32(lesion.stretch[0])
+    v = (np.float32(np.cos(angle)) * down - np.float32(np.sin(angle)) * across) / np.float32(lesion.stretch[2])
     if lesion.kind == "consolidation":  # a segment widens from the hilum to the pleura
         u = u * (1 + 0.35 * np.clip(-v, -0.8, 0.8))
     distance = np.sqrt(u * u + (back / np.float32(lesion.stretch[1])) ** 2 + v * v)

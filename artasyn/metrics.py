@@ -178,9 +178,7 @@ class Evaluation:
         for kind, given in kinds.items():
             if self._given.setdefault(kind, given) != given:
                 came = f"{name} comes {'with' if given else 'without'} {kind}, unlike others before"
-                raise DataError(
-                    f"{came}; give all or none" + " (of the diseased)" * (kind == "a lesion mask")
-                )
+                raise DataError(f"{came}; give all or none" + " (of the diseased)" * (kind == "a lesion mask"))
         nothing = _Record(score, diseased)
         self._records[name] = nothing if heatmap is None else self._reduce(nothing, heatmap, lesions, lungs)
 

@@ -58,12 +58,9 @@ class ReconstructionNet(nn.Module):
         channels = [int(c) for c in info.channels()][::-1]
         widths = [*decoder_channels, *[decoder_channels[-1]] * len(channels)][: len(channels)]
         self.bottleneck = _block(channels[0], widths[0])
-        self.gates = nn.ModuleList(
-            Gate(before, skip) for before, skip in zip(widths, channels[1:], strict=False)
-        )
+        self.gates = nn.ModuleList(Gate(before, skip) for before, skip in zip(widths, channels[1:], strict=False))
         self.levels = nn.ModuleList(
-            _block(before + skip, after)
-            for before, skip, after in zip(widths, channels[1:], widths[1:], strict=False)
+            _block(before + skip, after) for before, skip, after in zip(widths, channels[1:], widths[1:], strict=False)
         )
         self.last_gate = Gate(widths[-1], 1)
         self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
@@ -127,9 +124,7 @@ def _create_encoder(name: str, *, pretrained: bool, size: int) -> nn.Module:
         except TypeError:  # convolutional networks take any size and know no img_size
             encoder = timm.create_model(name, **options)
     except (RuntimeError, AttributeError, AssertionError) as error:
-        raise ModelError(
-            f"{name!r} is no timm model with feature maps ({error}); see timm.list_models()"
-        ) from error
+        raise ModelError(f"{name!r} is no timm model with feature maps ({error}); see timm.list_models()") from error
     try:
         with torch.no_grad():
             encoder.eval()(torch.zeros(1, 1, size, size))

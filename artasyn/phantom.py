@@ -197,9 +197,7 @@ class Phantom:
         if record.lesions:
             image = film.developed(normal.integral + lesion_integral(record, rays, coarse, normal))
         mask = lungs.mask & (image - healthy >= self.tolerance)
-        return PhantomRadiograph(
-            image, healthy, lungs, mask, tuple(one.kind for one in record.lesions), record
-        )
+        return PhantomRadiograph(image, healthy, lungs, mask, tuple(one.kind for one in record.lesions), record)
 
 
 @dataclass(frozen=True, eq=False)

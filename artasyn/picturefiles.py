@@ -80,9 +80,7 @@ def _loaded(data: bytes) -> PIL.Image.Image:
         if data.startswith(SIGNATURES):
             raise RadiographError("is damaged, cut short or of an unusual kind; export it again") from error
         found = f"begins with {data[:12]!r}" if data else "is empty"
-        raise RadiographError(
-            f"{found}, so is no PNG, TIFF, JPEG, BMP, WebP or DICOM; export it anew"
-        ) from error
+        raise RadiographError(f"{found}, so is no PNG, TIFF, JPEG, BMP, WebP or DICOM; export it anew") from error
     except Exception as error:  # decoders raise nearly anything for damaged files
         raise RadiographError(f"is damaged or cut short ({brief(error)}); export it again") from error
     finally:

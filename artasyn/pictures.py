@@ -104,9 +104,7 @@ def overlay_heatmap(image: Image, heatmap: Heatmap, *, top: float) -> Picture:
     return np.asarray(np.rint((1 - opacity) * _colours(image) + opacity * hot), np.uint8)
 
 
-def contact_sheet(
-    pictures: Sequence[NDArray[Any]], captions: Sequence[str], *, columns: int, tile: int
-) -> Picture:
+def contact_sheet(pictures: Sequence[NDArray[Any]], captions: Sequence[str], *, columns: int, tile: int) -> Picture:
     """Arranges pictures with their captions on a dark sheet, row by row.
 
     Args:
@@ -119,9 +117,7 @@ def contact_sheet(
         ImageError: no pictures, not one caption each, something that is no picture, or too small sizes.
     """
     if not pictures or len(pictures) != len(captions):
-        raise ImageError(
-            f"a sheet needs as many captions as pictures, found {len(captions)} and {len(pictures)}"
-        )
+        raise ImageError(f"a sheet needs as many captions as pictures, found {len(captions)} and {len(pictures)}")
     if columns < 1 or tile < 32:
         raise ImageError(f"a sheet needs at least 1 column and tiles of 32 pixels, not {columns} and {tile}")
     columns = min(columns, len(pictures))

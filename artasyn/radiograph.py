@@ -130,9 +130,7 @@ def read_labels(path: str | os.PathLike[str]) -> LungLabels:
         values = np.unique(pixels)
         if values[-1] > LEFT:
             found = ", ".join(str(v) for v in values[:6]) + (", ..." if values.size > 6 else "")
-            raise RadiographError(
-                f"holds the values {found}; lung labels are 0, 1 (right) and 2 (left) in a PNG"
-            )
+            raise RadiographError(f"holds the values {found}; lung labels are 0, 1 (right) and 2 (left) in a PNG")
         return pixels.astype(np.uint8)
 
 

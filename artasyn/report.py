@@ -9,9 +9,6 @@ from pathlib import Path
 
 import jinja2
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from sklearn.metrics import roc_curve
 
 from artasyn import atomic
 from artasyn.arrays import Picture
@@ -60,9 +57,7 @@ class Section:
 
 def metrics_section(title: str, text: str, columns: Mapping[str, Metrics]) -> Section:
     """A table of figures with their intervals, a column for each of several methods."""
-    rows = [
-        [name, *(shown(getattr(metrics, key)) for metrics in columns.values())] for key, name in FIGURES.items()
-    ]
+    rows = [[name, *(shown(getattr(metrics, key)) for metrics in columns.values())] for key, name in FIGURES.items()]
     return Section(title, text, ["", *columns], [row for row in rows if set(row[1:]) != {"-"}])
 
 
@@ -81,6 +76,10 @@ def roc_picture(curves: Mapping[str, tuple[Sequence[float], Sequence[bool]]]) ->
     Args:
         curves: scores and labels of each curve; both classes must be there.
     """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # these three take a second to import
+    from matplotlib.figure import Figure
+    from sklearn.metrics import roc_curve
+
     figure = Figure(figsize=(4.2, 4.2), dpi=110, layout="tight")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -90,8 +89,9 @@ def roc_picture(curves: Mapping[str, tuple[Sequence[float], Sequence[bool]]]) ->
     axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance")
     axes.set(xlabel="healthy films flagged", ylabel="diseased films flagged", aspect="equal")
     axes.legend(loc="lower right")
-    canvas.draw()
-    return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
+    canvas.draw()  # type: ignore[no-untyped-call]
+    pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
+    return np.ascontiguousarray(pixels[..., :3])
 
 
 def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:

@@ -306,9 +306,7 @@ def section(record: ThoraxRecord, z: np.ndarray) -> Section:
         record: the thorax.
         z: mm below the apices, of any shape.
     """
-    level = np.sqrt(
-        np.maximum(z, 0) * (_DOME_Z / record.height)
-    )  # in its root the domes of the apices are smooth
+    level = np.sqrt(np.maximum(z, 0) * (_DOME_Z / record.height))  # in its root the domes of the apices are smooth
 
     def along(knots: Knots) -> np.ndarray:
         return smooth_curve(level, tuple((float(np.sqrt(k)), v) for k, v in knots))
@@ -345,9 +343,7 @@ def _mediastinum(record: ThoraxRecord, x: Map, z: Map) -> Interval:
     level = z * (_DOME_Z / record.height)
     right_part, left_part, knob = record.heart_right / 41, record.heart_left / 94, record.knob / 38
     right = tuple((k, v * right_part if k > _HEART_FROM else v) for k, v in _RIGHT_BORDER)
-    left = tuple(
-        (k, v * (left_part if k > _HEART_FROM + 20 else knob if k in _KNOB else 1.0)) for k, v in _LEFT_BORDER
-    )
+    left = tuple((k, v * (left_part if k > _HEART_FROM + 20 else knob if k in _KNOB else 1.0)) for k, v in _LEFT_BORDER)
     rng = np.random.default_rng([record.seed, 0])
     low = -smooth_curve(level, right) + _wave(rng, z, 0.7)
     high = smooth_curve(level, left) + _wave(rng, z, 0.8)
@@ -362,8 +358,7 @@ def _mediastinum(record: ThoraxRecord, x: Map, z: Map) -> Interval:
 def _wave(rng: np.random.Generator, z: np.ndarray, size: float) -> np.ndarray:
     """A slight unevenness of an outline, mm."""
     knots = tuple(
-        (float(k), float(v))
-        for k, v in zip(range(-150, 400, 18), size * rng.standard_normal(31), strict=True)
+        (float(k), float(v)) for k, v in zip(range(-150, 400, 18), size * rng.standard_normal(31), strict=True)
     )
     return smooth_curve(z, knots)
 

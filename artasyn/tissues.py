@@ -78,9 +78,7 @@ def attenuation(hu: np.ndarray | float) -> np.ndarray:
         [0.0, 0.019200000911951065, 0.05730000138282776]
     """
     hu = np.asarray(hu, dtype=np.float32)
-    return np.where(hu < 0, 0.0192 * np.maximum(1 + hu / 1000, 0), 0.0192 + 0.0381 * hu / 1000).astype(
-        np.float32
-    )
+    return np.where(hu < 0, 0.0192 * np.maximum(1 + hu / 1000, 0), 0.0192 + 0.0381 * hu / 1000).astype(np.float32)
 
 
 MU = {name: float(attenuation(hu)) for name, hu in TISSUE_HU.items()}
@@ -133,9 +131,7 @@ def skeleton(record: ThoraxRecord) -> Map:
         tubes = Tubes.along(*curves).faded(len(curves[0]) - 1, 0.07)
         whole, core = chords(record, tubes, (outside, inside))
         total += np.float32(part) * (np.float32(cortex) * (whole - core) + np.float32(marrow) * core)
-    most = np.float32(
-        0.36
-    )  # tangential ribs at the chest wall: curved tubes that a straight chord overestimates
+    most = np.float32(0.36)  # tangential ribs at the chest wall: curved tubes that a straight chord overestimates
     return np.asarray(most * np.tanh(np.float32(record.bone) * total / most))
 
 
@@ -189,9 +185,7 @@ def lung_texture(record: ThoraxRecord, shape: Anatomy) -> Map:
     return np.asarray(np.float32(record.texture) * total * np.sqrt(shape.lung_depth / np.float32(170)))
 
 
-def _uneven(
-    record: ThoraxRecord, shape: Anatomy, stream: int, octaves: tuple[tuple[float, float], ...]
-) -> Map:
+def _uneven(record: ThoraxRecord, shape: Anatomy, stream: int, octaves: tuple[tuple[float, float], ...]) -> Map:
     """Noise that belongs to the body, not to the film: its grains in mm and their strengths."""
     rng = np.random.default_rng([record.seed, stream])
     total = np.zeros_like(shape.x)
@@ -228,9 +222,7 @@ class Voxels:
     def __init__(self, record: ThoraxRecord, spacing: float) -> None:
         half = record.field / 2
         self.record, self.spacing = record, spacing
-        self.z = np.arange(
-            record.middle - half + spacing / 2, record.middle + half, spacing, dtype=np.float32
-        )
+        self.z = np.arange(record.middle - half + spacing / 2, record.middle + half, spacing, dtype=np.float32)
         self.y = np.arange(-165 + spacing / 2, 165, spacing, dtype=np.float32)
         self.x = np.arange(-210 + spacing / 2, 210, spacing, dtype=np.float32)
         down, across = np.meshgrid(self.z, self.x, indexing="ij")
@@ -256,9 +248,7 @@ class Voxels:
             if number == 1:
                 self.mu += (MU["organ"] - MU["wall"]) * np.minimum(taken, self.share(rays.body))
         self.lung = lung
-        self.labels[lung > 0.5] = np.broadcast_to(np.where(rays.left, LEFT, RIGHT)[:, None], lung.shape)[
-            lung > 0.5
-        ]
+        self.labels[lung > 0.5] = np.broadcast_to(np.where(rays.left, LEFT, RIGHT)[:, None], lung.shape)[lung > 0.5]
         self.mu += (MU["lung"] - MU["wall"]) * lung
         depth = np.maximum(rays.lung_depth, 10)[:, None]
         self.mu += lung * lung_texture(self.record, rays)[:, None] / depth
@@ -290,9 +280,7 @@ class Voxels:
             core = inside[0] * inside[1] / (outside[0] * outside[1])
             mean = MU["cortex"] * (1 - core) + MU["marrow"] * core - MU["wall"]
             tubes = Tubes.along(*curves).faded(len(curves[0]) - 1, 0.07)
-            self._tubes(
-                tubes, np.array([outside[0], outside[0], outside[1]]), record.bone * part * mean, label
-            )
+            self._tubes(tubes, np.array([outside[0], outside[0], outside[1]]), record.bone * part * mean, label)
         self._tubes(vessels(record, self.coarse), np.ones(3), MU["organ"] - MU["lung"], 6)
         self._tubes(airways(record, self.coarse), np.ones(3), MU["air"] - MU["organ"], 7)
 

@@ -98,8 +98,10 @@ class NormalsData(lightning.LightningDataModule):
         epoch = 0
         if self.trainer is not None:
             epoch = self.trainer.current_epoch
-            if self.trainer.reload_dataloaders_every_n_epochs != 1:
-                raise DataError("make the Trainer with reload_dataloaders_every_n_epochs=1: every epoch has anomalies of its own")
+            if getattr(self.trainer, "reload_dataloaders_every_n_epochs", 0) != 1:
+                raise DataError(
+                    "make the Trainer with reload_dataloaders_every_n_epochs=1: every epoch has anomalies of its own"
+                )
         training, _ = self._loaded()
         samples = SyntheticAnomalies(training, self.synthesis, seed=self.seed, epoch=epoch)
         order = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
@@ -160,7 +162,9 @@ class ReconstructionTraining(lightning.LightningModule):
     def training_step(self, batch: Sample, index: int) -> Tensor:
         """The weighted losses of one batch."""
         losses = self.losses(batch)
-        self.log_dict({f"train/{name}": value.detach() for name, value in losses.items()}, batch_size=len(batch["image"]))
+        self.log_dict(
+            {f"train/{name}": value.detach() for name, value in losses.items()}, batch_size=len(batch["image"])
+        )
         self.log("loss", losses["total"].detach(), prog_bar=True, logger=False)
         return losses["total"]
 
@@ -196,7 +200,7 @@ class ReconstructionTraining(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Fixes the thresholds from synthetic anomalies on held-out normals, over all devices."""
-        counts = self.all_gather(torch.from_numpy(self.calibration.counts).to(self.device))
+        counts: Any = self.all_gather(torch.from_numpy(self.calibration.counts).to(self.device))
         calibration = Calibration(counts.reshape(-1, *self.calibration.counts.shape).sum(0).cpu().numpy())
         threshold, dice = calibration.pixel_threshold()
         self.detector.calibrate(threshold, calibration.image_threshold(self.false_positive_rate))
@@ -255,7 +259,7 @@ class TrainingRun:
     ) -> Detector:
         """Trains on normal radiographs, or goes on where a killed training in the same folder was.
 
-        Writes ``checkpoints/`` (last and best), ``logs/`` (CSV and TensorBoard), ``cache/`` (prepared radiographs)
+        Writes ``checkpoints/`` (last and best), ``logs/run_N/`` (CSV and TensorBoard), ``cache/`` (prepared radiographs)
         and, at the end, ``model/`` for `Detector.from_pretrained`: the best epoch by Dice on held-out synthetic
         anomalies, with its thresholds.
 
@@ -263,7 +267,7 @@ class TrainingRun:
             sources: normal radiographs.
             out: the folder to write to.
             workers: processes that prepare and synthesise.
-            trainer: further options of `lightning.Trainer`: devices, num_nodes, strategy, accelerator, max_time, ...
+            trainer: further options of `lightning.Trainer`: devices, num_nodes, strategy, max_time, ...
 
         Raises:
             DataError: too few radiographs, or `out` holds a training with other options.
@@ -282,10 +286,11 @@ class TrainingRun:
         checkpoints = ModelCheckpoint(
             out / "checkpoints", "best", monitor="val/dice", mode="max", save_last=True, enable_version_counter=False
         )
+        version = f"run_{sum(1 for _ in out.glob('logs/run_*')) + 1}"  # a resumed training keeps the earlier logs
         options: dict[str, Any] = {
             "max_epochs": self.epochs,
             "precision": self.precision,
-            "logger": [CSVLogger(out, "logs", ""), TensorBoardLogger(out, "logs", "")],
+            "logger": [CSVLogger(out, "logs", version), TensorBoardLogger(out, "logs", version)],
             "enable_model_summary": False,
             "log_every_n_steps": 10,
         }
@@ -324,7 +329,9 @@ class Progress(lightning.Callback):
     ) -> None:
         """One step further."""
         metrics = trainer.callback_metrics
-        self.bar.set_postfix({n: f"{metrics[k]:.3f}" for n, k in (("loss", "loss"), ("dice", "val/dice")) if k in metrics})
+        self.bar.set_postfix(
+            {n: f"{metrics[k]:.3f}" for n, k in (("loss", "loss"), ("dice", "val/dice")) if k in metrics}
+        )
         self.bar.update()
 
     def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:

@@ -277,9 +277,7 @@ def _hila(fork: float, scale: float, rng: np.random.Generator) -> Tubes:
     lines = [np.array(curve) * [1, 1, scale] + rng.normal(0, 3, (3, 3)) + [0, 0, fork] for curve in curves]
     parts = [np.array_split(_bend(line[0], line[1], line[2], 90), 6) for line in lines]
     pieces = [
-        np.concatenate([a, b[:1]])
-        for part in parts
-        for a, b in zip(part, [*part[1:], part[-1][-1:]], strict=True)
+        np.concatenate([a, b[:1]]) for part in parts for a, b in zip(part, [*part[1:], part[-1][-1:]], strict=True)
     ]
     radii = (sizes[:, None] * np.linspace(1, 0.5, 6)).ravel()
     return Tubes.along(*pieces, radius=radii)
@@ -324,9 +322,7 @@ def _places(shape: Anatomy, side: bool, rng: np.random.Generator) -> np.ndarray:
     return np.stack([x, y, z], axis=1) + rng.uniform(-1.5, 1.5, (_LEAVES, 3))
 
 
-def _trees(
-    roots: np.ndarray, goals: np.ndarray, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _trees(roots: np.ndarray, goals: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Branches from every root to all its goals: points (t, n, k, 3), lengths and radii (t, n, k)."""
     trees = len(roots)
     groups = goals[:, None]  # (t, groups, places, 3)
@@ -352,8 +348,7 @@ def _trees(
         groups = _halves(groups, end if count < 16 else None, rng)
         start, heading = np.repeat(end, 2, axis=1), np.repeat(out, 2, axis=1)
     flat = [
-        np.concatenate([a.reshape(trees, -1, *a.shape[3:]) for a in part], axis=1)
-        for part in (points, lengths, radii)
+        np.concatenate([a.reshape(trees, -1, *a.shape[3:]) for a in part], axis=1) for part in (points, lengths, radii)
     ]
     return flat[0][:, :, None], flat[1][:, :, None], flat[2][:, :, None].copy()
 

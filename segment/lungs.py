@@ -72,9 +72,7 @@ class Lungs:
         width = last - first + 1
         centre = (mask.shape[1] - 1) / 2
         middle = (first + last) / 2 if first + width / 5 < centre < last - width / 5 else centre
-        _, components, stats, centroids = cv2.connectedComponentsWithStats(
-            mask.astype(np.uint8), connectivity=8
-        )
+        _, components, stats, centroids = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
         joined = (stats[:, cv2.CC_STAT_WIDTH] > 0.7 * width)[components]
         place = np.where(joined, np.arange(mask.shape[1]), centroids[:, 0][components])
         return cls.from_labels((mask * np.where(place <= middle, RIGHT, LEFT)).astype(np.uint8))

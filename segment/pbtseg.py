@@ -102,7 +102,7 @@ class PBTSeg:
         reasons = [
             f"{name} lung {'not found' if sure == 0 else 'uncertain'}"
             for name, sure in (("right", sure_right), ("left", sure_left))
-            if sure < 0.4
+            if sure < 0.5
         ]
         return Lungs(_labels(right, left, image.shape), (sure_right, sure_left), tuple(reasons))
 
@@ -142,10 +142,10 @@ class PBTSeg:
             return lung, 0.0
         found = _bulged(found, side)
         marks = (
-            _ramp((box.fit + match) / 2, 0.3, 0.7),
+            _ramp((box.fit + match) / 2, 0.2, 0.8),
             _ramp(_dice(expected, found), 0.6, 0.8),
-            _ramp(_dice(vote, found), 0.65, 0.95),
-            _ramp(_contrast(seen, found, self.size / 96), 0.0, 0.15),
+            _ramp(_dice(vote, found), 0.5, 0.95),
+            _ramp(_contrast(seen, found, self.size / 96), 0.0, 0.2),
         )
         confidence = math.prod(marks) ** (1 / len(marks))
         lung[window] = cv2.dilate(found.astype(np.uint8), _disk(self.rim * self.size)) > 0

@@ -51,9 +51,7 @@ class OpacityRecord:
         """
         try:
             fields: dict[str, Any] = json.loads(text)
-            strokes = tuple(
-                Stroke(_curve(stroke["curve"]), float(stroke["brush"])) for stroke in fields["strokes"]
-            )
+            strokes = tuple(Stroke(_curve(stroke["curve"]), float(stroke["brush"])) for stroke in fields["strokes"])
             severity, seed = float(fields["severity"]), operator.index(fields["seed"])
             numbers = [severity, *(n for s in strokes for n in (s.brush, *itertools.chain(*s.curve)))]
             if not all(map(math.isfinite, numbers)):
@@ -147,15 +145,11 @@ class LungOpacity:
         """
         present = [side for side in (RIGHT, LEFT) if (lungs.labels == side).any()]
         if not present:
-            raise SynthesisError(
-                "no lungs to place an opacity in; segment the radiograph first or leave it out"
-            )
+            raise SynthesisError("no lungs to place an opacity in; segment the radiograph first or leave it out")
         diseased = [side for side in present if rng.random() >= self.skip_probability]
         diseased = diseased or [present[int(rng.integers(len(present)))]]
         height = _height(lungs)
-        strokes = tuple(
-            stroke for side in diseased for stroke in self._draw_strokes(lungs.labels == side, height, rng)
-        )
+        strokes = tuple(stroke for side in diseased for stroke in self._draw_strokes(lungs.labels == side, height, rng))
         low, high = self.severity_range
         severity = math.exp(rng.uniform(math.log(low), math.log(high)))
         return OpacityRecord(strokes, severity, int(rng.integers(2**32)))
@@ -214,9 +208,7 @@ class LungOpacity:
         height = _height(lungs) * scale
         smooth = self._opacity_map(record, lung, height)
         smooth *= _step_to_soft_tissue(film, lung, sigma=0.1 * height) * _fade(lung, width=self.fade * height)
-        fine = cv2.resize(
-            smooth * np.float32(record.severity), (columns, rows), interpolation=cv2.INTER_LINEAR
-        )
+        fine = cv2.resize(smooth * np.float32(record.severity), (columns, rows), interpolation=cv2.INTER_LINEAR)
         return np.asarray(np.where(lungs.labels > 0, fine, 0), np.float32)
 
     def _opacity_map(

@@ -85,9 +85,7 @@ class Stamps:
         """
         total = np.zeros(shape[0] * shape[1])
         for number, width in enumerate(sorted({stroke.brush for stroke in strokes})):
-            curves = sorted(
-                (stroke for stroke in strokes if stroke.brush == width), key=lambda stroke: stroke.curve
-            )
+            curves = sorted((stroke for stroke in strokes if stroke.brush == width), key=lambda stroke: stroke.curve)
             stamped = [stroke.points(spacing=self.spacing, shape=shape) for stroke in curves]
             centres = np.concatenate(stamped).astype(np.float32)
             brush = (seed + number) % 2**32

@@ -65,9 +65,7 @@ def test_an_image_passes(image: Image) -> None:
         (lambda: spoilt(-np.inf), "from -inf"),
     ],
 )
-def test_anything_else_is_refused_and_the_message_says_what_came(
-    make: Callable[[], object], found: str
-) -> None:
+def test_anything_else_is_refused_and_the_message_says_what_came(make: Callable[[], object], found: str) -> None:
     with pytest.raises(ImageError, match=rf"^the film must .*{found}") as caught:
         check_image(make(), "the film")
     assert isinstance(caught.value, ArtasynError)

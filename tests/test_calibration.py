@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 import pytest
-from sklearn.metrics import f1_score, precision_recall_curve  # type: ignore[import-untyped]
+from sklearn.metrics import f1_score, precision_recall_curve
 
 from artasyn.arrays import Heatmap, Mask
 from artasyn.calibration import LEVELS, Calibration

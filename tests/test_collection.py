@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from threadpoolctl import threadpool_info  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_info
 
 import artasyn.collection as module
 from artasyn import atomic
@@ -185,9 +185,7 @@ def test_a_file_named_outright_is_taken_whatever_it_is(tmp_path: Path) -> None:
 def test_like_names_keep_their_suffix_then_get_a_number(tmp_path: Path) -> None:
     first = touched(tmp_path / "1", "a.png", "a.jpg", "a_png.png", "b.png", "c/b.png")
     second = touched(tmp_path / "2", "a.png", "A.png", "a_png_2.png")
-    assert {
-        source.path.relative_to(tmp_path).as_posix(): source.name for source in find_sources([first])
-    } == {
+    assert {source.path.relative_to(tmp_path).as_posix(): source.name for source in find_sources([first])} == {
         "1/a.jpg": "a_jpg",
         "1/a.png": "a_png_2",
         "1/a_png.png": "a_png",  # its own name, which the other must not take
@@ -203,9 +201,7 @@ def test_names_are_unique_on_any_file_system_and_stable(tmp_path: Path, seed: in
     rng = np.random.default_rng(seed)
     parts = ["a", "A", "a_png", "a_png_2", "a_jpg", "a_2"]
     paths = [f"{name}{suffix}" for name, suffix in itertools.product(parts, [".png", ".jpg", ".PNG"])]
-    folders = [
-        touched(tmp_path / str(n), *(p for p in paths if rng.random() < 0.5), "z.png") for n in range(2)
-    ]
+    folders = [touched(tmp_path / str(n), *(p for p in paths if rng.random() < 0.5), "z.png") for n in range(2)]
     found = find_sources(folders)
     assert len({source.name.casefold() for source in found}) == len(found)
     assert len(found) == sum(len(list(folder.iterdir())) for folder in folders)
@@ -309,9 +305,7 @@ def test_a_manifest_lists_every_source_and_failures_with_their_reason(tmp_path: 
     assert float(rows[0]["mean"]) == pytest.approx(1 - left.mean())
     bad = films / "a" / "film 02.png"
     assert rows[2]["reason"].startswith(f"{bad} begins with b'no film', so is no PNG")
-    assert sorted(tree(out)) == sorted(
-        ["manifest.csv", "settings.json", *(row["file"] for row in rows if row["file"])]
-    )
+    assert sorted(tree(out)) == sorted(["manifest.csv", "settings.json", *(row["file"] for row in rows if row["file"])])
 
 
 def test_one_and_two_workers_give_the_same_files(tmp_path: Path) -> None:
@@ -433,9 +427,7 @@ def test_a_damaged_line_of_the_journal_costs_one_film_at_most(tmp_path: Path, li
     assert (outcomes, tree(out)) == (first, before)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "name,source\na/film 00,x\n", "name;status\n", "status,name,source\nok\n"]
-)
+@pytest.mark.parametrize("text", ["", "name,source\na/film 00,x\n", "name;status\n", "status,name,source\nok\n"])
 def test_a_manifest_that_someone_has_changed_is_made_again(tmp_path: Path, text: str) -> None:
     films, out = made_films(tmp_path / "films", 2), tmp_path / "out"
     first, _ = halve(films, out, tmp_path / "log")

@@ -134,7 +134,10 @@ def test_detect_writes_maps_on_the_films_grid_and_ranks_the_scores(
         assert heatmap.shape == read_radiograph(phantoms / "test" / f"{row['name']}.png").shape
         assert not heatmap[lungs == 0].any()
         mask = read_mask(out / "masks" / f"{row['name']}.png")
-        np.testing.assert_array_equal(mask[abs(heatmap - model["threshold"]) > 1e-4], (heatmap >= model["threshold"])[abs(heatmap - model["threshold"]) > 1e-4])
+        np.testing.assert_array_equal(
+            mask[abs(heatmap - model["threshold"]) > 1e-4],
+            (heatmap >= model["threshold"])[abs(heatmap - model["threshold"]) > 1e-4],
+        )
         assert row["abnormal"] == str(float(row["score"]) >= model["image_threshold"]).lower()
     assert (out / "sheet-1.png").is_file()
 
@@ -142,7 +145,9 @@ def test_detect_writes_maps_on_the_films_grid_and_ranks_the_scores(
 def test_a_config_file_gives_options_and_unknown_ones_are_refused(phantoms: Path, tmp_path: Path) -> None:
     film = str(min((phantoms / "train/healthy").iterdir()))
     config = tmp_path / "options.yaml"
-    config.write_text(f"seed: 4\nbits: 16\nout: {tmp_path / 'out'}\nworkers: 1\nsynthesis:\n  severity_range: [0.5, 0.6]\n")
+    config.write_text(
+        f"seed: 4\nbits: 16\nout: {tmp_path / 'out'}\nworkers: 1\nsynthesis:\n  severity_range: [0.5, 0.6]\n"
+    )
     assert main(["synthesise", film, "--config", str(config)]) == 0
     settings = json.loads((tmp_path / "out" / "settings.json").read_text())
     assert (settings["seed"], settings["bits"]) == (4, 16)
@@ -192,7 +197,9 @@ def test_help_names_every_option_with_a_text(command: str, capsys: pytest.Captur
 
 
 def test_the_installed_program_and_the_module_are_the_same_command(tmp_path: Path) -> None:
-    module = subprocess.run([sys.executable, "-m", "artasyn", "--version"], capture_output=True, text=True, cwd=tmp_path)
+    module = subprocess.run(
+        [sys.executable, "-m", "artasyn", "--version"], capture_output=True, text=True, cwd=tmp_path
+    )
     program = Path(sys.executable).parent / "artasyn"
     installed = subprocess.run([program, "--version"], capture_output=True, text=True, cwd=tmp_path)
     assert module.returncode == installed.returncode == 0

@@ -36,9 +36,7 @@ def test_figures_are_those_of_the_written_heatmaps(phantoms: Path, trained: Path
     heats, lesions, lungs = map(np.concatenate, (heat, lesion, lung))
     ours = metrics["detector"]
     assert ours["pixel_auroc"]["value"] == pytest.approx(roc_auc_score(lesions, heats), abs=2e-3)
-    assert ours["pixel_auroc_in_lungs"]["value"] == pytest.approx(
-        roc_auc_score(lesions[lungs], heats[lungs]), abs=2e-3
-    )
+    assert ours["pixel_auroc_in_lungs"]["value"] == pytest.approx(roc_auc_score(lesions[lungs], heats[lungs]), abs=2e-3)
     assert metrics["lungs_prior"]["pixel_ap"]["value"] == pytest.approx(
         average_precision_score(lesions, lungs), abs=1e-6
     )

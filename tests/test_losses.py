@@ -61,9 +61,7 @@ def test_region_without_any_anomaly_is_zero_with_zero_gradient() -> None:
 
 @pytest.mark.parametrize("size", [(8, 8), (64, 48)])
 @pytest.mark.parametrize("area", [1, 4, 30])
-def test_region_weighs_lesions_of_all_areas_and_images_of_all_sizes_alike(
-    area: int, size: tuple[int, int]
-) -> None:
+def test_region_weighs_lesions_of_all_areas_and_images_of_all_sizes_alike(area: int, size: tuple[int, int]) -> None:
     mask = torch.zeros(1, 1, *size)
     mask.view(-1)[:area] = 1
     normal = torch.rand(1, 1, *size, generator=torch.Generator().manual_seed(0))
@@ -74,9 +72,7 @@ def test_region_weighs_lesions_of_all_areas_and_images_of_all_sizes_alike(
     assert loss.item() == pytest.approx(0.09, rel=1e-5)
     assert reconstruction.grad is not None
     assert reconstruction.grad[mask == 0].abs().max() == 0
-    assert reconstruction.grad.sum().item() == pytest.approx(
-        0.6, rel=1e-5
-    )  # the pull on the lesion as a whole
+    assert reconstruction.grad.sum().item() == pytest.approx(0.6, rel=1e-5)  # the pull on the lesion as a whole
 
 
 # Alignment --------------------------------------------------------------------------------------------------

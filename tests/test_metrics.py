@@ -16,7 +16,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import label
-from sklearn.metrics import average_precision_score, roc_auc_score  # type: ignore[import-untyped]
+from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_f1_score
 
 from artasyn import metrics as module
@@ -69,9 +69,7 @@ def films(kind: str, seed: int = 0, count: int = 7) -> list[Film]:
     return made
 
 
-def evaluation(
-    of: list[Film], threshold: float | None = 0.5, image_threshold: float | None = 0.75
-) -> Evaluation:
+def evaluation(of: list[Film], threshold: float | None = 0.5, image_threshold: float | None = 0.75) -> Evaluation:
     made = Evaluation(threshold=threshold, image_threshold=image_threshold)
     for number, film in enumerate(of):
         made.add(
@@ -106,9 +104,7 @@ def naive_aupro(of: list[Film], limit: float = 0.3) -> float:
     points = [(0.0, 0.0)]
     for threshold in sorted({float(v) for film in of for v in film.heatmap.ravel()}, reverse=True):
         alarms = sum(((film.heatmap >= threshold) & ~film.lesions).sum() for film in of)
-        points.append(
-            (alarms / healthy, float(np.mean([(region >= threshold).mean() for region in regions])))
-        )
+        points.append((alarms / healthy, float(np.mean([(region >= threshold).mean() for region in regions]))))
     area = 0.0
     for (x0, y0), (x1, y1) in pairwise(points):
         if x0 < limit and x1 > x0:
@@ -123,9 +119,7 @@ def dice(prediction: Mask, truth: Mask) -> float:
 
 
 def mean_dice(of: list[Film], threshold: float) -> float:
-    return float(
-        np.mean([dice(f.heatmap >= np.float32(threshold), f.lesions) for f in of if f.lesions.any()])
-    )
+    return float(np.mean([dice(f.heatmap >= np.float32(threshold), f.lesions) for f in of if f.lesions.any()]))
 
 
 EXACT = ["tied", "binary", "zero", "one"]  # nothing is lost by quantising
@@ -145,9 +139,7 @@ def test_pixels_as_scikit_learn_and_torchmetrics_without_quantising(kind: str, s
     ):
         truth, values = pooled(of, lungs)
         assert auroc.value == pytest.approx(roc_auc_score(truth, values), abs=found.pixel_auroc_error + 1e-12)
-        assert ap.value == pytest.approx(
-            average_precision_score(truth, values), abs=found.pixel_ap_error + 1e-12
-        )
+        assert ap.value == pytest.approx(average_precision_score(truth, values), abs=found.pixel_ap_error + 1e-12)
         assert base.value == pytest.approx(truth.mean())
         tensors = torch.from_numpy(values), torch.from_numpy(truth).int()
         assert auroc.value == pytest.approx(binary_auroc(*tensors).item(), abs=0.002)
@@ -188,9 +180,7 @@ def test_a_perfect_heatmap_reaches_one_and_its_opposite_zero() -> None:
         assert getattr(best, name).value == 1
     assert best.oracle_dice.value == best.oracle_threshold.value == 1
     assert best.false_positive_pixels_on_healthy.value == 0
-    worst = evaluate(
-        [Film(f.score, f.diseased, 1 - f.lesions.astype(np.float32), f.lesions, f.lungs) for f in of]
-    )
+    worst = evaluate([Film(f.score, f.diseased, 1 - f.lesions.astype(np.float32), f.lesions, f.lungs) for f in of])
     assert worst.pixel_auroc.value == worst.aupro.value == worst.dice.value == 0
     assert worst.false_positive_pixels_on_healthy.value == 1
 
@@ -312,9 +302,7 @@ def test_quantising_costs_little_wherever_the_values_lie(top: float) -> None:
     heatmap = (top / (1 + np.exp(-rng.normal(size=lesions.shape) - lesions))).astype(np.float32)
     found = evaluate([Film(1.0, True, heatmap, lesions, ~lesions)])
     assert found.pixel_auroc.value == pytest.approx(roc_auc_score(lesions.ravel(), heatmap.ravel()), abs=1e-5)
-    assert found.pixel_ap.value == pytest.approx(
-        average_precision_score(lesions.ravel(), heatmap.ravel()), abs=1e-4
-    )
+    assert found.pixel_ap.value == pytest.approx(average_precision_score(lesions.ravel(), heatmap.ravel()), abs=1e-4)
     assert found.pixel_auroc_error < 2e-3
 
 
@@ -330,9 +318,9 @@ def test_a_nearly_constant_heatmap_is_undefined_rather_than_chance() -> None:
     found = evaluate([Film(film.score, True, narrow, film.lesions, film.lungs)])
     assert found.pixel_auroc_error == pytest.approx(0.5)
     assert math.isnan(found.pixel_auroc.value)
-    assert evaluate(
-        [Film(film.score, True, np.full_like(narrow, 0.4), film.lesions, film.lungs)]
-    ).pixel_auroc == (Interval(0.5))
+    assert evaluate([Film(film.score, True, np.full_like(narrow, 0.4), film.lesions, film.lungs)]).pixel_auroc == (
+        Interval(0.5)
+    )
 
 
 def test_bootstrap_as_a_plain_loop_over_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -411,12 +399,7 @@ def test_neither_order_nor_blocks_change_a_figure(monkeypatch: pytest.MonkeyPatc
 def test_the_anatomy_prior_knows_nothing_inside_the_lungs() -> None:
     of = [Film(0.0, f.diseased, anatomy_prior(f.lungs), f.lesions, f.lungs) for f in films("random")]
     found = evaluate(of)
-    assert (
-        found.pixel_auroc_in_lungs
-        == found.pixel_auroc_in_lungs_per_image
-        == found.image_auroc
-        == Interval(0.5)
-    )
+    assert found.pixel_auroc_in_lungs == found.pixel_auroc_in_lungs_per_image == found.image_auroc == Interval(0.5)
     assert found.pixel_ap_in_lungs.value == pytest.approx(found.pixel_base_rate_in_lungs.value)
     assert found.pixel_auroc.value == pytest.approx(roc_auc_score(*pooled(of)), abs=1e-12)
     assert found.oracle_threshold.value in (0, 1)
@@ -465,9 +448,7 @@ def test_what_does_not_fit_is_refused() -> None:
         made.add("1", 0.0, diseased=True)
     for value in (-0.1, 1.1, math.nan):
         with pytest.raises(ImageError, match=r"must lie in \[0, 1\]"):
-            made.add(
-                "1", 0.0, diseased=True, heatmap=np.full_like(heatmap, value), lesions=lesions, lungs=lungs
-            )
+            made.add("1", 0.0, diseased=True, heatmap=np.full_like(heatmap, value), lesions=lesions, lungs=lungs)
     assert made.result(bootstrap=0).images == 1
     with pytest.raises(DataError, match="nothing to evaluate"):
         Evaluation().result()

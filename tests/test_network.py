@@ -95,9 +95,7 @@ def test_channels_that_come_last_are_brought_to_the_front_even_where_they_equal_
 @pytest.mark.parametrize("encoder", CONVOLUTIONAL)
 @pytest.mark.parametrize(("rows", "columns"), [(33, 65), (97, 50), (100, 100)])
 @torch.no_grad()
-def test_convolutional_encoders_take_images_of_any_size(
-    build: Build, encoder: str, rows: int, columns: int
-) -> None:
+def test_convolutional_encoders_take_images_of_any_size(build: Build, encoder: str, rows: int, columns: int) -> None:
     batch = images(2, rows, columns)
     found = build(encoder)(batch)
     assert found.shape == batch.shape
@@ -189,9 +187,7 @@ def test_decoder_channels_from_the_deepest_on(channels: tuple[int, ...]) -> None
 
 @pytest.mark.parametrize("name", ["no_such_net", "", "resnet18.no_such_weights", "crossvit_9_240.in1k"])
 def test_what_timm_does_not_know_is_refused_by_name(name: str) -> None:
-    with pytest.raises(
-        ModelError, match=r"'.*' (is no timm model with feature maps|takes no images)"
-    ) as error:
+    with pytest.raises(ModelError, match=r"'.*' (is no timm model with feature maps|takes no images)") as error:
         ReconstructionNet(name)
     assert repr(name) in str(error.value)
 

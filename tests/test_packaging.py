@@ -22,9 +22,7 @@ CONFIG = configparser.ConfigParser()
 CONFIG.read(ROOT / "setup.cfg")
 FOLDERS = {
     name.strip(): ROOT / folder.strip()
-    for name, folder in (
-        line.split("=") for line in CONFIG["options"]["package_dir"].splitlines() if line.strip()
-    )
+    for name, folder in (line.split("=") for line in CONFIG["options"]["package_dir"].splitlines() if line.strip())
 }
 """The folder of every package, as setup.cfg maps them."""
 NOT_SHIPPED = {"tests", "benchmarks"}
@@ -184,9 +182,7 @@ def test_no_file_names_a_place_on_one_machine() -> None:
 @pytest.fixture(scope="module")
 def fresh() -> subprocess.CompletedProcess[str]:
     """A fresh interpreter that imports artasyn, with every warning an error."""
-    script = (
-        "import sys, artasyn; loaded = sorted(sys.modules); import json; sys.stdout.write(json.dumps(loaded))"
-    )
+    script = "import sys, artasyn; loaded = sorted(sys.modules); import json; sys.stdout.write(json.dumps(loaded))"
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=120
     )

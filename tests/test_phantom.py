@@ -318,9 +318,7 @@ def test_smooth_curve_passes_its_knots_without_overshoot() -> None:
     knots = ((0.0, 0.0), (1.0, 0.0), (2.0, 10.0), (4.0, 10.0), (5.0, 3.0))
     at = np.linspace(-1, 6, 701)
     curve = smooth_curve(at, knots)
-    np.testing.assert_allclose(
-        smooth_curve(np.array([k for k, _ in knots]), knots), [v for _, v in knots], atol=0.02
-    )
+    np.testing.assert_allclose(smooth_curve(np.array([k for k, _ in knots]), knots), [v for _, v in knots], atol=0.02)
     assert curve.min() >= -1e-6
     assert curve.max() <= 10 + 1e-5
     assert curve[0] == 0
@@ -494,9 +492,7 @@ def test_films_have_the_statistics_of_real_ones(data: Path) -> None:
 def test_lungs_have_the_size_and_place_of_real_ones(data: Path) -> None:
     paths = sorted((data / "lung_masks" / "jsrt" / "lungs").glob("*.png"))[:60]
     real = [np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)) > 0 for path in paths]
-    mean = np.mean(
-        [cv2.resize(m.astype(np.float32), (128, 128), interpolation=cv2.INTER_AREA) for m in real], axis=0
-    )
+    mean = np.mean([cv2.resize(m.astype(np.float32), (128, 128), interpolation=cv2.INTER_AREA) for m in real], axis=0)
     ours = np.mean([film(seed).lungs.mask for seed in SEEDS], axis=0)
     assert abs(ours.mean() - mean.mean()) < 0.06
     a, b = ours > 0.5, mean > 0.5

@@ -211,9 +211,7 @@ def test_real_films(data: Path) -> None:
     folder = data / "lung_masks" / "jsrt"
     name = sorted(path.stem for path in (folder / "nodule").iterdir())[0]
     image = read_radiograph(folder / "images" / f"{name}.jpg")
-    right, left, nodule = (
-        read_mask(folder / part / f"{name}.png") for part in ("right_lung", "left_lung", "nodule")
-    )
+    right, left, nodule = (read_mask(folder / part / f"{name}.png") for part in ("right_lung", "left_lung", "nodule"))
     lungs = overlay_lungs(image, (right + 2 * left).astype(np.uint8))
     marked = overlay_mask(image, nodule)
     for picture, colour, region in ((lungs, RIGHT_COLOUR, right), (marked, MASK_COLOUR, nodule)):

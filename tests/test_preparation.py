@@ -24,9 +24,7 @@ def test_any_film_becomes_a_square_that_spans_the_whole_range(shape: tuple[int, 
 
 def test_contrast_by_percentiles_worked_out_by_hand() -> None:
     order = np.random.default_rng(0).permutation(101 * 101)
-    image = (order.reshape(101, 101) / 101**2).astype(
-        np.float32
-    )  # every grey once, so that percentiles are known
+    image = (order.reshape(101, 101) / 101**2).astype(np.float32)  # every grey once, so that percentiles are known
     prepared = prepare(image, 101)
     greys = np.sort(prepared.ravel())
     assert np.count_nonzero(greys == 0) == 103  # 0.01 * 10200 = 102 greys below the first percentile, and it
@@ -54,10 +52,7 @@ def test_a_small_film_is_enlarged_smoothly() -> None:
 
 @pytest.mark.parametrize("turned", [False, True])
 def test_a_film_that_is_large_one_way_only_is_averaged_that_way(turned: bool) -> None:
-    stripes = (
-        np.tile(np.array([0.2, 0.6], np.float32), (20, 80))
-        + np.linspace(0, 0.3, 20, dtype=np.float32)[:, None]
-    )
+    stripes = np.tile(np.array([0.2, 0.6], np.float32), (20, 80)) + np.linspace(0, 0.3, 20, dtype=np.float32)[:, None]
     prepared = prepare(stripes.T if turned else stripes, 40)
     prepared = prepared.T if turned else prepared
     np.testing.assert_allclose(prepared, prepared[:, :1].repeat(40, axis=1), atol=1e-5)

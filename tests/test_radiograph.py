@@ -177,9 +177,7 @@ def test_significant_bits_of_a_png_change_nothing(tmp_path: Path) -> None:
 def test_tiff_of_12_bits(tmp_path: Path) -> None:
     values = tiled([[0, 1, 2048, 4095], [5, 6, 7, 8], [0, 0, 4095, 4095], [9, 9, 9, 9]])
     pairs = values.reshape(-1, 2).astype(int)
-    packed = np.stack(
-        [pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], axis=1
-    )
+    packed = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], axis=1)
     path = tiff(tmp_path / "a.tif", packed.astype(np.uint8).tobytes(), (16, 16), bits=12)
     np.testing.assert_allclose(read_radiograph(path) * 4095, values, atol=1e-3)
 
@@ -278,9 +276,7 @@ def test_what_is_no_image(tmp_path: Path, content: bytes, reason: str) -> None:
 
 
 @pytest.mark.parametrize("tolerant", [False, True])
-@pytest.mark.parametrize(
-    "kind", ["png", "jpg", "tif", "bmp", "webp", "16.png", "deflate.tif", "progressive.jpg"]
-)
+@pytest.mark.parametrize("kind", ["png", "jpg", "tif", "bmp", "webp", "16.png", "deflate.tif", "progressive.jpg"])
 def test_a_cut_picture_is_refused(
     tmp_path: Path,
     kind: str,
@@ -425,13 +421,9 @@ def test_a_voi_table_of_8_bits_and_many_entries(tmp_path: Path) -> None:
     levels = (np.arange(4096) // 16).tolist()
     ds = dicom(tiled(PATTERN), VOILUTSequence=table(levels, 0, 8))
     expected = np.array(PATTERN) // 16 / 255
-    np.testing.assert_allclose(
-        read_radiograph(stored_as(tmp_path / "a.dcm", ds))[:4, :4], expected, atol=1e-7
-    )
+    np.testing.assert_allclose(read_radiograph(stored_as(tmp_path / "a.dcm", ds))[:4, :4], expected, atol=1e-7)
     ds.VOILUTSequence[0].add_new("LUTData", "OW", np.array(levels, np.uint8).tobytes())  # two in each word
-    np.testing.assert_allclose(
-        read_radiograph(stored_as(tmp_path / "b.dcm", ds))[:4, :4], expected, atol=1e-7
-    )
+    np.testing.assert_allclose(read_radiograph(stored_as(tmp_path / "b.dcm", ds))[:4, :4], expected, atol=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -467,9 +459,7 @@ def test_padding_is_dark_and_leaves_the_range_alone(tmp_path: Path) -> None:
     np.testing.assert_allclose(image[:4, :4], expected, atol=1e-7)
     ds.PixelPaddingRangeLimit = 1023
     expected[0, :3] = 0
-    np.testing.assert_allclose(
-        read_radiograph(stored_as(tmp_path / "b.dcm", ds))[:4, :4], expected, atol=1e-7
-    )
+    np.testing.assert_allclose(read_radiograph(stored_as(tmp_path / "b.dcm", ds))[:4, :4], expected, atol=1e-7)
     signed = tiled(PATTERN, np.int16) - np.int16(2048)
     ds = dicom(signed, PhotometricInterpretation="MONOCHROME1", PixelPaddingValue=-2048)
     image = read_radiograph(stored_as(tmp_path / "c.dcm", ds))
@@ -549,9 +539,7 @@ def test_jpeg_in_dicom(tmp_path: Path) -> None:
     np.testing.assert_allclose(read_radiograph(path) * 255, film(64, 64), atol=4)
 
 
-@pytest.mark.parametrize(
-    "name", ["MR_small_jpeg_ls_lossless.dcm", "MR_small_RLE.dcm", "MR_small_jp2klossless.dcm"]
-)
+@pytest.mark.parametrize("name", ["MR_small_jpeg_ls_lossless.dcm", "MR_small_RLE.dcm", "MR_small_jp2klossless.dcm"])
 def test_compressed_files_of_pydicom(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Path(str(get_testdata_file("MR_small.dcm")))
     assert "modality MR" in refusal(plain)
@@ -700,9 +688,7 @@ def test_a_mask_comes_back(tmp_path: Path) -> None:
 
 def test_masks_of_others(tmp_path: Path) -> None:
     mask = film() > 120
-    for number, array in enumerate(
-        [mask.astype(np.uint8), mask, mask * np.uint8(7), mask * np.uint16(65535)]
-    ):
+    for number, array in enumerate([mask.astype(np.uint8), mask, mask * np.uint8(7), mask * np.uint16(65535)]):
         np.testing.assert_array_equal(read_mask(saved(tmp_path / f"{number}.png", array)), mask)
     soft = np.array([[0, 127, 128, 255]] * 2, np.uint8)
     assert read_mask(saved(tmp_path / "soft.png", soft))[0].tolist() == [False, False, True, True]

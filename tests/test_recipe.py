@@ -15,9 +15,7 @@ from artasyn.synthesis import LungOpacity
 def test_a_recipe_read_back_remakes_the_image_bit_for_bit() -> None:
     film = Phantom(size=128)(5).image
     segmenter, synthesis = PBTSeg(), LungOpacity(severity_range=(0.5, 0.6), cells=100)
-    recipe, anomaly = Recipe.draw(
-        film, segmenter(film), seed=2, copy=1, segmenter=segmenter, synthesis=synthesis
-    )
+    recipe, anomaly = Recipe.draw(film, segmenter(film), seed=2, copy=1, segmenter=segmenter, synthesis=synthesis)
     again = Recipe.from_json(recipe.to_json())
     assert again == recipe
     remade = again.remake(film)
@@ -39,9 +37,7 @@ def test_copies_and_seeds_differ() -> None:
 
 def test_another_radiograph_and_another_text_are_refused() -> None:
     film, other = Phantom(size=128)(5).image, Phantom(size=128)(6).image
-    recipe, _ = Recipe.draw(
-        film, PBTSeg()(film), seed=2, copy=1, segmenter=PBTSeg(), synthesis=LungOpacity()
-    )
+    recipe, _ = Recipe.draw(film, PBTSeg()(film), seed=2, copy=1, segmenter=PBTSeg(), synthesis=LungOpacity())
     with pytest.raises(SynthesisError, match="for the radiograph"):
         recipe.remake(other)
     for text in ("{}", "not JSON", '{"identity": "00"}', recipe.to_json().replace('"stamps"', '"stumps"')):

@@ -42,10 +42,7 @@ Values = npt.NDArray[np.float64]
 
 every = pytest.mark.parametrize(
     "synthesis",
-    [
-        pytest.param(kind(**arguments), id=f"{kind.__name__}-{n}")
-        for n, (kind, arguments) in enumerate(CATALOGUE)
-    ],
+    [pytest.param(kind(**arguments), id=f"{kind.__name__}-{n}") for n, (kind, arguments) in enumerate(CATALOGUE)],
 )
 
 
@@ -91,16 +88,13 @@ def assert_exact(anomaly: Anomaly, normal: Image, lungs: Lungs, tolerance: float
 def public_kinds() -> set[type]:
     """Every public class of the package, wherever in it, that draws and renders."""
     modules = [package] + [
-        importlib.import_module(f"{package.__name__}.{info.name}")
-        for info in pkgutil.iter_modules(package.__path__)
+        importlib.import_module(f"{package.__name__}.{info.name}") for info in pkgutil.iter_modules(package.__path__)
     ]
     return {
         value
         for module in modules
         for name, value in vars(module).items()
-        if inspect.isclass(value)
-        and not name.startswith("_")
-        and value.__module__.startswith(package.__name__)
+        if inspect.isclass(value) and not name.startswith("_") and value.__module__.startswith(package.__name__)
         if hasattr(value, "draw") and hasattr(value, "render")
     }
 
@@ -219,9 +213,7 @@ def test_a_record_serves_the_same_lungs_at_any_size(synthesis: LungOpacity, shap
         tall = (shape[0] * 2, shape[1] * 2)
         other = cv2.resize(film.image, tall[::-1], interpolation=cv2.INTER_LINEAR)
         anomaly = synthesis.render(other, film.lungs.resized(tall), anomaly.record)
-    resized = (
-        cv2.resize(anomaly.mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
-    )
+    resized = cv2.resize(anomaly.mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
     assert dice(synthesis.render(image, lungs, anomaly.record).mask, resized) >= 0.9
 
 
@@ -797,9 +789,7 @@ def test_on_real_radiographs(data: Path, number: int, tmp_path: Path) -> None:
         shape = normal.shape[0] // 2, normal.shape[1] // 2
         small = cv2.resize(normal, shape[::-1], interpolation=cv2.INTER_AREA)
         smaller = synthesis.render(small, lungs.resized(shape), anomaly.record).mask
-        half = (
-            cv2.resize(anomaly.mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
-        )
+        half = cv2.resize(anomaly.mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
         assert dice(smaller, half) >= 0.9
     assert 0.9 <= np.mean(kept) <= 1.1
     write_image(tmp_path / "normal.png", normal)

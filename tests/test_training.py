@@ -27,13 +27,13 @@ def test_a_training_leaves_what_it_promises(trained: Path) -> None:
         "model/model.safetensors",
         "checkpoints/last.ckpt",
         "checkpoints/best.ckpt",
-        "logs/metrics.csv",
+        "logs/run_1/metrics.csv",
         "cache/manifest.csv",
         "settings.json",
     ):
         assert (trained / file).is_file(), file
-    assert list((trained / "logs").glob("events.out.tfevents.*"))
-    metrics = read_manifest(trained / "logs" / "metrics.csv")
+    assert list((trained / "logs").glob("run_1/events.out.tfevents.*"))
+    metrics = read_manifest(trained / "logs" / "run_1" / "metrics.csv")
     dice = [float(row["val/dice"]) for row in metrics if row["val/dice"]]
     assert len(dice) == 2
     assert all(0 <= value <= 1 for value in dice)
@@ -85,16 +85,13 @@ from pathlib import Path
 from artasyn.collection import find_sources
 from artasyn.training import TrainingRun, Progress
 if sys.argv[3] == "kill":
-    def killed(self, trainer, module):
-        os.kill(os.getpid(), signal.SIGKILL)
-    TrainingRun.__init__.__doc__
     old = Progress.on_train_batch_end
     def on_train_batch_end(self, trainer, *rest):
         old(self, trainer, *rest)
-        if trainer.global_step == 5:
+        if trainer.global_step == 3:
             os.kill(os.getpid(), signal.SIGKILL)
     Progress.on_train_batch_end = on_train_batch_end
-run = TrainingRun(size=64, epochs=4, batch_size=2, held_out=0.34, seed=3)
+run = TrainingRun(size=64, epochs=3, batch_size=2, held_out=0.34, seed=3)
 run.fit(find_sources([Path(sys.argv[1])]), Path(sys.argv[2]), workers=int(sys.argv[4]))
 """
 
@@ -126,13 +123,13 @@ def test_a_batch_learnt_by_heart_is_reconstructed(phantoms: Path, trained: Path)
     module = ReconstructionTraining(Detector(size=64), weights=LossWeights(region=20))
     batch = next(iter(data.train_dataloader()))
     optimizer = torch.optim.AdamW(module.parameters(), 2e-3)
-    first = {name: float(value) for name, value in module.losses(batch).items()}
+    first = {name: float(value.detach()) for name, value in module.losses(batch).items()}
     for _ in range(30):
         losses = module.losses(batch)
         optimizer.zero_grad()
-        losses["total"].backward()
+        torch.autograd.backward(losses["total"])
         optimizer.step()
-    last = {name: float(value) for name, value in module.losses(batch).items()}
+    last = {name: float(value.detach()) for name, value in module.losses(batch).items()}
     assert last["region"] < 0.6 * first["region"]
     assert last["dice"] < first["dice"]
     assert last["total"] == pytest.approx(

@@ -1,0 +1,140 @@
+"""What the commands with a model do: train one, look for anomalies with one."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from artasyn import atomic
+from artasyn.collection import Outcome, Row, Source, available_cores, find_sources, read_manifest
+from artasyn.commands import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
+from artasyn.detector import Detector
+from artasyn.pictures import overlay_heatmap, overlay_mask, write_picture
+from artasyn.radiograph import read_radiograph, write_image, write_labels, write_mask
+from artasyn.training import TrainingRun
+
+
+def train(
+    normal: Sequence[Path],
+    out: Path,
+    *,
+    training: TrainingRun = TrainingRun(),
+    trainer: dict[str, Any] | None = None,
+    workers: int = 0,
+) -> Done:
+    """Trains a detector on normal radiographs alone, with synthetic anomalies made on the fly.
+
+    Writes to OUT: model/ (config.json and model.safetensors, for `artasyn detect --model OUT/model`), checkpoints/
+    (last.ckpt, best.ckpt), logs/ (CSV and TensorBoard), cache/ (prepared radiographs; manifest.csv lists those left
+    out, with reasons), settings.json. A training that was killed goes on there.
+
+    Args:
+        normal: normal radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
+        out: the folder to write to.
+        training: what the result depends on.
+        trainer: further options of lightning.Trainer, as '{"devices": 2, "strategy": "ddp"}'.
+        workers: processes that prepare and synthesise; 0 takes every core.
+    """
+    sources = find_sources(normal)
+    training.fit(sources, out, workers=workers or available_cores(), trainer=trainer)
+    manifest = out / "cache" / "manifest.csv"
+    reasons = {row["name"]: row["reason"] for row in read_manifest(manifest)}
+    return Done((out / "model", manifest), tuple(Outcome(s, reason=reasons[s.name]) for s in sources))
+
+
+def detect(
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    model: str,
+    restrict_to_lungs: bool = True,
+    device: str = "auto",
+    workers: int = 0,
+) -> Done:
+    """Looks for anomalies on radiographs with a trained detector.
+
+    Writes to OUT: heatmaps/NAME.png (16 bits, 65535 for 1), masks/NAME.png (0 and 255), lungs/NAME.png (where the
+    detector looked), overlays/NAME.png (film, heatmap, mask), scores.csv (highest score first), sheet-1.png and
+    following, manifest.csv, settings.json.
+
+    Args:
+        inputs: radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
+        out: the folder to write to. A run that was killed goes on there.
+        model: the folder that `artasyn train` wrote as OUT/model, or the id of a model on the Hugging Face hub.
+        restrict_to_lungs: look only inside the lungs, found by PBTSeg.
+        device: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one.
+        workers: processes; 0 takes every core, or one on a GPU.
+    """
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    detector = load_detector(model, device)
+    columns = ("heatmap", "mask", "lungs", "overlay", "score", "abnormal", "marked", "lungs_found")
+    files = ("heatmap", "mask", "lungs", "overlay")
+    options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": fingerprint(detector)}
+    workers = workers or (available_cores() if device == "cpu" else 1)
+    run = bulk_run("detect", out, columns, files=files, workers=workers, **options)
+    outcomes = run.run(_Detect(out, model, device, restrict_to_lungs), find_sources(inputs), title="detect")
+    done = Done((), tuple(outcomes))
+    ranked = sorted(done.rows, key=lambda item: (-float(item[1]["score"]), item[0]))
+    table = ["name,score,abnormal,marked,lungs_found"]
+    table += [",".join([f'"{n}"', r["score"], r["abnormal"], r["marked"], r["lungs_found"]]) for n, r in ranked]
+    atomic.write_text(out / "scores.csv", "\n".join(table) + "\n")
+    sheets = write_sheets(out, [(f"{row['score']} {name}", row["overlay"]) for name, row in ranked], columns=2)
+    return dataclasses.replace(done, written=(*sheets, out / "scores.csv", run.manifest))
+
+
+@functools.lru_cache(maxsize=2)
+def load_detector(model: str, device: str) -> Detector:
+    """A detector, loaded once in each process."""
+    return Detector.from_pretrained(model).to(device)
+
+
+def fingerprint(detector: Detector) -> str:
+    """Tells two trained detectors apart."""
+    total = sum(float(p.detach().double().abs().sum()) for p in detector.parameters())
+    return f"{total:.6e} {detector.threshold:.6f}"
+
+
+@dataclass(frozen=True)
+class _Detect:
+    out: Path
+    model: str
+    device: str
+    restrict_to_lungs: bool
+
+    def __call__(self, source: Source) -> list[Row]:
+        film = read_radiograph(source.path)
+        detector = load_detector(self.model, self.device)
+        detector.restrict_to_lungs = self.restrict_to_lungs
+        detection = detector(film)
+        row: Row = {
+            kind: f"{kind.removesuffix('s')}s/{source.name}.png" for kind in ("heatmap", "mask", "lungs", "overlay")
+        }
+        labels = detection.lungs.labels if detection.lungs else np.ones(film.shape, np.uint8)
+        write_image(self.out / row["heatmap"], detection.heatmap, bits=16)
+        write_mask(self.out / row["mask"], detection.mask)
+        write_labels(self.out / row["lungs"], labels)
+        small = thumbnail(film)
+        views = [
+            as_picture(small),
+            overlay_heatmap(small, on_grid(detection.heatmap, small), top=2 * detector.threshold),
+            overlay_mask(small, on_grid(detection.mask, small)),
+        ]
+        write_picture(self.out / row["overlay"], np.hstack(views))
+        region = labels > 0
+        return [
+            row
+            | {
+                "score": f"{detection.score:.6f}",
+                "abnormal": str(detection.score >= detector.image_threshold).lower(),
+                "marked": f"{detection.mask[region].mean():.4f}",
+                "lungs_found": str(detection.lungs is not None).lower(),
+            }
+        ]
