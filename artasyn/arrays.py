@@ -18,6 +18,8 @@ from artasyn.errors import ImageError
 
 Image = Float32[np.ndarray, "h w"]
 """A radiograph: float32 (h, w) in [0, 1], bright = dense."""
+Prepared = Float32[np.ndarray, "size size"]
+"""A radiograph, or a map of it, as a network sees it: square, float32."""
 Attenuation = Float32[np.ndarray, "h w"]
 """Added (or removed) attenuation in image units: float32 (h, w)."""
 Heatmap = Float32[np.ndarray, "h w"]

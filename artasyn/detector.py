@@ -16,7 +16,7 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artasyn.arrays import Heatmap, Image, Images, Mask, check_image
+from artasyn.arrays import Heatmap, Image, Images, Mask, Prepared, check_image
 from artasyn.errors import ImageError, ModelError
 from artasyn.network import ReconstructionNet
 from artasyn.preparation import prepare
@@ -160,7 +160,7 @@ class Detector(
             for image, known, reconstruction, heatmap in zip(images, given, reconstructions, heatmaps, strict=True)
         ]
 
-    def _detection(self, image: Image, lungs: Lungs | None, reconstruction: Image, heatmap: Heatmap) -> Detection:
+    def _detection(self, image: Image, lungs: Lungs | None, reconstruction: Prepared, heatmap: Prepared) -> Detection:
         """The network's maps brought to the radiograph's own grid and restricted to its lungs."""
         if lungs is None and self.restrict_to_lungs:
             found = PBTSeg()(image)

@@ -193,7 +193,7 @@ class ReconstructionTraining(lightning.LightningModule):
         """Adds a batch's heatmaps to the calibration."""
         _, heatmaps = self.detector.maps(batch["image"])
         heatmaps = heatmaps * batch["lungs"] if self.detector.restrict_to_lungs else heatmaps
-        for heatmap, mask, lungs in zip(heatmaps, batch["mask"], batch["lungs"], strict=True):
+        for heatmap, mask, lungs in zip(heatmaps[:, 0], batch["mask"][:, 0], batch["lungs"][:, 0], strict=True):
             values = heatmap.float().cpu().numpy()
             inside = lungs.bool().cpu().numpy() if self.detector.restrict_to_lungs else np.ones(values.shape, bool)
             self.calibration.add(values, mask.bool().cpu().numpy(), score(values[inside], self.detector.top))

@@ -38,9 +38,9 @@ class PBTSeg:
         trust: weight of the vote against the expected outline, in [0, 1].
         closing: radius of the closing, as a fraction of the film.
         rim: width of the dim band along the lung's edge that thresholds miss, as a fraction of the film.
-        least_fit: correlation of the film with the mean outline of two lungs, in [-1, 1], below which nothing
-            is reported.
-        least_match: the same for one lung.
+        least_fit: correlation of the film with the mean outline of two lungs, in [-1, 1], below which one lung
+            has to look the more like a lung to be reported.
+        least_match: correlation with the outline of one lung, in [-1, 1], below which it is not reported.
 
     Raises:
         ValueError: a configuration that cannot work.
@@ -69,7 +69,7 @@ class PBTSeg:
     trust: float = 0.5
     closing: float = 0.035
     rim: float = 0.009
-    least_fit: float = 0.36
+    least_fit: float = 0.4
     least_match: float = 0.27
 
     def __post_init__(self) -> None:
@@ -99,6 +99,8 @@ class PBTSeg:
             return _nothing(image.shape, objection)
         box = box.grown(above=0.05, below=0.02, beside=0.03)
         (right, sure_right), (left, sure_left) = self._lung(grey, box, RIGHT), self._lung(grey, box, LEFT)
+        if sure_right == sure_left == 0:
+            return _nothing(image.shape, f"nothing looks like a lung (fit {box.fit:.2f})")
         reasons = [
             f"{name} lung {'not found' if sure == 0 else 'uncertain'}"
             for name, sure in (("right", sure_right), ("left", sure_left))
@@ -119,13 +121,13 @@ class PBTSeg:
         return (local / 255).astype(np.float32)
 
     def _objection(self, grey: Image, box: LungBox) -> str:
-        """Why there are no lungs to look for, in words; empty if there is no reason."""
+        """Why this is not the image to look for lungs in, in words; empty if there is no reason."""
         if box.fit < 0.6:  # seldom; the film may fit better another way round
             others = {"upside down": grey[::-1].copy(), "inverted; bright must be dense": 1 - grey}
             for name, other in others.items():
                 if find_box(other).fit > max(box.fit + 0.05, 0.5):
                     return f"the image seems to be {name}"
-        return f"nothing looks like two lungs (fit {box.fit:.2f})" if box.fit < self.least_fit else ""
+        return ""
 
     def _lung(self, grey: Image, box: LungBox, side: int) -> tuple[Mask, float]:
         """One lung on the working grid, and how far it can be trusted."""
@@ -133,7 +135,7 @@ class PBTSeg:
         window = box.window(side, self.size)
         seen, expected = grey[window], box.expected(side, self.size, self.blur)[window]
         match = _correlation(1 - seen, expected)
-        if match < self.least_match:
+        if match < self.least_match + 4 * max(0.0, self.least_fit - box.fit):
             return lung, 0.0
         vote = self._vote(seen, expected)
         found = _closed(self.trust * vote + (1 - self.trust) * expected > 0.5, self.closing * self.size)

@@ -103,11 +103,13 @@ def test_a_generator_follows_from_its_numbers_alone(image: int, seed: int) -> No
 
 
 def test_a_generator_is_fixed_for_all_time() -> None:
-    assert generator(7, "00ff00ff00ff00ff", 3).integers(2**32, size=3).tolist() == [
-        2204687373,
-        1268878755,
-        2237126911,
-    ]
+    assert generator(7, "00ff00ff00ff00ff", 3).integers(2**32, size=3).tolist() == [1357939451, 869261593, 4082083153]
+
+
+def test_no_two_keys_share_a_stream() -> None:
+    pairs = [((1,), (1, 0)), ((2 * 2**32 + 1,), (1, 2)), ((1, 2, 0), (1, 2))]
+    for one, other in pairs:
+        assert generator(*one).random() != generator(*other).random()
 
 
 def test_streams_differ_by_seed_identity_copy_and_order() -> None:

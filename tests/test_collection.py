@@ -369,7 +369,7 @@ def test_a_run_killed_half_way_goes_on_to_the_same_end(tmp_path: Path) -> None:
     process = subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE, start_new_session=True, text=True)
     journal = out / ".journal.jsonl"
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 300
         while not journal.exists() or journal.read_text().count("\n") < 3:
             assert process.poll() is None, process.stderr and process.stderr.read()
             assert time.monotonic() < deadline
@@ -425,6 +425,27 @@ def test_a_damaged_line_of_the_journal_costs_one_film_at_most(tmp_path: Path, li
     outcomes, calls = halve(films, out, tmp_path / "log")
     assert calls == Counter(["a/film 00", "a/film 02"])
     assert (outcomes, tree(out)) == (first, before)
+
+
+@dataclass(frozen=True)
+class Breaks(Halves):
+    """The same work with a fault of the program in the last film."""
+
+    def __call__(self, source: Source) -> list[Row]:
+        if source.name == "b/film 03":
+            raise TypeError("a fault")
+        return super().__call__(source)
+
+
+def test_a_run_that_breaks_off_twice_keeps_what_both_have_done_but_no_failures(tmp_path: Path) -> None:
+    films, out, log = made_films(tmp_path / "films", 4, bad=(2,)), tmp_path / "out", tmp_path / "log"
+    (tmp_path / "out").mkdir()
+    (out / ".journal.jsonl").write_text('["a/film 00", "so')  # cut in the middle of a line
+    run = BulkRun(out, {"work": "halves"}, COLUMNS, ("file",))
+    with pytest.raises(TypeError, match="a fault"):
+        run.run(Breaks(out, log), find_sources([films]), title="halve")
+    _, calls = halve(films, out, log)
+    assert calls == Counter(["a/film 02", "b/film 03"])
 
 
 @pytest.mark.parametrize("text", ["", "name,source\na/film 00,x\n", "name;status\n", "status,name,source\nok\n"])

@@ -92,7 +92,7 @@ def test_joined_lungs_are_cut_at_the_middle() -> None:
 
 def test_the_middle_is_that_of_the_lungs_not_of_the_film() -> None:
     mask = np.zeros((60, 100), bool)
-    mask[10:50, 5:25] = mask[10:50, 36:56] = True  # a patient standing to one side
+    mask[10:50, 5:25] = mask[10:50, 45:65] = True  # a patient standing to one side
     lungs = Lungs.from_mask(mask)
     assert lungs.right.sum() == lungs.left.sum() == 800
     assert not lungs.left[:, :30].any()

@@ -1,0 +1,107 @@
+"""Milliseconds an image of every stage of the chain, on phantoms: ``python benchmarks/speed_stages.py``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from artasyn import Detector, LungOpacity, PBTSeg, Phantom
+from artasyn.arrays import generator
+from artasyn.training import ReconstructionTraining
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def milliseconds(call: Callable[[int], object], *, repeats: int, per_call: int = 1) -> dict[str, float]:
+    """Median and quartiles of the time of a call, after a warm-up, divided by the images in it."""
+    call(0)
+    times = []
+    for repeat in range(repeats):
+        start = time.perf_counter()
+        call(repeat)
+        times.append(1e3 * (time.perf_counter() - start) / per_call)
+    low, middle, high = statistics.quantiles(times, n=4)
+    return {"median": round(middle, 2), "q1": round(low, 2), "q3": round(high, 2)}
+
+
+def machine() -> dict[str, object]:
+    """What the figures were measured on."""
+    packages = ("artasyn", "numpy", "opencv-python-headless", "torch", "timm")
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "threads": torch.get_num_threads(),
+        "packages": {name: version(name) for name in packages},
+    }
+
+
+def main() -> None:
+    """Measures and writes the result."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--repeats", type=int, default=15)
+    options.add_argument("--out", type=Path, default=RESULTS / "speed.json")
+    given = options.parse_args()
+    cv2.setNumThreads(1)
+    stages: dict[str, dict[str, float]] = {}
+    repeats = given.repeats
+    bar = tqdm(total=9, unit="stage")
+    for size in (256, 1024):
+        chest = Phantom(size=size)(1)
+        calls: dict[str, Callable[[int], object]] = {
+            f"phantom, {size} px": lambda i, size=size: Phantom(size=size)(i),  # type: ignore[misc]
+            f"lungs (PBTSeg), {size} px": lambda i, chest=chest: PBTSeg()(chest.image),  # type: ignore[misc]
+            f"synthesis (LungOpacity), {size} px": lambda i, chest=chest: LungOpacity()(  # type: ignore[misc]
+                chest.image, chest.lungs, generator(0, i)
+            ),
+        }
+        for name, call in calls.items():
+            stages[name] = milliseconds(call, repeats=repeats)
+            bar.update()
+    torch.manual_seed(0)
+    detector = Detector()
+    training = ReconstructionTraining(detector)
+    optimizer = torch.optim.AdamW(training.parameters())
+    chests = [Phantom(size=128)(seed) for seed in range(8)]
+    anomalies = [LungOpacity()(c.image, c.lungs, generator(0, i)) for i, c in enumerate(chests)]
+
+    def batch(arrays: list[np.ndarray]) -> torch.Tensor:
+        return torch.from_numpy(np.stack(arrays).astype(np.float32))[:, None]
+
+    sample = {
+        "image": batch([a.image for a in anomalies]),
+        "normal": batch([c.image for c in chests]),
+        "mask": batch([a.mask for a in anomalies]),
+        "lungs": batch([c.lungs.mask for c in chests]),
+    }
+
+    def step(_: int) -> None:
+        optimizer.zero_grad()
+        torch.autograd.backward(training.losses(sample)["total"])  # type: ignore[arg-type]
+        optimizer.step()
+
+    stages["training, 128 px, batch of 8"] = milliseconds(step, repeats=repeats, per_call=8)
+    bar.update()
+    film = Phantom(size=256)(2)
+    stages["detection, 256 px, lungs given"] = milliseconds(lambda _: detector(film.image, film.lungs), repeats=repeats)
+    bar.update()
+    stages["detection, 256 px, lungs by PBTSeg"] = milliseconds(lambda _: detector(film.image), repeats=repeats)
+    bar.update()
+    bar.close()
+    result = {"machine": machine(), "repeats": repeats, "unit": "ms an image", "stages": stages}
+    given.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(stages, indent=1), given.out, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
