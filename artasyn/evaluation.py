@@ -191,7 +191,7 @@ def _read_lungs(path: Path) -> Mask:
         return read_mask(path)
 
 
-def _on_grid(mask: Mask, shape: tuple[int, int]) -> Mask:
+def _on_grid(mask: Mask, shape: tuple[int, int]) -> np.ndarray:
     """A mask on the film's grid, by nearest neighbour."""
     if mask.shape == shape:
         return mask

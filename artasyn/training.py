@@ -123,10 +123,11 @@ class NormalsData(lightning.LightningDataModule):
         return self.normals
 
     def _loader(self, samples: SyntheticAnomalies, **options: Any) -> DataLoader[Sample]:
+        batches = -(-len(samples) // self.batch_size)
         return DataLoader(
             samples,
             self.batch_size,
-            num_workers=self.workers,
+            num_workers=min(self.workers, batches),
             pin_memory=torch.cuda.is_available(),
             **options,
         )
@@ -259,7 +260,7 @@ class TrainingRun:
     ) -> Detector:
         """Trains on normal radiographs, or goes on where a killed training in the same folder was.
 
-        Writes ``checkpoints/`` (last and best), ``logs/run_N/`` (CSV and TensorBoard), ``cache/`` (prepared radiographs)
+        Writes ``checkpoints/`` (last and best), ``logs/run_N/`` (CSV, TensorBoard), ``cache/`` (prepared radiographs)
         and, at the end, ``model/`` for `Detector.from_pretrained`: the best epoch by Dice on held-out synthetic
         anomalies, with its thresholds.
 
@@ -273,6 +274,8 @@ class TrainingRun:
             DataError: too few radiographs, or `out` holds a training with other options.
         """
         claim(out, {"command": "train", "version": __version__} | dataclasses.asdict(self))
+        if (out / "model" / "model.safetensors").exists():
+            return Detector.from_pretrained(out / "model")
         lightning.seed_everything(self.seed, workers=True, verbose=False)
         data = NormalsData(
             sources, out / "cache", size=self.size, batch_size=self.batch_size, workers=workers, seed=self.seed,

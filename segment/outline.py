@@ -10,6 +10,7 @@ import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT, Heatmap, Image
 
+# Traced from the mean of adults' lungs drawn by hand (half of the JSRT/SCR and wingspan masks, without the heart).
 # Corners (column, row) as fractions of the box around both lungs, from the apex once around.
 _CORNERS = {
     RIGHT: (
@@ -96,6 +97,13 @@ def find_box(image: Image) -> LungBox:
 
     Args:
         image: (h, w), float32 in [0, 1], bright = dense, the whole radiograph.
+
+    Example:
+        >>> film = np.full((128, 128), 0.8, np.float32)
+        >>> film[30:90, 24:54] = film[30:90, 74:104] = 0.2
+        >>> box = find_box(film)
+        >>> box.fit > 0.6, 0.1 < box.top < 0.3, 0.4 < box.height < 0.6
+        (True, True, True)
     """
     scale = 1 / (1 + 2 * _MARGIN)
     whole = LungBox(_MARGIN * scale, _MARGIN * scale, scale, scale)

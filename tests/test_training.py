@@ -120,7 +120,7 @@ def test_a_batch_learnt_by_heart_is_reconstructed(phantoms: Path, trained: Path)
         find_sources([phantoms / "train"]), trained / "cache", size=64, batch_size=4, seed=3, held_out=0.34
     )
     torch.manual_seed(0)
-    module = ReconstructionTraining(Detector(size=64), weights=LossWeights(region=20))
+    module = ReconstructionTraining(Detector(size=64), weights=LossWeights(region=20.0))
     batch = next(iter(data.train_dataloader()))
     optimizer = torch.optim.AdamW(module.parameters(), 2e-3)
     first = {name: float(value.detach()) for name, value in module.losses(batch).items()}

@@ -1,0 +1,36 @@
+"""Draws the README's picture from phantoms and a demonstration's model: ``python docs/overview.py MODEL``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from artasyn import Detector, LungOpacity, PBTSeg, Phantom
+from artasyn.arrays import generator
+from artasyn.pictures import contact_sheet, overlay_heatmap, overlay_lungs, overlay_mask, write_picture
+
+
+def main() -> None:
+    """Writes docs/overview.png: a row for what is made, a row for what is found."""
+    detector = Detector.from_pretrained(sys.argv[1])
+    healthy = Phantom(size=320)(11)
+    found = PBTSeg()(healthy.image)
+    anomaly = LungOpacity(severity_range=(0.6, 0.7))(healthy.image, found, generator(0, 6))
+    diseased = Phantom(size=320)(90_017, lesions=True)
+    detection = detector(diseased.image)
+    tiles = [
+        ("phantom radiograph", healthy.image),
+        ("its lungs, by PBTSeg", overlay_lungs(healthy.image, found.labels)),
+        ("a synthetic opacity", anomaly.image),
+        ("its exact mask", overlay_mask(anomaly.image, anomaly.mask)),
+        ("lesions never seen in training", diseased.image),
+        ("heatmap", overlay_heatmap(diseased.image, detection.heatmap, top=2 * detector.threshold)),
+        ("what the detector marks", overlay_mask(diseased.image, detection.mask)),
+        ("ground truth", overlay_mask(diseased.image, diseased.lesions)),
+    ]
+    sheet = contact_sheet([tile for _, tile in tiles], [caption for caption, _ in tiles], columns=4, tile=320)
+    write_picture(Path(__file__).parent / "overview.png", sheet)
+
+
+if __name__ == "__main__":
+    main()
