@@ -80,7 +80,7 @@ def demo(
     normals: int = 160,
     healthy: int = 40,
     diseased: int = 60,
-    training: TrainingRun = TrainingRun(epochs=30),
+    training: TrainingRun = TrainingRun(epochs=20),
     workers: int = 0,
 ) -> Done:
     """Runs the whole chain without any data: phantoms, lungs, synthetic anomalies, training, unseen lesions, report.

@@ -1,4 +1,4 @@
-"""Detection of phantom lesions that were never seen in training, over seeds: ``python benchmarks/score_phantom.py``.
+"""Detection of phantom lesions that were never seen in training, over seeds: ``python -m benchmarks.score_phantom``.
 
 Runs `artasyn demo` for each seed (about five minutes a seed on two cores) and keeps its figures and its duration.
 """
