@@ -1,4 +1,4 @@
-"""Draws the README's picture from phantoms and a demonstration's model: ``python docs/overview.py MODEL``."""
+"""Draws the README's picture: ``python benchmarks/overview_picture.py artasyn-demo/training/model``."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def main() -> None:
         ("ground truth", overlay_mask(diseased.image, diseased.lesions)),
     ]
     sheet = contact_sheet([tile for _, tile in tiles], [caption for caption, _ in tiles], columns=4, tile=320)
-    write_picture(Path(__file__).parent / "overview.png", sheet)
+    write_picture(Path(__file__).parent.parent / "docs" / "overview.png", sheet)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,54 @@
+"""The whole chain on real radiographs: children and adults, JPEG and every DICOM, real lesions."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from artasyn.cli import main
+from artasyn.collection import read_manifest
+from artasyn.radiograph import read_heatmap, read_mask, read_radiograph
+
+FOLDERS = {"zhanglab/train/healthy": 8, "nih_normal": 8, "lesions/images": 4, "dicom": 5}
+
+
+@pytest.fixture(scope="module")
+def films(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few films of each collection, and every DICOM file."""
+    folder = tmp_path_factory.mktemp("films")
+    for name, count in FOLDERS.items():
+        paths = sorted((data / name).iterdir())
+        (folder / name).mkdir(parents=True)
+        for path in paths[:: max(1, len(paths) // count)][:count]:
+            shutil.copy(path, folder / name)
+    return folder
+
+
+@pytest.mark.realdata
+@pytest.mark.slow
+def test_segment_synthesise_train_and_detect_on_real_films(films: Path, tmp_path: Path) -> None:
+    assert main(["segment", str(films), "--out", str(tmp_path / "lungs")]) == 0
+    rows = read_manifest(tmp_path / "lungs" / "manifest.csv")
+    assert len(rows) == sum(FOLDERS.values())
+    assert sum(row["found"] == "true" for row in rows) >= 23
+
+    normals = [str(films / "zhanglab"), str(films / "nih_normal")]
+    assert main(["synthesise", *normals, "--out", str(tmp_path / "synthetic")]) == 0
+    for row in read_manifest(tmp_path / "synthetic" / "manifest.csv"):
+        changed = read_radiograph(tmp_path / "synthetic" / row["image"]) != read_radiograph(row["source"])
+        assert (changed == read_mask(tmp_path / "synthetic" / row["mask"])).all()
+        assert 0.002 < changed.mean() < 0.4
+
+    training = ["--out", str(tmp_path / "training"), "--epochs", "2", "--size", "64"]
+    assert main(["train", "--normal", *normals, *training]) == 0
+
+    detected = [str(films / "lesions"), str(films / "dicom"), "--out", str(tmp_path / "found")]
+    assert main(["detect", *detected, "--model", str(tmp_path / "training" / "model")]) == 0
+    rows = read_manifest(tmp_path / "found" / "manifest.csv")
+    assert len(rows) == 9
+    for row in rows:
+        heatmap = read_heatmap(tmp_path / "found" / row["heatmap"])
+        assert heatmap.shape == read_radiograph(row["source"]).shape
+        assert heatmap.any()
