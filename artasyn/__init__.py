@@ -3,12 +3,18 @@
 Radiographs are float32 (h, w) in [0, 1], bright = dense; see `artasyn.arrays`.
 """
 
+from typing import TYPE_CHECKING
+
 from artasyn.arrays import Image, LungLabels, Mask
 from artasyn.errors import ArtasynError
 from artasyn.radiograph import read_radiograph, write_image, write_mask
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import Anomaly, LungOpacity, OpacityRecord
 from artasyn.version import __version__
+
+if TYPE_CHECKING:
+    from artasyn.detector import Detection, Detector
+    from artasyn.phantom import Phantom
 
 __all__ = [
     "Anomaly",

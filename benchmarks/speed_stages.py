@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from artasyn import Detector, LungOpacity, PBTSeg, Phantom
 from artasyn.arrays import generator
+from artasyn.dataset import Sample
 from artasyn.training import ReconstructionTraining
 
 RESULTS = Path(__file__).parent / "results"
@@ -46,6 +47,16 @@ def machine() -> dict[str, object]:
     }
 
 
+def image_stages(size: int) -> dict[str, Callable[[int], object]]:
+    """The stages that have no network, on a phantom of this many pixels a side."""
+    chest = Phantom(size=size)(1)
+    return {
+        "phantom": Phantom(size=size),
+        "lungs (PBTSeg)": lambda _: PBTSeg()(chest.image),
+        "synthesis (LungOpacity)": lambda i: LungOpacity()(chest.image, chest.lungs, generator(0, i)),
+    }
+
+
 def main() -> None:
     """Measures and writes the result."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -57,16 +68,8 @@ def main() -> None:
     repeats = given.repeats
     bar = tqdm(total=9, unit="stage")
     for size in (256, 1024):
-        chest = Phantom(size=size)(1)
-        calls: dict[str, Callable[[int], object]] = {
-            f"phantom, {size} px": lambda i, size=size: Phantom(size=size)(i),  # type: ignore[misc]
-            f"lungs (PBTSeg), {size} px": lambda i, chest=chest: PBTSeg()(chest.image),  # type: ignore[misc]
-            f"synthesis (LungOpacity), {size} px": lambda i, chest=chest: LungOpacity()(  # type: ignore[misc]
-                chest.image, chest.lungs, generator(0, i)
-            ),
-        }
-        for name, call in calls.items():
-            stages[name] = milliseconds(call, repeats=repeats)
+        for name, call in image_stages(size).items():
+            stages[f"{name}, {size} px"] = milliseconds(call, repeats=repeats)
             bar.update()
     torch.manual_seed(0)
     detector = Detector()
@@ -78,7 +81,7 @@ def main() -> None:
     def batch(arrays: list[np.ndarray]) -> torch.Tensor:
         return torch.from_numpy(np.stack(arrays).astype(np.float32))[:, None]
 
-    sample = {
+    sample: Sample = {
         "image": batch([a.image for a in anomalies]),
         "normal": batch([c.image for c in chests]),
         "mask": batch([a.mask for a in anomalies]),
@@ -87,7 +90,7 @@ def main() -> None:
 
     def step(_: int) -> None:
         optimizer.zero_grad()
-        torch.autograd.backward(training.losses(sample)["total"])  # type: ignore[arg-type]
+        torch.autograd.backward(training.losses(sample)["total"])
         optimizer.step()
 
     stages["training, 128 px, batch of 8"] = milliseconds(step, repeats=repeats, per_call=8)
