@@ -1,127 +1,165 @@
-"""The mean outline of a pair of lungs, and where it lies on a radiograph."""
+"""The mean outline of a pair of lungs, and the boxes of a radiograph that it fits best."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from artasyn.arrays import LEFT, RIGHT, Heatmap, Image
+from artasyn.arrays import LEFT, RIGHT, Image, Outlines
 
-# Traced from the mean of adults' lungs drawn by hand (half of the JSRT/SCR and wingspan masks, without the heart).
-# Corners (column, row) as fractions of the box around both lungs, from the apex once around.
+# Median of adults' lungs drawn by hand (half of the JSRT/SCR and wingspan masks, which leave out the heart).
+# Corners (column, row) as fractions of the box around both lungs: down the ribs from the apex to the
+# costophrenic angle, along the diaphragm, and up the heart and the mediastinum.
 _CORNERS = {
     RIGHT: (
-        (0.38, 0.01), (0.32, 0.01), (0.25, 0.04), (0.17, 0.12), (0.11, 0.23),
-        (0.06, 0.45), (0.01, 0.79), (0.01, 0.96), (0.07, 0.89), (0.14, 0.83),
-        (0.31, 0.80), (0.38, 0.76), (0.41, 0.50), (0.45, 0.19), (0.44, 0.08),
+        (0.32, 0.00), (0.23, 0.05), (0.16, 0.12), (0.11, 0.22), (0.08, 0.32), (0.06, 0.43),
+        (0.05, 0.54), (0.04, 0.66), (0.02, 0.77), (0.01, 0.88), (0.01, 0.99), (0.06, 0.91),
+        (0.12, 0.85), (0.19, 0.82), (0.28, 0.81), (0.36, 0.80), (0.35, 0.70), (0.36, 0.61),
+        (0.39, 0.51), (0.40, 0.42), (0.42, 0.32), (0.44, 0.22), (0.44, 0.12), (0.40, 0.04),
     ),
     LEFT: (
-        (0.64, 0.01), (0.59, 0.06), (0.57, 0.18), (0.61, 0.27), (0.64, 0.46),
-        (0.68, 0.60), (0.77, 0.75), (0.83, 0.84), (0.99, 0.97), (0.99, 0.88),
-        (0.96, 0.52), (0.91, 0.24), (0.87, 0.14), (0.80, 0.07), (0.72, 0.02),
+        (0.70, 0.00), (0.78, 0.05), (0.86, 0.13), (0.91, 0.22), (0.93, 0.33), (0.95, 0.44),
+        (0.96, 0.55), (0.97, 0.66), (0.98, 0.77), (0.99, 0.88), (0.99, 0.99), (0.97, 0.96),
+        (0.94, 0.93), (0.92, 0.91), (0.90, 0.90), (0.87, 0.89), (0.85, 0.78), (0.80, 0.69),
+        (0.73, 0.59), (0.67, 0.49), (0.63, 0.37), (0.63, 0.26), (0.58, 0.17), (0.60, 0.05),
     ),
 }  # fmt: skip
-_HEIGHTS = (0.48, 0.58, 0.68, 0.78, 0.88, 0.98)  # of the boxes that are tried, as fractions of the radiograph
-_WIDTHS = (0.6, 0.7, 0.8, 0.9, 1.0)
-_BEYOND = 0.1  # how far a box may reach beyond the film
-_MARGIN = 0.06  # around a box when it is compared
-_UNLIKELY = 0.015  # correlation that a box loses when one standard deviation from the usual
-_ROOM = 0.06  # around a lung in its window
-_GRID = 64  # rows and columns on which the film is searched and the outline drawn
-_TEMPLATE = 32  # rows and columns of the picture of a box that is compared
 
 
-@dataclass(frozen=True)
-class LungBox:
-    """The box around both lungs, as fractions of the radiograph; it may reach a little beyond it.
+def _with_midpoints() -> Outlines:
+    corners = np.array([_CORNERS[RIGHT], _CORNERS[LEFT]], np.float32)
+    between = (corners + np.roll(corners, -1, axis=1)) / 2
+    return np.stack([corners, between], axis=2).reshape(2, -1, 2)
+
+
+MEAN = _with_midpoints()
+"""The mean outlines in their box: (2 lungs, points, (column, row)), fractions of the box."""
+POINTS = MEAN.shape[1]
+COSTAL, DIAPHRAGM, HEART, ABOVE_HEART = slice(0, 20), slice(20, 30), slice(30, 39), slice(39, POINTS)
+"""Which points lie along the ribs, the diaphragm, the heart, and the mediastinum above it."""
+
+_HEIGHTS = (0.45, 0.53, 0.61, 0.69, 0.77, 0.85, 0.93, 1.0)  # of the boxes that are tried, as fractions of the film
+_WIDTHS = (0.58, 0.66, 0.74, 0.82, 0.9, 0.98, 1.06)
+_ROWS, _COLUMNS = np.linspace(0.30, 0.66, 10), np.linspace(0.38, 0.62, 7)  # of their centres
+_BEYOND = 0.13  # how far a box may reach beyond the film
+_AROUND = 0.06  # of a box, on every side, is compared with it
+_UNLIKELY = 0.0175  # correlation that a box loses when one standard deviation from the usual
+_APART = 0.06  # of two boxes that differ, at one edge or more
+_PROMISING = 100  # boxes that fit best, among which those that differ are looked for
+_TRUER = (0.05, 0.02, 0.03)  # above, below and beside: how much larger lungs are than the box that fits best
+_GRID = 20  # rows and columns of the picture of a film with which boxes are compared
+
+
+@dataclass(frozen=True, eq=False)
+class Boxes:
+    """Boxes around both lungs, best first, as fractions of the radiograph; they may reach a little beyond it.
 
     Attributes:
-        top: row of the upper edge.
-        left: column of the left edge.
-        height: rows from the upper to the lower edge.
-        width: columns from the left to the right edge.
-        fit: correlation of the radiograph with the mean outline in this box, in [-1, 1].
+        edges: float32 (boxes, 4): top, left, bottom, right.
+        fit: float32 (boxes,): correlation of the radiograph with the mean outline in each box, in [-1, 1], less
+            what is taken off for an unusual box.
     """
 
-    top: float
-    left: float
-    height: float
-    width: float
-    fit: float = 1.0
+    edges: npt.NDArray[np.float32]
+    fit: npt.NDArray[np.float32]
 
-    def grown(self, *, above: float, below: float, beside: float) -> LungBox:
-        """A larger box with the same fit; lengths are fractions of the radiograph."""
-        top, left = self.top - above, self.left - beside
-        return LungBox(top, left, self.height + above + below, self.width + 2 * beside, self.fit)
-
-    def expected(self, side: int, size: int, blur: float) -> Heatmap:
-        """How much each pixel is expected to be lung: the mean outline of one lung, blurred.
-
-        Args:
-            side: `RIGHT` or `LEFT`.
-            size: rows and columns of the grid, which covers the whole radiograph.
-            blur: standard deviation of the blur, as a fraction of the box.
-
-        Returns:
-            float32 (size, size) in [0, 1].
-        """
-        corners = np.asarray(_CORNERS[side]) * (self.width, self.height) + (self.left, self.top)
-        coarse = np.zeros((_GRID, _GRID), np.float32)
-        cv2.fillPoly(coarse, [np.round((corners * _GRID - 0.5) * 16).astype(np.int32)], (1.0,), shift=4)
-        sigma = max(0.3, blur * _GRID * (self.height + self.width) / 2)
-        soft = cv2.GaussianBlur(coarse, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)
-        return np.asarray(cv2.resize(soft, (size, size)).clip(0, 1), np.float32)
-
-    def window(self, side: int, size: int) -> tuple[slice, slice]:
-        """Rows and columns of a grid that hold one lung with some room around it.
-
-        Args:
-            side: `RIGHT` or `LEFT`.
-            size: rows and columns of the grid, which covers the whole radiograph.
-        """
-        left = self.left - _ROOM + (self.width / 2 if side == LEFT else 0)
-        right = left + self.width / 2 + 2 * _ROOM
-        edges = (self.top - _ROOM, self.top + self.height + _ROOM, left, right)
-        top, bottom, first, last = (round(min(max(edge, 0.0), 1.0) * size) for edge in edges)
-        return slice(top, bottom), slice(first, last)
+    def outlines(self, size: int) -> Outlines:
+        """The mean outlines in every box, in pixels of a grid of so many rows and columns over the whole film."""
+        top, left, bottom, right = self.edges.T[:, :, None, None]
+        columns, rows = MEAN[..., 0] * (right - left) + left, MEAN[..., 1] * (bottom - top) + top
+        return np.stack([columns, rows], axis=-1) * np.float32(size) - np.float32(0.5)
 
 
-def find_box(image: Image) -> LungBox:
-    """The box in which an equalised radiograph looks most like the mean outline of two lungs.
+def find_boxes(image: Image, count: int) -> Boxes:
+    """The boxes in which an equalised radiograph looks most like the mean outline of two lungs.
 
-    Boxes of all likely heights and widths are compared at all positions, by normalised correlation;
-    boxes far from where films have their lungs lose a little of it.
+    Boxes of all likely places, heights and widths are compared at once, by normalised correlation; a box that
+    is far from where films have their lungs loses a little of it.
 
     Args:
         image: (h, w), float32 in [0, 1], bright = dense, the whole radiograph.
+        count: how many boxes that differ clearly.
 
     Example:
         >>> film = np.full((128, 128), 0.8, np.float32)
         >>> film[30:90, 24:54] = film[30:90, 74:104] = 0.2
-        >>> box = find_box(film)
-        >>> box.fit > 0.6, 0.1 < box.top < 0.3, 0.4 < box.height < 0.6
-        (True, True, True)
+        >>> top, left, bottom, right = find_boxes(film, 1).edges[0]
+        >>> bool(top < 0.25 and left < 0.2 and bottom > 0.65 and right > 0.8)
+        True
     """
-    scale = 1 / (1 + 2 * _MARGIN)
-    whole = LungBox(_MARGIN * scale, _MARGIN * scale, scale, scale)
-    template = 1 - np.maximum(*(whole.expected(side, _TEMPLATE, 0.03) for side in (RIGHT, LEFT)))
-    film = cv2.resize(image, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
-    best = LungBox(0.1, 0.1, 0.8, 0.8, -1.0)
-    for height, width in product(_HEIGHTS, _WIDTHS):
-        rows, columns = round(_TEMPLATE * scale / height), round(_TEMPLATE * scale / width)
-        above, beside = _MARGIN * height, _MARGIN * width
-        m, n = round((_BEYOND + above) * rows), round((_BEYOND + beside) * columns)
-        small = cv2.resize(film, (columns, rows))
-        small = cv2.copyMakeBorder(small, m, m, n, n, cv2.BORDER_REPLICATE)
-        match = cv2.matchTemplate(small, template, cv2.TM_CCOEFF_NORMED)
-        tops = ((np.arange(match.shape[0]) - m) / rows + above)[:, None]
-        lefts = ((np.arange(match.shape[1]) - n) / columns + beside)[None]
-        unusual = ((tops + height / 2 - 0.47) / 0.12) ** 2 + ((lefts + width / 2 - 0.50) / 0.10) ** 2
-        unusual += ((height - 0.72) / 0.15) ** 2 + ((width - 0.82) / 0.12) ** 2
-        _, fit, _, (column, row) = cv2.minMaxLoc(match - _UNLIKELY * unusual)
-        if fit > best.fit:
-            best = LungBox(float(tops[row, 0]), float(lefts[0, column]), height, width, fit)
-    return best
+    tried = _tried()
+    fit = _fits(cv2.resize(image, (_GRID, _GRID), interpolation=cv2.INTER_AREA)) - tried.unlikely
+    promising = np.argpartition(fit, -_PROMISING)[-_PROMISING:]
+    promising = promising[fit[promising].argsort()[::-1]]
+    best: list[int] = []
+    while promising.size and len(best) < count:
+        best.append(int(promising[0]))
+        promising = promising[np.abs(tried.edges[promising] - tried.edges[best[-1]]).max(axis=1) >= _APART]
+    above, below, beside = _TRUER
+    return Boxes(tried.edges[best] + np.array([-above, -beside, below, beside], np.float32), fit[best])
+
+
+def better_fits(image: Image) -> dict[str, float]:
+    """How well the mean outline would fit if a radiograph were turned or inverted: the best fit by what is wrong."""
+    small = cv2.resize(image, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
+    others = {
+        "upside down": small[::-1],
+        "rotated by a quarter turn": np.rot90(small),
+        "rotated by three quarter turns": np.rot90(small, 3),
+        "inverted; bright must be dense": 1 - small,
+    }
+    unlikely = _tried().unlikely
+    return {name: float((_fits(np.ascontiguousarray(other)) - unlikely).max()) for name, other in others.items()}
+
+
+@dataclass(frozen=True, eq=False)
+class _Tried:
+    """Every box that is tried: its edges, its picture (zero mean, unit norm), its window, and how unlikely it is."""
+
+    edges: npt.NDArray[np.float32]
+    pictures: npt.NDArray[np.float32]
+    corners: npt.NDArray[np.intp]
+    pixels: npt.NDArray[np.float32]
+    unlikely: npt.NDArray[np.float32]
+
+
+@cache
+def _tried() -> _Tried:
+    boxes = np.array(list(product(_ROWS, _COLUMNS, _HEIGHTS, _WIDTHS)))
+    row, column, height, width = boxes.T
+    edges = np.stack([row - height / 2, column - width / 2, row + height / 2, column + width / 2], axis=1)
+    inside = (edges[:, :2] >= -_BEYOND).all(axis=1) & (edges[:, 2:] <= 1 + _BEYOND).all(axis=1)
+    row, column, height, width, edges = (each[inside] for each in (row, column, height, width, edges))
+    unlikely = ((row - 0.47) / 0.12) ** 2 + ((column - 0.50) / 0.10) ** 2
+    unlikely += ((height - 0.72) / 0.15) ** 2 + ((width - 0.82) / 0.12) ** 2
+    margin = _AROUND * np.stack([-height, -width, height, width], axis=1)
+    windows = np.round((edges + margin).clip(0, 1) * _GRID).astype(int)
+    outlines = Boxes(edges.astype(np.float32), np.ones(len(edges), np.float32)).outlines(4 * _GRID)
+    pictures = np.zeros((len(edges), _GRID, _GRID), np.float32)
+    for picture, pair, (top, left, bottom, right) in zip(pictures, outlines, windows, strict=True):
+        lungs = np.zeros((4 * _GRID, 4 * _GRID), np.float32)
+        cv2.fillPoly(lungs, list(np.round(pair * 16).astype(np.int32)), (1.0,), shift=4)
+        lungs = cv2.resize(cv2.GaussianBlur(lungs, (0, 0), 1.6), (_GRID, _GRID), interpolation=cv2.INTER_AREA)
+        seen = lungs[top:bottom, left:right].mean() - lungs[top:bottom, left:right]  # lungs are dark
+        picture[top:bottom, left:right] = seen / np.linalg.norm(seen)
+    top, left, bottom, right = windows.T
+    corners = np.array([bottom, top, top, bottom]) * (_GRID + 1) + np.array([right, left, right, left])
+    pixels = (bottom - top) * (right - left)
+    flat = pictures.reshape(len(edges), -1)
+    return _Tried(edges.astype(np.float32), flat, corners, pixels.astype(np.float32), (_UNLIKELY * unlikely).astype(np.float32))
+
+
+def _fits(small: Image) -> npt.NDArray[np.float32]:
+    """Correlation of a small film with the picture of every box, within the box's window."""
+    tried = _tried()
+    total, squares = (
+        table[0] + table[1] - table[2] - table[3]
+        for table in (integral.ravel()[tried.corners] for integral in cv2.integral2(small))
+    )
+    spread = np.sqrt(np.maximum(squares - total * total / tried.pixels, 1e-9))
+    return ((tried.pictures @ small.ravel()) / spread).astype(np.float32)

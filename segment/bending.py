@@ -1,0 +1,206 @@
+"""Outlines moved and bent to the edges of a radiograph."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from artasyn.arrays import Heatmap, Image, Outlines
+from artasyn.segment.outline import ABOVE_HEART, COSTAL, DIAPHRAGM, HEART, MEAN, POINTS
+
+_UNIT = 1 / 192  # of the film: the unit of all lengths below
+
+
+class _Pass(NamedTuple):
+    """One search for edges along the normals of the outlines."""
+
+    reach: int  # how far outwards and inwards
+    window: int  # over which grey is averaged on either side of an edge
+    stay: float  # grey that the farthest place costs
+    trust: float  # grey that a unit costs that thresholds hold to be lung but is left outside, or the other way round
+    bends: int  # 1: both lungs, and each by itself, are moved, scaled and sheared; 2, 3, ...: waves round the outline
+
+
+_COARSE = _Pass(reach=12, window=12, stay=0.107, trust=0.0, bends=1)
+_PASSES = (
+    _Pass(reach=9, window=5, stay=0.106, trust=0.075, bends=2),
+    _Pass(reach=10, window=5, stay=0.063, trust=0.097, bends=3),
+    _Pass(reach=8, window=3, stay=0.038, trust=0.126, bends=4),
+    _Pass(reach=6, window=3, stay=0.047, trust=0.1, bends=5),
+)
+_FINE = _Pass(reach=4, window=4, stay=0.036, trust=0.0, bends=0)
+_STIFF, _TOGETHER, _EVEN = 1.5, 7.5, 1.9  # against all movement, against that of one lung alone, against waves
+_TURN = np.array([1, -1], np.float32)[:, None]  # the right lung's points run counter-clockwise on the screen
+_SMOOTH, _ALIKE = 0.9, 0.014  # of the fine pass: points over which it is smoothed; grey that a unit off costs
+_DIM = ((COSTAL, 1.5), (DIAPHRAGM, 0.13), (HEART, 0.5), (ABOVE_HEART, 0.5))
+"""Grey around which steps between dark tones begin to count for more."""
+_OUTSIDE = ((COSTAL, (2.2, 2.2)), (DIAPHRAGM, (-0.8, -0.8)), (HEART, (1.7, -0.4)), (ABOVE_HEART, (3.5, 3.3)))
+"""How far outlines drawn by hand lie outside the steepest edge, of the right and of the left lung."""
+
+
+def bend(grey: Image, lungs: Heatmap, outlines: Outlines) -> Outlines:
+    """Moves and bends a pair of outlines to the edges of a film.
+
+    Along the normal of every point the place is sought where grey steps up most from inside to outside, not far
+    away, and in accord with what thresholds hold to be lung. Both outlines follow by least squares, weighted by
+    the height of the steps: moved, scaled and sheared together, each a little by itself, and bent by waves, more
+    of them from pass to pass. A last pass moves every point by itself, in company with its neighbours.
+
+    Args:
+        grey: the equalised film on a square grid.
+        lungs: what thresholds hold to be lung, on the same grid.
+        outlines: (2, points, 2), where to begin, in pixels of the grid.
+    """
+    unit = len(grey) * _UNIT
+    for step in _PASSES:
+        outlines = _fitted(outlines, _profiles(grey, lungs, outlines, step, unit), step, unit)
+    outlines = _loosened(outlines, _profiles(grey, lungs, outlines, _FINE, unit), unit)
+    return outlines + (_rim() * np.float32(unit))[..., None] * _normals(outlines)
+
+
+def choose(grey: Image, outlines: Outlines, fit: npt.NDArray[np.float32]) -> Outlines:
+    """The best of several pairs of outlines, moved half of the way to the edges around them.
+
+    Args:
+        grey: the equalised film on a square grid.
+        outlines: (pairs, 2, points, 2), in pixels of the grid.
+        fit: of every pair, the correlation with the mean outline.
+    """
+    unit = len(grey) * _UNIT
+    moved = _fitted(outlines, _profiles(grey, None, outlines, _COARSE, unit), _COARSE, unit)
+    steps = edge_steps(grey, moved, window=6)
+    best = int((fit + 0.5 * steps.clip(-0.1, 0.4).mean(axis=(1, 2))).argmax())
+    return (outlines[best] + moved[best]) / 2
+
+
+def edge_steps(grey: Image, outlines: Outlines, *, window: int) -> npt.NDArray[np.float32]:
+    """How much brighter it is just outside than just inside, at every point of outlines: (..., 2, points).
+
+    Args:
+        grey: the equalised film on a square grid.
+        outlines: (..., 2, points, 2), in pixels of the grid.
+        window: over which grey is averaged on either side, in 192nds of the film.
+    """
+    here = _Pass(reach=0, window=window, stay=0.0, trust=0.0, bends=0)
+    return _profiles(grey, None, outlines, here, len(grey) * _UNIT).steps[..., 0]
+
+
+class _Profiles(NamedTuple):
+    """What lies along the normals of outlines, at offsets from -reach to reach."""
+
+    normals: npt.NDArray[np.float32]  # (..., 2, points, 2), outwards
+    steps: npt.NDArray[np.float32]  # (..., 2, points, offsets): grey outside less grey inside
+    costs: npt.NDArray[np.float32]  # (..., 2, points, offsets)
+
+
+def _profiles(grey: Image, lungs: Heatmap | None, outlines: Outlines, step: _Pass, unit: float) -> _Profiles:
+    reach, window = step.reach, step.window
+    normals = _normals(outlines)
+    offsets = np.arange(-reach - window, reach + window + 1, dtype=np.float32)
+    places = outlines[..., None, :] + (offsets * np.float32(unit))[:, None] * normals[..., None, :]
+    seen = _toned(_sampled(grey, places))
+    sums = np.zeros((*seen.shape[:-1], seen.shape[-1] + 1), np.float32)
+    np.cumsum(seen, axis=-1, out=sums[..., 1:])
+    n = 2 * reach + 1
+    outside = sums[..., 2 * window + 1 : 2 * window + 1 + n] - sums[..., window + 1 : window + 1 + n]
+    inside = sums[..., window : window + n] - sums[..., :n]
+    steps = (outside - inside) * np.float32(1 / window)
+    costs = np.float32(step.stay / max(1, reach) ** 2) * np.arange(-reach, reach + 1, dtype=np.float32) ** 2 - steps
+    if lungs is not None and step.trust:
+        passed = _sampled(lungs, places[..., window : window + n, :]) - np.float32(0.5)
+        costs -= np.float32(step.trust) * np.cumsum(passed, axis=-1)
+    return _Profiles(normals, steps, costs)
+
+
+def _fitted(outlines: Outlines, profiles: _Profiles, step: _Pass, unit: float) -> Outlines:
+    """Outlines moved and bent to the best places of their profiles."""
+    movements, penalties = _movements(step.bends)
+    best = profiles.costs.argmin(axis=-1)[..., None]
+    pairs = outlines.shape[:-3]
+    wanted = ((best - step.reach) * np.float32(unit)).reshape(*pairs, -1, 1)
+    weights = np.take_along_axis(profiles.steps, best, axis=-1).clip(0.02, 0.5).reshape(*pairs, -1, 1)
+    along = (movements[..., None] * profiles.normals.reshape(*pairs, -1, 1, 2)).reshape(*wanted.shape[:-1], -1)
+    weighted = np.swapaxes(along * weights, -1, -2)
+    amounts = np.linalg.solve((weighted @ along).astype(np.float64) + penalties, weighted @ wanted)
+    moves = movements @ amounts.astype(np.float32).reshape(*pairs, -1, 2)
+    return outlines + moves.reshape(outlines.shape)
+
+
+def _loosened(outlines: Outlines, profiles: _Profiles, unit: float) -> Outlines:
+    """Outlines whose every point moves to the best place of its profile, in company with its neighbours."""
+    offsets, together = np.arange(-_FINE.reach, _FINE.reach + 1, dtype=np.float32), _neighbours(_SMOOTH)
+    moved = offsets[profiles.costs.argmin(axis=-1)] @ together
+    for _ in range(3):
+        costs = profiles.costs + np.float32(_ALIKE) * (offsets - moved[..., None]) ** 2
+        moved = offsets[costs.argmin(axis=-1)] @ together
+    return outlines + (moved * np.float32(unit))[..., None] * profiles.normals
+
+
+def _normals(outlines: Outlines) -> npt.NDArray[np.float32]:
+    """Unit vectors outwards; the right lung's points run counter-clockwise on the screen, the left lung's clockwise."""
+    padded = np.concatenate([outlines[..., -1:, :], outlines, outlines[..., :1, :]], axis=-2)
+    along = padded[..., 2:, :] - padded[..., :-2, :]
+    columns, rows = along[..., 0] * _TURN, along[..., 1] * _TURN
+    length = np.sqrt(columns * columns + rows * rows) + np.float32(1e-6)
+    return np.stack([-rows / length, columns / length], axis=-1)
+
+
+def _sampled(picture: Image, places: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    flat = places.reshape(-1, places.shape[-2], 2)
+    values = cv2.remap(picture, flat, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(values.reshape(places.shape[:-1]), np.float32)
+
+
+def _toned(grey: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Grey on a scale on which steps between dark tones count for more, the same at middle grey."""
+    dim, slope = _tone()
+    return slope * np.log(grey + dim)
+
+
+@cache
+def _tone() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    dim = np.empty((POINTS, 1), np.float32)
+    for part, value in _DIM:
+        dim[part] = value
+    return dim, 0.5 + dim
+
+
+@cache
+def _rim() -> npt.NDArray[np.float32]:
+    """How far every point ends outside the steepest edge, in units."""
+    rim = np.empty((2, POINTS), np.float32)
+    for part, right_and_left in _OUTSIDE:
+        rim[:, part] = np.array(right_and_left)[:, None]
+    return rim @ _neighbours(2.0)
+
+
+@cache
+def _neighbours(spread: float) -> npt.NDArray[np.float32]:
+    """A matrix that averages over neighbours on a closed outline, by a bell curve of so many points."""
+    apart = np.abs(np.arange(POINTS)[:, None] - np.arange(POINTS))
+    weights = np.exp(-(np.minimum(apart, POINTS - apart) ** 2) / (2 * spread**2))
+    return (weights / weights.sum(axis=0)).astype(np.float32)
+
+
+@cache
+def _movements(bends: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
+    """Ways in which outlines move, (points of both lungs, ways), and the penalties of each across and along, a matrix."""
+    ways: list[tuple[npt.NDArray[np.float64], float]] = []  # how far each point moves, (2, points), and its penalty
+    middle, size = MEAN.reshape(-1, 2).mean(axis=0), np.ptp(MEAN.reshape(-1, 2), axis=0)
+    columns, rows = np.moveaxis(2 * (MEAN - middle) / size, -1, 0)
+    ways += [(np.ones((2, POINTS)), 0.01), (columns, 0.02), (rows, 0.02)]
+    for lung, outline in enumerate(MEAN):
+        columns, rows = (2 * (outline - outline.mean(axis=0)) / np.ptp(outline, axis=0)).T
+        lengths = np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1)
+        round_it = 2 * np.pi * np.cumsum(np.concatenate([[0], lengths[:-1]])) / lengths.sum()
+        own = [(each, 0.3 * _TOGETHER) for each in (np.ones(POINTS), columns, rows)]
+        own += [
+            (wave(n * round_it), _EVEN * n**2 / 4) for n in range(2, bends + 1) for wave in (np.cos, np.sin)
+        ]
+        ways += [(np.eye(2)[lung][:, None] * each, penalty) for each, penalty in own]
+    movements = np.stack([each.ravel() for each, _ in ways], axis=-1).astype(np.float32)
+    return movements, np.diag(_STIFF * np.repeat([penalty for _, penalty in ways], 2))
