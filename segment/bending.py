@@ -12,34 +12,37 @@ import numpy.typing as npt
 from artasyn.arrays import Heatmap, Image, Outlines
 from artasyn.segment.outline import ABOVE_HEART, COSTAL, DIAPHRAGM, HEART, MEAN, POINTS
 
+_Points = npt.NDArray[np.float32]  # (..., 2 lungs, points, offsets)
+
 _UNIT = 1 / 192  # of the film: the unit of all lengths below
 
 
 class _Pass(NamedTuple):
     """One search for edges along the normals of the outlines."""
 
-    reach: int  # how far outwards and inwards
-    window: int  # over which grey is averaged on either side of an edge
+    pace: int  # from place to place
+    reach: int  # how many places outwards and inwards
+    window: int  # how many places grey is averaged over on either side of an edge
     stay: float  # grey that the farthest place costs
-    trust: float  # grey that a unit costs that thresholds hold to be lung but is left outside, or the other way round
+    trust: float  # grey that a place costs that thresholds hold to be lung but is left outside, or the other way round
     bends: int  # 1: both lungs, and each by itself, are moved, scaled and sheared; 2, 3, ...: waves round the outline
 
 
-_COARSE = _Pass(reach=12, window=12, stay=0.107, trust=0.0, bends=1)
+_COARSE = _Pass(pace=2, reach=6, window=6, stay=0.107, trust=0.0, bends=1)
 _PASSES = (
-    _Pass(reach=9, window=5, stay=0.106, trust=0.075, bends=2),
-    _Pass(reach=10, window=5, stay=0.063, trust=0.097, bends=3),
-    _Pass(reach=8, window=3, stay=0.038, trust=0.126, bends=4),
-    _Pass(reach=6, window=3, stay=0.047, trust=0.1, bends=5),
+    _Pass(pace=1, reach=11, window=4, stay=0.063, trust=0.078, bends=3),
+    _Pass(pace=1, reach=7, window=3, stay=0.038, trust=0.126, bends=4),
+    _Pass(pace=1, reach=5, window=3, stay=0.031, trust=0.1, bends=5),
 )
-_FINE = _Pass(reach=4, window=4, stay=0.036, trust=0.0, bends=0)
+_FINE = _Pass(pace=1, reach=3, window=5, stay=0.036, trust=0.0, bends=0)
+_LUNG = 0.29  # what thresholds hold to be lung from here on; low, for they miss the dim band along the ribs
 _STIFF, _TOGETHER, _EVEN = 1.5, 7.5, 1.9  # against all movement, against that of one lung alone, against waves
 _TURN = np.array([1, -1], np.float32)[:, None]  # the right lung's points run counter-clockwise on the screen
 _SMOOTH, _ALIKE = 0.9, 0.014  # of the fine pass: points over which it is smoothed; grey that a unit off costs
-_DIM = ((COSTAL, 1.5), (DIAPHRAGM, 0.13), (HEART, 0.5), (ABOVE_HEART, 0.5))
+_DIM = ((COSTAL, 1.8), (DIAPHRAGM, 0.13), (HEART, 0.53), (ABOVE_HEART, 0.59))
 """Grey around which steps between dark tones begin to count for more."""
-_OUTSIDE = ((COSTAL, (2.2, 2.2)), (DIAPHRAGM, (-0.8, -0.8)), (HEART, (1.7, -0.4)), (ABOVE_HEART, (3.5, 3.3)))
-"""How far outlines drawn by hand lie outside the steepest edge, of the right and of the left lung."""
+_OUTSIDE = ((COSTAL, (2.4, 2.4)), (DIAPHRAGM, (-0.6, -0.6)), (HEART, (1.9, 0.4)), (ABOVE_HEART, (3.7, 3.5)))
+"""How far outlines drawn by hand lie outside the steepest edge, of the right and of the left lung, in units."""
 
 
 def bend(grey: Image, lungs: Heatmap, outlines: Outlines) -> Outlines:
@@ -59,7 +62,7 @@ def bend(grey: Image, lungs: Heatmap, outlines: Outlines) -> Outlines:
     for step in _PASSES:
         outlines = _fitted(outlines, _profiles(grey, lungs, outlines, step, unit), step, unit)
     outlines = _loosened(outlines, _profiles(grey, lungs, outlines, _FINE, unit), unit)
-    return outlines + (_rim() * np.float32(unit))[..., None] * _normals(outlines)
+    return _untangled(outlines + (_rim() * np.float32(unit))[..., None] * _normals(outlines))
 
 
 def choose(grey: Image, outlines: Outlines, fit: npt.NDArray[np.float32]) -> Outlines:
@@ -85,7 +88,7 @@ def edge_steps(grey: Image, outlines: Outlines, *, window: int) -> npt.NDArray[n
         outlines: (..., 2, points, 2), in pixels of the grid.
         window: over which grey is averaged on either side, in 192nds of the film.
     """
-    here = _Pass(reach=0, window=window, stay=0.0, trust=0.0, bends=0)
+    here = _Pass(pace=1, reach=0, window=window, stay=0.0, trust=0.0, bends=0)
     return _profiles(grey, None, outlines, here, len(grey) * _UNIT).steps[..., 0]
 
 
@@ -101,8 +104,10 @@ def _profiles(grey: Image, lungs: Heatmap | None, outlines: Outlines, step: _Pas
     reach, window = step.reach, step.window
     normals = _normals(outlines)
     offsets = np.arange(-reach - window, reach + window + 1, dtype=np.float32)
-    places = outlines[..., None, :] + (offsets * np.float32(unit))[:, None] * normals[..., None, :]
-    seen = _toned(_sampled(grey, places))
+    columns, rows = (
+        outlines[..., None, i] + offsets * np.float32(step.pace * unit) * normals[..., None, i] for i in range(2)
+    )
+    seen = _toned(_sampled(grey, columns, rows))
     sums = np.zeros((*seen.shape[:-1], seen.shape[-1] + 1), np.float32)
     np.cumsum(seen, axis=-1, out=sums[..., 1:])
     n = 2 * reach + 1
@@ -111,7 +116,8 @@ def _profiles(grey: Image, lungs: Heatmap | None, outlines: Outlines, step: _Pas
     steps = (outside - inside) * np.float32(1 / window)
     costs = np.float32(step.stay / max(1, reach) ** 2) * np.arange(-reach, reach + 1, dtype=np.float32) ** 2 - steps
     if lungs is not None and step.trust:
-        passed = _sampled(lungs, places[..., window : window + n, :]) - np.float32(0.5)
+        near = slice(window, window + n)
+        passed = _sampled(lungs, columns[..., near], rows[..., near]) - np.float32(_LUNG)
         costs -= np.float32(step.trust) * np.cumsum(passed, axis=-1)
     return _Profiles(normals, steps, costs)
 
@@ -121,7 +127,7 @@ def _fitted(outlines: Outlines, profiles: _Profiles, step: _Pass, unit: float) -
     movements, penalties = _movements(step.bends)
     best = profiles.costs.argmin(axis=-1)[..., None]
     pairs = outlines.shape[:-3]
-    wanted = ((best - step.reach) * np.float32(unit)).reshape(*pairs, -1, 1)
+    wanted = ((best - step.reach) * np.float32(step.pace * unit)).reshape(*pairs, -1, 1)
     weights = np.take_along_axis(profiles.steps, best, axis=-1).clip(0.02, 0.5).reshape(*pairs, -1, 1)
     along = (movements[..., None] * profiles.normals.reshape(*pairs, -1, 1, 2)).reshape(*wanted.shape[:-1], -1)
     weighted = np.swapaxes(along * weights, -1, -2)
@@ -140,6 +146,16 @@ def _loosened(outlines: Outlines, profiles: _Profiles, unit: float) -> Outlines:
     return outlines + (moved * np.float32(unit))[..., None] * profiles.normals
 
 
+def _untangled(outlines: Outlines) -> Outlines:
+    """Outlines whose diaphragm does not cross the ribs near the costophrenic angle."""
+    untangled = outlines.copy()
+    for outline, turn in zip(untangled, _TURN[:, 0], strict=True):
+        costal, diaphragm = outline[COSTAL], outline[DIAPHRAGM]
+        ribs = np.interp(diaphragm[:, 1], np.maximum.accumulate(costal[:, 1]), costal[:, 0])
+        diaphragm[:, 0] = turn * np.maximum(turn * diaphragm[:, 0], turn * ribs)
+    return untangled
+
+
 def _normals(outlines: Outlines) -> npt.NDArray[np.float32]:
     """Unit vectors outwards; the right lung's points run counter-clockwise on the screen, the left lung's clockwise."""
     padded = np.concatenate([outlines[..., -1:, :], outlines, outlines[..., :1, :]], axis=-2)
@@ -149,10 +165,12 @@ def _normals(outlines: Outlines) -> npt.NDArray[np.float32]:
     return np.stack([-rows / length, columns / length], axis=-1)
 
 
-def _sampled(picture: Image, places: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    flat = places.reshape(-1, places.shape[-2], 2)
-    values = cv2.remap(picture, flat, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(values.reshape(places.shape[:-1]), np.float32)
+def _sampled(picture: Image, columns: _Points, rows: _Points) -> _Points:
+    flat = (-1, columns.shape[-1])
+    values = cv2.remap(
+        picture, columns.reshape(flat), rows.reshape(flat), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(values.reshape(columns.shape), np.float32)
 
 
 def _toned(grey: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

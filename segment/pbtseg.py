@@ -2,51 +2,224 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from artasyn.arrays import Heatmap, Image, LungLabels, Outlines, check_image
-from artasyn.segment.bending import bend, choose
+from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, LungLabels, Outlines, check_image
+from artasyn.segment.bending import bend, choose, edge_steps
+from artasyn.segment.frame import find_frame
 from artasyn.segment.lungs import Lungs
-from artasyn.segment.outline import better_fits, find_boxes
+from artasyn.segment.outline import MEAN, POINTS, better_fits, find_boxes
 from artasyn.segment.thresholds import Thresholds
 
-_STARTS = 3  # boxes of which the best is taken
+_LARGEST = 512  # rows and columns of a film that is looked at as it is
+_STARTS = 2  # boxes of which the better one is taken
+_LEAST_FIT = 0.4  # correlation with the mean outline below which nothing looks like lungs
+_LEAD = 0.07  # by which a film fits better turned or inverted if it is so
+_LEAST_STEP, _SURE_STEP = 0.03, 0.08  # mean step of grey along the outline of the clearer lung, of a good and a poor fit
+_UNCERTAIN = 0.5  # confidence below which a lung is named as uncertain
+_FINER = 8  # points of a drawn outline for one of a bent one
+_CROSS = np.asarray(cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)), np.uint8)
+
+
+@dataclass(frozen=True)
+class Workings:
+    """What PBTSeg found on its way, for pictures and for those who want to know why.
+
+    Attributes:
+        frame: top, left, bottom and right of the film within its even borders, as fractions of the film; everything
+            below lies on a square grid over that part.
+        grey: the equalised film.
+        start: (2, points, 2), where the mean outline was put, in pixels of the grid.
+        thresholded: what rising thresholds hold to be lung, from there.
+        outlines: (2, points, 2), the outlines bent to the edges, in pixels of the grid.
+    """
+
+    frame: tuple[float, float, float, float]
+    grey: Image
+    start: Outlines
+    thresholded: Heatmap
+    outlines: Outlines
 
 
 @dataclass(frozen=True)
 class PBTSeg:
-    size: int = 192
+    """Finds both lungs by thresholds that rise step by step, on a film of any size and any grey levels.
+
+    Even borders are left out and the rest is equalised on a grid of fixed size. The mean outline of two lungs is
+    put where the film looks most like it. From there thresholds rise, and the components below them vote on what
+    is lung. At last the outlines are moved and bent to the edges of the film, in accord with that vote, so that
+    what ribs, clavicles and disease had cut out is inside again. Along the heart they follow the visible, aerated
+    lung. Nothing is trained; the mean outline is the median of lungs drawn by hand.
+
+    Attributes:
+        size: rows and columns of the working grid, at least 64.
+        clip: contrast limit of the adaptive equalisation.
+        steps: number of thresholds.
+        reach: how far the thresholds rise above the grey of the lung's core, as a fraction of the grey range.
+        pull: grey added where no lung is expected, as a fraction of the grey range.
+        blur: softness of the expected outline, as a fraction of the lungs' box.
+        trust: weight of the vote against the expected outline, in [0, 1].
+
+    Raises:
+        ValueError: a configuration that cannot work.
+
+    Source:
+        ART-ASyn (arXiv 2512.00310), PBTSeg: rising thresholds, candidates, one lung a side, filling.
+        Frame, equalisation, expected outline, vote, bending and confidence are artasyn's own.
+
+    Example:
+        >>> import numpy as np
+        >>> film = np.full((128, 128), 0.8, np.float32)
+        >>> film[30:90, 24:54] = film[30:90, 74:104] = 0.2
+        >>> lungs = PBTSeg()(film)
+        >>> lungs.found, int(lungs.labels[60, 40]), int(lungs.labels[60, 90])
+        (True, 1, 2)
+        >>> PBTSeg()(np.zeros((128, 128), np.float32)).reasons
+        ('the image is blank',)
+    """
+
+    size: int = 160
     clip: float = 2.0
-    steps: int = 8
+    steps: int = 6
     reach: float = 0.52
     pull: float = 0.32
     blur: float = 0.061
-    trust: float = 0.526
+    trust: float = 0.73
 
     def __post_init__(self) -> None:
         if self.size < 64 or self.steps < 2 or not 0 <= self.trust <= 1:
             raise ValueError(f"PBTSeg needs size >= 64, steps >= 2 and trust in [0, 1], not {self}")
 
-    def contours(self, grey):
-        boxes = find_boxes(grey, _STARTS)
-        start = choose(grey, boxes.outlines(len(grey)), boxes.fit)
-        th = Thresholds(self.steps, self.reach, self.pull, self.blur, self.trust)
-        lungs = th.lungs(grey, start)
-        return bend(grey, lungs, start), boxes, lungs, start
+    def __call__(self, image: Image) -> Lungs:
+        """Finds the lungs of one frontal radiograph.
 
-    def _equalised(self, image: Image) -> Image:
-        """The film in grey levels that depend on the order of its own only, without thin bright lines."""
+        Args:
+            image: (h, w), float32 in [0, 1], bright = dense, head up, patient's right on the image's left.
+
+        Returns:
+            Lungs on the image's own grid: both, or none with a reason. A lung that can hardly be seen is placed
+            by the other one, with little confidence.
+
+        Raises:
+            ImageError: not an `Image`.
+        """
+        check_image(image)
+        film = _reduced(image)
+        if np.ptp(film) < 1 / 255:
+            return _nothing(image.shape, "the image is blank")
+        workings, fit = self._worked(film)
+        others = better_fits(workings.grey)
+        other = max(others, key=lambda name: others[name])
+        steps = edge_steps(workings.grey, workings.outlines, window=3)
+        if others[other] > max(fit + _LEAD, 0.5):
+            return _nothing(image.shape, f"the image seems to be {other}")
+        clearer = float(steps.mean(axis=1).max())
+        if fit < _LEAST_FIT or fit + _LEAD < others[other] or clearer < (_LEAST_STEP if fit > 0.57 else _SURE_STEP):
+            return _nothing(image.shape, f"nothing looks like two lungs (fit {fit:.2f})")
+        confidence = _confidence(workings.outlines, steps, fit, fit - others[other])
+        reasons = [
+            f"{name} lung uncertain"
+            for name, sure in zip(("right", "left"), confidence, strict=True)
+            if sure < _UNCERTAIN
+        ]
+        return Lungs(_drawn(workings, image.shape), confidence, tuple(reasons))
+
+    def explain(self, image: Image) -> Workings:
+        """What `__call__` goes through, step by step, whether or not it then reports lungs.
+
+        Args:
+            image: as for a call; not blank.
+
+        Raises:
+            ImageError: not an `Image`.
+        """
+        check_image(image)
+        return self._worked(_reduced(image))[0]
+
+    def _worked(self, film: Image) -> tuple[Workings, float]:
+        """The workings, and the correlation of the film with the mean outline."""
+        frame = top, left, bottom, right = find_frame(film)
+        rows, columns = film.shape
+        inner = film[round(top * rows) : round(bottom * rows), round(left * columns) : round(right * columns)]
+        grey = self._equalised(cv2.resize(inner, (self.size, self.size), interpolation=cv2.INTER_AREA))
+        boxes = find_boxes(grey, _STARTS)
+        start = choose(grey, boxes.outlines(self.size), boxes.fit)
+        thresholds = Thresholds(self.steps, self.reach, self.pull, self.blur, self.trust)
+        thresholded = thresholds.lungs(grey, start)
+        return Workings(frame, grey, start, thresholded, bend(grey, thresholded, start)), float(boxes.fit[0])
+
+    def _equalised(self, small: Image) -> Image:
+        """A film in grey levels that depend on the order of its own only, without thin bright lines."""
         n = self.size
-        small = cv2.resize(image, (n, n), interpolation=cv2.INTER_AREA)
         low, high = float(small.min()), float(small.max())
-        fine = ((small - low) * np.float32(4095 / (high - low))).astype(np.uint16)
+        fine = ((small - low) * np.float32(4095 / max(high - low, 1e-6))).astype(np.uint16)
         patient = fine[n // 12 : -n // 7, n // 16 : -n // 16]  # mostly
         counts = np.bincount(patient.ravel(), minlength=4096)
         ranks = (np.cumsum(counts) * (255 / counts.sum())).astype(np.uint8).take(fine)
         local = cv2.createCLAHE(self.clip, (4, 4)).apply(ranks)
         local = cv2.GaussianBlur(cv2.morphologyEx(local, cv2.MORPH_OPEN, _CROSS), (0, 0), n / 200)
         return local.astype(np.float32) * np.float32(1 / 255)
-_CROSS = np.asarray(cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)), np.uint8)
+
+
+def _confidence(
+    outlines: Outlines, steps: npt.NDArray[np.float32], fit: float, lead: float
+) -> tuple[float, float]:
+    """How far each lung can be trusted, in [0, 1].
+
+    By how well the film fits the mean outline, and how much better than the film turned or inverted does, by the
+    share of the outline along which it is darker inside, and by how usual the outline's shape is.
+    """
+    corner, size = outlines.min(axis=(0, 1)), np.ptp(outlines.reshape(-1, 2), axis=0)
+    unusual = np.abs((outlines - corner) / size - MEAN).mean(axis=(1, 2))
+    edged = (steps > 0.04).mean(axis=1)
+    right, left = (
+        _ramp(lead, -0.02, 0.2) ** (1 / 3)
+        * math.prod((_ramp(fit, 0.3, 0.95), _ramp(edged[i], 0.4, 1.0), _ramp(-unusual[i], -0.08, 0.0))) ** (1 / 3)
+        for i in range(2)
+    )
+    return right, left
+
+
+def _drawn(workings: Workings, shape: tuple[int, ...]) -> LungLabels:
+    """The outlines as labels on the film's own grid."""
+    rows, columns = shape
+    top, left, bottom, right = workings.frame
+    corner = np.array([left * columns, top * rows], np.float32)
+    scale = np.array([(right - left) * columns, (bottom - top) * rows], np.float32) / len(workings.grey)
+    fine = _finer() @ ((workings.outlines + np.float32(0.5)) * scale + corner - np.float32(0.5))
+    labels = np.zeros(shape, np.uint8)
+    for lung, outline in zip((RIGHT, LEFT), fine, strict=True):
+        cv2.fillPoly(labels, [np.round(outline * 16).astype(np.int32)], (lung,), shift=4)
+    return labels
+
+
+@cache
+def _finer() -> npt.NDArray[np.float32]:
+    """A matrix that puts smooth curves (Catmull-Rom) through the points of closed outlines."""
+    t = np.arange(_FINER)[:, None] / _FINER
+    weights = np.hstack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2]) / 2
+    matrix = np.zeros((POINTS, _FINER, POINTS), np.float32)
+    for point in range(POINTS):
+        matrix[point][:, [(point + offset) % POINTS for offset in (-1, 0, 1, 2)]] = weights
+    return matrix.reshape(-1, POINTS)
+
+
+def _reduced(image: Image) -> Image:
+    """A large film on fewer rows and columns."""
+    rows, columns = (min(n, _LARGEST) for n in image.shape)
+    return cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA) if image.shape != (rows, columns) else image
+
+
+def _nothing(shape: tuple[int, ...], reason: str) -> Lungs:
+    return Lungs(np.zeros(shape, np.uint8), (0.0, 0.0), (reason,))
+
+
+def _ramp(value: float, low: float, high: float) -> float:
+    """From nearly 0 at low to 1 at high."""
+    return min(max((float(value) - low) / (high - low), 0.01), 1.0)

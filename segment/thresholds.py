@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -11,13 +10,15 @@ import numpy.typing as npt
 
 from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, Outlines
 
-_GRID = 48  # rows and columns on which thresholds are tried
+_GRID = 32  # rows and columns on which thresholds are tried
 _DISK = np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3)), np.uint8)
+_HARDLY = 0.05  # expectation below which no pixel is lung
 _NEVER = 9.0  # brighter than every threshold
-_KEENNESS = 5  # power of a candidate's merit; the higher, the fewer candidates decide
+_KEENNESS = 4  # power of a candidate's merit; the higher, the fewer candidates decide
 
 _Region = npt.NDArray[np.uint8]  # 0 and 1
-_Sides = tuple[slice, slice]  # columns of the right and of the left lung
+_Stack = npt.NDArray[np.uint8]  # (thresholds, rows, columns), 0 and 1
+_Figures = npt.NDArray[np.float64]  # (thresholds, 2 lungs)
 
 
 @dataclass(frozen=True)
@@ -56,33 +57,23 @@ class Thresholds:
             outlines: (2, points, 2), where lungs are expected, in pixels of the grid.
         """
         small = cv2.resize(grey, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
-        coarse = (outlines + 0.5) * (_GRID / len(grey)) - 0.5
+        coarse = (outlines + np.float32(0.5)) * np.float32(_GRID / len(grey)) - np.float32(0.5)
+        whole = self._expected(coarse)
+        top, bottom = np.flatnonzero((whole > _HARDLY).any(axis=1))[[0, -1]] + (0, 2)  # one row more, for an edge
+        small, expected = small[top:bottom], whole[top:bottom]
         middle = round(float(coarse[0, :, 0].max() + coarse[1, :, 0].min()) / 2)
         middle = min(max(middle, 4), _GRID - 4)
-        sides = slice(0, middle), slice(middle, _GRID)
-        expected = self._expected(coarse)
-        place = np.zeros(small.shape, np.uint8)
-        place[:, sides[1]] = 3
-        greys = small.ravel()
-        vote, total = np.zeros_like(expected), [1e-12, 1e-12]
-        for candidates, agreement in self._candidates(self._counted(small, expected, sides), expected, sides):
-            # 1 just inside and 2 just outside the right lung, 4 and 5 the left lung, 0 and 3 elsewhere
-            edges = (place + 2 * cv2.dilate(candidates, _DISK) - candidates - cv2.erode(candidates, _DISK)).ravel()
-            counts = np.maximum(np.bincount(edges, minlength=6), 1)
-            means = np.bincount(edges, greys, 6) / counts
-            for i, side in enumerate(sides):
-                contrast = float(means[3 * i + 2] - means[3 * i + 1])
-                merit = (agreement[i] * max(0.0, contrast) ** 0.7) ** _KEENNESS
-                vote[:, side] += np.float32(merit) * candidates[:, side]
-                total[i] += merit
-        for i, side in enumerate(sides):
-            vote[:, side] *= np.float32(1 / total[i])
+        candidates, agreement = self._candidates(self._counted(small, expected, middle), expected, middle)
+        merits = (agreement * _contrasts(small, candidates, middle) ** 0.83) ** _KEENNESS
+        shares = (merits / (merits.sum(axis=0) + 1e-12)).astype(np.float32)
+        votes = (shares.T @ candidates.reshape(self.steps, -1).astype(np.float32)).reshape(2, *small.shape)
+        vote = np.hstack([votes[0, :, :middle], votes[1, :, middle:]])
         found = (np.float32(self.trust) * vote + np.float32(1 - self.trust) * expected > 0.5).astype(np.uint8)
-        for lung, side in zip((RIGHT, LEFT), sides, strict=True):
-            found[:, side] = _bulged(found[:, side], lung)
-        found = cv2.dilate(found, _DISK)  # the dim band along the ribs, which thresholds miss
-        fine = cv2.resize(found.astype(np.float32), grey.shape[::-1])
-        return np.asarray(cv2.GaussianBlur(fine, (0, 0), len(grey) / 107), np.float32)
+        lungs = np.zeros((_GRID, _GRID), np.uint8)
+        lungs[top:bottom, :middle] = _bulged(found[:, :middle], RIGHT)
+        lungs[top:bottom, middle:] = _bulged(found[:, middle:], LEFT)
+        soft = cv2.GaussianBlur(lungs.astype(np.float32), (0, 0), _GRID / 30)
+        return np.asarray(cv2.resize(soft, grey.shape[::-1]), np.float32)
 
     def _expected(self, outlines: Outlines) -> Heatmap:
         """How much each coarse pixel is expected to be lung."""
@@ -91,37 +82,51 @@ class Thresholds:
         softness = max(0.3, self.blur * float(np.ptp(outlines.reshape(-1, 2), axis=0).mean()))
         return np.asarray(cv2.GaussianBlur(expected, (0, 0), softness, borderType=cv2.BORDER_REPLICATE), np.float32)
 
-    def _counted(self, small: Image, expected: Heatmap, sides: _Sides) -> Heatmap:
+    def _counted(self, small: Image, expected: Heatmap, middle: int) -> Heatmap:
         """How far above the grey of its lung's core each pixel counts."""
         counted = small + np.float32(self.pull) * (1 - expected)
-        for side in sides:
-            core = expected[:, side] > 0.8 * expected[:, side].max()
-            counted[:, side] -= np.median(small[:, side][core]) if core.any() else 0.0
-        counted[expected < 0.05] = _NEVER
-        counted[:, sides[1].start] = _NEVER  # no component on both sides
-        return counted
+        for side in (slice(0, middle), slice(middle, None)):
+            core = expected[:, side] >= 0.8 * expected[:, side].max()
+            counted[:, side] -= np.median(small[:, side][core])
+        counted[expected < _HARDLY] = _NEVER
+        counted[:, middle] = counted[-1] = _NEVER  # no component on both sides, or at two thresholds
+        return np.asarray(counted, np.float32)
 
-    def _candidates(
-        self, counted: Heatmap, expected: Heatmap, sides: _Sides
-    ) -> Iterator[tuple[_Region, tuple[float, float]]]:
-        """At each threshold the best component of each side, filled, and their agreements with the expected outline."""
-        areas = [float(expected[:, side].sum()) for side in sides]
-        weights = expected.ravel()
-        for threshold in np.linspace(0.0, self.reach, self.steps):
-            below = (counted <= threshold).astype(np.uint8)
-            n, components, stats, _ = cv2.connectedComponentsWithStats(below, connectivity=4)
-            if n < 2:
-                continue
-            on_left = stats[1:, cv2.CC_STAT_LEFT] >= sides[1].start
-            overlap = np.bincount(components.ravel(), weights, n)[1:]
-            agreement = 2 * overlap / (stats[1:, cv2.CC_STAT_AREA] + np.where(on_left, areas[1], areas[0]))
-            right, left = np.where(on_left, 0.0, agreement), np.where(on_left, agreement, 0.0)
-            kept = np.zeros(n, np.uint8)
-            for each in (right, left):
-                kept[1 + each.argmax()] = each.max() > 0
-            candidates = kept[components]
-            contours, _ = cv2.findContours(candidates, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-            yield cv2.drawContours(candidates, contours, -1, (1,), cv2.FILLED), (float(right.max()), float(left.max()))
+    def _candidates(self, counted: Heatmap, expected: Heatmap, middle: int) -> tuple[_Stack, _Figures]:
+        """The best component of each side at each threshold, without holes, and its agreement with what is expected.
+
+        All thresholds lie below one another in one picture, so that one call does them all.
+        """
+        thresholds = np.linspace(0.0, self.reach, self.steps, dtype=np.float32)
+        below = (counted <= thresholds[:, None, None]).astype(np.uint8)
+        n, components, stats, _ = cv2.connectedComponentsWithStats(below.reshape(-1, _GRID), connectivity=4)
+        overlap = np.bincount(components.ravel(), np.tile(expected.ravel(), self.steps), n)
+        on_left = stats[:, cv2.CC_STAT_LEFT] >= middle
+        areas = np.where(on_left, expected[:, middle:].sum(), expected[:, :middle].sum())
+        agreement = 2 * overlap / (stats[:, cv2.CC_STAT_AREA] + areas)
+        ascending = 1 + agreement[1:].argsort()
+        best = np.zeros((self.steps, 2), np.intp)
+        place = stats[ascending, cv2.CC_STAT_TOP] // len(expected), on_left[ascending].astype(int)
+        best[place] = ascending  # the last, which is the best, stays
+        kept = np.zeros(n, np.uint8)
+        kept[best] = 1
+        kept[0] = 0
+        return kept.take(components).reshape(below.shape), np.where(best > 0, agreement[best], 0.0)
+
+
+def _contrasts(small: Image, candidates: _Stack, middle: int) -> _Figures:
+    """How much brighter it is just outside than just inside, of both candidates at every threshold; at least 0."""
+    stack = candidates.reshape(-1, _GRID)
+    outside, inside = (
+        ring.reshape(len(candidates), -1).astype(np.float32)
+        for ring in (cv2.dilate(stack, _DISK) - stack, stack - cv2.erode(stack, _DISK))
+    )
+    weights = np.zeros((4, *small.shape), np.float32)  # grey right and left, pixels right and left
+    weights[0, :, :middle], weights[1, :, middle:] = small[:, :middle], small[:, middle:]
+    weights[2, :, :middle] = weights[3, :, middle:] = 1
+    grey_and_pixels = weights.reshape(4, -1).T
+    (grey_out, pixels_out), (grey_in, pixels_in) = (np.hsplit(ring @ grey_and_pixels, 2) for ring in (outside, inside))
+    return np.maximum(grey_out / np.maximum(pixels_out, 1) - grey_in / np.maximum(pixels_in, 1), 0.0)
 
 
 def _bulged(region: _Region, lung: int) -> _Region:
@@ -131,9 +136,9 @@ def _bulged(region: _Region, lung: int) -> _Region:
     if rows.size == 0:
         return region
     outer, inner = outward.argmax(axis=1), int(np.flatnonzero(outward.any(axis=0))[-1])
-    edge = [*zip(outer[rows], rows, strict=True), (inner, rows[0]), (inner, rows[-1])]
+    edge = np.array([[*outer[rows], inner, inner], [*rows, rows[0], rows[-1]]], np.int32).T
     hull = np.zeros(region.shape, np.uint8)
-    cv2.fillConvexPoly(hull, cv2.convexHull(np.array(edge, np.int32)), (1,))
+    cv2.fillConvexPoly(hull, cv2.convexHull(np.ascontiguousarray(edge)), (1,))
     beyond = (np.arange(region.shape[1]) < outer[:, None]) & outward.any(axis=1, keepdims=True)
     bulged = outward | (hull & beyond)
     return bulged if lung == RIGHT else bulged[:, ::-1]
