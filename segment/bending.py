@@ -32,12 +32,13 @@ _COARSE = _Pass(pace=2, reach=6, window=6, stay=0.107, trust=0.0, bends=1)
 _PASSES = (
     _Pass(pace=1, reach=11, window=4, stay=0.063, trust=0.078, bends=3),
     _Pass(pace=1, reach=7, window=3, stay=0.038, trust=0.126, bends=4),
-    _Pass(pace=1, reach=5, window=3, stay=0.031, trust=0.1, bends=5),
+    _Pass(pace=1, reach=5, window=3, stay=0.031, trust=0.1, bends=4),
 )
 _FINE = _Pass(pace=1, reach=3, window=5, stay=0.036, trust=0.0, bends=0)
 _LUNG = 0.29  # what thresholds hold to be lung from here on; low, for they miss the dim band along the ribs
 _STIFF, _TOGETHER, _EVEN = 1.5, 7.5, 1.9  # against all movement, against that of one lung alone, against waves
 _TURN = np.array([1, -1], np.float32)[:, None]  # the right lung's points run counter-clockwise on the screen
+_AFTER, _BEFORE = np.roll(np.arange(POINTS), -1), np.roll(np.arange(POINTS), 1)
 _SMOOTH, _ALIKE = 0.9, 0.014  # of the fine pass: points over which it is smoothed; grey that a unit off costs
 _DIM = ((COSTAL, 1.8), (DIAPHRAGM, 0.13), (HEART, 0.53), (ABOVE_HEART, 0.59))
 """Grey around which steps between dark tones begin to count for more."""
@@ -158,11 +159,13 @@ def _untangled(outlines: Outlines) -> Outlines:
 
 def _normals(outlines: Outlines) -> npt.NDArray[np.float32]:
     """Unit vectors outwards; the right lung's points run counter-clockwise on the screen, the left lung's clockwise."""
-    padded = np.concatenate([outlines[..., -1:, :], outlines, outlines[..., :1, :]], axis=-2)
-    along = padded[..., 2:, :] - padded[..., :-2, :]
-    columns, rows = along[..., 0] * _TURN, along[..., 1] * _TURN
-    length = np.sqrt(columns * columns + rows * rows) + np.float32(1e-6)
-    return np.stack([-rows / length, columns / length], axis=-1)
+    along = outlines[..., _AFTER, :] - outlines[..., _BEFORE, :]
+    normals = np.empty_like(along)
+    np.multiply(along[..., 1], -_TURN, out=normals[..., 0])
+    np.multiply(along[..., 0], _TURN, out=normals[..., 1])
+    lengths = np.sqrt(normals[..., 0] ** 2 + normals[..., 1] ** 2) + np.float32(1e-6)
+    normals /= lengths[..., None]
+    return normals
 
 
 def _sampled(picture: Image, columns: _Points, rows: _Points) -> _Points:

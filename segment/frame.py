@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from artasyn.arrays import Image
 
-_GRID = 96  # rows and columns on which borders are looked for
 _QUIET = 0.15  # range of grey below which a row or column is border, as a fraction of the film's
 _MOST = 0.35  # of the film, on each side
 _SHARE = 0.8  # of a border's rows or columns that must be quiet; the others may carry letters
 
 
-def find_frame(image: Image) -> tuple[float, float, float, float]:
+def find_frame(small: Image) -> tuple[float, float, float, float]:
     """Top, left, bottom and right of what lies within the even borders of a film, as fractions of the film.
 
     Args:
-        image: (h, w), float32 in [0, 1].
+        small: (h, w), float32 in [0, 1], a whole film on a grid of a hundred rows and columns or some more.
 
     Example:
-        >>> film = np.ones((192, 192), np.float32)
-        >>> film[48:, :144] = np.random.default_rng(0).random((144, 144))
+        >>> film = np.ones((100, 100), np.float32)
+        >>> film[25:, :75] = np.random.default_rng(0).random((75, 75))
         >>> find_frame(film)
         (0.25, 0.0, 1.0, 0.75)
     """
-    small = cv2.resize(image, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
     quiet = _QUIET * float(np.ptp(small))
     top, bottom = _borders(np.ptp(small, axis=1) < quiet)
     left, right = _borders(np.ptp(small[top:bottom], axis=0) < quiet)
-    top, bottom = _borders(np.ptp(small[:, left:right], axis=1) < quiet)  # again, without what stands beside
-    return top / _GRID, left / _GRID, bottom / _GRID, right / _GRID
+    rows, columns = small.shape
+    if right - left < columns:  # again, without what stands beside
+        top, bottom = _borders(np.ptp(small[:, left:right], axis=1) < quiet)
+    return top / rows, left / columns, bottom / rows, right / columns
 
 
 def _borders(quiet: npt.NDArray[np.bool_]) -> tuple[int, int]:
     """The first line behind the leading border and the first line of the trailing one."""
-    return _border(quiet), len(quiet) - _border(quiet[::-1])
+    return (_border(quiet), len(quiet) - _border(quiet[::-1])) if quiet.any() else (0, len(quiet))
 
 
 def _border(quiet: npt.NDArray[np.bool_]) -> int:

@@ -20,6 +20,7 @@ from artasyn.segment.thresholds import Thresholds
 _LARGEST = 512  # rows and columns of a film that is looked at as it is
 _STARTS = 2  # boxes of which the better one is taken
 _LEAST_FIT = 0.4  # correlation with the mean outline below which nothing looks like lungs
+_GOOD_FIT = 0.7  # above which a film cannot be one that is turned or inverted
 _LEAD = 0.07  # by which a film fits better turned or inverted if it is so
 _LEAST_STEP, _SURE_STEP = 0.03, 0.08  # mean step of grey along the outline of the clearer lung, of a good and a poor fit
 _UNCERTAIN = 0.5  # confidence below which a lung is named as uncertain
@@ -114,7 +115,7 @@ class PBTSeg:
         if np.ptp(film) < 1 / 255:
             return _nothing(image.shape, "the image is blank")
         workings, fit = self._worked(film)
-        others = better_fits(workings.grey)
+        others = better_fits(workings.grey) if fit < _GOOD_FIT else {"": 0.0}
         other = max(others, key=lambda name: others[name])
         steps = edge_steps(workings.grey, workings.outlines, window=3)
         if others[other] > max(fit + _LEAD, 0.5):
@@ -144,10 +145,13 @@ class PBTSeg:
 
     def _worked(self, film: Image) -> tuple[Workings, float]:
         """The workings, and the correlation of the film with the mean outline."""
-        frame = top, left, bottom, right = find_frame(film)
-        rows, columns = film.shape
-        inner = film[round(top * rows) : round(bottom * rows), round(left * columns) : round(right * columns)]
-        grey = self._equalised(cv2.resize(inner, (self.size, self.size), interpolation=cv2.INTER_AREA))
+        small = _resized(film, self.size, self.size)
+        frame = top, left, bottom, right = find_frame(small)
+        if frame != (0.0, 0.0, 1.0, 1.0):
+            rows, columns = film.shape
+            inner = film[round(top * rows) : round(bottom * rows), round(left * columns) : round(right * columns)]
+            small = _resized(inner, self.size, self.size)
+        grey = self._equalised(small)
         boxes = find_boxes(grey, _STARTS)
         start = choose(grey, boxes.outlines(self.size), boxes.fit)
         thresholds = Thresholds(self.steps, self.reach, self.pull, self.blur, self.trust)
@@ -213,7 +217,14 @@ def _finer() -> npt.NDArray[np.float32]:
 def _reduced(image: Image) -> Image:
     """A large film on fewer rows and columns."""
     rows, columns = (min(n, _LARGEST) for n in image.shape)
-    return cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA) if image.shape != (rows, columns) else image
+    return image if image.shape == (rows, columns) else _resized(image, rows, columns)
+
+
+def _resized(image: Image, rows: int, columns: int) -> Image:
+    """A film on another grid; means over pixels where it is much coarser."""
+    coarser = max(image.shape[0] / rows, image.shape[1] / columns) > 2
+    how = cv2.INTER_AREA if coarser else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (columns, rows), interpolation=how), np.float32)
 
 
 def _nothing(shape: tuple[int, ...], reason: str) -> Lungs:

@@ -87,7 +87,7 @@ class Thresholds:
         counted = small + np.float32(self.pull) * (1 - expected)
         for side in (slice(0, middle), slice(middle, None)):
             core = expected[:, side] >= 0.8 * expected[:, side].max()
-            counted[:, side] -= np.median(small[:, side][core])
+            counted[:, side] -= _median(small[:, side][core])
         counted[expected < _HARDLY] = _NEVER
         counted[:, middle] = counted[-1] = _NEVER  # no component on both sides, or at two thresholds
         return np.asarray(counted, np.float32)
@@ -112,6 +112,12 @@ class Thresholds:
         kept[best] = 1
         kept[0] = 0
         return kept.take(components).reshape(below.shape), np.where(best > 0, agreement[best], 0.0)
+
+
+def _median(values: npt.NDArray[np.float32]) -> np.float32:
+    """The upper median, without what `numpy.median` does for other kinds of arrays."""
+    middle = values.size // 2
+    return np.float32(np.partition(values, middle)[middle])
 
 
 def _contrasts(small: Image, candidates: _Stack, middle: int) -> _Figures:

@@ -1,0 +1,96 @@
+"""Time of PBTSeg beside the published algorithm, on one core: ``python -m benchmarks.speed_lungs``.
+
+Every sixth film of the four sets with masks, at 256 x 256 pixels, in blocks that alternate between the two, and at
+2048 x 2048 for PBTSeg alone. What counts is the ratio within one run. Reading and resizing are not timed. The
+published algorithm is written plainly, with scikit-image's regions (`published_pbtseg.py`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from artasyn.arrays import Image
+from artasyn.radiograph import read_radiograph
+from artasyn.segment import PBTSeg
+from benchmarks.published_pbtseg import SIZE, published_pbtseg
+from benchmarks.score_lungs import ROOT, SETS
+
+LARGE = 2048
+
+
+def milliseconds(call: Callable[[], object]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    call()
+    return 1e3 * (time.perf_counter() - start)
+
+
+def resized(image: Image, size: int) -> Image:
+    """A film on a square grid."""
+    how = cv2.INTER_AREA if size < min(image.shape) else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, (size, size), interpolation=how).clip(0, 1), np.float32)
+
+
+def figures(times: list[float]) -> dict[str, float]:
+    """Mean, median and quartiles, in ms."""
+    low, middle, high = statistics.quantiles(times, n=4)
+    named = {"mean": statistics.fmean(times), "median": middle, "q1": low, "q3": high}
+    return {name: round(value, 2) for name, value in named.items()}
+
+
+def main() -> None:
+    """Measures and writes the result."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = os.environ.get("ARTASYN_DATA", ROOT / ".." / "shared" / "data")
+    options.add_argument("--data", type=Path, default=data, help="folder of real radiographs")
+    options.add_argument("--blocks", type=int, default=5, help="how often each algorithm goes over all films")
+    options.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "speed_lungs.json")
+    given = options.parse_args()
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, whatever library wants threads
+    cv2.setNumThreads(1)
+    files = [file for folder in SETS.values() for file in sorted((given.data / folder / "images").iterdir())[::6]]
+    films = [read_radiograph(file) for file in files]
+    small = [resized(film, SIZE) for film in films]
+    pixels = [np.round(film * 255).astype(np.uint8) for film in small]
+    segment = PBTSeg()
+    ours: list[float] = []
+    published: list[float] = []
+    segment(small[0]), published_pbtseg(pixels[0])  # warm-up
+    for _ in tqdm(range(given.blocks), unit="block"):
+        ours += [milliseconds(lambda film=film: segment(film)) for film in small]
+        published += [milliseconds(lambda film=film: published_pbtseg(film)) for film in pixels]
+    large = [resized(film, LARGE) for film in films[::8]]
+    times = [milliseconds(lambda film=film: segment(film)) for _ in range(given.blocks) for film in large]
+    packages = ("artasyn", "numpy", "opencv-python-headless", "scikit-image")
+    result = {
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "python": platform.python_version(),
+            "cores": 1,
+            "packages": {package: version(package) for package in packages},
+        },
+        "films": len(films),
+        "blocks": given.blocks,
+        f"ms_{SIZE}": {"artasyn": figures(ours), "published": figures(published)},
+        "ratio": round(statistics.fmean(published) / statistics.fmean(ours), 2),
+        f"ms_{LARGE}": {"films": len(large), **figures(times)},
+    }
+    given.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1), given.out, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
