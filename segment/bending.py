@@ -12,7 +12,7 @@ import numpy.typing as npt
 from artasyn.arrays import Heatmap, Image, Outlines
 from artasyn.segment.outline import ABOVE_HEART, COSTAL, DIAPHRAGM, HEART, MEAN, POINTS
 
-_Points = npt.NDArray[np.float32]  # (..., 2 lungs, points, offsets)
+_Complex = npt.NDArray[np.complex64]  # places and directions: columns and, imaginary, rows
 
 _UNIT = 1 / 192  # of the film: the unit of all lengths below
 
@@ -31,14 +31,12 @@ class _Pass(NamedTuple):
 _COARSE = _Pass(pace=2, reach=6, window=6, stay=0.107, trust=0.0, bends=1)
 _PASSES = (
     _Pass(pace=1, reach=11, window=4, stay=0.063, trust=0.078, bends=3),
-    _Pass(pace=1, reach=7, window=3, stay=0.038, trust=0.126, bends=4),
     _Pass(pace=1, reach=5, window=3, stay=0.031, trust=0.1, bends=4),
 )
 _FINE = _Pass(pace=1, reach=3, window=5, stay=0.036, trust=0.0, bends=0)
 _LUNG = 0.29  # what thresholds hold to be lung from here on; low, for they miss the dim band along the ribs
 _STIFF, _TOGETHER, _EVEN = 1.5, 7.5, 1.9  # against all movement, against that of one lung alone, against waves
 _TURN = np.array([1, -1], np.float32)[:, None]  # the right lung's points run counter-clockwise on the screen
-_AFTER, _BEFORE = np.roll(np.arange(POINTS), -1), np.roll(np.arange(POINTS), 1)
 _SMOOTH, _ALIKE = 0.9, 0.014  # of the fine pass: points over which it is smoothed; grey that a unit off costs
 _DIM = ((COSTAL, 1.8), (DIAPHRAGM, 0.13), (HEART, 0.53), (ABOVE_HEART, 0.59))
 """Grey around which steps between dark tones begin to count for more."""
@@ -63,7 +61,7 @@ def bend(grey: Image, lungs: Heatmap, outlines: Outlines) -> Outlines:
     for step in _PASSES:
         outlines = _fitted(outlines, _profiles(grey, lungs, outlines, step, unit), step, unit)
     outlines = _loosened(outlines, _profiles(grey, lungs, outlines, _FINE, unit), unit)
-    return _untangled(outlines + (_rim() * np.float32(unit))[..., None] * _normals(outlines))
+    return _untangled(_moved(outlines, _rim() * np.float32(unit), _normals(outlines)))
 
 
 def choose(grey: Image, outlines: Outlines, fit: npt.NDArray[np.float32]) -> Outlines:
@@ -96,7 +94,7 @@ def edge_steps(grey: Image, outlines: Outlines, *, window: int) -> npt.NDArray[n
 class _Profiles(NamedTuple):
     """What lies along the normals of outlines, at offsets from -reach to reach."""
 
-    normals: npt.NDArray[np.float32]  # (..., 2, points, 2), outwards
+    normals: _Complex  # (..., 2, points), outwards
     steps: npt.NDArray[np.float32]  # (..., 2, points, offsets): grey outside less grey inside
     costs: npt.NDArray[np.float32]  # (..., 2, points, offsets)
 
@@ -105,10 +103,8 @@ def _profiles(grey: Image, lungs: Heatmap | None, outlines: Outlines, step: _Pas
     reach, window = step.reach, step.window
     normals = _normals(outlines)
     offsets = np.arange(-reach - window, reach + window + 1, dtype=np.float32)
-    columns, rows = (
-        outlines[..., None, i] + offsets * np.float32(step.pace * unit) * normals[..., None, i] for i in range(2)
-    )
-    seen = _toned(_sampled(grey, columns, rows))
+    places = _complex(outlines)[..., None] + offsets * np.float32(step.pace * unit) * normals[..., None]
+    seen = _toned(_sampled(grey, places))
     sums = np.zeros((*seen.shape[:-1], seen.shape[-1] + 1), np.float32)
     np.cumsum(seen, axis=-1, out=sums[..., 1:])
     n = 2 * reach + 1
@@ -117,8 +113,7 @@ def _profiles(grey: Image, lungs: Heatmap | None, outlines: Outlines, step: _Pas
     steps = (outside - inside) * np.float32(1 / window)
     costs = np.float32(step.stay / max(1, reach) ** 2) * np.arange(-reach, reach + 1, dtype=np.float32) ** 2 - steps
     if lungs is not None and step.trust:
-        near = slice(window, window + n)
-        passed = _sampled(lungs, columns[..., near], rows[..., near]) - np.float32(_LUNG)
+        passed = _sampled(lungs, places[..., window : window + n]) - np.float32(_LUNG)
         costs -= np.float32(step.trust) * np.cumsum(passed, axis=-1)
     return _Profiles(normals, steps, costs)
 
@@ -130,10 +125,11 @@ def _fitted(outlines: Outlines, profiles: _Profiles, step: _Pass, unit: float) -
     pairs = outlines.shape[:-3]
     wanted = ((best - step.reach) * np.float32(step.pace * unit)).reshape(*pairs, -1, 1)
     weights = np.take_along_axis(profiles.steps, best, axis=-1).clip(0.02, 0.5).reshape(*pairs, -1, 1)
-    along = (movements[..., None] * profiles.normals.reshape(*pairs, -1, 1, 2)).reshape(*wanted.shape[:-1], -1)
+    across, down = profiles.normals.real, profiles.normals.imag
+    along = np.concatenate([movements * each.reshape(*pairs, -1, 1) for each in (across, down)], axis=-1)
     weighted = np.swapaxes(along * weights, -1, -2)
     amounts = np.linalg.solve((weighted @ along).astype(np.float64) + penalties, weighted @ wanted)
-    moves = movements @ amounts.astype(np.float32).reshape(*pairs, -1, 2)
+    moves = movements @ np.swapaxes(amounts.astype(np.float32).reshape(*pairs, 2, -1), -1, -2)
     return outlines + moves.reshape(outlines.shape)
 
 
@@ -144,7 +140,7 @@ def _loosened(outlines: Outlines, profiles: _Profiles, unit: float) -> Outlines:
     for _ in range(3):
         costs = profiles.costs + np.float32(_ALIKE) * (offsets - moved[..., None]) ** 2
         moved = offsets[costs.argmin(axis=-1)] @ together
-    return outlines + (moved * np.float32(unit))[..., None] * profiles.normals
+    return _moved(outlines, moved * np.float32(unit), profiles.normals)
 
 
 def _untangled(outlines: Outlines) -> Outlines:
@@ -157,23 +153,27 @@ def _untangled(outlines: Outlines) -> Outlines:
     return untangled
 
 
-def _normals(outlines: Outlines) -> npt.NDArray[np.float32]:
+def _normals(outlines: Outlines) -> _Complex:
     """Unit vectors outwards; the right lung's points run counter-clockwise on the screen, the left lung's clockwise."""
-    along = outlines[..., _AFTER, :] - outlines[..., _BEFORE, :]
-    normals = np.empty_like(along)
-    np.multiply(along[..., 1], -_TURN, out=normals[..., 0])
-    np.multiply(along[..., 0], _TURN, out=normals[..., 1])
-    lengths = np.sqrt(normals[..., 0] ** 2 + normals[..., 1] ** 2) + np.float32(1e-6)
-    normals /= lengths[..., None]
-    return normals
+    places = _complex(outlines)
+    after, before = (np.concatenate([places[..., i:], places[..., :i]], axis=-1) for i in (1, -1))
+    along = (after - before) * (np.complex64(1j) * _TURN)
+    return along / (np.abs(along) + np.float32(1e-6))
 
 
-def _sampled(picture: Image, columns: _Points, rows: _Points) -> _Points:
-    flat = (-1, columns.shape[-1])
-    values = cv2.remap(
-        picture, columns.reshape(flat), rows.reshape(flat), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    )
-    return np.asarray(values.reshape(columns.shape), np.float32)
+def _complex(outlines: Outlines) -> _Complex:
+    return np.ascontiguousarray(outlines).view(np.complex64)[..., 0]
+
+
+def _moved(outlines: Outlines, far: npt.NDArray[np.float32], normals: _Complex) -> Outlines:
+    """Outlines whose points lie so far outwards."""
+    return (_complex(outlines) + far * normals).astype(np.complex64)[..., None].view(np.float32)
+
+
+def _sampled(picture: Image, places: _Complex) -> npt.NDArray[np.float32]:
+    where = np.ascontiguousarray(places).view(np.float32).reshape(-1, places.shape[-1], 2)
+    values = cv2.remap(picture, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(values.reshape(places.shape), np.float32)
 
 
 def _toned(grey: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
@@ -219,9 +219,7 @@ def _movements(bends: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.floa
         lengths = np.linalg.norm(np.roll(outline, -1, axis=0) - outline, axis=1)
         round_it = 2 * np.pi * np.cumsum(np.concatenate([[0], lengths[:-1]])) / lengths.sum()
         own = [(each, 0.3 * _TOGETHER) for each in (np.ones(POINTS), columns, rows)]
-        own += [
-            (wave(n * round_it), _EVEN * n**2 / 4) for n in range(2, bends + 1) for wave in (np.cos, np.sin)
-        ]
+        own += [(wave(n * round_it), _EVEN * n**2 / 4) for n in range(2, bends + 1) for wave in (np.cos, np.sin)]
         ways += [(np.eye(2)[lung][:, None] * each, penalty) for each, penalty in own]
     movements = np.stack([each.ravel() for each, _ in ways], axis=-1).astype(np.float32)
-    return movements, np.diag(_STIFF * np.repeat([penalty for _, penalty in ways], 2))
+    return movements, np.diag(_STIFF * np.tile([penalty for _, penalty in ways], 2))

@@ -25,12 +25,17 @@ def find_frame(small: Image) -> tuple[float, float, float, float]:
         (0.25, 0.0, 1.0, 0.75)
     """
     quiet = _QUIET * float(np.ptp(small))
-    top, bottom = _borders(np.ptp(small, axis=1) < quiet)
-    left, right = _borders(np.ptp(small[top:bottom], axis=0) < quiet)
+    top, bottom = _borders(_range(small, 1) < quiet)
+    left, right = _borders(_range(small[top:bottom], 0) < quiet)
     rows, columns = small.shape
     if right - left < columns:  # again, without what stands beside
-        top, bottom = _borders(np.ptp(small[:, left:right], axis=1) < quiet)
+        top, bottom = _borders(_range(small[:, left:right], 1) < quiet)
     return top / rows, left / columns, bottom / rows, right / columns
+
+
+def _range(small: Image, axis: int) -> npt.NDArray[np.float32]:
+    """Largest less smallest grey along an axis."""
+    return np.asarray(small.max(axis=axis) - small.min(axis=axis), np.float32)
 
 
 def _borders(quiet: npt.NDArray[np.bool_]) -> tuple[int, int]:

@@ -151,7 +151,9 @@ def _tried() -> _Tried:
     corners = np.array([bottom, top, top, bottom]) * (_GRID + 1) + np.array([right, left, right, left])
     pixels = (bottom - top) * (right - left)
     flat = pictures.reshape(len(edges), -1)
-    return _Tried(edges.astype(np.float32), flat, corners, pixels.astype(np.float32), (_UNLIKELY * unlikely).astype(np.float32))
+    return _Tried(
+        edges.astype(np.float32), flat, corners, pixels.astype(np.float32), (_UNLIKELY * unlikely).astype(np.float32)
+    )
 
 
 def _fits(small: Image) -> npt.NDArray[np.float32]:

@@ -22,7 +22,10 @@ _STARTS = 2  # boxes of which the better one is taken
 _LEAST_FIT = 0.4  # correlation with the mean outline below which nothing looks like lungs
 _GOOD_FIT = 0.7  # above which a film cannot be one that is turned or inverted
 _LEAD = 0.07  # by which a film fits better turned or inverted if it is so
-_LEAST_STEP, _SURE_STEP = 0.03, 0.08  # mean step of grey along the outline of the clearer lung, of a good and a poor fit
+_LEAST_STEP, _SURE_STEP = (
+    0.03,
+    0.08,
+)  # mean step of grey along the outline of the clearer lung, of a good and a poor fit
 _UNCERTAIN = 0.5  # confidence below which a lung is named as uncertain
 _FINER = 8  # points of a drawn outline for one of a bent one
 _CROSS = np.asarray(cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)), np.uint8)
@@ -171,9 +174,7 @@ class PBTSeg:
         return local.astype(np.float32) * np.float32(1 / 255)
 
 
-def _confidence(
-    outlines: Outlines, steps: npt.NDArray[np.float32], fit: float, lead: float
-) -> tuple[float, float]:
+def _confidence(outlines: Outlines, steps: npt.NDArray[np.float32], fit: float, lead: float) -> tuple[float, float]:
     """How far each lung can be trusted, in [0, 1].
 
     By how well the film fits the mean outline, and how much better than the film turned or inverted does, by the

@@ -79,7 +79,7 @@ class Thresholds:
         """How much each coarse pixel is expected to be lung."""
         expected = np.zeros((_GRID, _GRID), np.float32)
         cv2.fillPoly(expected, list(np.round(outlines * 16).astype(np.int32)), (1.0,), shift=4)
-        softness = max(0.3, self.blur * float(np.ptp(outlines.reshape(-1, 2), axis=0).mean()))
+        softness = max(0.3, self.blur * float(np.ptp(outlines[..., 0]) + np.ptp(outlines[..., 1])) / 2)
         return np.asarray(cv2.GaussianBlur(expected, (0, 0), softness, borderType=cv2.BORDER_REPLICATE), np.float32)
 
     def _counted(self, small: Image, expected: Heatmap, middle: int) -> Heatmap:
