@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +20,9 @@ def published_pbtseg(pixels: npt.NDArray[np.uint8]) -> LungLabels:
     height, width = pixels.shape
     largest: dict[int, tuple[float, npt.NDArray[np.bool_]]] = {}
     for threshold in range(50, 165, 5):
-        components = label(pixels <= threshold)
-        candidates = [region for region in regionprops(components) if _may_be_lung(region, height, width)]
+        components = label(pixels <= threshold)  # type: ignore[no-untyped-call]
+        regions = regionprops(components)  # type: ignore[no-untyped-call]
+        candidates = [region for region in regions if _may_be_lung(region, height, width)]
         if not candidates and threshold > 130:
             break
         for region in sorted(candidates, key=lambda region: region.area, reverse=True)[:2]:
@@ -33,15 +36,15 @@ def published_pbtseg(pixels: npt.NDArray[np.uint8]) -> LungLabels:
     return labels
 
 
-def _may_be_lung(region: object, height: int, width: int) -> bool:
-    top, first, bottom, beyond = region.bbox  # type: ignore[attr-defined]
-    row, column = region.centroid  # type: ignore[attr-defined]
+def _may_be_lung(region: Any, height: int, width: int) -> bool:
+    top, first, bottom, beyond = region.bbox
+    row, column = region.centroid
     central = height / 6 < row < 5 * height / 6 and width / 6 < column < 5 * width / 6
-    if not 2000 < region.area < 10000 or bottom - top <= beyond - first or not central:  # type: ignore[attr-defined]
+    if not 2000 < region.area < 10000 or bottom - top <= beyond - first or not central:
         return False
-    if region.solidity <= 0.6:  # type: ignore[attr-defined]
+    if region.solidity <= 0.6:
         return False
-    hull = region.image_convex.astype(np.uint8)  # type: ignore[attr-defined]
+    hull = region.image_convex.astype(np.uint8)
     contours, _ = cv2.findContours(hull, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     columns, rows = (contours[0][:, 0] + (first, top)).T
     on_border = (columns == 0) | (columns == width - 1) | (rows == 0) | (rows == height - 1)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -30,11 +31,14 @@ from benchmarks.score_lungs import ROOT, SETS
 LARGE = 2048
 
 
-def milliseconds(call: Callable[[], object]) -> float:
-    """How long a call takes."""
-    start = time.perf_counter()
-    call()
-    return 1e3 * (time.perf_counter() - start)
+def milliseconds(call: Callable[[Any], object], films: list[Any]) -> list[float]:
+    """How long a call takes on each film."""
+    times = []
+    for film in films:
+        start = time.perf_counter()
+        call(film)
+        times.append(1e3 * (time.perf_counter() - start))
+    return times
 
 
 def resized(image: Image, size: int) -> Image:
@@ -68,12 +72,12 @@ def main() -> None:
     segment = PBTSeg()
     ours: list[float] = []
     published: list[float] = []
-    segment(small[0]), published_pbtseg(pixels[0])  # warm-up
+    milliseconds(segment, small[:1]), milliseconds(published_pbtseg, pixels[:1])  # warm-up
     for _ in tqdm(range(given.blocks), unit="block"):
-        ours += [milliseconds(lambda film=film: segment(film)) for film in small]
-        published += [milliseconds(lambda film=film: published_pbtseg(film)) for film in pixels]
+        ours += milliseconds(segment, small)
+        published += milliseconds(published_pbtseg, pixels)
     large = [resized(film, LARGE) for film in films[::8]]
-    times = [milliseconds(lambda film=film: segment(film)) for _ in range(given.blocks) for film in large]
+    times = milliseconds(segment, large * given.blocks)
     packages = ("artasyn", "numpy", "opencv-python-headless", "scikit-image")
     result = {
         "machine": {

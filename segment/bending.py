@@ -76,7 +76,7 @@ def choose(grey: Image, outlines: Outlines, fit: npt.NDArray[np.float32]) -> Out
     moved = _fitted(outlines, _profiles(grey, None, outlines, _COARSE, unit), _COARSE, unit)
     steps = edge_steps(grey, moved, window=6)
     best = int((fit + 0.5 * steps.clip(-0.1, 0.4).mean(axis=(1, 2))).argmax())
-    return (outlines[best] + moved[best]) / 2
+    return np.asarray((outlines[best] + moved[best]) / 2, np.float32)
 
 
 def edge_steps(grey: Image, outlines: Outlines, *, window: int) -> npt.NDArray[np.float32]:
@@ -130,7 +130,7 @@ def _fitted(outlines: Outlines, profiles: _Profiles, step: _Pass, unit: float) -
     weighted = np.swapaxes(along * weights, -1, -2)
     amounts = np.linalg.solve((weighted @ along).astype(np.float64) + penalties, weighted @ wanted)
     moves = movements @ np.swapaxes(amounts.astype(np.float32).reshape(*pairs, 2, -1), -1, -2)
-    return outlines + moves.reshape(outlines.shape)
+    return np.asarray(outlines + moves.reshape(outlines.shape), np.float32)
 
 
 def _loosened(outlines: Outlines, profiles: _Profiles, unit: float) -> Outlines:
@@ -145,7 +145,7 @@ def _loosened(outlines: Outlines, profiles: _Profiles, unit: float) -> Outlines:
 
 def _untangled(outlines: Outlines) -> Outlines:
     """Outlines whose diaphragm does not cross the ribs near the costophrenic angle."""
-    untangled = outlines.copy()
+    untangled = np.array(outlines)
     for outline, turn in zip(untangled, _TURN[:, 0], strict=True):
         costal, diaphragm = outline[COSTAL], outline[DIAPHRAGM]
         ribs = np.interp(diaphragm[:, 1], np.maximum.accumulate(costal[:, 1]), costal[:, 0])
@@ -158,7 +158,7 @@ def _normals(outlines: Outlines) -> _Complex:
     places = _complex(outlines)
     after, before = (np.concatenate([places[..., i:], places[..., :i]], axis=-1) for i in (1, -1))
     along = (after - before) * (np.complex64(1j) * _TURN)
-    return along / (np.abs(along) + np.float32(1e-6))
+    return np.asarray(along / (np.abs(along) + np.float32(1e-6)), np.complex64)
 
 
 def _complex(outlines: Outlines) -> _Complex:
@@ -172,14 +172,20 @@ def _moved(outlines: Outlines, far: npt.NDArray[np.float32], normals: _Complex) 
 
 def _sampled(picture: Image, places: _Complex) -> npt.NDArray[np.float32]:
     where = np.ascontiguousarray(places).view(np.float32).reshape(-1, places.shape[-1], 2)
-    values = cv2.remap(picture, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    values = cv2.remap(  # with both coordinates in the first map, the second is None
+        picture,
+        where,
+        None,
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,  # type: ignore[call-overload]
+    )
     return np.asarray(values.reshape(places.shape), np.float32)
 
 
 def _toned(grey: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Grey on a scale on which steps between dark tones count for more, the same at middle grey."""
     dim, slope = _tone()
-    return slope * np.log(grey + dim)
+    return np.asarray(slope * np.log(grey + dim), np.float32)
 
 
 @cache
@@ -196,7 +202,7 @@ def _rim() -> npt.NDArray[np.float32]:
     rim = np.empty((2, POINTS), np.float32)
     for part, right_and_left in _OUTSIDE:
         rim[:, part] = np.array(right_and_left)[:, None]
-    return rim @ _neighbours(2.0)
+    return np.asarray(rim @ _neighbours(2.0), np.float32)
 
 
 @cache
@@ -204,12 +210,12 @@ def _neighbours(spread: float) -> npt.NDArray[np.float32]:
     """A matrix that averages over neighbours on a closed outline, by a bell curve of so many points."""
     apart = np.abs(np.arange(POINTS)[:, None] - np.arange(POINTS))
     weights = np.exp(-(np.minimum(apart, POINTS - apart) ** 2) / (2 * spread**2))
-    return (weights / weights.sum(axis=0)).astype(np.float32)
+    return np.asarray(weights / weights.sum(axis=0), np.float32)
 
 
 @cache
 def _movements(bends: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """Ways in which outlines move, (points of both lungs, ways), and the penalties of each across and along, a matrix."""
+    """Ways in which outlines move, (points of both lungs, ways), and a matrix of the penalties, across and down."""
     ways: list[tuple[npt.NDArray[np.float64], float]] = []  # how far each point moves, (2, points), and its penalty
     middle, size = MEAN.reshape(-1, 2).mean(axis=0), np.ptp(MEAN.reshape(-1, 2), axis=0)
     columns, rows = np.moveaxis(2 * (MEAN - middle) / size, -1, 0)

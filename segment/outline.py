@@ -72,7 +72,7 @@ class Boxes:
         """The mean outlines in every box, in pixels of a grid of so many rows and columns over the whole film."""
         top, left, bottom, right = self.edges.T[:, :, None, None]
         columns, rows = MEAN[..., 0] * (right - left) + left, MEAN[..., 1] * (bottom - top) + top
-        return np.stack([columns, rows], axis=-1) * np.float32(size) - np.float32(0.5)
+        return np.asarray(np.stack([columns, rows], axis=-1) * np.float32(size) - np.float32(0.5), np.float32)
 
 
 def find_boxes(image: Image, count: int) -> Boxes:
@@ -144,8 +144,8 @@ def _tried() -> _Tried:
     for picture, pair, (top, left, bottom, right) in zip(pictures, outlines, windows, strict=True):
         lungs = np.zeros((4 * _GRID, 4 * _GRID), np.float32)
         cv2.fillPoly(lungs, list(np.round(pair * 16).astype(np.int32)), (1.0,), shift=4)
-        lungs = cv2.resize(cv2.GaussianBlur(lungs, (0, 0), 1.6), (_GRID, _GRID), interpolation=cv2.INTER_AREA)
-        seen = lungs[top:bottom, left:right].mean() - lungs[top:bottom, left:right]  # lungs are dark
+        soft = cv2.resize(cv2.GaussianBlur(lungs, (0, 0), 1.6), (_GRID, _GRID), interpolation=cv2.INTER_AREA)
+        seen = soft[top:bottom, left:right].mean() - soft[top:bottom, left:right]  # lungs are dark
         picture[top:bottom, left:right] = seen / np.linalg.norm(seen)
     top, left, bottom, right = windows.T
     corners = np.array([bottom, top, top, bottom]) * (_GRID + 1) + np.array([right, left, right, left])
@@ -164,4 +164,4 @@ def _fits(small: Image) -> npt.NDArray[np.float32]:
         for table in (integral.ravel()[tried.corners] for integral in cv2.integral2(small))
     )
     spread = np.sqrt(np.maximum(squares - total * total / tried.pixels, 1e-9))
-    return ((tried.pictures @ small.ravel()) / spread).astype(np.float32)
+    return np.asarray((tried.pictures @ small.ravel()) / spread, np.float32)

@@ -171,7 +171,7 @@ class PBTSeg:
         ranks = (np.cumsum(counts) * (255 / counts.sum())).astype(np.uint8).take(fine)
         local = cv2.createCLAHE(self.clip, (4, 4)).apply(ranks)
         local = cv2.GaussianBlur(cv2.morphologyEx(local, cv2.MORPH_OPEN, _CROSS), (0, 0), n / 200)
-        return local.astype(np.float32) * np.float32(1 / 255)
+        return np.asarray(local.astype(np.float32) * np.float32(1 / 255), np.float32)
 
 
 def _confidence(outlines: Outlines, steps: npt.NDArray[np.float32], fit: float, lead: float) -> tuple[float, float]:

@@ -111,13 +111,13 @@ class Thresholds:
         kept = np.zeros(n, np.uint8)
         kept[best] = 1
         kept[0] = 0
-        return kept.take(components).reshape(below.shape), np.where(best > 0, agreement[best], 0.0)
+        return kept.take(np.asarray(components)).reshape(below.shape), np.where(best > 0, agreement[best], 0.0)
 
 
-def _median(values: npt.NDArray[np.float32]) -> np.float32:
+def _median(values: npt.NDArray[np.float32]) -> float:
     """The upper median, without what `numpy.median` does for other kinds of arrays."""
     middle = values.size // 2
-    return np.float32(np.partition(values, middle)[middle])
+    return float(np.partition(values, middle)[middle])
 
 
 def _contrasts(small: Image, candidates: _Stack, middle: int) -> _Figures:
@@ -132,7 +132,7 @@ def _contrasts(small: Image, candidates: _Stack, middle: int) -> _Figures:
     weights[2, :, :middle] = weights[3, :, middle:] = 1
     grey_and_pixels = weights.reshape(4, -1).T
     (grey_out, pixels_out), (grey_in, pixels_in) = (np.hsplit(ring @ grey_and_pixels, 2) for ring in (outside, inside))
-    return np.maximum(grey_out / np.maximum(pixels_out, 1) - grey_in / np.maximum(pixels_in, 1), 0.0)
+    return np.asarray(np.maximum(grey_out / np.maximum(pixels_out, 1) - grey_in / np.maximum(pixels_in, 1), 0.0))
 
 
 def _bulged(region: _Region, lung: int) -> _Region:
@@ -147,4 +147,4 @@ def _bulged(region: _Region, lung: int) -> _Region:
     cv2.fillConvexPoly(hull, cv2.convexHull(np.ascontiguousarray(edge)), (1,))
     beyond = (np.arange(region.shape[1]) < outer[:, None]) & outward.any(axis=1, keepdims=True)
     bulged = outward | (hull & beyond)
-    return bulged if lung == RIGHT else bulged[:, ::-1]
+    return np.asarray(bulged if lung == RIGHT else bulged[:, ::-1])
