@@ -28,7 +28,7 @@ Mask = Bool[np.ndarray, "h w"]
 """A region: bool (h, w)."""
 LungLabels = UInt8[np.ndarray, "h w"]
 """Lungs: uint8 (h, w), 0 background, 1 the patient's right lung, 2 the patient's left lung."""
-Outlines = Float32[np.ndarray, "*starts 2 points 2"]
+Outlines = Float32[np.ndarray, "... 2 points 2"]
 """Closed outlines of the right and of the left lung: float32 (..., 2 lungs, points, (column, row))."""
 Picture = UInt8[np.ndarray, "h w 3"]
 """A colour picture for people: uint8 (h, w, 3), RGB."""

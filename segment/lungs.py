@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from artasyn.arrays import LEFT, RIGHT, LungLabels, Mask
 from artasyn.errors import ImageError
+
+Zone = Literal["upper", "middle", "lower", "central", "peripheral"]
+"""A part of both lungs, as reports name it."""
+_LEVELS: dict[str, tuple[float, float]] = {"upper": (0, 1 / 3), "middle": (1 / 3, 2 / 3), "lower": (2 / 3, 1)}
+_PERIPHERAL = 1 / 3  # of a lung's width in a row, from the ribs
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +103,73 @@ class Lungs:
     def mask(self) -> Mask:
         """Both lungs, bool (h, w)."""
         return np.asarray(self.labels > 0)
+
+    @property
+    def heights(self) -> tuple[int, int]:
+        """Rows from apex to base of the right and of the left lung; 0 for a lung that is missing."""
+        return self._extents(axis=1)
+
+    @property
+    def widths(self) -> tuple[int, int]:
+        """Columns from the innermost to the outermost of the right and of the left lung; 0 for one that is missing."""
+        return self._extents(axis=0)
+
+    @property
+    def midline(self) -> npt.NDArray[np.float32]:
+        """The column of the midline in every row, float32 (h,).
+
+        A straight line, by least squares through the points midway between the outer edges of both lungs, which lie
+        alike on both sides while the heart does not. The middle of the image where there are no two lungs.
+        """
+        h, w = self.labels.shape
+        rows = np.flatnonzero(self.right.any(axis=1) & self.left.any(axis=1))
+        if rows.size < 2:
+            return np.full(h, (w - 1) / 2, np.float32)
+        outer_right = self.right[rows].argmax(axis=1)
+        outer_left = w - 1 - self.left[rows, ::-1].argmax(axis=1)
+        middles = (outer_right + outer_left) / 2
+        lean, column = np.polyfit(rows, middles, 1)
+        return np.asarray(column + lean * np.arange(h), np.float32)
+
+    def zone(self, name: Zone) -> Mask:
+        """A part of both lungs, bool (h, w).
+
+        Upper, middle and lower are thirds of each lung's own height. Peripheral is the outer third of each lung's
+        width in a row, along the ribs; central is the rest, around the hilum.
+
+        Raises:
+            ValueError: another name.
+
+        Example:
+            >>> labels = np.zeros((30, 40), np.uint8)
+            >>> labels[:, 5:17], labels[:, 23:35] = 1, 2
+            >>> lungs = Lungs.from_labels(labels)
+            >>> lower_periphery = lungs.zone("lower") & lungs.zone("peripheral")
+            >>> int(lower_periphery.sum()), bool(lower_periphery[25, 5]), bool(lower_periphery[25, 23])
+            (80, True, False)
+        """
+        zone = np.zeros(self.labels.shape, bool)
+        for lung, outer_is_left in ((self.right, True), (self.left, False)):
+            rows = np.flatnonzero(lung.any(axis=1))
+            if rows.size == 0:
+                continue
+            if name in _LEVELS:
+                first, last = (rows[0] + round(edge * (rows[-1] + 1 - rows[0])) for edge in _LEVELS[name])
+                zone[first:last] |= lung[first:last]
+            elif name in ("central", "peripheral"):
+                outward = lung if outer_is_left else lung[:, ::-1]
+                first = outward.argmax(axis=1)
+                width = lung.shape[1] - outward[:, ::-1].argmax(axis=1) - first
+                outer = np.arange(lung.shape[1]) < (first + _PERIPHERAL * width)[:, None]
+                part = outward & (outer if name == "peripheral" else ~outer)
+                zone |= part if outer_is_left else part[:, ::-1]
+            else:
+                raise ValueError(f"no zone {name!r}; choose upper, middle, lower, central or peripheral")
+        return zone
+
+    def _extents(self, axis: int) -> tuple[int, int]:
+        right, left = (np.flatnonzero(lung.any(axis=axis)) for lung in (self.right, self.left))
+        return (int(np.ptp(right)) + 1 if right.size else 0), (int(np.ptp(left)) + 1 if left.size else 0)
 
     def resized(self, shape: tuple[int, int]) -> Lungs:
         """The same lungs on another grid, by nearest neighbour.

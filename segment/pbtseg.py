@@ -215,13 +215,13 @@ def _finer() -> npt.NDArray[np.float32]:
     return matrix.reshape(-1, POINTS)
 
 
-def _reduced(image: Image) -> Image:
+def _reduced(image: Image) -> npt.NDArray[np.float32]:
     """A large film on fewer rows and columns."""
     rows, columns = (min(n, _LARGEST) for n in image.shape)
     return image if image.shape == (rows, columns) else _resized(image, rows, columns)
 
 
-def _resized(image: Image, rows: int, columns: int) -> Image:
+def _resized(image: Image, rows: int, columns: int) -> npt.NDArray[np.float32]:
     """A film on another grid; means over pixels where it is much coarser."""
     coarser = max(image.shape[0] / rows, image.shape[1] / columns) > 2
     how = cv2.INTER_AREA if coarser else cv2.INTER_LINEAR

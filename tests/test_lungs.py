@@ -135,3 +135,74 @@ def test_another_grid_keeps_everything_else() -> None:
 def test_a_grid_without_pixels_is_refused(shape: tuple[int, int]) -> None:
     with pytest.raises(ImageError, match="at least one row"):
         Lungs.from_mask(two_boxes()).resized(shape)
+
+
+def tilted(columns: npt.NDArray[Any], right: tuple[int, int], left: tuple[int, int]) -> Lungs:
+    """Lungs whose edges lie that far on either side of a line, which is given by its column in each row."""
+    across = np.arange(120)[None] - columns[:, None]
+    labels = np.zeros((len(columns), 120), np.uint8)
+    labels[(-right[1] <= across) & (across <= -right[0])] = RIGHT
+    labels[(left[0] <= across) & (across <= left[1])] = LEFT
+    labels[:10] = labels[-10:] = 0
+    return Lungs.from_labels(labels)
+
+
+@pytest.mark.parametrize("lean", [-0.2, 0.0, 0.15])
+def test_the_midline_lies_between_the_outer_edges_and_leans_with_the_patient(lean: float) -> None:
+    columns = 55 + lean * np.arange(80)
+    lungs = tilted(columns, right=(5, 40), left=(20, 40))  # a large heart pushes the left lung's inner edge out
+    assert lungs.midline.shape == (80,)
+    assert lungs.midline.dtype == np.float32
+    assert np.abs(lungs.midline - columns).max() < 1
+
+
+@pytest.mark.parametrize("labels", [(), (RIGHT,), (LEFT,)])
+def test_without_two_lungs_the_midline_is_the_middle_of_the_image(labels: tuple[int, ...]) -> None:
+    mask = np.zeros((20, 31), np.uint8)
+    for label in labels:
+        mask[3:9, 4:9] = label
+    assert (Lungs.from_labels(mask).midline == 15).all()
+
+
+def test_heights_and_widths_are_those_of_each_lung() -> None:
+    labels = np.zeros((50, 60), np.uint8)
+    labels[5:45, 4:20], labels[10:40, 35:57] = RIGHT, LEFT
+    lungs = Lungs.from_labels(labels)
+    assert (lungs.heights, lungs.widths) == ((40, 30), (16, 22))
+    labels[labels == LEFT] = 0
+    lungs = Lungs.from_labels(labels)
+    assert (lungs.heights, lungs.widths) == ((40, 0), (16, 0))
+
+
+def test_levels_are_thirds_of_each_lungs_own_height() -> None:
+    labels = np.zeros((60, 60), np.uint8)
+    labels[0:30, 5:25], labels[20:50, 35:55] = RIGHT, LEFT
+    lungs = Lungs.from_labels(labels)
+    for name, right, left in (("upper", 0, 20), ("middle", 10, 30), ("lower", 20, 40)):
+        expected = np.zeros(labels.shape, bool)
+        expected[right : right + 10, 5:25] = expected[left : left + 10, 35:55] = True
+        assert (lungs.zone(name) == expected).all()  # type: ignore[arg-type]
+
+
+def test_zones_divide_the_lungs() -> None:
+    rng = np.random.default_rng(3)
+    mask = two_boxes()
+    mask[:, 20] &= rng.random(len(mask)) < 0.5  # ragged
+    lungs = Lungs.from_mask(mask)
+    for names in (("upper", "middle", "lower"), ("central", "peripheral")):
+        zones = np.stack([lungs.zone(name) for name in names])
+        assert (zones.sum(axis=0) == lungs.mask).all()
+        assert all(zone.any() for zone in zones)
+
+
+def test_the_periphery_is_the_third_along_the_ribs() -> None:
+    lungs = tilted(np.full(80, 59), right=(9, 38), left=(9, 38))
+    peripheral = lungs.zone("peripheral")
+    assert peripheral[40].nonzero()[0].tolist() == [*range(21, 31), *range(88, 98)]
+    mirrored = Lungs.from_mask(lungs.mask[:, ::-1].copy())
+    assert (mirrored.zone("peripheral")[:, ::-1] == peripheral).all()
+
+
+def test_an_unknown_zone_is_refused() -> None:
+    with pytest.raises(ValueError, match="no zone 'apical'; choose upper"):
+        inspect.unwrap(Lungs.zone)(Lungs.from_mask(two_boxes()), "apical")
