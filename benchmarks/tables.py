@@ -45,18 +45,44 @@ def speed(result: dict[str, Any]) -> list[str]:
 def lungs(result: dict[str, Any]) -> list[str]:
     """Quality of the lungs on real radiographs."""
     rows = [
-        "| lungs on real radiographs | films | mean Dice | worst 5 % | both found | ms |",
-        "|---|---|---|---|---|---|",
+        "| lungs on real radiographs | films | mean Dice | unseen half | worst 5 % | both found | confidence and Dice, "
+        "rank correlation | as published: mean Dice, both found |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, s in result["sets"].items():
+        mean, unseen = (f"{each['mean_dice']:.3f}" for each in (s, s["unseen"]))
+        if name in ("V7-COVID", "lesions"):
+            mean += f" ({s['mean_dice_without_heart']:.3f} but for what lies behind the heart)"
         rows.append(
-            f"| {name} | {s['images']} | {s['mean_dice']:.3f} | {s['worst_5_percent_dice']:.3f} "
-            f"| {s['both_found']:.3f} | {s['ms_per_image']:.0f} |"
+            f"| {name} | {s['images']} | {mean} | {unseen} | {s['worst_5_percent_dice']:.3f} | {s['both_found']:.3f} "
+            f"| {s['spearman_confidence_dice']:.2f} | {s['published_mean_dice']:.2f}, {s['published_both_found']:.2f} |"
         )
     return rows
 
 
-TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {"phantom": phantom, "lungs": lungs, "speed": speed}
+def speed_lungs(result: dict[str, Any]) -> list[str]:
+    """Time of PBTSeg beside the published algorithm."""
+    return [
+        "| lungs, ms a film, one core | mean | median | quartiles |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {t['mean']:.1f} | {t['median']:.1f} | {t['q1']:.1f} to {t['q3']:.1f} |"
+            for name, t in (
+                ("PBTSeg, 256 px", result["ms_256"]["artasyn"]),
+                ("as published, 256 px", result["ms_256"]["published"]),
+                ("PBTSeg, 2048 px", result["ms_2048"]),
+            )
+        ),
+        f"| as published / PBTSeg, 256 px | {result['ratio']:.1f} | | |",
+    ]
+
+
+TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
+    "phantom": phantom,
+    "lungs": lungs,
+    "speed_lungs": speed_lungs,
+    "speed": speed,
+}
 
 
 def _interval(figure: dict[str, float | None]) -> str:

@@ -79,7 +79,7 @@ class PBTSeg:
 
     Example:
         >>> import numpy as np
-        >>> film = np.full((128, 128), 0.8, np.float32)
+        >>> film = np.add.outer(np.linspace(0.5, 0.7, 128), np.linspace(0.0, 0.2, 128)).astype(np.float32)
         >>> film[30:90, 24:54] = film[30:90, 74:104] = 0.2
         >>> lungs = PBTSeg()(film)
         >>> lungs.found, int(lungs.labels[60, 40]), int(lungs.labels[60, 90])
@@ -181,8 +181,8 @@ def _confidence(outlines: Outlines, steps: npt.NDArray[np.float32], fit: float, 
     share of the outline along which it is darker inside, and by how usual the outline's shape is.
     """
     corner, size = outlines.min(axis=(0, 1)), np.ptp(outlines.reshape(-1, 2), axis=0)
-    unusual = np.abs((outlines - corner) / size - MEAN).mean(axis=(1, 2))
-    edged = (steps > 0.04).mean(axis=1)
+    unusual = np.abs((outlines - corner) / size - MEAN).mean(axis=(1, 2)).tolist()
+    edged = (steps > 0.04).mean(axis=1).tolist()
     right, left = (
         _ramp(lead, -0.02, 0.2) ** (1 / 3)
         * math.prod((_ramp(fit, 0.3, 0.95), _ramp(edged[i], 0.4, 1.0), _ramp(-unusual[i], -0.08, 0.0))) ** (1 / 3)
@@ -234,4 +234,4 @@ def _nothing(shape: tuple[int, ...], reason: str) -> Lungs:
 
 def _ramp(value: float, low: float, high: float) -> float:
     """From nearly 0 at low to 1 at high."""
-    return min(max((float(value) - low) / (high - low), 0.01), 1.0)
+    return min(max((value - low) / (high - low), 0.01), 1.0)

@@ -132,7 +132,8 @@ def _contrasts(small: Image, candidates: _Stack, middle: int) -> _Figures:
     weights[2, :, :middle] = weights[3, :, middle:] = 1
     grey_and_pixels = weights.reshape(4, -1).T
     (grey_out, pixels_out), (grey_in, pixels_in) = (np.hsplit(ring @ grey_and_pixels, 2) for ring in (outside, inside))
-    return np.asarray(np.maximum(grey_out / np.maximum(pixels_out, 1) - grey_in / np.maximum(pixels_in, 1), 0.0))
+    contrasts = grey_out / np.maximum(pixels_out, 1) - grey_in / np.maximum(pixels_in, 1)
+    return np.asarray(np.maximum(contrasts, 0.0), np.float64)
 
 
 def _bulged(region: _Region, lung: int) -> _Region:
