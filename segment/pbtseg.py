@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,23 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, LungLabels, Outlines, check_image
-from artasyn.segment.bending import bend, choose, edge_steps
+from artasyn.segment.bending import bend, choose
 from artasyn.segment.frame import find_frame
+from artasyn.segment.judgement import judge
 from artasyn.segment.lungs import Lungs
-from artasyn.segment.outline import HEART, MEAN, POINTS, better_fits, find_boxes
+from artasyn.segment.outline import POINTS, find_boxes
 from artasyn.segment.thresholds import Thresholds
 
 _LARGEST = 512  # rows and columns of a film that is looked at as it is
 _STARTS = 2  # boxes of which the better one is taken
-_LEAST_FIT = 0.4  # correlation with the mean outline below which nothing looks like lungs
-_GOOD_FIT = 0.7  # above which a film cannot be one that is turned or inverted
-_LEAD = 0.07  # by which a film fits better turned or inverted if it is so
-_LEAST_STEP, _SURE_STEP = (
-    0.03,
-    0.08,
-)  # mean step of grey along the outline of the clearer lung, of a good and a poor fit
-_LEAST_BETWEEN = 0.27  # grey between the lungs less grey in them that frontal films have
-_UNCERTAIN = 0.5  # confidence below which a lung is named as uncertain
 _FINER = 8  # points of a drawn outline for one of a bent one
 _CROSS = np.asarray(cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)), np.uint8)
 
@@ -119,24 +110,10 @@ class PBTSeg:
         if np.ptp(film) < 1 / 255:
             return _nothing(image.shape, "the image is blank")
         workings, fit = self._worked(film)
-        others = better_fits(workings.grey) if fit < _GOOD_FIT else {"": 0.0}
-        other = max(others, key=lambda name: others[name])
-        steps = edge_steps(workings.grey, workings.outlines, window=3)
-        if others[other] > max(fit + _LEAD, 0.5):
-            return _nothing(image.shape, f"the image seems to be {other}")
-        clearer = float(steps.mean(axis=1).max())
-        if fit < _LEAST_FIT or fit + _LEAD < others[other] or clearer < (_LEAST_STEP if fit > 0.57 else _SURE_STEP):
-            return _nothing(image.shape, f"nothing looks like two lungs (fit {fit:.2f})")
-        between = _mediastinum(workings.grey, workings.outlines)
-        confidence = _confidence(workings.outlines, steps, fit, lead=fit - others[other], between=between)
-        reasons = [
-            f"{name} lung uncertain"
-            for name, sure in zip(("right", "left"), confidence, strict=True)
-            if sure < _UNCERTAIN
-        ]
-        if between < _LEAST_BETWEEN:
-            reasons.append("hardly brighter between the lungs, as in a side view")
-        return Lungs(_drawn(workings, image.shape), confidence, tuple(reasons))
+        confidence, reasons = judge(workings.grey, workings.outlines, fit)
+        if max(confidence) == 0:
+            return _nothing(image.shape, reasons[0])
+        return Lungs(_drawn(workings, image.shape), confidence, reasons)
 
     def explain(self, image: Image) -> Workings:
         """What `__call__` goes through, step by step, whether or not it then reports lungs.
@@ -178,34 +155,6 @@ class PBTSeg:
         return np.asarray(local.astype(np.float32) * np.float32(1 / 255), np.float32)
 
 
-def _confidence(workings: Workings, steps: npt.NDArray[np.float32], fit: float, lead: float) -> tuple[float, float]:
-    """How far each lung can be trusted, in [0, 1].
-
-    By how well the film fits the mean outline, and how much better than the film turned or inverted does, by the
-    share of the outline along which it is darker inside, by how usual the outline's shape is, and by how bright it is
-    between the lungs, which tells frontal from side views.
-    """
-    corner, size = outlines.min(axis=(0, 1)), np.ptp(outlines.reshape(-1, 2), axis=0)
-    unusual = np.abs((outlines - corner) / size - MEAN).mean(axis=(1, 2)).tolist()
-    edged = (steps > 0.04).mean(axis=1).tolist()
-    both = _ramp(lead, -0.02, 0.2) ** (1 / 3) * _ramp(between, 0.2, 0.35) ** (1 / 2)
-    right, left = (
-        both * math.prod((_ramp(fit, 0.3, 0.95), _ramp(edged[i], 0.4, 1.0), _ramp(-unusual[i], -0.08, 0.0))) ** (1 / 3)
-        for i in range(2)
-    )
-    return right, left
-
-
-def _mediastinum(grey: Image, outlines: Outlines) -> float:
-    """How much brighter it is between the lungs than in them."""
-    right, left = np.round(outlines * 16).astype(np.int32)
-    regions = np.zeros((2, *grey.shape), np.uint8)
-    cv2.fillPoly(regions[0], [np.concatenate([right[HEART.start :], left[HEART.start :][::-1]])], (1,), shift=4)
-    cv2.fillPoly(regions[1], [right, left], (1,), shift=4)
-    between, inside = (cv2.mean(grey, region)[0] for region in regions)
-    return between - inside
-
-
 def _drawn(workings: Workings, shape: tuple[int, ...]) -> LungLabels:
     """The outlines as labels on the film's own grid."""
     rows, columns = shape
@@ -245,8 +194,3 @@ def _resized(image: Image, rows: int, columns: int) -> npt.NDArray[np.float32]:
 
 def _nothing(shape: tuple[int, ...], reason: str) -> Lungs:
     return Lungs(np.zeros(shape, np.uint8), (0.0, 0.0), (reason,))
-
-
-def _ramp(value: float, low: float, high: float) -> float:
-    """From nearly 0 at low to 1 at high."""
-    return min(max((value - low) / (high - low), 0.01), 1.0)
