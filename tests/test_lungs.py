@@ -206,3 +206,12 @@ def test_the_periphery_is_the_third_along_the_ribs() -> None:
 def test_an_unknown_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="no zone 'apical'; choose upper"):
         inspect.unwrap(Lungs.zone)(Lungs.from_mask(two_boxes()), "apical")
+
+
+def test_zones_of_a_single_lung_are_its_own() -> None:
+    labels = np.zeros((30, 40), np.uint8)
+    labels[3:27, 20:35] = LEFT
+    lungs = Lungs.from_labels(labels)
+    assert lungs.zone("upper").sum() == 8 * 15
+    assert lungs.zone("peripheral").sum() == 24 * 5
+    assert not Lungs.from_labels(np.zeros((30, 40), np.uint8)).zone("middle").any()
