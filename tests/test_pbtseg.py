@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
-from time import process_time
 
 import cv2
 import numpy as np
@@ -13,10 +13,10 @@ import pytest
 
 from artasyn.arrays import LEFT, RIGHT, Image, LungLabels, Mask
 from artasyn.errors import ImageError
-from artasyn.phantom import Phantom
+from artasyn.phantom import Phantom, PhantomRadiograph
 from artasyn.radiograph import read_mask, read_radiograph
 from artasyn.segment import Lungs, PBTSeg
-from artasyn.segment.outline import LungBox, find_box
+from artasyn.segment.outline import POINTS
 
 segment = PBTSeg()
 
@@ -53,7 +53,7 @@ def test_drawn_lungs_are_found_on_any_grid(shape: tuple[int, int]) -> None:
     assert lungs.labels.shape == shape
     assert lungs.labels.dtype == np.uint8
     assert dice(lungs.right, truth == RIGHT) > 0.85
-    assert dice(lungs.left, truth == LEFT) > 0.85
+    assert dice(lungs.left, truth == LEFT) > 0.83
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +62,18 @@ def phantom() -> tuple[Image, LungLabels]:
     return drawn.image, drawn.lungs.labels
 
 
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("lesions", [False, True])
-def test_lungs_of_phantoms(seed: int, lesions: bool) -> None:
-    drawn = Phantom(size=192)(seed, lesions=lesions)
-    lungs = segment(drawn.image)
-    assert lungs.found
-    assert dice(lungs.mask, drawn.lungs.mask) > 0.8
-    assert dice(lungs.right, drawn.lungs.right) > dice(lungs.right, drawn.lungs.left)
-    assert dice(lungs.left, drawn.lungs.left) > dice(lungs.left, drawn.lungs.right)
+@pytest.fixture(scope="module")
+def healthy() -> list[PhantomRadiograph]:
+    return [Phantom(size=192)(seed) for seed in range(6)]
+
+
+def test_lungs_of_phantoms(healthy: list[PhantomRadiograph]) -> None:
+    for drawn in healthy + [Phantom(size=192)(seed, lesions=True) for seed in range(6)]:
+        lungs = segment(drawn.image)
+        assert lungs.reasons == ()
+        assert min(lungs.confidence) > 0.7
+        assert dice(lungs.right, drawn.lungs.right) > 0.9
+        assert dice(lungs.left, drawn.lungs.left) > 0.9
 
 
 @pytest.mark.parametrize("size", [64, 128, 512, 1024])
@@ -79,6 +82,29 @@ def test_the_size_of_the_film_does_not_matter(phantom: tuple[Image, LungLabels],
     other = cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if size < 256 else cv2.INTER_CUBIC)
     here, there = segment(image), segment(other.clip(0, 1).astype(np.float32))
     assert dice(here.mask, there.resized((256, 256)).mask) >= 0.95
+
+
+@pytest.mark.parametrize("grey", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(
+    "border", [(20, 20, 20, 20), (30, 0, 0, 0), (10, 0, 50, 0), (0, 40, 0, 12), (60, 60, 60, 60)], ids=str
+)
+def test_even_borders_do_not_matter(
+    healthy: list[PhantomRadiograph], border: tuple[int, int, int, int], grey: float
+) -> None:
+    top, bottom, left, right = border
+    for drawn in healthy[:2]:
+        around = (top, bottom), (left, right)
+        framed = np.pad(drawn.image, around, constant_values=np.float32(grey))
+        assert dice(segment(framed).mask, np.pad(segment(drawn.image).mask, around)) > 0.98
+
+
+@pytest.mark.parametrize("letter", [(4, 10, 5, 9), (4, 10, 250, 258), (120, 128, 5, 11)], ids=str)
+def test_letters_in_a_border_do_not_matter(healthy: list[PhantomRadiograph], letter: tuple[int, int, int, int]) -> None:
+    top, bottom, left, right = letter
+    for drawn in healthy[:2]:
+        framed = np.pad(drawn.image, 40)
+        framed[top:bottom, left:right] = 1
+        assert dice(segment(framed).mask, np.pad(segment(drawn.image).mask, 40)) > 0.98
 
 
 def test_outlines_are_smooth_on_a_large_film() -> None:
@@ -134,67 +160,94 @@ def test_a_blank_image_has_no_lungs(level: float) -> None:
     assert lungs.labels.shape == (90, 120)
 
 
-@pytest.mark.parametrize("seed", range(5))
-@pytest.mark.parametrize("spread", [0.02, 0.3])
-@pytest.mark.parametrize("grain", [0.0, 3.0, 8.0])
-def test_noise_has_no_lungs(seed: int, spread: float, grain: float) -> None:
+def noise(seed: int, grain: float) -> Image:
+    """A film of noise that is blurred by so many pixels."""
     white = np.random.default_rng(seed).standard_normal((256, 256))
-    noise = np.asarray(cv2.GaussianBlur(white, (0, 0), grain) if grain else white)
-    image = (0.5 + spread * noise / noise.std()).clip(0, 1).astype(np.float32)
-    lungs = segment(image)
-    assert not lungs.found
-    assert not lungs.mask.any()
-    assert lungs.reasons
+    blurred = np.asarray(cv2.GaussianBlur(white, (0, 0), grain) if grain else white)
+    return np.asarray((0.5 + 0.2 * blurred / blurred.std()).clip(0, 1), np.float32)
 
 
-@pytest.mark.parametrize("pattern", ["edge", "half noise", "stripes"])
+@pytest.mark.parametrize("grain", [0.0, 3.0, 6.0])
+def test_noise_has_no_lungs(grain: float) -> None:
+    for seed in range(10):
+        lungs = segment(noise(seed, grain))
+        assert not lungs.found
+        assert not lungs.mask.any()
+        assert lungs.reasons[0].startswith("nothing looks like two lungs (fit 0.")
+
+
+def test_blurred_noise_rarely_has_lungs_and_never_sure_ones() -> None:
+    """Blobs as large as lungs can lie like lungs by chance."""
+    lungs = [segment(noise(seed, grain)) for grain in (12.0, 20.0, 30.0, 45.0) for seed in range(40)]
+    assert np.mean([each.found for each in lungs]) < 0.16
+    assert max(min(each.confidence) for each in lungs) < 0.5
+    assert all(each.reasons for each in lungs if not each.found)
+
+
+@pytest.mark.parametrize("pattern", ["edge", "half noise", "stripes", "dot"])
 def test_patterns_have_no_lungs(pattern: str) -> None:
     image = np.zeros((128, 128), np.float32)
     if pattern == "edge":
         image[:, 64:] = 1
     elif pattern == "half noise":
         image[:, 64:] = np.random.default_rng(0).random((128, 64))
-    else:
+    elif pattern == "stripes":
         image[::8] = 1
-    assert segment(image).reasons
+    else:
+        image[60:64, 60:64] = 1
+    lungs = segment(image)
+    assert not lungs.found
+    assert not lungs.mask.any()
+    assert lungs.reasons[0].startswith("nothing looks like two lungs")
 
 
 @pytest.mark.parametrize("side", [RIGHT, LEFT])
-def test_a_white_lung_is_not_made_up(side: int) -> None:
-    lungs = segment(film(256, 256, white=side)[0])
-    assert not lungs.found
-    assert lungs.reasons
-    assert lungs.confidence[side - 1] == 0
-    assert not (lungs.labels == side).any()
+def test_a_white_lung_is_placed_by_the_other_one_with_little_confidence(side: int) -> None:
+    clear, white = segment(film(256, 256)[0]), segment(film(256, 256, white=side)[0])
+    assert white.found
+    assert white.confidence[side - 1] < min(0.2, white.confidence[2 - side])
+    assert f"{'right' if side == RIGHT else 'left'} lung uncertain" in white.reasons
+    assert white.confidence[side - 1] < clear.confidence[side - 1] - 0.4
+    assert 0.4 < (white.labels == side).sum() / (clear.labels == side).sum() < 2.5
 
 
-def test_the_other_lung_is_found_beside_a_white_one() -> None:
-    silent, others = [], []
-    for seed in range(5):
-        drawn = Phantom(size=192)(seed)
-        for side, other, name in ((RIGHT, LEFT, "right"), (LEFT, RIGHT, "left")):
+def test_beside_a_white_lung_the_other_one_is_found_about_as_well(healthy: list[PhantomRadiograph]) -> None:
+    lost, placed = [], []
+    for drawn in healthy[:5]:
+        clear = segment(drawn.image)
+        for side, other in ((RIGHT, LEFT), (LEFT, RIGHT)):
             lung = cv2.dilate((drawn.lungs.labels == side).astype(np.uint8), np.ones((7, 7), np.uint8))
             opacity = cv2.GaussianBlur(lung.astype(np.float32), (0, 0), 2)
             white = drawn.image + opacity * (np.quantile(drawn.image, 0.8) - drawn.image)
             lungs = segment(white.clip(0, 1).astype(np.float32))
-            assert lungs.confidence[other - 1] > max(0.4, lungs.confidence[side - 1])
-            others.append(dice(lungs.labels == other, drawn.lungs.labels == other))
-            silent.append(f"{name} lung not found" in lungs.reasons)
-    assert np.mean(silent) >= 0.6  # the rest is reported with less confidence
-    assert min(others) > 0.6
-    assert np.mean(others) > 0.8
+            assert lungs.found
+            assert lungs.confidence[side - 1] < min(0.5, lungs.confidence[other - 1])
+            assert lungs.confidence[side - 1] < clear.confidence[side - 1] - 0.3
+            before, now = (dice(each.labels == other, drawn.lungs.labels == other) for each in (clear, lungs))
+            lost.append(before - now)
+            placed.append(dice(lungs.labels == side, drawn.lungs.labels == side))
+    assert np.mean(lost) < 0.06
+    assert max(lost) < 0.16
+    assert np.mean(placed) > 0.5
+    assert min(placed) > 0.4
 
 
-def test_a_film_on_its_head_is_named(phantom: tuple[Image, LungLabels]) -> None:
-    lungs = segment(phantom[0][::-1].copy())
-    assert not lungs.found
-    assert lungs.reasons == ("the image seems to be upside down",)
+WAYS: dict[str, Callable[[Image], Image]] = {
+    "upside down": lambda image: image[::-1],
+    "rotated by a quarter turn": lambda image: np.rot90(image, 3),
+    "rotated by three quarter turns": lambda image: np.rot90(image),
+    "inverted; bright must be dense": lambda image: 1 - image,
+}
 
 
-def test_an_inverted_film_is_named(phantom: tuple[Image, LungLabels]) -> None:
-    lungs = segment(1 - phantom[0])
-    assert not lungs.found
-    assert lungs.reasons == ("the image seems to be inverted; bright must be dense",)
+@pytest.mark.parametrize("name", list(WAYS))
+def test_a_film_that_is_turned_or_inverted_is_named(healthy: list[PhantomRadiograph], name: str) -> None:
+    for drawn in healthy:
+        lungs = segment(np.ascontiguousarray(WAYS[name](drawn.image)))
+        assert not lungs.found
+        assert not lungs.mask.any()
+        assert lungs.confidence == (0.0, 0.0)
+        assert lungs.reasons == (f"the image seems to be {name}",)
 
 
 def test_a_poor_film_is_less_sure(phantom: tuple[Image, LungLabels]) -> None:
@@ -204,12 +257,47 @@ def test_a_poor_film_is_less_sure(phantom: tuple[Image, LungLabels]) -> None:
     assert min(segment(poor).confidence) < min(segment(image).confidence) <= 1
 
 
-def test_where_the_vote_finds_nothing_a_lung_is_not_made_up(phantom: tuple[Image, LungLabels]) -> None:
-    """Nothing is counted as lung if every pixel but the surest is pulled out of reach."""
-    lungs = PBTSeg(trust=1.0, pull=50.0, reach=0.0)(phantom[0])
-    assert not lungs.found
-    assert lungs.reasons[0].startswith("nothing looks like a lung")
-    assert not lungs.mask.any()
+def test_where_thresholds_find_nothing_edges_still_lead(phantom: tuple[Image, LungLabels]) -> None:
+    """Nothing is held to be lung if every pixel but the surest is pulled out of reach."""
+    image, truth = phantom
+    blind = PBTSeg(trust=1.0, pull=50.0, reach=0.0)
+    assert blind.explain(image).thresholded.mean() < 0.25 * segment.explain(image).thresholded.mean()
+    assert blind(image).found
+    assert dice(blind(image).mask, truth > 0) > 0.9
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (16, 700), (700, 16)])
+def test_a_film_of_any_shape_gets_an_answer(shape: tuple[int, int]) -> None:
+    lungs = segment(np.random.default_rng(1).random(shape, np.float32))
+    assert lungs.labels.shape == shape
+    assert lungs.found or lungs.reasons
+
+
+def test_the_workings_lead_to_the_lungs(phantom: tuple[Image, LungLabels]) -> None:
+    image = np.pad(phantom[0], ((32, 0), (0, 64)), constant_values=np.float32(1))
+    workings, lungs = segment.explain(image), segment(image)
+    assert workings.frame == pytest.approx((32 / 288, 0.0, 1.0, 256 / 320), abs=0.02)
+    assert workings.grey.shape == workings.thresholded.shape == (160, 160)
+    assert 0 <= workings.grey.min() < 0.2 < 0.8 < workings.grey.max() <= 1
+    assert 0 <= workings.thresholded.min() < workings.thresholded.max() <= 1
+    assert workings.start.shape == workings.outlines.shape == (2, POINTS, 2)
+    truth = cv2.resize(phantom[1], (160, 160), interpolation=cv2.INTER_NEAREST) > 0
+    drawn = []
+    for outlines in (workings.start, workings.outlines):
+        picture = np.zeros((160, 160), np.uint8)
+        cv2.fillPoly(picture, list(np.round(outlines).astype(np.int32)), (1,))
+        drawn.append(picture > 0)
+    assert dice(workings.thresholded > 0.5, truth) > 0.8
+    assert 0.75 < dice(drawn[0], truth) < dice(drawn[1], truth)
+    across = lungs.resized((288, 320)).mask[32:, :256].astype(np.uint8)
+    assert dice(drawn[1], cv2.resize(across, (160, 160), interpolation=cv2.INTER_NEAREST) > 0) > 0.97
+
+
+def test_a_film_without_lungs_is_explained_too(phantom: tuple[Image, LungLabels]) -> None:
+    workings = segment.explain(phantom[0][::-1].copy())
+    assert workings.outlines.shape == (2, POINTS, 2)
+    with pytest.raises(ImageError, match=r"must lie in \[0, 1\]"):
+        segment.explain(phantom[0] + np.float32(1))
 
 
 def test_views_are_accepted(phantom: tuple[Image, LungLabels]) -> None:
@@ -239,48 +327,9 @@ def test_a_useless_configuration_is_refused(options: dict[str, float]) -> None:
         dataclasses.replace(segment, **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("size", [128, 256])
+@pytest.mark.parametrize("size", [64, 96, 128, 256, 320])
 def test_the_working_grid_hardly_matters(phantom: tuple[Image, LungLabels], size: int) -> None:
-    assert dice(PBTSeg(size=size)(phantom[0]).mask, segment(phantom[0]).mask) > 0.92
-
-
-def drawn_outline(box: LungBox, size: int) -> Image:
-    """A picture that is exactly the outline in a box."""
-    return np.asarray(1 - np.maximum(box.expected(RIGHT, size, 0.01), box.expected(LEFT, size, 0.01)))
-
-
-@pytest.mark.parametrize("box", [LungBox(0.1, 0.1, 0.78, 0.8), LungBox(0.2, 0.15, 0.58, 0.7)])
-def test_the_box_of_a_drawn_outline_is_found(box: LungBox) -> None:
-    found = find_box(drawn_outline(box, 192))
-    assert found.fit > 0.9
-    for got, true in zip(dataclasses.astuple(found)[:4], dataclasses.astuple(box)[:4], strict=True):
-        assert got == pytest.approx(true, abs=0.05)
-
-
-def test_outlines_stay_on_their_side_and_in_their_box() -> None:
-    box = LungBox(0.2, 0.1, 0.6, 0.8)
-    for side, columns in ((RIGHT, slice(0, 50)), (LEFT, slice(50, 100))):
-        expected = box.expected(side, 100, 0.0)
-        lung = expected > 0.5
-        assert not lung[:20].any()
-        assert not lung[80:].any()
-        assert 0 <= expected.min() <= expected.max() <= 1
-        assert lung[:, columns].sum() == lung.sum() > 800
-        rows, across = box.window(side, 100)
-        assert lung[rows, across].sum() == lung.sum()
-    grown = box.grown(above=0.1, below=0.05, beside=0.02)
-    assert dataclasses.astuple(grown) == pytest.approx((0.1, 0.08, 0.75, 0.84, 1.0))
-
-
-def test_it_is_fast() -> None:
-    image = film(256, 256)[0]
-    segment(image)
-    times = []
-    for _ in range(5):
-        start = process_time()
-        segment(image)
-        times.append(process_time() - start)
-    assert min(times) < 0.2  # 20 ms without the checks of a test run; this only catches what got far worse
+    assert dice(PBTSeg(size=size)(phantom[0]).mask, segment(phantom[0]).mask) > 0.97
 
 
 def scored(folder: Path, lungs: Path, every: int) -> list[tuple[Lungs, Mask]]:
@@ -293,16 +342,16 @@ def scored(folder: Path, lungs: Path, every: int) -> list[tuple[Lungs, Mask]]:
 @pytest.mark.parametrize(
     ("name", "every", "floor", "worst"),
     [
-        ("lung_masks/jsrt", 9, 0.89, 0.8),
-        ("lung_masks/wingspan", 4, 0.85, 0.55),
-        ("lung_masks/v7covid", 8, 0.82, 0.6),
-        ("lesions", 3, 0.79, 0.5),
+        ("lung_masks/jsrt", 9, 0.933, 0.85),
+        ("lung_masks/wingspan", 4, 0.909, 0.8),
+        ("lung_masks/v7covid", 8, 0.829, 0.59),
+        ("lesions", 3, 0.819, 0.65),
     ],
 )
 def test_real_lungs(data: Path, name: str, every: int, floor: float, worst: float) -> None:
     results = scored(data / name / "images", data / name / "lungs", every)
     scores = [dice(found.mask, true) for found, true in results]
-    assert np.mean([found.found for found, _ in results]) >= 0.95
+    assert all(found.found for found, _ in results)
     assert np.mean(scores) >= floor
     assert min(scores) >= worst
 
@@ -312,23 +361,24 @@ def test_real_sides(data: Path) -> None:
     folder = data / "lung_masks" / "jsrt"
     for file in sorted((folder / "images").iterdir())[::13]:
         lungs = segment(read_radiograph(file))
-        assert dice(lungs.right, read_mask(folder / "right_lung" / f"{file.stem}.png")) > 0.8
-        assert dice(lungs.left, read_mask(folder / "left_lung" / f"{file.stem}.png")) > 0.75
+        assert dice(lungs.right, read_mask(folder / "right_lung" / f"{file.stem}.png")) > 0.85
+        assert dice(lungs.left, read_mask(folder / "left_lung" / f"{file.stem}.png")) > 0.82
 
 
 @pytest.mark.realdata
 @pytest.mark.parametrize(("name", "every"), [("zhanglab/train/healthy", 50), ("nih_normal", 8)])
 def test_normal_films_without_masks_have_two_plausible_lungs(data: Path, name: str, every: int) -> None:
     found = [segment(read_radiograph(file)) for file in sorted((data / name).iterdir())[::every]]
-    assert np.mean([lungs.found for lungs in found]) >= 0.95
-    areas = np.array([(lungs.right.mean(), lungs.left.mean()) for lungs in found if lungs.found])
-    assert np.mean((areas > 0.04) & (areas < 0.28)) > 0.95
+    assert all(lungs.found for lungs in found)
+    areas = np.array([(lungs.right.mean(), lungs.left.mean()) for lungs in found])
+    assert areas.min() > 0.04
+    assert areas.max() < 0.25
 
 
 @pytest.mark.realdata
-def test_real_films_on_their_head_or_inverted_are_not_segmented(data: Path) -> None:
-    wrong = []
+@pytest.mark.parametrize("name", list(WAYS))
+def test_real_films_that_are_turned_or_inverted_are_named(data: Path, name: str) -> None:
     for file in sorted((data / "lung_masks" / "jsrt" / "images").iterdir())[::11]:
-        image = read_radiograph(file)
-        wrong += [segment(image[::-1].copy()).found, segment(1 - image).found]
-    assert np.mean(wrong) <= 0.1
+        lungs = segment(np.ascontiguousarray(WAYS[name](read_radiograph(file))))
+        assert not lungs.found
+        assert lungs.reasons == (f"the image seems to be {name}",)
