@@ -27,9 +27,9 @@ class Thresholds:
 
     On each side thresholds rise from the grey of the lung's core; the less a pixel is expected to be lung, the
     brighter it counts, which keeps out the trachea, the stomach and the air around the body. At each threshold
-    the component that agrees best with the expected outline is the candidate, without its holes. Candidates
-    vote, each by that agreement and by the contrast along its edge, and vote and expectation together make the
-    lung. Its outer edge is made convex, as the ribs are.
+    the component that agrees best with the expected outline is the candidate. Candidates vote, each by that
+    agreement and by the contrast along its edge, and vote and expectation together make the lung. Its outer edge
+    is made convex, as the ribs are.
 
     Attributes:
         steps: number of thresholds.
@@ -58,9 +58,9 @@ class Thresholds:
         """
         small = cv2.resize(grey, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
         coarse = (outlines + np.float32(0.5)) * np.float32(_GRID / len(grey)) - np.float32(0.5)
-        whole = self._expected(coarse)
-        top, bottom = np.flatnonzero((whole > _HARDLY).any(axis=1))[[0, -1]] + (0, 2)  # one row more, for an edge
-        small, expected = small[top:bottom], whole[top:bottom]
+        whole = _taller(self._expected(coarse), cv2.BORDER_CONSTANT)
+        top, bottom = np.flatnonzero((whole >= _HARDLY).any(axis=1))[[0, -1]] + (-1, 2)  # with a row without lung
+        small, expected = _taller(small, cv2.BORDER_REPLICATE)[top:bottom], whole[top:bottom]
         middle = round(float(coarse[0, :, 0].max() + coarse[1, :, 0].min()) / 2)
         middle = min(max(middle, 4), _GRID - 4)
         candidates, agreement = self._candidates(self._counted(small, expected, middle), expected, middle)
@@ -69,10 +69,10 @@ class Thresholds:
         votes = (shares.T @ candidates.reshape(self.steps, -1).astype(np.float32)).reshape(2, *small.shape)
         vote = np.hstack([votes[0, :, :middle], votes[1, :, middle:]])
         found = (np.float32(self.trust) * vote + np.float32(1 - self.trust) * expected > 0.5).astype(np.uint8)
-        lungs = np.zeros((_GRID, _GRID), np.uint8)
+        lungs = np.zeros(whole.shape, np.uint8)
         lungs[top:bottom, :middle] = _bulged(found[:, :middle], RIGHT)
         lungs[top:bottom, middle:] = _bulged(found[:, middle:], LEFT)
-        soft = cv2.GaussianBlur(lungs.astype(np.float32), (0, 0), _GRID / 30)
+        soft = cv2.GaussianBlur(lungs[1:-1].astype(np.float32), (0, 0), _GRID / 30)
         return np.asarray(cv2.resize(soft, grey.shape[::-1]), np.float32)
 
     def _expected(self, outlines: Outlines) -> Heatmap:
@@ -89,13 +89,14 @@ class Thresholds:
             core = expected[:, side] >= 0.8 * expected[:, side].max()
             counted[:, side] -= _median(small[:, side][core])
         counted[expected < _HARDLY] = _NEVER
-        counted[:, middle] = counted[-1] = _NEVER  # no component on both sides, or at two thresholds
+        counted[:, middle] = _NEVER  # no component on both sides
         return np.asarray(counted, np.float32)
 
     def _candidates(self, counted: Heatmap, expected: Heatmap, middle: int) -> tuple[_Stack, _Figures]:
-        """The best component of each side at each threshold, without holes, and its agreement with what is expected.
+        """The best component of each side at each threshold, and its agreement with what is expected.
 
-        All thresholds lie below one another in one picture, so that one call does them all.
+        All thresholds lie below one another in one picture, so that one call does them all; the first and the last row
+        of each hold no lung.
         """
         thresholds = np.linspace(0.0, self.reach, self.steps, dtype=np.float32)
         below = (counted <= thresholds[:, None, None]).astype(np.uint8)
@@ -112,6 +113,11 @@ class Thresholds:
         kept[best] = 1
         kept[0] = 0
         return kept.take(np.asarray(components)).reshape(below.shape), np.where(best > 0, agreement[best], 0.0)
+
+
+def _taller(grid: Heatmap, border: int) -> npt.NDArray[np.float32]:
+    """A grid with one more row above and below."""
+    return np.asarray(cv2.copyMakeBorder(grid, 1, 1, 0, 0, border), np.float32)
 
 
 def _median(values: npt.NDArray[np.float32]) -> float:
