@@ -100,19 +100,19 @@ class Thresholds:
         """
         thresholds = np.linspace(0.0, self.reach, self.steps, dtype=np.float32)
         below = (counted <= thresholds[:, None, None]).astype(np.uint8)
-        n, components, stats, _ = cv2.connectedComponentsWithStats(below.reshape(-1, _GRID), connectivity=4)
+        found = cv2.connectedComponentsWithStats(below.reshape(-1, _GRID), connectivity=4)
+        n, components, stats = found[0], np.asarray(found[1]), np.asarray(found[2], np.intp)
         overlap = np.bincount(components.ravel(), np.tile(expected.ravel(), self.steps), n)
         on_left = stats[:, cv2.CC_STAT_LEFT] >= middle
         areas = np.where(on_left, expected[:, middle:].sum(), expected[:, :middle].sum())
         agreement = 2 * overlap / (stats[:, cv2.CC_STAT_AREA] + areas)
-        ascending = 1 + agreement[1:].argsort()
-        best = np.zeros((self.steps, 2), np.intp)
-        place = stats[ascending, cv2.CC_STAT_TOP] // len(expected), on_left[ascending].astype(int)
-        best[place] = ascending  # the last, which is the best, stays
-        kept = np.zeros(n, np.uint8)
-        kept[best] = 1
-        kept[0] = 0
-        return kept.take(np.asarray(components)).reshape(below.shape), np.where(best > 0, agreement[best], 0.0)
+        places = 2 * (stats[:, cv2.CC_STAT_TOP] // len(expected)) + on_left  # threshold and side
+        best = np.zeros(2 * self.steps)
+        np.maximum.at(best, places[1:], agreement[1:])
+        kept = (agreement > 0) & (agreement == best[places])
+        kept[0] = False  # the background
+        candidates = kept.astype(np.uint8).take(components).reshape(below.shape)
+        return candidates, best.reshape(self.steps, 2)
 
 
 def _taller(grid: Heatmap, border: int) -> npt.NDArray[np.float32]:
