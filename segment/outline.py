@@ -164,4 +164,5 @@ def _fits(small: Image) -> npt.NDArray[np.float32]:
         for table in (integral.ravel()[tried.corners] for integral in cv2.integral2(small))
     )
     spread = np.sqrt(np.maximum(squares - total * total / tried.pixels, 1e-9))
-    return np.asarray((tried.pictures @ small.ravel()) / spread, np.float32)
+    products = np.einsum("ij,j->i", tried.pictures, small.ravel())  # threads of a matrix product get in others' way
+    return np.asarray(products / spread, np.float32)
