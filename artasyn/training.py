@@ -104,9 +104,11 @@ class NormalsData(lightning.LightningDataModule):
                 )
         training, _ = self._loaded()
         samples = SyntheticAnomalies(training, self.synthesis, seed=self.seed, epoch=epoch)
-        order = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        shuffled = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        # the order itself, for how often a loader draws from a generator depends on its workers
+        order = torch.randperm(len(samples), generator=shuffled).tolist()
         drop = len(samples) >= self.batch_size
-        return self._loader(samples, shuffle=True, generator=order, drop_last=drop)
+        return self._loader(samples, sampler=order, drop_last=drop)
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """The held-out radiographs: the same anomalies at every epoch, half of the films healthy."""
