@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import cv2
 import numpy as np
@@ -148,6 +148,8 @@ class Lungs:
             >>> int(lower_periphery.sum()), bool(lower_periphery[25, 5]), bool(lower_periphery[25, 23])
             (80, True, False)
         """
+        if name not in get_args(Zone):
+            raise ValueError(f"no zone {name!r}; choose upper, middle, lower, central or peripheral")
         zone = np.zeros(self.labels.shape, bool)
         for lung, outer_is_left in ((self.right, True), (self.left, False)):
             rows = np.flatnonzero(lung.any(axis=1))
@@ -156,15 +158,13 @@ class Lungs:
             if name in _LEVELS:
                 first, last = (rows[0] + round(edge * (rows[-1] + 1 - rows[0])) for edge in _LEVELS[name])
                 zone[first:last] |= lung[first:last]
-            elif name in ("central", "peripheral"):
+            else:
                 outward = lung if outer_is_left else lung[:, ::-1]
                 first = outward.argmax(axis=1)
                 width = lung.shape[1] - outward[:, ::-1].argmax(axis=1) - first
                 outer = np.arange(lung.shape[1]) < (first + _PERIPHERAL * width)[:, None]
                 part = outward & (outer if name == "peripheral" else ~outer)
                 zone |= part if outer_is_left else part[:, ::-1]
-            else:
-                raise ValueError(f"no zone {name!r}; choose upper, middle, lower, central or peripheral")
         return zone
 
     def _extents(self, axis: int) -> tuple[int, int]:

@@ -23,7 +23,7 @@ _FINER = 8  # points of a drawn outline for one of a bent one
 _CROSS = np.asarray(cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)), np.uint8)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Workings:
     """What PBTSeg found on its way, for pictures and for those who want to know why.
 

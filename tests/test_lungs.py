@@ -206,6 +206,8 @@ def test_the_periphery_is_the_third_along_the_ribs() -> None:
 def test_an_unknown_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="no zone 'apical'; choose upper"):
         inspect.unwrap(Lungs.zone)(Lungs.from_mask(two_boxes()), "apical")
+    with pytest.raises(ValueError, match="no zone 'apical'; choose upper"):
+        inspect.unwrap(Lungs.zone)(Lungs.from_mask(np.zeros((9, 9), bool)), "apical")
 
 
 def test_zones_of_a_single_lung_are_its_own() -> None:
