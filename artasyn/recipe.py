@@ -11,7 +11,6 @@ from artasyn.arrays import Image, generator, identity
 from artasyn.errors import SynthesisError
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import Anomaly, LungOpacity, OpacityRecord
-from artasyn.synthesis.strokes import Stamps
 from artasyn.version import __version__
 
 
@@ -24,8 +23,7 @@ class Recipe:
         seed: the user's.
         copy: which of the radiograph's synthetic images this is, from 1.
         segmenter: found the lungs.
-        synthesis: made the anomaly.
-        record: all that was random.
+        record: all that was drawn, and the tolerance.
         version: of artasyn that made it.
     """
 
@@ -33,7 +31,6 @@ class Recipe:
     seed: int
     copy: int
     segmenter: PBTSeg
-    synthesis: LungOpacity
     record: OpacityRecord
     version: str = __version__
 
@@ -47,7 +44,7 @@ class Recipe:
         """
         name = identity(image)
         anomaly = synthesis(image, lungs, generator(seed, name, copy))
-        return cls(name, seed, copy, segmenter, synthesis, anomaly.record), anomaly
+        return cls(name, seed, copy, segmenter, anomaly.record), anomaly
 
     def remake(self, image: Image) -> Anomaly:
         """Makes the anomaly again.
@@ -60,7 +57,7 @@ class Recipe:
         """
         if identity(image) != self.identity:
             raise SynthesisError(f"this recipe is for the radiograph {self.identity}, not for {identity(image)}")
-        return self.synthesis.render(image, self.segmenter(image), self.record)
+        return LungOpacity().render(image, self.segmenter(image), self.record)
 
     def to_json(self) -> str:
         """This recipe as JSON; `from_json` reads it back."""
@@ -75,15 +72,8 @@ class Recipe:
         """
         try:
             fields: dict[str, Any] = _with_tuples(json.loads(text))
-            synthesis = fields["synthesis"]
-            return cls(
-                **fields
-                | {
-                    "segmenter": PBTSeg(**fields["segmenter"]),
-                    "synthesis": LungOpacity(**synthesis | {"stamps": Stamps(**synthesis["stamps"])}),
-                    "record": OpacityRecord.from_json(json.dumps(fields["record"])),
-                }
-            )
+            parts = {"segmenter": PBTSeg(**fields["segmenter"]), "record": OpacityRecord.from_dict(fields["record"])}
+            return cls(**fields | parts)
         except (KeyError, TypeError, ValueError) as error:
             raise SynthesisError(f"not the recipe of a synthetic image: {error!r}") from error
 

@@ -1,6 +1,8 @@
 """Synthetic lung anomalies with exact masks, for radiographs whose lungs are known."""
 
 from artasyn.synthesis.anomaly import Anomaly
-from artasyn.synthesis.opacity import LungOpacity, OpacityRecord
+from artasyn.synthesis.findings import FINDINGS, Finding, Look, findings
+from artasyn.synthesis.lesions import Lesion, OpacityRecord
+from artasyn.synthesis.opacity import LungOpacity
 
-__all__ = ["Anomaly", "LungOpacity", "OpacityRecord"]
+__all__ = ["FINDINGS", "Anomaly", "Finding", "Lesion", "Look", "LungOpacity", "OpacityRecord", "findings"]

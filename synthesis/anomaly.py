@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from artasyn.arrays import Attenuation, Image, Mask
-
-if TYPE_CHECKING:
-    from artasyn.synthesis.opacity import OpacityRecord
+from artasyn.synthesis.lesions import OpacityRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,12 +21,14 @@ class Anomaly:
         attenuation: float32 (h, w), what was added: ``image - normal``; at least the tolerance inside the
             mask and 0 outside.
         record: what remakes this anomaly on the same radiograph.
+        findings: the mask of every finding by its name, bool (h, w). They may overlap; together they are `mask`.
     """
 
     image: Image
     mask: Mask
     attenuation: Attenuation
     record: OpacityRecord
+    findings: Mapping[str, Mask] = field(default_factory=dict)
 
 
 def expose(image: Image, attenuation: Attenuation, *, tolerance: float) -> tuple[Image, Mask, Attenuation]:
@@ -45,7 +45,9 @@ def expose(image: Image, attenuation: Attenuation, *, tolerance: float) -> tuple
     Returns:
         The new image, the mask of changed pixels, and the attenuation that was added after clipping to 1.
     """
-    brighter = np.minimum(image + attenuation, np.float32(1))
-    mask = np.asarray((brighter - image) >= tolerance)
-    result = np.where(mask, brighter, image)
-    return result, mask, result - image
+    brighter = image + attenuation
+    np.minimum(brighter, np.float32(1), out=brighter)
+    added = brighter - image
+    mask = np.asarray(added >= np.float32(tolerance))
+    added *= mask
+    return np.where(mask, brighter, image), mask, added

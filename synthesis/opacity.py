@@ -1,13 +1,10 @@
-"""Lung opacities: cloudy strokes inside the lungs, as attenuation added to a normal radiograph."""
+"""Lung opacities on one radiograph: draw, render, and tell exactly what changed."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import itertools
-import json
 import math
-import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,85 +12,42 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from artasyn.arrays import LEFT, RIGHT, Attenuation, Image, Mask, check_image
+from artasyn.arrays import LEFT, RIGHT, Image, Mask, check_image
 from artasyn.errors import ImageError, NothingShows, SynthesisError
 from artasyn.segment.lungs import Lungs
+from artasyn.synthesis import rendering
 from artasyn.synthesis.anomaly import Anomaly, expose
-from artasyn.synthesis.cells import crystallised
-from artasyn.synthesis.noise import clouds
-from artasyn.synthesis.strokes import Point, Stamps, Stroke
+from artasyn.synthesis.context import FADE_BLUR, Context, Window, blurred
+from artasyn.synthesis.drawing import draw_lesions
+from artasyn.synthesis.findings import Finding, findings
+from artasyn.synthesis.lesions import Lesion, OpacityRecord
+from artasyn.synthesis.rendering import Lesions
+from artasyn.synthesis.textures import DEVIATION, GRID, bank
 
+DRAWS = 8
+"""Draws before an image counts as one that nothing can be added to."""
 
-@dataclass(frozen=True)
-class OpacityRecord:
-    """All that was random about one anomaly, as plain numbers: it remakes the anomaly bit for bit.
-
-    Attributes:
-        strokes: where the brush went.
-        severity: attenuation of the densest parts, as a share of the step from lung to soft tissue.
-        seed: fixes the brushes' textures, the jitter of every stamp and the Voronoi cells.
-    """
-
-    strokes: tuple[Stroke, ...]
-    severity: float
-    seed: int
-
-    def to_json(self) -> str:
-        """This record as JSON; `from_json` reads it back."""
-        return json.dumps(dataclasses.asdict(self))
-
-    @classmethod
-    def from_json(cls, text: str) -> OpacityRecord:
-        """Reads what `to_json` wrote.
-
-        Raises:
-            SynthesisError: the text is no such record.
-        """
-        try:
-            fields: dict[str, Any] = json.loads(text)
-            strokes = tuple(Stroke(_curve(stroke["curve"]), float(stroke["brush"])) for stroke in fields["strokes"])
-            severity, seed = float(fields["severity"]), operator.index(fields["seed"])
-            numbers = [severity, *(n for s in strokes for n in (s.brush, *itertools.chain(*s.curve)))]
-            if not all(map(math.isfinite, numbers)):
-                raise ValueError("a number is not finite")
-            if min(severity, *(stroke.brush for stroke in strokes), 1.0) <= 0 or not 0 <= seed < 2**32:
-                raise ValueError("severity and brushes must be positive, the seed from 0 to 2**32 - 1")
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise SynthesisError(f"not the record of a lung opacity: {error!r} in {text[:80]!r}") from error
-        return cls(strokes, severity, seed)
+_POINTS = ((np.arange(rendering.POINTS) + 0.5) / rendering.POINTS).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class LungOpacity:
     """Makes lung opacities on normal radiographs, with exact masks.
 
-    Strokes of a cloudy brush run between random points of a lung. Their stamps add up in the log domain; the
-    sum, its blur, a Voronoi "crystallised" copy and that one's blur are averaged into an opacity map. It is
-    scaled by the severity and by the step from the local lung's grey to soft tissue, faded out at the pleura,
-    and *added*: ribs, vessels and noise keep their contrast, and a pixel belongs to the mask exactly if it
-    changed.
+    Lesions of one or more findings are drawn, each with its own place, size, shape and density, and *added* as
+    attenuation: ribs, vessels and noise keep their contrast, and a pixel belongs to the mask exactly if it changed.
+    The densest lesion brings a lung to the grey of soft tissue.
 
-    Lengths are fractions of the lungs' height, so that any image size and any cropping is served alike.
+    Places are relative to the lungs and lengths are fractions of their height, so that any image size and any
+    cropping is served alike.
 
     Attributes:
-        skip_probability: that a lung stays healthy (never both).
-        few_strokes_range: strokes in a lung with few of them, both ends included.
-        many_strokes_range: strokes in a lung with many of them; few and many are equally likely.
-        extent_range: radius around a random point of the lung within which its strokes start and end; over 1
-            is the whole lung, as published.
-        brushes: diameters of the brushes; each stroke is drawn with one of them.
-        bend_range: how far a stroke's control point is moved off its middle, along rows and along columns.
-        severity_range: share of the step from lung to soft tissue, drawn log-uniformly.
-        cells: Voronoi cells over the whole image.
-        fade: distance from the pleura over which the opacity sets in.
+        findings: what is drawn from, by their weights; `artasyn.synthesis.findings` selects and changes them.
+        kinds_range: different findings in one anomaly.
         tolerance: smallest change of a pixel, in image units; less is not added. One grey level of 8 bits.
-        tail: share of the densest part below which a stroke counts as ended, so that it ends where it is seen
-            to.
-        stamps: how the stamps of a stroke vary.
 
-    Source: ART-ASyn (Cao, Fan, Cai; WACV 2026; arXiv 2512.00310), texture-based anomaly synthesis. There the
-    strokes are composited toward one grey value, which erases half of the texture beneath; here they are
-    attenuation.
+    Source: ART-ASyn (Cao, Fan, Cai; WACV 2026; arXiv 2512.00310), texture-based anomaly synthesis. There stamps
+    are composited toward one grey value, which erases half of the texture beneath; here they are attenuation.
 
     Example:
         >>> from artasyn.phantom import Phantom
@@ -103,18 +57,22 @@ class LungOpacity:
         True
     """
 
-    skip_probability: float = 0.2
-    few_strokes_range: tuple[int, int] = (1, 4)
-    many_strokes_range: tuple[int, int] = (10, 14)
-    extent_range: tuple[float, float] = (0.03, 0.6)
-    brushes: tuple[float, ...] = (0.36, 0.22)
-    bend_range: tuple[float, float] = (-0.19, 0.19)
-    severity_range: tuple[float, float] = (0.15, 0.9)
-    cells: int = 500
-    fade: float = 0.05
+    findings: tuple[Finding, ...] = field(default_factory=findings)
+    kinds_range: tuple[int, int] = (1, 2)
     tolerance: float = 1 / 255
-    tail: float = 0.5
-    stamps: Stamps = field(default_factory=Stamps)
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be drawn.
+
+        Raises:
+            SynthesisError: no findings, or a range or tolerance that makes no sense.
+        """
+        if not self.findings:
+            raise SynthesisError("no findings to draw from; leave the option out for all of them")
+        if not 1 <= self.kinds_range[0] <= self.kinds_range[1]:
+            raise SynthesisError(f"kinds_range must be at least 1, low before high; not {self.kinds_range}")
+        if not 1e-6 <= self.tolerance <= 0.5:
+            raise SynthesisError(f"tolerance must be from 1e-6 to 0.5, not {self.tolerance:g}")
 
     def __call__(self, image: Image, lungs: Lungs, rng: np.random.Generator) -> Anomaly:
         """Draws an anomaly and renders it; draws again where nothing of it shows.
@@ -143,34 +101,23 @@ class LungOpacity:
         Raises:
             SynthesisError: there are no lungs.
         """
-        present = [side for side in (RIGHT, LEFT) if (lungs.labels == side).any()]
-        if not present:
-            raise SynthesisError("no lungs to place an opacity in; segment the radiograph first or leave it out")
-        diseased = [side for side in present if rng.random() >= self.skip_probability]
-        diseased = diseased or [present[int(rng.integers(len(present)))]]
-        height = _height(lungs)
-        strokes = tuple(stroke for side in diseased for stroke in self._draw_strokes(lungs.labels == side, height, rng))
-        low, high = self.severity_range
-        severity = math.exp(rng.uniform(math.log(low), math.log(high)))
-        return OpacityRecord(strokes, severity, int(rng.integers(2**32)))
+        present = np.array([[bool((lungs.labels == side).any()) for side in (RIGHT, LEFT)]])
+        return self.draw_batch(present, rng)[0]
 
-    def _draw_strokes(self, lung: Mask, height: int, rng: np.random.Generator) -> list[Stroke]:
-        """The strokes of one lung; `height` is both lungs' height in pixels."""
-        many = rng.random() < 0.5
-        low, high = self.many_strokes_range if many else self.few_strokes_range
-        places = np.argwhere(lung) + 0.5
-        shape = np.array(lung.shape)
-        focus = places[int(rng.integers(len(places)))]
-        extent = rng.uniform(*self.extent_range) * height
-        places = places[((places - focus) ** 2).sum(axis=1) <= extent**2]
-        strokes = []
-        for _ in range(int(rng.integers(low, high + 1))):
-            start, end = places[rng.integers(len(places), size=2)]
-            control = (start + end) / 2 + rng.uniform(*self.bend_range, size=2) * height
-            curve = _curve([start / shape, control / shape, end / shape])
-            brush = self.brushes[int(rng.integers(len(self.brushes)))]
-            strokes.append(Stroke(curve, brush * height / lung.shape[0]))
-        return strokes
+    def draw_batch(self, present: Any, rng: np.random.Generator) -> list[OpacityRecord]:
+        """Draws an anomaly for each image of a batch.
+
+        Args:
+            present: bool (b, 2), whether an image has a right and a left lung.
+            rng: the source of randomness.
+
+        Raises:
+            SynthesisError: an image has no lungs.
+        """
+        if not present.any(axis=1).all():
+            raise SynthesisError("no lungs to place an opacity in; segment the radiograph first or leave it out")
+        drawn = draw_lesions(self.findings, present, rng, kinds_range=self.kinds_range)
+        return [OpacityRecord(lesions, self.tolerance) for lesions in drawn]
 
     def render(self, image: Image, lungs: Lungs, record: OpacityRecord) -> Anomaly:
         """Renders a record on a radiograph; deterministic.
@@ -178,7 +125,7 @@ class LungOpacity:
         Args:
             image: float32 (h, w) in [0, 1].
             lungs: its lungs, on the same grid.
-            record: from `draw`, for these lungs at any size.
+            record: from `draw`, for these lungs at any size, or for others that have the same sides.
 
         Raises:
             NothingShows: no pixel of this image changes.
@@ -189,82 +136,114 @@ class LungOpacity:
             raise ImageError(
                 f"lungs are {lungs.labels.shape}, the image is {image.shape}; use lungs.resized(image.shape)"
             )
-        added = self._attenuation(image, lungs, record)
-        result, mask, attenuation = expose(image, added, tolerance=self.tolerance)
+        window = Window.around(lungs)
+        if window is None or not record.lesions:
+            raise NothingShows("no pixel changes: there are no lungs, or the record is empty")
+        context = Context.of(image, lungs, window)
+        left, reached = _left(context, record)
+        film, inner = window.part(reached, image.shape)
+        normal, lung = image[film], lungs.labels[film] > 0
+        step = _finer(context.step)
+
+        def enlarged(left: Float32[np.ndarray, "grid grid"]) -> Float32[np.ndarray, "h w"]:
+            whole = cv2.resize((1 - left) * step, (window.side, window.side), interpolation=cv2.INTER_LINEAR)
+            return np.asarray(whole[inner] * lung, np.float32)
+
+        names = list(left)
+        changed, mask, added = expose(normal, enlarged(math.prod(left.values())), tolerance=record.tolerance)
         if not mask.any():
             raise NothingShows(
                 "no pixel can be brightened by the tolerance: "
                 "the record lies outside these lungs, or they are white or mere slivers"
             )
-        return Anomaly(result, mask, attenuation, record)
-
-    def _attenuation(self, image: Image, lungs: Lungs, record: OpacityRecord) -> Attenuation:
-        """The attenuation to add, 0 outside the lungs. What is smooth is computed on a coarse grid."""
-        rows, columns = image.shape
-        scale = min(1.0, GRID_ROWS / max(1, _height(lungs)))
-        grid = (max(2, round(rows * scale)), max(2, round(columns * scale)))
-        lung = cv2.resize((lungs.labels > 0).astype(np.float32), grid[::-1], interpolation=cv2.INTER_AREA)
-        film = cv2.resize(image, grid[::-1], interpolation=cv2.INTER_AREA)
-        height = _height(lungs) * scale
-        smooth = self._opacity_map(record, lung, height)
-        smooth *= _step_to_soft_tissue(film, lung, sigma=0.1 * height) * _fade(lung, width=self.fade * height)
-        fine = cv2.resize(smooth * np.float32(record.severity), (columns, rows), interpolation=cv2.INTER_LINEAR)
-        return np.asarray(np.where(lungs.labels > 0, fine, 0), np.float32)
-
-    def _opacity_map(
-        self, record: OpacityRecord, lung: Float32[np.ndarray, "h w"], height: float
-    ) -> Float32[np.ndarray, "h w"]:
-        """Where the opacity is and how dense: float32, about 1 in its densest parts, before the severity."""
-        stamped = 1 - np.exp(-self.stamps.attenuation(record.strokes, seed=record.seed, shape=lung.shape))
-        crystal = crystallised(stamped, seed=record.seed, cells=self.cells)
-        layers = stamped + _blurred(stamped, 0.05 * height) + crystal + _blurred(crystal, 0.02 * height)
-        densest = max(float((layers * lung).max()), 1e-6)
-        shape = np.clip(1.5 * (layers / densest - self.tail) / (1 - self.tail), 0, 1)
-        patchy = clouds(lung.shape, seed=record.seed, coarsest=max(2.0, 0.15 * height))
-        return np.asarray(_blurred(shape, 0.03 * height) * (0.4 + 1.2 * patchy), np.float32)
+        masks = _shared([enlarged(part) for part in left.values()], mask, record.tolerance) if names[1:] else [mask]
+        return Anomaly(
+            _placed(changed, film, image.copy()),
+            _placed(mask, film, np.zeros(image.shape, bool)),
+            _placed(added, film, np.zeros(image.shape, np.float32)),
+            record,
+            {n: _placed(part, film, np.zeros(image.shape, bool)) for n, part in zip(names, masks, strict=True)},
+        )
 
 
-DRAWS = 8
-"""Draws before an image counts as one that nothing can be added to."""
+def _left(
+    context: Context, record: OpacityRecord
+) -> tuple[dict[str, Float32[np.ndarray, "grid grid"]], tuple[slice, slice]]:
+    """The share of air that every finding leaves, lesion by lesion, and the part of the grid that they reach."""
+    lesions = Lesions.pack([record.lesions])
+    extents = rendering.Extents.of(context.share[None], np)
+    rows, columns = (at.astype(np.float32) for at in extents.place(lesions.image, lesions.side, lesions.focus, np))
+    place, mirrored = rendering.at_the_hilum(lesions, extents, np)
+    outward = (2 * lesions.side - 1).astype(np.float32)
+    height = np.full(1, context.height, np.float32)
+    thin = {side: blurred(context.share[side], FADE_BLUR) for side in set(lesions.side.tolist())}
+    left = {name: np.ones((GRID, GRID), np.float32) for name in record.findings}
+    boxes: list[tuple[slice, ...]] = []
+    for number, lesion in enumerate(record.lesions):
+        one = slice(number, number + 1)
+        side, air = int(lesions.side[number]), lesions.airways[number]
+        across = outward[number] * lesions.stamps[number, :, 1]
+        down = _reached(rows[number], lesions.stamps[number, :, 0], lesions.stamps[number, :, 2], lesion, context)
+        over = _reached(columns[number], across, lesions.stamps[number, :, 3], lesion, context)
+        if down.start >= down.stop or over.start >= over.stop:
+            continue
+        level = rendering.levels(
+            lesions.stamps[one], rows[one], columns[one], outward[one], height, _POINTS[down], _POINTS[over], np
+        )[0]
+        fine = tuple(slice(2 * points.start, 2 * points.stop) for points in (down, over))
+        rim, clouds, texture = (
+            _piece(int(lesions.texture[number, k]), place[number, k], mirrored[number, k])[fine] for k in range(3)
+        )
+        fade = rendering.fades(thin[side][None], lesions.look[one, 5], np)[0]
+        dense = rendering.density(
+            cv2.resize(level, rim.shape[::-1], interpolation=cv2.INTER_LINEAR),
+            rim,
+            clouds,
+            1 - texture if air else texture,
+            lesions.look[number, :5],
+            np,
+        )
+        left[lesion.finding][fine] *= rendering.remaining(lesions.severity[number], dense, _finer(fade)[fine], np)
+        boxes.append(fine)
+    down, over = ([box[axis] for box in boxes] or [slice(0, 1)] for axis in (0, 1))
+    return left, (_union(down), _union(over))
 
-GRID_ROWS = 64
-"""Rows of the coarse grid over the height of the lungs."""
+
+def _union(slices: Sequence[slice]) -> slice:
+    """The slice from the first start to the last stop."""
+    return slice(min(one.start for one in slices), max(one.stop for one in slices))
 
 
-def _curve(points: Any) -> tuple[Point, Point, Point]:
-    """Three points as plain numbers."""
-    start, control, end = ((float(row), float(column)) for row, column in points)
-    return start, control, end
+def _reached(focus: Any, offset: Any, radius: Any, lesion: Lesion, context: Context) -> slice:
+    """The points along an axis that a lesion can reach, with one to spare on each side."""
+    reach = math.sqrt(1 + math.log(len(radius)) / rendering.SHARPNESS + DEVIATION * lesion.look.irregularity)
+    low = focus + context.height * float((offset - reach * radius).min())
+    high = focus + context.height * float((offset + reach * radius).max())
+    count = rendering.POINTS
+    return slice(max(0, math.floor(low * count) - 1), min(count, math.ceil(high * count) + 1))
 
 
-def _height(lungs: Lungs) -> int:
-    """Rows from the top of the lungs to their bottom."""
-    rows = np.flatnonzero(lungs.mask.any(axis=1))
-    return int(rows[-1] - rows[0] + 1) if rows.size else 0
+def _piece(texture: int, place: Any, mirrored: Any) -> Float32[np.ndarray, "grid grid"]:
+    """A piece of a texture, perhaps mirrored."""
+    row, column = place
+    piece = bank()[texture, row : row + GRID, column : column + GRID]
+    return piece[:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
 
 
-def _blurred(values: Float32[np.ndarray, "h w"], sigma: float) -> Float32[np.ndarray, "h w"]:
-    """A Gaussian blur; `sigma` in pixels."""
-    return np.asarray(cv2.GaussianBlur(values, (0, 0), max(sigma, 0.3)), np.float32)
+def _finer(values: Float32[np.ndarray, "rows columns"]) -> Float32[np.ndarray, "grid grid"]:
+    """Values on the grid."""
+    return np.asarray(cv2.resize(values, (GRID, GRID), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _step_to_soft_tissue(
-    film: Float32[np.ndarray, "h w"], lung: Float32[np.ndarray, "h w"], *, sigma: float
-) -> Float32[np.ndarray, "h w"]:
-    """How much brighter soft tissue is than the lung around each pixel, at least a little.
-
-    Args:
-        film: the radiograph.
-        lung: share of lung in each pixel.
-        sigma: of the blur that takes ribs and vessels out of the lung's level, in pixels.
-    """
-    soft_tissue = np.float32(np.quantile(film, 0.85))  # Source: ART-ASyn's grey value c
-    level = _blurred(film * lung, sigma) / np.maximum(_blurred(lung, sigma), 1e-3)
-    return np.asarray(np.maximum(soft_tissue - level, 0.1), np.float32)
+def _shared(parts: list[Any], mask: Mask, tolerance: float) -> list[Mask]:
+    """Which pixels of a mask each finding has: where it alone reaches the tolerance, or adds more than the others."""
+    if len(parts) == 1:
+        return [mask]
+    most = np.maximum.reduce(parts)
+    return [mask & ((part >= np.float32(tolerance)) | (part == most)) for part in parts]
 
 
-def _fade(lung: Float32[np.ndarray, "h w"], *, width: float) -> Float32[np.ndarray, "h w"]:
-    """From 0 at the pleura to 1 at `width` pixels from it, as the lung's thickness grows along the rays."""
-    inside = cv2.copyMakeBorder((lung >= 0.5).astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    distance = cv2.distanceTransform(inside, cv2.DIST_L2, 5)[1:-1, 1:-1]
-    return np.asarray(np.sqrt(np.minimum(distance / max(width, 1e-3), 1)), np.float32)
+def _placed(part: Any, film: tuple[slice, slice], whole: Any) -> Any:
+    """A part of a film, put into the whole."""
+    whole[film] = part
+    return whole

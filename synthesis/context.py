@@ -1,0 +1,122 @@
+"""What a radiograph's lungs say about where and how much can be added: the ground that opacities are laid on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float32, Shaped
+
+from artasyn.arrays import LEFT, RIGHT, Image
+from artasyn.segment.lungs import Lungs
+from artasyn.synthesis.textures import GRID
+
+CELLS = 48
+"""Rows and columns of the context over the window."""
+
+SAMPLES = 4
+"""Samples along each side of a cell."""
+
+MARGIN = 0.06
+"""Of the window around the lungs, as a share of their longer side."""
+
+LEVEL_BLUR, NEAR_BLUR, FADE_BLUR = 3.0, 1.0, 0.8
+"""Standard deviations of the blurs for the lung's grey level, for what is brighter than that, as the heart and the
+borders, and for the fade at the pleura, in cells."""
+
+SOFT_TISSUE = 0.8
+"""Quantile of the window's grey that stands for soft tissue."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A square around both lungs, in whole pixels; it may reach beyond the film.
+
+    Attributes:
+        top: its first row.
+        left: its first column.
+        side: its rows and columns.
+        height: of both lungs, in rows.
+    """
+
+    top: int
+    left: int
+    side: int
+    height: int
+
+    @classmethod
+    def around(cls, lungs: Lungs) -> Window | None:
+        """The window of some lungs; None where there are none."""
+        left, top, width, height = cv2.boundingRect(lungs.labels)
+        if not width:
+            return None
+        longer = max(width, height)
+        side = longer + 2 * (1 + round(MARGIN * longer))
+        return cls(top + (height - side) // 2, left + (width - side) // 2, side, height)
+
+    def part(
+        self, reached: tuple[slice, slice], shape: tuple[int, ...]
+    ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+        """The pixels that a part of the grid covers: as slices of the film and of the window."""
+        film, window = [], []
+        for at, cells, length in zip((self.top, self.left), reached, shape, strict=True):
+            start = max(cells.start * self.side // GRID - 1, -at, 0)
+            stop = min(-(-cells.stop * self.side // GRID) + 1, length - at, self.side)
+            window.append(slice(start, max(start, stop)))
+            film.append(slice(at + start, at + max(start, stop)))
+        return (film[0], film[1]), (window[0], window[1])
+
+    def sampled(self, values: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, "samples samples"]:
+        """Values at `SAMPLES` places along each side of every cell; beyond the film its border goes on."""
+        steps = ((np.arange(CELLS * SAMPLES) + 0.5) * (self.side / (CELLS * SAMPLES))).astype(int)
+        rows, columns = (np.clip(at + steps, 0, n - 1) for at, n in zip((self.top, self.left), values.shape, strict=True))
+        return values[rows[:, None], columns]
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """The lungs and the film's grey in the cells of the window.
+
+    Attributes:
+        share: float32 (2, cells, cells), how much of a cell is right lung, left lung.
+        step: float32 (cells, cells), from the local lung's grey to soft tissue, in image units; 0 where the film is
+            that bright already.
+        height: of the lungs, as a share of the window's side.
+    """
+
+    share: Float32[np.ndarray, "2 cells cells"]
+    step: Float32[np.ndarray, "cells cells"]
+    height: float
+
+    @classmethod
+    def of(cls, image: Image, lungs: Lungs, window: Window) -> Context:
+        """The context of a film and its lungs."""
+        sides = window.sampled(lungs.labels)
+        share = np.stack([averaged((sides == side).astype(np.float32)) for side in (RIGHT, LEFT)])
+        film, lung = averaged(window.sampled(image)), share[0] + share[1]
+        at = round(SOFT_TISSUE * (film.size - 1))
+        soft_tissue = np.partition(film.ravel(), at)[at]
+        level = blurred(film * lung, LEVEL_BLUR) / np.maximum(blurred(lung, LEVEL_BLUR), 1e-3)
+        near = blurred(film, NEAR_BLUR, cv2.BORDER_REPLICATE)
+        return cls(share, np.maximum(soft_tissue - np.maximum(level, near), 0), window.height / window.side)
+
+
+def averaged(samples: Float32[np.ndarray, "samples samples"]) -> Float32[np.ndarray, "cells cells"]:
+    """The mean of each cell's samples."""
+    return np.asarray(cv2.resize(samples, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def kernel(sigma: float) -> Float32[np.ndarray, " taps"]:
+    """A Gaussian of a standard deviation in cells, up to three of them on each side; its sum is 1."""
+    reach = int(np.ceil(3 * sigma))
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
+    return np.asarray(taps / taps.sum(), np.float32)
+
+
+def blurred(
+    values: Float32[np.ndarray, "cells cells"], sigma: float, border: int = cv2.BORDER_CONSTANT
+) -> Float32[np.ndarray, "cells cells"]:
+    """A Gaussian blur; beyond the border is 0, or what OpenCV's `border` says."""
+    taps = kernel(sigma)
+    return np.asarray(cv2.sepFilter2D(values, -1, taps, taps, borderType=border), np.float32)

@@ -1,0 +1,227 @@
+"""The findings that can be made: where each lies, how large and dense it is, and what it looks like.
+
+Names are those of the Fleischner Society's glossary of terms for thoracic imaging (Hansell et al., Radiology
+2008;246:697; Bankier et al., Radiology 2024;310:e232558), with pleural effusion and the published texture opacity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal, get_args
+
+from artasyn.errors import SynthesisError
+from artasyn.segment.lungs import Zone
+
+Range = tuple[float, float]
+"""What is drawn from, both ends included."""
+Side = Literal["right", "left"]
+"""A lung, named as the patient's."""
+Texture = Literal["none", "reticular", "micronodules", "cells", "bronchi"]
+"""What an opacity is made of, beside clouds."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """How an opacity's attenuation follows from its shape, as plain numbers.
+
+    The shape is a level: 1 in the middle of a stamp, 0 on its rim, negative outside.
+
+    Attributes:
+        edge: levels over which the attenuation rises to its full value.
+        solidity: 0 rises smoothly, as an infiltrate does; 1 as the thickness of a ball, as a nodule does.
+        irregularity: levels by which clouds push the rim in and out.
+        cloudiness: relative variation of the attenuation within.
+        texture: what it is made of.
+        share: of the attenuation that is texture; air bronchograms take this share away.
+        reach: 0 fades out at the pleura, as the lung's thickness does; 1 is as dense there as elsewhere.
+    """
+
+    edge: float
+    solidity: float = 0.0
+    irregularity: float = 0.0
+    cloudiness: float = 0.0
+    texture: Texture = "none"
+    share: float = 0.0
+    reach: float = 0.0
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of opacity; every range is drawn from for each lesion.
+
+    Lengths are fractions of the lungs' height.
+
+    Attributes:
+        name: as reports say it, with underscores.
+        look: what it looks like.
+        size_range: a lesion's diameter, or the height of a fluid over the base; drawn log-uniformly.
+        severity_range: attenuation of the densest parts, as a share of the step from lung to soft tissue;
+            drawn log-uniformly.
+        number_range: lesions in one anomaly.
+        strokes_range: strokes of a lesion. A lesion is the union of its strokes' stamps.
+        stamp_range: a stamp's radius, relative to the lesion's.
+        elongation_range: a stroke's length, relative to the lesion's radius.
+        aspect_range: a stamp's height over its width.
+        zones: where lesions lie. Each is as likely as it is often named; none of upper, middle and lower, or none
+            of central and peripheral, leaves that open.
+        sides: in which lungs, where there are both.
+        bilateral_probability: that the lesions of one anomaly lie in both lungs.
+        dependent: a fluid that fills the lung from the base and climbs along the ribs.
+        weight: how often it is drawn from a mixture.
+
+    Example:
+        >>> FINDINGS["nodule"].look.solidity
+        1.0
+    """
+
+    name: str
+    look: Look
+    size_range: Range
+    severity_range: Range
+    number_range: tuple[int, int] = (1, 1)
+    strokes_range: tuple[int, int] = (1, 1)
+    stamp_range: Range = (1.0, 1.0)
+    elongation_range: Range = (0.0, 0.0)
+    aspect_range: Range = (0.8, 1.25)
+    zones: tuple[Zone, ...] = ()
+    sides: tuple[Side, ...] = ("right", "left")
+    bilateral_probability: float = 0.5
+    dependent: bool = False
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuses what cannot be drawn.
+
+        Raises:
+            SynthesisError: a range is not positive or its ends are the wrong way round, or a zone or side is unknown.
+        """
+        for name in (field.name for field in fields(self) if field.name.endswith("_range")):
+            low, high = getattr(self, name)
+            least = 0.0 if name == "elongation_range" else 1e-6
+            if not least <= low <= high < 1000:
+                raise SynthesisError(f"{self.name}: {name} must be positive, low before high; not {low:g} to {high:g}")
+        if self.severity_range[1] > 1:
+            raise SynthesisError(f"{self.name}: severity_range ends at 1 (soft tissue), not {self.severity_range[1]:g}")
+        for given, known in ((self.zones, Zone), (self.sides, Side), ((self.look.texture,), Texture)):
+            if unknown := set(given) - set(get_args(known)):
+                raise SynthesisError(f"{self.name}: no {sorted(unknown)}; choose from {', '.join(get_args(known))}")
+        if not self.sides or not self.weight > 0:
+            raise SynthesisError(f"{self.name}: at least one side and a positive weight are needed")
+
+
+_PRESETS = (
+    Finding(
+        "ground_glass_opacity",
+        Look(edge=1.4, irregularity=0.5, cloudiness=0.25, reach=0.3),
+        size_range=(0.35, 1.1),
+        severity_range=(0.1, 0.45),
+        number_range=(1, 3),
+        strokes_range=(2, 4),
+        stamp_range=(0.45, 0.8),
+        elongation_range=(0.2, 1.2),
+        zones=("upper", "middle", "middle", "lower", "lower", "lower", "central", "peripheral", "peripheral"),
+        bilateral_probability=0.6,
+        weight=3.0,
+    ),
+    Finding(
+        "consolidation",
+        Look(edge=1.2, irregularity=0.5, cloudiness=0.12, texture="bronchi", share=0.4, reach=0.4),
+        size_range=(0.3, 0.9),
+        severity_range=(0.3, 0.9),
+        number_range=(1, 3),
+        strokes_range=(2, 4),
+        stamp_range=(0.45, 0.8),
+        elongation_range=(0.2, 1.0),
+        zones=("upper", "middle", "middle", "lower", "lower", "lower"),
+        bilateral_probability=0.4,
+        weight=2.5,
+    ),
+    Finding(
+        "nodule",
+        Look(edge=1.0, solidity=1.0, irregularity=0.12, cloudiness=0.08),
+        size_range=(0.03, 0.12),
+        severity_range=(0.2, 0.6),
+        number_range=(1, 3),
+        weight=0.6,
+    ),
+    Finding(
+        "mass",
+        Look(edge=0.9, solidity=0.8, irregularity=0.2, cloudiness=0.1),
+        size_range=(0.12, 0.35),
+        severity_range=(0.4, 0.95),
+        strokes_range=(2, 4),
+        stamp_range=(0.6, 0.8),
+        elongation_range=(0.1, 0.5),
+        bilateral_probability=0.0,
+        weight=0.6,
+    ),
+    Finding(
+        "nodular_pattern",
+        Look(edge=1.0, irregularity=0.5, texture="micronodules", share=0.85),
+        size_range=(0.5, 1.2),
+        severity_range=(0.25, 0.6),
+        number_range=(1, 3),
+        strokes_range=(2, 4),
+        stamp_range=(0.5, 0.9),
+        elongation_range=(0.3, 1.0),
+        bilateral_probability=0.9,
+        weight=0.4,
+    ),
+    Finding(
+        "reticular_pattern",
+        Look(edge=0.9, irregularity=0.5, cloudiness=0.2, texture="reticular", share=0.75),
+        size_range=(0.35, 0.9),
+        severity_range=(0.25, 0.7),
+        number_range=(1, 4),
+        strokes_range=(2, 4),
+        stamp_range=(0.5, 0.8),
+        elongation_range=(0.2, 1.0),
+        zones=("upper", "middle", "lower", "lower", "central", "peripheral", "peripheral"),
+        bilateral_probability=0.8,
+        weight=0.8,
+    ),
+    Finding(
+        "pleural_effusion",
+        Look(edge=0.6, irregularity=0.05, cloudiness=0.06, reach=1.0),
+        size_range=(0.06, 0.55),
+        severity_range=(0.7, 1.0),
+        bilateral_probability=0.3,
+        dependent=True,
+        weight=0.8,
+    ),
+    Finding(
+        "texture_opacity",
+        Look(edge=1.2, irregularity=0.3, cloudiness=0.5, texture="cells", share=0.6),
+        size_range=(0.3, 1.2),
+        severity_range=(0.15, 0.9),
+        number_range=(1, 2),
+        strokes_range=(1, 12),
+        stamp_range=(0.15, 0.45),
+        elongation_range=(0.3, 2.0),
+        weight=0.8,
+    ),
+)
+
+FINDINGS = {finding.name: finding for finding in _PRESETS}
+"""Every finding by its name. `texture_opacity` has the shapes of ART-ASyn (arXiv 2512.00310), as attenuation."""
+
+
+def findings(*names: str, **changes: Any) -> tuple[Finding, ...]:
+    """Findings by name, each with the same changes.
+
+    Args:
+        *names: keys of `FINDINGS`; none means all of them, the default mixture.
+        **changes: fields of `Finding` to replace, such as ``zones``, ``sides`` or ``severity_range``.
+
+    Raises:
+        SynthesisError: there is no such finding or no such field, or a value cannot be drawn from.
+
+    Example:
+        >>> [f.name for f in findings("nodule", "mass", zones=("upper",))]
+        ['nodule', 'mass']
+    """
+    if unknown := [name for name in names if name not in FINDINGS]:
+        raise SynthesisError(f"no finding {', '.join(map(repr, unknown))}; choose from {', '.join(FINDINGS)}")
+    if fault := changes.keys() - {field.name for field in fields(Finding)}:
+        raise SynthesisError(f"a finding has no {', '.join(sorted(fault))}")
+    return tuple(replace(FINDINGS[name], **changes) for name in names or FINDINGS)

@@ -1,0 +1,119 @@
+"""Lesions as plain numbers: what a draw decides and a record keeps."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from artasyn.arrays import LEFT, RIGHT
+from artasyn.errors import SynthesisError
+from artasyn.synthesis.findings import Look
+
+Stamp = tuple[float, float, float, float]
+"""Down and outward from the lesion's focus, half the height and half the width; in heights of the lungs."""
+
+
+@dataclass(frozen=True)
+class Lesion:
+    """One lesion, wherever and on whatever radiograph.
+
+    Attributes:
+        finding: what it is called.
+        side: the lung, 1 the patient's right, 2 the left.
+        focus: its place in that lung: from apex 0 to base 1, from the mediastinum 0 to the ribs 1.
+        stamps: its shape, as what stamps leave.
+        severity: attenuation of the densest parts, as a share of the step from lung to soft tissue.
+        look: how the attenuation follows from the shape.
+        seed: fixes the pieces of the textures.
+    """
+
+    finding: str
+    side: int
+    focus: tuple[float, float]
+    stamps: tuple[Stamp, ...]
+    severity: float
+    look: Look
+    seed: int
+
+
+@dataclass(frozen=True)
+class OpacityRecord:
+    """All that was random about one anomaly, as plain numbers: it remakes the anomaly bit for bit.
+
+    Attributes:
+        lesions: in any order.
+        tolerance: smallest change of a pixel, in image units.
+    """
+
+    lesions: tuple[Lesion, ...]
+    tolerance: float = 1 / 255
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """The names of its findings, each once, in the order of the lesions."""
+        return tuple(dict.fromkeys(lesion.finding for lesion in self.lesions))
+
+    def to_json(self) -> str:
+        """This record as JSON; `from_json` reads it back."""
+        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> OpacityRecord:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            SynthesisError: the text is no such record.
+        """
+        try:
+            return cls.from_dict(json.loads(text))
+        except ValueError as error:
+            raise SynthesisError(f"not the record of a lung opacity: {error} in {text[:80]!r}") from error
+
+    @classmethod
+    def from_dict(cls, fields: Any) -> OpacityRecord:
+        """A record of what `dataclasses.asdict` made of one.
+
+        Raises:
+            SynthesisError: it is no such record.
+        """
+        try:
+            return cls(tuple(_lesion(lesion) for lesion in fields["lesions"]), _number(fields["tolerance"], 1e-6))
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+            raise SynthesisError(f"not the record of a lung opacity: {error!r} in {str(fields)[:80]!r}") from error
+
+
+def _lesion(fields: Any) -> Lesion:
+    """A lesion of its fields.
+
+    Raises:
+        KeyError, TypeError, ValueError, OverflowError: they are none.
+    """
+    look = Look(**fields["look"])
+    for name, value in dataclasses.asdict(look).items():
+        if name != "texture":
+            _number(value, 0)
+    stamps = tuple(_stamp(stamp) for stamp in fields["stamps"])
+    row, column = (_number(place) for place in fields["focus"])
+    side, seed = fields["side"], fields["seed"]
+    if side not in (RIGHT, LEFT) or type(seed) is not int or not 0 <= seed < 2**32 or not stamps or look.edge <= 0:
+        raise ValueError("side is 1 or 2, seed a whole number from 0 to 2**32 - 1, there are stamps and an edge")
+    if look.texture not in ("none", "reticular", "micronodules", "cells", "bronchi"):
+        raise ValueError(f"no texture {look.texture!r}")
+    severity = _number(fields["severity"], 1e-6, 1)
+    return Lesion(str(fields["finding"]), int(side), (row, column), stamps, severity, look, seed)
+
+
+def _stamp(numbers: Any) -> Stamp:
+    down, outward, height, width = numbers
+    return _number(down), _number(outward), _number(height, 1e-6), _number(width, 1e-6)
+
+
+def _number(value: Any, low: float = -1000.0, high: float = 1000.0) -> float:
+    """A finite number in a range."""
+    number = float(value)
+    if not (math.isfinite(number) and low <= number <= high):
+        raise ValueError(f"{number} is not from {low:g} to {high:g}")
+    return number

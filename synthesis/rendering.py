@@ -1,0 +1,230 @@
+"""Rendering lesions: one mechanism for every finding, on numpy arrays and on tensors of any device.
+
+A lesion's stamps are Gaussians; the logarithm of their sum is a level, 1 in the middle of a stamp and 0 on its
+rim, smooth where stamps overlap, for any number of stamps by one matrix product. Clouds push the rim about, the
+level becomes attenuation, textures vary it, the pleura ends it. Attenuations of several lesions leave
+``1 - prod(1 - a_i)`` of the air, whatever their order.
+
+Functions here take numpy arrays and tensors alike: they use operators and the functions that both have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32, Int64
+
+from artasyn.synthesis.findings import Texture
+from artasyn.synthesis.lesions import Lesion
+from artasyn.synthesis.noise import hashed
+from artasyn.synthesis.textures import CLOUDS, GRID, NAMES, SIDE, TREES
+
+Array = Any
+"""A numpy array or a tensor."""
+
+POINTS = GRID // 2
+"""Rows and columns of the grid that levels are computed on; they are smooth."""
+
+SHARPNESS = 3.0
+"""How closely the union of overlapping stamps follows the larger one."""
+
+HILUM = (0.42, 0.0)
+"""Where a lung's airways enter, as a lesion's focus."""
+
+_TEXTURES: dict[Texture, tuple[str, ...]] = {
+    "none": CLOUDS[:1],
+    "reticular": ("reticular_fine", "reticular_coarse"),
+    "micronodules": ("micronodules",),
+    "cells": ("cells",),
+    "bronchi": TREES,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Lesions:
+    """Lesions of a batch of images, as arrays.
+
+    Attributes:
+        image: int64 (n,), the image of each.
+        side: int64 (n,), 0 right lung, 1 left lung.
+        focus: float32 (n, 2), as in `Lesion`.
+        stamps: float32 (n, stamps, 4), as in `Lesion`; stamps far away where a lesion has fewer.
+        severity: float32 (n,).
+        look: float32 (n, 6): edge, solidity, irregularity, cloudiness, share, reach.
+        texture: int64 (n, 3): of the rim, of the clouds within, and what it is made of, as indices of the bank.
+        place: int64 (n, 3, 2), first row and column of the three pieces.
+        mirrored: int64 (n, 3, 2), 1 where a piece is upside down or left to right.
+        airways: float32 (n,), 1 where the texture is air, to be placed at the hilum.
+        hilum: float32 (2,), where airways enter a lung, as a focus.
+    """
+
+    image: Int64[np.ndarray, " n"]
+    side: Int64[np.ndarray, " n"]
+    focus: Float32[np.ndarray, "n 2"]
+    stamps: Float32[np.ndarray, "n stamps 4"]
+    severity: Float32[np.ndarray, " n"]
+    look: Float32[np.ndarray, "n 6"]
+    texture: Int64[np.ndarray, "n 3"]
+    place: Int64[np.ndarray, "n 3 2"]
+    mirrored: Int64[np.ndarray, "n 3 2"]
+    airways: Float32[np.ndarray, " n"]
+    hilum: Float32[np.ndarray, " 2"]
+
+    @classmethod
+    def pack(cls, images: Sequence[Sequence[Lesion]]) -> Lesions:
+        """The lesions of some images; there must be at least one lesion."""
+        flat = [lesion for lesions in images for lesion in lesions]
+        most = max(len(lesion.stamps) for lesion in flat)
+        stamps = np.array([lesion.stamps + (ABSENT,) * (most - len(lesion.stamps)) for lesion in flat], np.float32)
+        looks = [lesion.look for lesion in flat]
+        unit = hashed_rows(np.array([lesion.seed for lesion in flat], np.uint64), 14)
+        real = stamps[..., 2] > ABSENT[2]
+        extent = np.where(real[..., None], np.abs(stamps[..., :2]) + stamps[..., 2:], 0).max(axis=(1, 2))
+        coarse = np.clip(np.round(np.log2(64 / (0.9 * extent * GRID))), 0, len(CLOUDS) - 1).astype(np.int64)
+        made_of = [_TEXTURES[look.texture] for look in looks]
+        chosen = [NAMES.index(names[int(u * len(names))]) for names, u in zip(made_of, unit[:, 12], strict=True)]
+        return cls(
+            np.repeat(np.arange(len(images)), [len(lesions) for lesions in images]),
+            np.array([lesion.side - 1 for lesion in flat], np.int64),
+            np.array([lesion.focus for lesion in flat], np.float32),
+            stamps,
+            np.array([lesion.severity for lesion in flat], np.float32),
+            np.array(
+                [(k.edge, k.solidity, k.irregularity, k.cloudiness, k.share, k.reach) for k in looks], np.float32
+            ),
+            np.stack([coarse, np.minimum(coarse + 1, len(CLOUDS) - 1), np.array(chosen)], axis=1),
+            (unit[:, :6] * (SIDE - GRID + 1)).astype(np.int64).reshape(-1, 3, 2),
+            (unit[:, 6:12] >= 0.5).astype(np.int64).reshape(-1, 3, 2),
+            np.array([look.texture == "bronchi" for look in looks], np.float32),
+            np.array(HILUM, np.float32),
+        )
+
+
+ABSENT = (0.0, 0.0, 1e-4, 1e-4)
+"""A stamp too small to be seen."""
+
+
+def hashed_rows(seeds: Array, count: int) -> Float32[np.ndarray, "n count"]:
+    """The first uniform numbers of each seed's stream."""
+    return hashed(0, (seeds[:, None] * np.uint64(2654435761) + np.arange(1, count + 1, dtype=np.uint64)) % 2**32)
+
+
+@dataclass(frozen=True, eq=False)
+class Extents:
+    """How far lungs reach, in cells of the window; integers.
+
+    Attributes:
+        top, bottom: (b, 2), the first row of each lung and the row after its last.
+        first, last: (b, 2, cells), the first column of each lung in every row and the column after its last; in a
+            row without lung those of the whole lung.
+    """
+
+    top: Array
+    bottom: Array
+    first: Array
+    last: Array
+
+    @classmethod
+    def of(cls, share: Array, xp: ModuleType) -> Extents:
+        """The extents of lungs from their share of each cell, (b, 2, cells, cells)."""
+        count = share.shape[-1]
+        occupied = (share > 0.5 * xp.amax(share, (2, 3))[:, :, None, None]) + 0
+        rows, columns = xp.amax(occupied, 3), xp.amax(occupied, 2)
+        occupied = occupied + (rows == 0)[:, :, :, None] * columns[:, :, None, :]
+        return cls(
+            xp.argmax(rows, 2),
+            count - xp.argmax(xp.flip(rows, (2,)), 2),
+            xp.argmax((occupied > 0) + 0, 3),
+            count - xp.argmax(xp.flip((occupied > 0) + 0, (3,)), 3),
+        )
+
+    def place(self, image: Array, side: Array, focus: Array, xp: Any) -> tuple[Array, Array]:
+        """Rows and columns of places in lungs, (n,), as shares of the window's side.
+
+        Args:
+            image: (n,), the image of each place.
+            side: (n,), 0 the right lung, 1 the left.
+            focus: (n, 2), from apex to base and from the mediastinum to the ribs, in [0, 1].
+            xp: numpy or torch.
+        """
+        count = self.first.shape[-1]
+        top, bottom = self.top[image, side], self.bottom[image, side]
+        row = top + focus[:, 0] * (bottom - top)
+        here = xp.where(row < count, row, row * 0 + count - 1)
+        here = (here + 0 * side).astype(int) if xp is np else here.long()
+        first, last = self.first[image, side, here], self.last[image, side, here]
+        inner, outer = xp.where(side > 0, first, last), xp.where(side > 0, last, first)
+        return row / count, (inner + focus[:, 1] * (outer - inner)) / count
+
+
+def at_the_hilum(lesions: Any, extents: Extents, xp: Any) -> tuple[Array, Array]:
+    """Where the pieces of textures start and whether they are mirrored: airways grow from the hilum to the ribs."""
+    focus = 0 * lesions.focus + lesions.hilum
+    row, column = extents.place(lesions.image, lesions.side, focus, xp)
+    row, column = (xp.clip(xp.floor(at * GRID), 0, GRID - 1) for at in (row, column))
+    column = xp.where(lesions.side > 0, column, GRID - 1 - column)  # in the piece before it is mirrored
+    air = lesions.airways[:, None] > 0
+    place, mirrored = lesions.place + 0, lesions.mirrored + 0
+    place[:, 2] = xp.where(air, xp.stack([SIDE // 2 - row, SIDE // 2 - column], 1), lesions.place[:, 2] + 0 * focus)
+    mirrored[:, 2] = xp.where(air, xp.stack([0 * lesions.side, 1 - lesions.side], 1), lesions.mirrored[:, 2])
+    return place, mirrored
+
+
+def levels(
+    stamps: Array, row: Array, column: Array, outward: Array, height: Array, rows: Array, columns: Array, xp: Any
+) -> Array:
+    """The level of every lesion: 1 in the middle of a stamp, 0 on its rim, negative outside, -3.6 far away.
+
+    Args:
+        stamps: (n, stamps, 4).
+        row, column: (n,), the focus.
+        outward: (n,), 1 where the ribs are at higher columns, -1 where they are at lower ones.
+        height: (n,), of the lungs; all lengths as shares of the window's side.
+        rows, columns: of the grid, as shares of the window's side.
+        xp: numpy or torch.
+
+    Returns:
+        (n, rows, columns).
+    """
+    down = row[:, None] + stamps[:, :, 0] * height[:, None]
+    across = column[:, None] + stamps[:, :, 1] * (height * outward)[:, None]
+    tall, wide = stamps[:, :, 2] * height[:, None], stamps[:, :, 3] * height[:, None]
+    vertical = xp.exp(-SHARPNESS * ((rows[:, None] - down[:, None, :]) / tall[:, None, :]) ** 2)
+    horizontal = xp.exp(-SHARPNESS * ((columns - across[:, :, None]) / wide[:, :, None]) ** 2)
+    total = xp.matmul(vertical, horizontal)
+    return 1 + xp.log(total + 1e-6) / SHARPNESS
+
+
+def density(level: Array, rim: Array, clouds: Array, texture: Array, look: Sequence[Array], xp: Any) -> Array:
+    """The attenuation of every lesion before its severity, about 1 in its densest parts.
+
+    Args:
+        level: (n, grid, grid).
+        rim, clouds, texture: pieces of textures, (n, grid, grid).
+        look: edge, solidity, irregularity, cloudiness and share, each (n, 1, 1).
+        xp: numpy or torch.
+    """
+    edge, solidity, irregularity, cloudiness, share = look
+    rise = xp.clip((level + irregularity * rim) / edge, 0, 1)
+    shape = solidity * xp.sqrt(rise) + (1 - solidity) * rise * rise * (3 - 2 * rise)
+    return shape * (1 + cloudiness * clouds) * (1 - share + share * texture)
+
+
+def remaining(severity: Array, density: Array, fade: Array, xp: Any) -> Array:
+    """The share of the air that every lesion leaves, in [0, 1]."""
+    return 1 - xp.clip(severity * density * fade, 0, 1)
+
+
+def fades(share: Array, reach: Array, xp: Any) -> Array:
+    """How the lung's thickness ends at the pleura: from 0 on it to 1 inside; 1 on it where `reach` is 1.
+
+    Args:
+        share: (n, cells, cells), the blurred share of lung.
+        reach: (n,).
+        xp: numpy or torch.
+    """
+    return xp.sqrt(xp.clip(2 * share - 1 + reach[:, None, None], 0, 1))

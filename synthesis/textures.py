@@ -1,0 +1,119 @@
+"""Textures that opacities are cut from: made once in a process, the same on every machine.
+
+A texture is larger than the grid that opacities are rendered on; every lesion cuts its own piece at a place and
+in a mirroring that its seed decides. That is as fast as a copy, and alike in numpy and on a device.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+from artasyn.synthesis.cells import crystallised
+from artasyn.synthesis.noise import clouds, hashed, lattice
+
+GRID = 192
+"""Rows and columns of the grid over the lungs that opacities are rendered on."""
+
+SIDE = 704
+"""Rows and columns of a texture: a piece of `GRID` fits in at 512 places along each axis."""
+
+DEVIATION = 2.5
+"""Standard deviations that clouds reach at most."""
+
+CLOUDS = ("clouds_64", "clouds_32", "clouds_16", "clouds_8")
+"""Clouds by the distance of their coarsest knots, in pixels of the grid; mean 0, standard deviation 1."""
+
+TREES = tuple(f"bronchi_{number}" for number in range(6))
+"""Bronchial trees that grow to the right from the texture's middle: 1 in the airways, 0 elsewhere."""
+
+NAMES = (*CLOUDS, "reticular_fine", "reticular_coarse", "micronodules", "cells", *TREES)
+"""The textures in their order in the bank. All but the clouds lie in [0, 1]."""
+
+
+@cache
+def bank() -> Float32[np.ndarray, "textures side side"]:
+    """All textures, float32 (textures, side, side), read-only."""
+    made = [_standardised(clouds((SIDE, SIDE), seed=64 + n, coarsest=64.0 / 2**n)) for n in range(4)]
+    made += [_reticular(seed=5, mesh=(6.0, 9.0)), _reticular(seed=6, mesh=(8.0, 13.0))]
+    made += [_micronodules(seed=7), _cells(seed=8)]
+    made += [_tree(seed) for seed in range(len(TREES))]
+    textures = np.stack(made)
+    textures.flags.writeable = False
+    return textures
+
+
+def _standardised(values: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """Mean 0, standard deviation 1, at most `DEVIATION` from the mean."""
+    return np.asarray(np.clip((values - values.mean()) / values.std(), -DEVIATION, DEVIATION), np.float32)
+
+
+def _reticular(*, seed: int, mesh: tuple[float, ...]) -> Float32[np.ndarray, "h w"]:
+    """A net of thin bent lines of varying strength, as thickened septa are: the borders of Voronoi cells.
+
+    Args:
+        seed: from 0 to 2**24.
+        mesh: widths of the cells of each net, in pixels.
+    """
+    rows, columns = np.indices((SIDE, SIDE), dtype=np.float32)
+    net = np.zeros((SIDE, SIDE), np.float32)
+    for number, width in enumerate(mesh):
+        first = 100 * seed + 10 * number
+        cell = crystallised(lattice(first, (SIDE, SIDE)), seed=first, cells=round((SIDE / width) ** 2))
+        border = (cv2.morphologyEx(cell, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0).astype(np.float32)
+        bend = [clouds((SIDE, SIDE), seed=first + n, coarsest=1.5 * width) - np.float32(0.5) for n in (1, 2)]
+        lines = cv2.remap(border, columns + width * bend[0], rows + width * bend[1], cv2.INTER_LINEAR)
+        strength = np.clip(3 * clouds((SIDE, SIDE), seed=first + 3, coarsest=2 * width, octaves=2) - 1, 0, 1)
+        net = np.maximum(net, cv2.GaussianBlur(lines, (0, 0), 0.7) * strength)
+    return np.asarray(net / net.max(), np.float32)
+
+
+def _micronodules(*, seed: int) -> Float32[np.ndarray, "h w"]:
+    """Small round shadows at random places, in part one over another, each as a ball projects."""
+    step, reach = 9, 4
+    count = SIDE // step + 1
+    place = hashed(seed, np.arange(4 * count * count)).reshape(4, -1)
+    row = (np.repeat(np.arange(count), count) + place[0]) * step
+    column = (np.tile(np.arange(count), count) + place[1]) * step
+    radius = 1.2 + 1.8 * place[2] ** 2
+    offset = np.arange(-reach, reach + 1)
+    down, across = (o.ravel() for o in np.meshgrid(offset, offset, indexing="ij"))
+    rows, columns = (axis.astype(int)[:, None] + o for axis, o in ((row, down), (column, across)))
+    squared = ((rows + 0.5 - row[:, None]) ** 2 + (columns + 0.5 - column[:, None]) ** 2) / radius[:, None] ** 2
+    ball = np.sqrt(np.clip(1 - squared, 0, 1)) * (0.4 + 0.6 * place[3])[:, None]
+    inside = (rows >= 0) & (rows < SIDE) & (columns >= 0) & (columns < SIDE)
+    total = np.bincount((rows * SIDE + columns)[inside], weights=ball[inside], minlength=SIDE * SIDE)
+    return np.asarray(np.minimum(total, 1).reshape(SIDE, SIDE), np.float32)
+
+
+def _cells(*, seed: int) -> Float32[np.ndarray, "h w"]:
+    """Clouds broken into Voronoi cells and blurred a little: the crystallised texture of ART-ASyn."""
+    broken = crystallised(clouds((SIDE, SIDE), seed=seed, coarsest=40.0), seed=seed, cells=4000)
+    soft = _standardised(cv2.GaussianBlur(broken, (0, 0), 2.0))
+    return np.asarray((soft + np.float32(DEVIATION)) / np.float32(2 * DEVIATION), np.float32)
+
+
+def _tree(seed: int) -> Float32[np.ndarray, "h w"]:
+    """Airways that branch from the middle to the right, thinner at every branching."""
+    canvas = np.zeros((SIDE, SIDE), np.float32)
+    middle = SIDE // 2
+    numbers = iter(lattice(900 + seed, (40, 40)).ravel().tolist())
+    ends = [(middle, middle, 0.9 * (next(numbers) - 0.5) + 0.45 * k, 0) for k in (-2, -1, 0, 1, 2)]
+    while ends:
+        row, column, angle, order = ends.pop()
+        length = (26 - 4.5 * order) * (0.7 + 0.6 * next(numbers))
+        stop = row + length * np.sin(angle), column + length * np.cos(angle)
+        points = np.array([[column, row], [stop[1], stop[0]]]) * 16
+        half_width = max(0.5, 1.1 - 0.25 * order)
+        branch = np.zeros_like(canvas)
+        cv2.line(
+            branch, *points.round().astype(int).tolist(), 1.0, max(1, round(2 * half_width)), cv2.LINE_AA, shift=4
+        )
+        np.maximum(canvas, branch * np.float32(0.9 - 0.13 * order), out=canvas)
+        if order < 4:
+            spread = 0.25 + 0.35 * next(numbers)
+            ends += [(*stop, angle + spread, order + 1), (*stop, angle - 0.9 * spread, order + 1)]
+    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.8), np.float32)
