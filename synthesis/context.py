@@ -69,9 +69,11 @@ class Window:
 
     def sampled(self, values: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, "samples samples"]:
         """Values at `SAMPLES` places along each side of every cell; beyond the film its border goes on."""
-        steps = ((np.arange(CELLS * SAMPLES) + 0.5) * (self.side / (CELLS * SAMPLES))).astype(int)
-        rows, columns = (np.clip(at + steps, 0, n - 1) for at, n in zip((self.top, self.left), values.shape, strict=True))
-        return values[rows[:, None], columns]
+        steps = (2 * np.arange(CELLS * SAMPLES) + 1) * self.side // (2 * CELLS * SAMPLES)
+        rows, columns = (
+            np.clip(at + steps, 0, n - 1) for at, n in zip((self.top, self.left), values.shape, strict=True)
+        )
+        return values.take(rows, axis=0).take(columns, axis=1)
 
 
 @dataclass(frozen=True, eq=False)

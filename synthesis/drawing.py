@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 
 from artasyn.arrays import LEFT, RIGHT
 from artasyn.synthesis.findings import Finding
-from artasyn.synthesis.lesions import Lesion
+from artasyn.synthesis.lesions import ABSENT, Draws
 
 STEPS = 4
 """Stamps along a stroke."""
@@ -22,8 +24,8 @@ def draw_lesions(
     rng: np.random.Generator,
     *,
     kinds_range: tuple[int, int],
-) -> list[tuple[Lesion, ...]]:
-    """Draws the lesions of a batch of anomalies, all of one kind at once.
+) -> Draws:
+    """Draws the lesions of a batch of anomalies, all of one finding at once.
 
     Args:
         mixture: the findings to draw from, by their weights.
@@ -32,47 +34,48 @@ def draw_lesions(
         kinds_range: different findings in one anomaly, at most as many as the mixture has.
 
     Returns:
-        The lesions of each anomaly, at least one.
+        At least one lesion for each image.
     """
-    batch = len(present)
     weights = np.array([finding.weight for finding in mixture])
     low, high = (min(kinds, len(mixture)) for kinds in kinds_range)
-    kinds = rng.integers(low, high + 1, size=batch)
-    order = np.argsort(rng.exponential(size=(batch, len(mixture))) / weights, axis=1)  # without putting back
-    drawn: list[list[Lesion]] = [[] for _ in range(batch)]
+    kinds = rng.integers(low, high + 1, size=len(present))
+    chances = (
+        rng.exponential(size=(len(present), len(mixture))) / weights
+    )  # the smallest: a choice without putting back
+    rank = chances.argsort(axis=1).argsort(axis=1)
+    parts: list[tuple[Any, ...]] = []
     for number, finding in enumerate(mixture):
-        images = np.flatnonzero((order == number).argmax(axis=1) < kinds)
+        images = np.flatnonzero(rank[:, number] < kinds)
         if images.size:
-            for image, lesion in _draw_kind(finding, images, present, rng):
-                drawn[image].append(lesion)
-    return [tuple(lesions) for lesions in drawn]
+            parts.append((number, *_draw_kind(finding, images, present[images], rng)))
+    most = max(part[4].shape[1] for part in parts)
+    columns = [np.concatenate(column) for column in zip(*(_padded(part, most) for part in parts), strict=True)]
+    order = np.argsort(columns[0], kind="stable")
+    looks = tuple((finding.name, finding.look) for finding in mixture)
+    return Draws(looks, *(column[order] for column in columns))
 
 
 def _draw_kind(
-    finding: Finding, images: Int[np.ndarray, " n"], present: Bool[np.ndarray, "b 2"], rng: np.random.Generator
-) -> list[tuple[int, Lesion]]:
-    """The lesions of one finding in some images, each with its image's index."""
+    finding: Finding, images: Int[np.ndarray, " n"], present: Bool[np.ndarray, "n 2"], rng: np.random.Generator
+) -> tuple[np.ndarray, ...]:
+    """The lesions of one finding in some images: image, side, focus, stamps, severity, seed."""
     counts = rng.integers(finding.number_range[0], finding.number_range[1] + 1, size=images.size)
     image = np.repeat(images, counts)
-    side = _sides(finding, present[images], counts, rng)
+    side = _sides(finding, present, counts, rng)
     size = _log_uniform(finding.size_range, image.size, rng)
     severity = _log_uniform(finding.severity_range, image.size, rng)
     focus = _fluid_focus(size) if finding.dependent else _foci(finding, image.size, rng)
     stamps = _fluid(size, rng) if finding.dependent else _strokes(finding, 0.5 * size, rng)
-    seeds = rng.integers(2**32, size=image.size)
-    table = zip(
-        image.tolist(),
-        side.tolist(),
-        focus.round(4).tolist(),
-        stamps.round(4).tolist(),
-        severity.round(4).tolist(),
-        seeds.tolist(),
-        strict=True,
-    )
-    return [
-        (number, Lesion(finding.name, lung, (u, v), tuple(tuple(s) for s in marks if s[2]), share, finding.look, seed))
-        for number, lung, (u, v), marks, share, seed in table
-    ]
+    seed = rng.integers(2**32, size=image.size)
+    return image, side, focus.round(4), stamps.round(4), severity.round(4), seed
+
+
+def _padded(part: tuple[Any, ...], most: int) -> tuple[np.ndarray, ...]:
+    """A part's columns for `Draws`, with as many stamps as the other parts."""
+    number, image, side, focus, stamps, severity, seed = part
+    wide = np.full((len(image), most, 4), ABSENT)
+    wide[:, : stamps.shape[1]] = np.where(stamps[..., 2:3] > ABSENT[2], stamps, ABSENT)
+    return image, np.full(image.size, number), side, focus, wide, severity, seed
 
 
 def _sides(
@@ -103,30 +106,31 @@ def _foci(finding: Finding, count: int, rng: np.random.Generator) -> Float[np.nd
     return np.asarray(np.clip(places, 0.04, 0.96))
 
 
-def _strokes(finding: Finding, radius: Float[np.ndarray, " n"], rng: np.random.Generator) -> Float64[np.ndarray, "n e 4"]:
+def _strokes(
+    finding: Finding, radius: Float[np.ndarray, " n"], rng: np.random.Generator
+) -> Float64[np.ndarray, "n e 4"]:
     """The stamps of lesions: strokes through the lesion's disc, a few stamps along each; 0 where there are fewer."""
-    low, high = finding.strokes_range
-    shape = (radius.size, high)
-    count = rng.integers(low, high + 1, size=radius.size)
-    used = np.arange(high) < count[:, None]
-    stamp = rng.uniform(*finding.stamp_range, size=(*shape, 1)) * rng.uniform(0.75, 1.0, size=(*shape, STEPS))
-    reach = np.maximum(1 - stamp[..., 0], 0) * np.sqrt(rng.random(shape))
-    angle = 2 * np.pi * rng.random(shape)
-    centre = reach[..., None] * np.stack([np.sin(angle), np.cos(angle)], axis=-1)
-    angle = 2 * np.pi * rng.random(shape)
-    along = rng.uniform(*finding.elongation_range, size=shape)[..., None] * np.stack(
-        [np.sin(angle), np.cos(angle)], axis=-1
-    )
-    t = np.linspace(-0.5, 0.5, STEPS)[:, None]
-    bend = rng.uniform(-0.6, 0.6, size=(*shape, 1, 1)) * (0.25 - t**2) * along[..., None, ::-1] * [1, -1]
-    place = centre[..., None, :] + t * along[..., None, :] + bend
-    low, high = np.log(finding.aspect_range)
-    aspect = np.exp(0.5 * rng.uniform(low, high, size=(*shape, 1)))
-    stamps = np.stack([place[..., 0], place[..., 1], stamp * aspect, stamp / aspect], axis=-1)
-    stamps = stamps * radius[:, None, None, None] * used[..., None, None]
-    if finding.elongation_range[1] == 0:
-        stamps = stamps[:, :, :1]
+    fewest, most = finding.strokes_range
+    unit = rng.random((radius.size, most, 8 + STEPS))
+    used = np.arange(most) < (fewest + unit[:, :1, 0] * (most + 1 - fewest)).astype(int)
+    stamp = _between(finding.stamp_range, unit[..., 1])
+    reach = np.maximum(1 - stamp, 0) * np.sqrt(unit[..., 2])
+    length = _between(finding.elongation_range, unit[..., 3])
+    turn = np.exp(2j * np.pi * unit[..., 4:6])  # complex numbers: outward, and down as the imaginary part
+    t = np.linspace(-0.5, 0.5, STEPS if finding.elongation_range[1] > 0 else 1)
+    bend = 1j * _between((-0.6, 0.6), unit[..., 6])
+    along = (length * turn[..., 1])[..., None] * (t + bend[..., None] * (0.25 - t**2))
+    place = (reach * turn[..., 0])[..., None] + along
+    aspect = np.sqrt(_between(finding.aspect_range, unit[..., 7]))[..., None]
+    size = stamp[..., None] * _between((0.75, 1.0), unit[..., 8 : 8 + len(t)])
+    stamps = np.stack([place.imag, place.real, size * aspect, size / aspect], axis=-1)
+    stamps *= (radius[:, None] * used)[..., None, None]
     return np.asarray(stamps.reshape(radius.size, -1, 4))
+
+
+def _between(limits: tuple[float, float], unit: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
+    """Numbers in [0, 1) stretched to a range."""
+    return limits[0] + (limits[1] - limits[0]) * unit
 
 
 def _fluid_focus(height: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
@@ -148,4 +152,4 @@ def _fluid(height: Float[np.ndarray, " n"], rng: np.random.Generator) -> Float64
 
 
 def _log_uniform(limits: tuple[float, float], count: int, rng: np.random.Generator) -> Float[np.ndarray, " n"]:
-    return np.asarray(np.exp(rng.uniform(*np.log(limits), size=count)))
+    return np.asarray(np.exp(_between((np.log(limits[0]), np.log(limits[1])), rng.random(count))))

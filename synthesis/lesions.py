@@ -1,12 +1,16 @@
-"""Lesions as plain numbers: what a draw decides and a record keeps."""
+"""Lesions as plain numbers, what a record keeps; and those of many images as arrays, what a draw makes."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from jaxtyping import Float64, Int64
 
 from artasyn.arrays import LEFT, RIGHT
 from artasyn.errors import SynthesisError
@@ -85,6 +89,62 @@ class OpacityRecord:
             raise SynthesisError(f"not the record of a lung opacity: {error!r} in {str(fields)[:80]!r}") from error
 
 
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The lesions of a batch of images.
+
+    Attributes:
+        kinds: name and look of each finding.
+        image: int64 (n,), the image of each lesion, ascending.
+        kind: int64 (n,), its finding, an index of `kinds`.
+        side: int64 (n,), as in `Lesion`.
+        focus: float64 (n, 2), as in `Lesion`.
+        stamps: float64 (n, stamps, 4), as in `Lesion`; `ABSENT` where a lesion has fewer.
+        severity: float64 (n,).
+        seed: int64 (n,).
+    """
+
+    kinds: tuple[tuple[str, Look], ...]
+    image: Int64[np.ndarray, " n"]
+    kind: Int64[np.ndarray, " n"]
+    side: Int64[np.ndarray, " n"]
+    focus: Float64[np.ndarray, "n 2"]
+    stamps: Float64[np.ndarray, "n stamps 4"]
+    severity: Float64[np.ndarray, " n"]
+    seed: Int64[np.ndarray, " n"]
+
+    @classmethod
+    def of(cls, images: Sequence[Sequence[Lesion]]) -> Draws:
+        """The lesions of some images, of which there must be one at least."""
+        flat = [lesion for lesions in images for lesion in lesions]
+        kinds = tuple(dict.fromkeys((lesion.finding, lesion.look) for lesion in flat))
+        most = max(len(lesion.stamps) for lesion in flat)
+        return cls(
+            kinds,
+            np.repeat(np.arange(len(images)), [len(lesions) for lesions in images]),
+            np.array([kinds.index((lesion.finding, lesion.look)) for lesion in flat]),
+            np.array([lesion.side for lesion in flat]),
+            np.array([lesion.focus for lesion in flat], np.float64),
+            np.array([lesion.stamps + (ABSENT,) * (most - len(lesion.stamps)) for lesion in flat], np.float64),
+            np.array([lesion.severity for lesion in flat], np.float64),
+            np.array([lesion.seed for lesion in flat]),
+        )
+
+    def lesions(self, images: int) -> list[tuple[Lesion, ...]]:
+        """The lesions of each of so many images."""
+        table: list[list[Lesion]] = [[] for _ in range(images)]
+        columns = (self.image, self.kind, self.side, self.focus, self.stamps, self.severity, self.seed)
+        for image, kind, side, (u, v), stamps, severity, seed in zip(*(c.tolist() for c in columns), strict=True):
+            name, look = self.kinds[kind]
+            shape = tuple(tuple(stamp) for stamp in stamps if stamp[2] > ABSENT[2])
+            table[image].append(Lesion(name, side, (u, v), shape, severity, look, seed))
+        return [tuple(lesions) for lesions in table]
+
+
+ABSENT: Stamp = (0.0, 0.0, 1e-4, 1e-4)
+"""A stamp too small to be seen."""
+
+
 def _lesion(fields: Any) -> Lesion:
     """A lesion of its fields.
 
@@ -94,7 +154,7 @@ def _lesion(fields: Any) -> Lesion:
     look = Look(**fields["look"])
     for name, value in dataclasses.asdict(look).items():
         if name != "texture":
-            _number(value, 0)
+            _number(value, 0.0)
     stamps = tuple(_stamp(stamp) for stamp in fields["stamps"])
     row, column = (_number(place) for place in fields["focus"])
     side, seed = fields["side"], fields["seed"]
@@ -102,13 +162,13 @@ def _lesion(fields: Any) -> Lesion:
         raise ValueError("side is 1 or 2, seed a whole number from 0 to 2**32 - 1, there are stamps and an edge")
     if look.texture not in ("none", "reticular", "micronodules", "cells", "bronchi"):
         raise ValueError(f"no texture {look.texture!r}")
-    severity = _number(fields["severity"], 1e-6, 1)
+    severity = _number(fields["severity"], 1e-6, 1.0)
     return Lesion(str(fields["finding"]), int(side), (row, column), stamps, severity, look, seed)
 
 
 def _stamp(numbers: Any) -> Stamp:
     down, outward, height, width = numbers
-    return _number(down), _number(outward), _number(height, 1e-6), _number(width, 1e-6)
+    return _number(down), _number(outward), _number(height, 2e-4), _number(width, 2e-4)
 
 
 def _number(value: Any, low: float = -1000.0, high: float = 1000.0) -> float:

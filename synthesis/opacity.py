@@ -10,9 +10,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32, UInt8
 
-from artasyn.arrays import LEFT, RIGHT, Image, Mask, check_image
+from artasyn.arrays import LEFT, RIGHT, Image, check_image
 from artasyn.errors import ImageError, NothingShows, SynthesisError
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import rendering
@@ -20,9 +20,9 @@ from artasyn.synthesis.anomaly import Anomaly, expose
 from artasyn.synthesis.context import FADE_BLUR, Context, Window, blurred
 from artasyn.synthesis.drawing import draw_lesions
 from artasyn.synthesis.findings import Finding, findings
-from artasyn.synthesis.lesions import Lesion, OpacityRecord
+from artasyn.synthesis.lesions import Draws, Lesion, OpacityRecord
 from artasyn.synthesis.rendering import Lesions
-from artasyn.synthesis.textures import DEVIATION, GRID, bank
+from artasyn.synthesis.textures import DEVIATION, GRID, texture
 
 DRAWS = 8
 """Draws before an image counts as one that nothing can be added to."""
@@ -102,9 +102,9 @@ class LungOpacity:
             SynthesisError: there are no lungs.
         """
         present = np.array([[bool((lungs.labels == side).any()) for side in (RIGHT, LEFT)]])
-        return self.draw_batch(present, rng)[0]
+        return OpacityRecord(self.draw_batch(present, rng).lesions(1)[0], self.tolerance)
 
-    def draw_batch(self, present: Any, rng: np.random.Generator) -> list[OpacityRecord]:
+    def draw_batch(self, present: Bool[np.ndarray, "b 2"], rng: np.random.Generator) -> Draws:
         """Draws an anomaly for each image of a batch.
 
         Args:
@@ -115,9 +115,11 @@ class LungOpacity:
             SynthesisError: an image has no lungs.
         """
         if not present.any(axis=1).all():
-            raise SynthesisError("no lungs to place an opacity in; segment the radiograph first or leave it out")
-        drawn = draw_lesions(self.findings, present, rng, kinds_range=self.kinds_range)
-        return [OpacityRecord(lesions, self.tolerance) for lesions in drawn]
+            missing = np.flatnonzero(~present.any(axis=1)).tolist() if len(present) > 1 else ""
+            raise SynthesisError(
+                f"no lungs to place an opacity in {missing}; segment the radiograph first or leave it out"
+            )
+        return draw_lesions(self.findings, present, rng, kinds_range=self.kinds_range)
 
     def render(self, image: Image, lungs: Lungs, record: OpacityRecord) -> Anomaly:
         """Renders a record on a radiograph; deterministic.
@@ -145,24 +147,25 @@ class LungOpacity:
         normal, lung = image[film], lungs.labels[film] > 0
         step = _finer(context.step)
 
-        def enlarged(left: Float32[np.ndarray, "grid grid"]) -> Float32[np.ndarray, "h w"]:
-            whole = cv2.resize((1 - left) * step, (window.side, window.side), interpolation=cv2.INTER_LINEAR)
-            return np.asarray(whole[inner] * lung, np.float32)
-
-        names = list(left)
-        changed, mask, added = expose(normal, enlarged(math.prod(left.values())), tolerance=record.tolerance)
+        whole = (1 - math.prod(left.values())) * step
+        whole = cv2.resize(whole, (window.side, window.side), interpolation=cv2.INTER_LINEAR)
+        changed, mask, added = expose(normal, whole[inner] * lung, tolerance=record.tolerance)
         if not mask.any():
             raise NothingShows(
                 "no pixel can be brightened by the tolerance: "
                 "the record lies outside these lungs, or they are white or mere slivers"
             )
-        masks = _shared([enlarged(part) for part in left.values()], mask, record.tolerance) if names[1:] else [mask]
+        masks = [mask]
+        if len(left) > 1:
+            size = (window.side, window.side)
+            cells = _shared([(1 - part) * step for part in left.values()], record.tolerance)
+            masks = [mask & (cv2.resize(c, size, interpolation=cv2.INTER_NEAREST_EXACT)[inner] > 0) for c in cells]
         return Anomaly(
             _placed(changed, film, image.copy()),
             _placed(mask, film, np.zeros(image.shape, bool)),
             _placed(added, film, np.zeros(image.shape, np.float32)),
             record,
-            {n: _placed(part, film, np.zeros(image.shape, bool)) for n, part in zip(names, masks, strict=True)},
+            {n: _placed(part, film, np.zeros(image.shape, bool)) for n, part in zip(left, masks, strict=True)},
         )
 
 
@@ -170,11 +173,11 @@ def _left(
     context: Context, record: OpacityRecord
 ) -> tuple[dict[str, Float32[np.ndarray, "grid grid"]], tuple[slice, slice]]:
     """The share of air that every finding leaves, lesion by lesion, and the part of the grid that they reach."""
-    lesions = Lesions.pack([record.lesions])
+    lesions = Lesions.pack(Draws.of([record.lesions]))
     extents = rendering.Extents.of(context.share[None], np)
     rows, columns = (at.astype(np.float32) for at in extents.place(lesions.image, lesions.side, lesions.focus, np))
     place, mirrored = rendering.at_the_hilum(lesions, extents, np)
-    outward = (2 * lesions.side - 1).astype(np.float32)
+    outward = extents.outward[lesions.image, lesions.side].astype(np.float32)
     height = np.full(1, context.height, np.float32)
     thin = {side: blurred(context.share[side], FADE_BLUR) for side in set(lesions.side.tolist())}
     left = {name: np.ones((GRID, GRID), np.float32) for name in record.findings}
@@ -191,7 +194,7 @@ def _left(
             lesions.stamps[one], rows[one], columns[one], outward[one], height, _POINTS[down], _POINTS[over], np
         )[0]
         fine = tuple(slice(2 * points.start, 2 * points.stop) for points in (down, over))
-        rim, clouds, texture = (
+        rim, clouds, made_of = (
             _piece(int(lesions.texture[number, k]), place[number, k], mirrored[number, k])[fine] for k in range(3)
         )
         fade = rendering.fades(thin[side][None], lesions.look[one, 5], np)[0]
@@ -199,19 +202,18 @@ def _left(
             cv2.resize(level, rim.shape[::-1], interpolation=cv2.INTER_LINEAR),
             rim,
             clouds,
-            1 - texture if air else texture,
+            1 - made_of if air else made_of,
             lesions.look[number, :5],
             np,
         )
         left[lesion.finding][fine] *= rendering.remaining(lesions.severity[number], dense, _finer(fade)[fine], np)
         boxes.append(fine)
-    down, over = ([box[axis] for box in boxes] or [slice(0, 1)] for axis in (0, 1))
-    return left, (_union(down), _union(over))
+    return left, (_union([box[0] for box in boxes]), _union([box[1] for box in boxes]))
 
 
 def _union(slices: Sequence[slice]) -> slice:
-    """The slice from the first start to the last stop."""
-    return slice(min(one.start for one in slices), max(one.stop for one in slices))
+    """The slice from the first start to the last stop; of nothing where there are none."""
+    return slice(min((one.start for one in slices), default=0), max((one.stop for one in slices), default=0))
 
 
 def _reached(focus: Any, offset: Any, radius: Any, lesion: Lesion, context: Context) -> slice:
@@ -223,10 +225,10 @@ def _reached(focus: Any, offset: Any, radius: Any, lesion: Lesion, context: Cont
     return slice(max(0, math.floor(low * count) - 1), min(count, math.ceil(high * count) + 1))
 
 
-def _piece(texture: int, place: Any, mirrored: Any) -> Float32[np.ndarray, "grid grid"]:
+def _piece(number: int, place: Any, mirrored: Any) -> Float32[np.ndarray, "grid grid"]:
     """A piece of a texture, perhaps mirrored."""
     row, column = place
-    piece = bank()[texture, row : row + GRID, column : column + GRID]
+    piece = texture(number)[row : row + GRID, column : column + GRID]
     return piece[:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
 
 
@@ -235,12 +237,10 @@ def _finer(values: Float32[np.ndarray, "rows columns"]) -> Float32[np.ndarray, "
     return np.asarray(cv2.resize(values, (GRID, GRID), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _shared(parts: list[Any], mask: Mask, tolerance: float) -> list[Mask]:
-    """Which pixels of a mask each finding has: where it alone reaches the tolerance, or adds more than the others."""
-    if len(parts) == 1:
-        return [mask]
+def _shared(parts: list[Float32[np.ndarray, "grid grid"]], tolerance: float) -> list[UInt8[np.ndarray, "grid grid"]]:
+    """Where each finding is, as 0 and 1: where it alone reaches the tolerance, or adds no less than any other."""
     most = np.maximum.reduce(parts)
-    return [mask & ((part >= np.float32(tolerance)) | (part == most)) for part in parts]
+    return [((part >= np.float32(tolerance)) | (part == most)).astype(np.uint8) for part in parts]
 
 
 def _placed(part: Any, film: tuple[slice, slice], whole: Any) -> Any:

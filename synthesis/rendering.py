@@ -10,7 +10,6 @@ Functions here take numpy arrays and tensors alike: they use operators and the f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 
 from artasyn.synthesis.findings import Texture
-from artasyn.synthesis.lesions import Lesion
+from artasyn.synthesis.lesions import ABSENT, Draws
 from artasyn.synthesis.noise import hashed
 from artasyn.synthesis.textures import CLOUDS, GRID, NAMES, SIDE, TREES
 
@@ -35,13 +34,14 @@ SHARPNESS = 3.0
 HILUM = (0.42, 0.0)
 """Where a lung's airways enter, as a lesion's focus."""
 
-_TEXTURES: dict[Texture, tuple[str, ...]] = {
-    "none": CLOUDS[:1],
-    "reticular": ("reticular_fine", "reticular_coarse"),
-    "micronodules": ("micronodules",),
-    "cells": ("cells",),
-    "bronchi": TREES,
+_TEXTURES: dict[Texture, tuple[int, int]] = {
+    "none": (0, 1),
+    "reticular": (NAMES.index("reticular_fine"), 2),
+    "micronodules": (NAMES.index("micronodules"), 1),
+    "cells": (NAMES.index("cells"), 1),
+    "bronchi": (NAMES.index(TREES[0]), len(TREES)),
 }
+"""The first texture of each kind in the bank, and how many there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,42 +75,35 @@ class Lesions:
     hilum: Float32[np.ndarray, " 2"]
 
     @classmethod
-    def pack(cls, images: Sequence[Sequence[Lesion]]) -> Lesions:
-        """The lesions of some images; there must be at least one lesion."""
-        flat = [lesion for lesions in images for lesion in lesions]
-        most = max(len(lesion.stamps) for lesion in flat)
-        stamps = np.array([lesion.stamps + (ABSENT,) * (most - len(lesion.stamps)) for lesion in flat], np.float32)
-        looks = [lesion.look for lesion in flat]
-        unit = hashed_rows(np.array([lesion.seed for lesion in flat], np.uint64), 14)
-        real = stamps[..., 2] > ABSENT[2]
-        extent = np.where(real[..., None], np.abs(stamps[..., :2]) + stamps[..., 2:], 0).max(axis=(1, 2))
+    def pack(cls, draws: Draws) -> Lesions:
+        """The lesions of a draw."""
+        kind = draws.kind
+        looks = [look for _, look in draws.kinds]
+        unit = _hashed_rows(draws.seed, 13)
+        there = draws.stamps[..., 2:3] > ABSENT[2]
+        extent = np.where(there, np.abs(draws.stamps[..., :2]) + draws.stamps[..., 2:], 0).max(axis=(1, 2))
         coarse = np.clip(np.round(np.log2(64 / (0.9 * extent * GRID))), 0, len(CLOUDS) - 1).astype(np.int64)
-        made_of = [_TEXTURES[look.texture] for look in looks]
-        chosen = [NAMES.index(names[int(u * len(names))]) for names, u in zip(made_of, unit[:, 12], strict=True)]
+        first, many = (np.array(column)[kind] for column in zip(*(_TEXTURES[k.texture] for k in looks), strict=True))
+        made_of = first + (unit[:, 12] * many).astype(np.int64)
+        numbers = [(k.edge, k.solidity, k.irregularity, k.cloudiness, k.share, k.reach) for k in looks]
         return cls(
-            np.repeat(np.arange(len(images)), [len(lesions) for lesions in images]),
-            np.array([lesion.side - 1 for lesion in flat], np.int64),
-            np.array([lesion.focus for lesion in flat], np.float32),
-            stamps,
-            np.array([lesion.severity for lesion in flat], np.float32),
-            np.array(
-                [(k.edge, k.solidity, k.irregularity, k.cloudiness, k.share, k.reach) for k in looks], np.float32
-            ),
-            np.stack([coarse, np.minimum(coarse + 1, len(CLOUDS) - 1), np.array(chosen)], axis=1),
+            draws.image,
+            draws.side - 1,
+            draws.focus.astype(np.float32),
+            draws.stamps.astype(np.float32),
+            draws.severity.astype(np.float32),
+            np.array(numbers, np.float32)[kind],
+            np.stack([coarse, np.minimum(coarse + 1, len(CLOUDS) - 1), made_of], axis=1),
             (unit[:, :6] * (SIDE - GRID + 1)).astype(np.int64).reshape(-1, 3, 2),
             (unit[:, 6:12] >= 0.5).astype(np.int64).reshape(-1, 3, 2),
-            np.array([look.texture == "bronchi" for look in looks], np.float32),
+            np.array([look.texture == "bronchi" for look in looks], np.float32)[kind],
             np.array(HILUM, np.float32),
         )
 
 
-ABSENT = (0.0, 0.0, 1e-4, 1e-4)
-"""A stamp too small to be seen."""
-
-
-def hashed_rows(seeds: Array, count: int) -> Float32[np.ndarray, "n count"]:
+def _hashed_rows(seeds: Int64[np.ndarray, " n"], count: int) -> Float32[np.ndarray, "n count"]:
     """The first uniform numbers of each seed's stream."""
-    return hashed(0, (seeds[:, None] * np.uint64(2654435761) + np.arange(1, count + 1, dtype=np.uint64)) % 2**32)
+    return hashed(0, (seeds[:, None] * 2654435761 + np.arange(1, count + 1)) % 2**32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,12 +114,15 @@ class Extents:
         top, bottom: (b, 2), the first row of each lung and the row after its last.
         first, last: (b, 2, cells), the first column of each lung in every row and the column after its last; in a
             row without lung those of the whole lung.
+        outward: (b, 2), 1 where a lung's ribs are at higher columns, -1 where they are at lower ones. On a film that
+            was mirrored that is the other way round.
     """
 
     top: Array
     bottom: Array
     first: Array
     last: Array
+    outward: Array
 
     @classmethod
     def of(cls, share: Array, xp: ModuleType) -> Extents:
@@ -140,6 +136,7 @@ class Extents:
             count - xp.argmax(xp.flip(rows, (2,)), 2),
             xp.argmax((occupied > 0) + 0, 3),
             count - xp.argmax(xp.flip((occupied > 0) + 0, (3,)), 3),
+            _outward(share, xp),
         )
 
     def place(self, image: Array, side: Array, focus: Array, xp: Any) -> tuple[Array, Array]:
@@ -157,8 +154,20 @@ class Extents:
         here = xp.where(row < count, row, row * 0 + count - 1)
         here = (here + 0 * side).astype(int) if xp is np else here.long()
         first, last = self.first[image, side, here], self.last[image, side, here]
-        inner, outer = xp.where(side > 0, first, last), xp.where(side > 0, last, first)
+        right = self.outward[image, side] > 0
+        inner, outer = xp.where(right, first, last), xp.where(right, last, first)
         return row / count, (inner + focus[:, 1] * (outer - inner)) / count
+
+
+def _outward(share: Array, xp: Any) -> Array:
+    """Where the ribs of each lung are: away from the other lung, or where that is missing as on a usual film."""
+    weight = share.sum(2)
+    columns = xp.cumsum(xp.ones_like(weight), 2)
+    total = weight.sum(2)
+    middle = (weight * columns).sum(2) / xp.clip(total, 1e-6, None)
+    mirrored = (xp.amin(total, 1) > 0) & (middle[:, 0] > middle[:, 1])
+    left = 1 - 2 * (mirrored + 0)
+    return xp.stack([-left, left], 1)
 
 
 def at_the_hilum(lesions: Any, extents: Extents, xp: Any) -> tuple[Array, Array]:
@@ -166,11 +175,12 @@ def at_the_hilum(lesions: Any, extents: Extents, xp: Any) -> tuple[Array, Array]
     focus = 0 * lesions.focus + lesions.hilum
     row, column = extents.place(lesions.image, lesions.side, focus, xp)
     row, column = (xp.clip(xp.floor(at * GRID), 0, GRID - 1) for at in (row, column))
-    column = xp.where(lesions.side > 0, column, GRID - 1 - column)  # in the piece before it is mirrored
+    right = extents.outward[lesions.image, lesions.side] > 0
+    column = xp.where(right, column, GRID - 1 - column)  # in the piece before it is mirrored
     air = lesions.airways[:, None] > 0
     place, mirrored = lesions.place + 0, lesions.mirrored + 0
     place[:, 2] = xp.where(air, xp.stack([SIDE // 2 - row, SIDE // 2 - column], 1), lesions.place[:, 2] + 0 * focus)
-    mirrored[:, 2] = xp.where(air, xp.stack([0 * lesions.side, 1 - lesions.side], 1), lesions.mirrored[:, 2])
+    mirrored[:, 2] = xp.where(air, xp.stack([0 * lesions.side, 1 - (right + 0)], 1), lesions.mirrored[:, 2])
     return place, mirrored
 
 
@@ -181,10 +191,12 @@ def levels(
 
     Args:
         stamps: (n, stamps, 4).
-        row, column: (n,), the focus.
+        row: (n,), of the focus.
+        column: (n,), of the focus.
         outward: (n,), 1 where the ribs are at higher columns, -1 where they are at lower ones.
         height: (n,), of the lungs; all lengths as shares of the window's side.
-        rows, columns: of the grid, as shares of the window's side.
+        rows: of the grid, as shares of the window's side.
+        columns: of the grid.
         xp: numpy or torch.
 
     Returns:
@@ -199,12 +211,14 @@ def levels(
     return 1 + xp.log(total + 1e-6) / SHARPNESS
 
 
-def density(level: Array, rim: Array, clouds: Array, texture: Array, look: Sequence[Array], xp: Any) -> Array:
+def density(level: Array, rim: Array, clouds: Array, texture: Array, look: Array, xp: Any) -> Array:
     """The attenuation of every lesion before its severity, about 1 in its densest parts.
 
     Args:
         level: (n, grid, grid).
-        rim, clouds, texture: pieces of textures, (n, grid, grid).
+        rim: clouds that push the rim, as all pieces of textures (n, grid, grid).
+        clouds: clouds within.
+        texture: what it is made of.
         look: edge, solidity, irregularity, cloudiness and share, each (n, 1, 1).
         xp: numpy or torch.
     """

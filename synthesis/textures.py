@@ -35,15 +35,32 @@ NAMES = (*CLOUDS, "reticular_fine", "reticular_coarse", "micronodules", "cells",
 
 
 @cache
+def texture(number: int) -> Float32[np.ndarray, "side side"]:
+    """A texture by its place in `NAMES`, float32 (side, side), read-only; made when it is first asked for."""
+    name = NAMES[number]
+    made = _make(name)
+    made.flags.writeable = False
+    return made
+
+
 def bank() -> Float32[np.ndarray, "textures side side"]:
-    """All textures, float32 (textures, side, side), read-only."""
-    made = [_standardised(clouds((SIDE, SIDE), seed=64 + n, coarsest=64.0 / 2**n)) for n in range(4)]
-    made += [_reticular(seed=5, mesh=(6.0, 9.0)), _reticular(seed=6, mesh=(8.0, 13.0))]
-    made += [_micronodules(seed=7), _cells(seed=8)]
-    made += [_tree(seed) for seed in range(len(TREES))]
-    textures = np.stack(made)
-    textures.flags.writeable = False
-    return textures
+    """All textures, float32 (textures, side, side)."""
+    return np.stack([texture(number) for number in range(len(NAMES))])
+
+
+def _make(name: str) -> Float32[np.ndarray, "side side"]:
+    if name in CLOUDS:
+        coarsest = int(name.removeprefix("clouds_"))
+        return _standardised(clouds((SIDE, SIDE), seed=coarsest, coarsest=float(coarsest)))
+    if name in TREES:
+        return _tree(TREES.index(name))
+    made = {
+        "reticular_fine": lambda: _reticular(seed=5, mesh=(6.0, 9.0)),
+        "reticular_coarse": lambda: _reticular(seed=6, mesh=(8.0, 13.0)),
+        "micronodules": lambda: _micronodules(seed=7),
+        "cells": lambda: _cells(seed=8),
+    }
+    return made[name]()
 
 
 def _standardised(values: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
@@ -97,8 +114,8 @@ def _cells(*, seed: int) -> Float32[np.ndarray, "h w"]:
 
 
 def _tree(seed: int) -> Float32[np.ndarray, "h w"]:
-    """Airways that branch from the middle to the right, thinner at every branching."""
-    canvas = np.zeros((SIDE, SIDE), np.float32)
+    """Airways that branch from the middle to the right, thinner and fainter at every branching."""
+    orders = np.zeros((5, SIDE, SIDE), np.float32)
     middle = SIDE // 2
     numbers = iter(lattice(900 + seed, (40, 40)).ravel().tolist())
     ends = [(middle, middle, 0.9 * (next(numbers) - 0.5) + 0.45 * k, 0) for k in (-2, -1, 0, 1, 2)]
@@ -106,14 +123,9 @@ def _tree(seed: int) -> Float32[np.ndarray, "h w"]:
         row, column, angle, order = ends.pop()
         length = (26 - 4.5 * order) * (0.7 + 0.6 * next(numbers))
         stop = row + length * np.sin(angle), column + length * np.cos(angle)
-        points = np.array([[column, row], [stop[1], stop[0]]]) * 16
-        half_width = max(0.5, 1.1 - 0.25 * order)
-        branch = np.zeros_like(canvas)
-        cv2.line(
-            branch, *points.round().astype(int).tolist(), 1.0, max(1, round(2 * half_width)), cv2.LINE_AA, shift=4
-        )
-        np.maximum(canvas, branch * np.float32(0.9 - 0.13 * order), out=canvas)
+        start, end = ((round(16 * x), round(16 * y)) for y, x in ((row, column), stop))
+        cv2.line(orders[order], start, end, 0.9 - 0.13 * order, 2 if order == 0 else 1, cv2.LINE_AA, shift=4)
         if order < 4:
             spread = 0.25 + 0.35 * next(numbers)
             ends += [(*stop, angle + spread, order + 1), (*stop, angle - 0.9 * spread, order + 1)]
-    return np.asarray(cv2.GaussianBlur(canvas, (0, 0), 0.8), np.float32)
+    return np.asarray(cv2.GaussianBlur(orders.max(axis=0), (0, 0), 0.8), np.float32)

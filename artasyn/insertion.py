@@ -1,0 +1,205 @@
+"""Opacities put into images as training loops hold them: 8 bits or float, grey or colour, lungs given or not."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from artasyn.arrays import Image, Mask, identity
+from artasyn.errors import ImageError, SynthesisError
+from artasyn.segment import Lungs, PBTSeg
+from artasyn.segment.lungs import Zone
+from artasyn.synthesis import LungOpacity, OpacityRecord, findings
+from artasyn.synthesis.findings import FINDINGS, Range, Side
+
+REMEMBERED = 4096
+"""Images whose lungs are remembered."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inserted:
+    """What an insertion made.
+
+    Attributes:
+        image: as the one that came in, with anomalies.
+        mask: bool (h, w), exactly the pixels that changed.
+        findings: the mask of every finding by its name.
+        records: of the anomalies, in the order in which they were put in.
+    """
+
+    image: npt.NDArray[Any]
+    mask: Mask
+    findings: dict[str, Mask]
+    records: tuple[OpacityRecord, ...]
+
+
+@dataclass(frozen=True)
+class Insertion:
+    """Puts anomalies into images of any usual kind.
+
+    Attributes:
+        opacity: makes the anomalies.
+        anomalies_range: anomalies in an image, one after the other.
+        segmenter: finds the lungs where none are given; they are remembered by the image's pixels.
+    """
+
+    opacity: LungOpacity = field(default_factory=LungOpacity)
+    anomalies_range: tuple[int, int] = (1, 1)
+    segmenter: PBTSeg = field(default_factory=PBTSeg)
+
+    def draw(self, image: npt.NDArray[Any], lungs: Lungs | None, rng: np.random.Generator) -> Inserted:
+        """Draws anomalies and puts them in.
+
+        Args:
+            image: uint8, or float32 in [0, 1]; (h, w), (h, w, 1) or (h, w, 3); bright = dense.
+            lungs: on the same grid; PBTSeg looks for them where they are None.
+            rng: the only source of randomness.
+
+        Raises:
+            SynthesisError: no lungs, or nothing can be added to them.
+            ImageError: another kind of image, or lungs of another size.
+        """
+        low, high = self.anomalies_range
+        film = grey(image)
+        lungs = self.lungs(film) if lungs is None else lungs
+        records, here = [], film
+        for _ in range(int(rng.integers(low, high + 1))):
+            anomaly = self.opacity(here, lungs, rng)
+            here = anomaly.image
+            records.append(anomaly.record)
+        return self.replay(image, lungs, records)
+
+    def replay(self, image: npt.NDArray[Any], lungs: Lungs | None, records: Sequence[OpacityRecord]) -> Inserted:
+        """Puts the anomalies of some records into an image."""
+        film = here = grey(image)
+        lungs = self.lungs(film) if lungs is None else lungs
+        found: dict[str, Mask] = {}
+        for record in records:
+            anomaly = self.opacity.render(here, lungs, record)
+            here = anomaly.image
+            for name, mask in anomaly.findings.items():
+                found[name] = found[name] | mask if name in found else mask
+        added = here - film
+        result = as_given(added, image)
+        changed = result != image
+        mask = changed.any(axis=2) if changed.ndim == 3 else changed
+        return Inserted(result, mask, {name: part & mask for name, part in found.items()}, tuple(records))
+
+    def lungs(self, film: Image) -> Lungs:
+        """The lungs that PBTSeg finds.
+
+        Raises:
+            SynthesisError: none.
+        """
+        lungs = _remembered(self.segmenter, _Film(identity(film), film))
+        if not lungs.mask.any():
+            raise SynthesisError(f"no lungs found ({'; '.join(lungs.reasons)}); give them, or leave this image out")
+        return lungs
+
+
+def opacity(
+    names: Sequence[str] = (),
+    *,
+    severity_range: Range | None = None,
+    size_range: Range | None = None,
+    number_range: tuple[int, int] | None = None,
+    zones: Sequence[Zone] | None = None,
+    sides: Sequence[Side] | None = None,
+    kinds_range: tuple[int, int] = (1, 2),
+    tolerance: float = 1 / 255,
+) -> LungOpacity:
+    """A `LungOpacity` of plain values, as command lines and configuration files hold them.
+
+    Args:
+        names: findings, keys of `FINDINGS`; none takes all of them.
+        severity_range: for every finding; as all that follow, None leaves each finding its own.
+        size_range: of a lesion, in heights of the lungs.
+        number_range: lesions of a finding.
+        zones: where lesions may lie.
+        sides: in which lungs.
+        kinds_range: different findings in one anomaly.
+        tolerance: smallest change of a pixel, in image units.
+
+    Raises:
+        SynthesisError: there is no such finding, or a value cannot be drawn from.
+    """
+    ranges = {"severity_range": severity_range, "size_range": size_range, "number_range": number_range}
+    places = {"zones": zones, "sides": sides}
+    changes = {name: tuple(value) for name, value in (ranges | places).items() if value is not None}
+    return LungOpacity(findings(*names, **changes), (kinds_range[0], kinds_range[1]), tolerance)
+
+
+def grey(image: npt.NDArray[Any]) -> Image:
+    """An image as the library's one channel.
+
+    Raises:
+        ImageError: another dtype or shape.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.float32):
+        kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
+        raise ImageError(f"image must be a uint8 or float32 array, not {kind}; float32 lies in [0, 1]")
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
+        raise ImageError(f"image must be (h, w), (h, w, 1) or (h, w, 3), not {image.shape}")
+    values = image / np.float32(255) if image.dtype == np.uint8 else image
+    return np.ascontiguousarray(values if image.ndim == 2 else values.mean(axis=2, dtype=np.float32))
+
+
+def as_given(added: Image, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """An image of the kind that came in, with attenuation added to all its channels."""
+    more = added if image.ndim == 2 else added[:, :, None]
+    if image.dtype == np.uint8:
+        return np.asarray(np.minimum(image + np.rint(more * np.float32(255)), 255).astype(np.uint8))
+    return np.asarray(np.minimum(image + more, np.float32(1)))
+
+
+def as_lungs(lungs: object, *, labelled: bool = True) -> Lungs:
+    """Lungs as users hold them: a `Lungs`, a boolean mask of both, or labels.
+
+    Args:
+        lungs: `Lungs`, bool (h, w), or integers (h, w) with 0, 1 right, 2 left; a last axis of one is dropped.
+        labelled: whether integers are labels; otherwise whatever is not 0 is lung.
+
+    Raises:
+        ImageError: anything else.
+    """
+    if isinstance(lungs, Lungs):
+        return lungs
+    if not isinstance(lungs, np.ndarray) or not (lungs.dtype == np.bool_ or np.issubdtype(lungs.dtype, np.integer)):
+        kind = lungs.dtype if isinstance(lungs, np.ndarray) else type(lungs).__name__
+        raise ImageError(f"lungs must be artasyn.Lungs, a boolean mask or integer labels, not {kind}")
+    flat = lungs[:, :, 0] if lungs.ndim == 3 and lungs.shape[2] == 1 else lungs
+    if flat.dtype == np.bool_ or not labelled:
+        return Lungs.from_mask(flat != 0)
+    if flat.ndim != 2 or flat.min(initial=0) < 0 or flat.max(initial=0) > 2:
+        raise ImageError(
+            "lung labels must be (h, w) with 0, 1 (right) and 2 (left); a mask of other values is no label map"
+        )
+    return Lungs.from_labels(flat.astype(np.uint8))
+
+
+class _Film:
+    """An image that is equal to another of the same pixels."""
+
+    def __init__(self, name: str, film: Image) -> None:
+        self.name, self.film = name, film
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Film) and self.name == other.name
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _remembered(segmenter: PBTSeg, film: _Film) -> Lungs:
+    lungs = segmenter(film.film)
+    del film.film
+    return lungs
+
+
+__all__ = ["FINDINGS", "Inserted", "Insertion", "as_given", "as_lungs", "grey", "opacity"]

@@ -1,0 +1,288 @@
+"""Lung opacities on batches of radiographs, on any device."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, Integer
+from torch import Tensor
+from torch.nn import functional
+
+from artasyn.errors import ImageError, NothingShows, SynthesisError
+from artasyn.segment.lungs import Lungs
+from artasyn.synthesis import rendering
+from artasyn.synthesis.context import CELLS, FADE_BLUR, LEVEL_BLUR, MARGIN, NEAR_BLUR, SAMPLES, SOFT_TISSUE, kernel
+from artasyn.synthesis.lesions import Draws, OpacityRecord
+from artasyn.synthesis.opacity import DRAWS, LungOpacity
+from artasyn.synthesis.rendering import POINTS, Extents, Lesions
+from artasyn.synthesis.textures import GRID, bank
+
+FilmBatch = Float32[Tensor, "b 1 h w"]
+LungBatch = Integer[Tensor, "b 1 h w"]
+
+
+@dataclass(frozen=True, eq=False)
+class Anomalies:
+    """A batch of radiographs with synthetic anomalies, on the device of the radiographs.
+
+    Attributes:
+        images: float32 (b, 1, h, w) in [0, 1].
+        masks: bool (b, 1, h, w), exactly the pixels that differ from the normal radiographs.
+        attenuations: float32 (b, 1, h, w), what was added.
+        draws: the lesions as arrays.
+        tolerances: float32 (b,), of each image.
+        others: records of images that were drawn again.
+    """
+
+    images: FilmBatch
+    masks: Bool[Tensor, "b 1 h w"]
+    attenuations: FilmBatch
+    draws: Draws
+    tolerances: Float32[Tensor, " b"]
+    others: Mapping[int, OpacityRecord] = field(default_factory=dict)
+
+    @property
+    def records(self) -> list[OpacityRecord]:
+        """What remakes each anomaly, here or with `LungOpacity.render`."""
+        lesions = self.draws.lesions(len(self.images))
+        records = map(OpacityRecord, lesions, self.tolerances.double().round(decimals=9).tolist())
+        return [self.others.get(number, record) for number, record in enumerate(records)]
+
+    def with_others(self, where: Tensor, others: Anomalies) -> Anomalies:
+        """This batch with some images made again."""
+        tensors = {
+            name: getattr(self, name).index_copy(0, where, getattr(others, name))
+            for name in ("images", "masks", "attenuations")
+        }
+        records = dict(zip(where.tolist(), others.records, strict=True))
+        return replace(self, others={**self.others, **records}, **tensors)
+
+
+@dataclass(frozen=True, eq=False)
+class _Windows:
+    """The square around the lungs of every image, as `artasyn.synthesis.context.Window`; integers (b,)."""
+
+    top: Tensor
+    left: Tensor
+    side: Tensor
+    height: Tensor
+
+    @classmethod
+    def around(cls, lungs: Tensor) -> _Windows:
+        """The windows of lungs (b, h, w); of the whole film where there are none."""
+        (top, bottom), (left, right) = (_ends((lungs > 0).any(dim)) for dim in (2, 1))
+        height, width = bottom - top, right - left
+        longer = torch.maximum(height, width)
+        side = longer + 2 * (1 + torch.round(MARGIN * longer.double()).long())
+        half = [torch.div(length - side, 2, rounding_mode="floor") for length in (height, width)]
+        return cls(top + half[0], left + half[1], side, height)
+
+    def sampled(self, values: Tensor) -> Tensor:
+        """Values (b, h, w) at the samples of every window, (b, samples, samples)."""
+        count = CELLS * SAMPLES
+        steps = (2 * torch.arange(count, device=values.device) + 1) * self.side[:, None] // (2 * count)
+        rows = (self.top[:, None] + steps).clamp(0, values.shape[1] - 1)
+        columns = (self.left[:, None] + steps).clamp(0, values.shape[2] - 1)
+        return values[
+            torch.arange(len(values), device=values.device)[:, None, None], rows[:, :, None], columns[:, None]
+        ]
+
+    def enlarged(self, values: Tensor, shape: tuple[int, int]) -> Tensor:
+        """Values on the grid of every window, (b, grid, grid), on the films' grid, (b, h, w)."""
+        places = [
+            (2 * (torch.arange(length, device=values.device) - start[:, None]) + 1) / self.side[:, None] - 1
+            for length, start in zip(shape, (self.top, self.left), strict=True)
+        ]
+        down, across = (p.to(values.dtype) for p in places)
+        where = torch.stack(
+            [across[:, None].expand(-1, shape[0], -1), down[:, :, None].expand(-1, -1, shape[1])], dim=-1
+        )
+        return functional.grid_sample(values[:, None], where, padding_mode="border", align_corners=False)[:, 0]
+
+
+def _ends(there: Tensor) -> tuple[Tensor, Tensor]:
+    """The first place and the one after the last where a row of flags is set, or all of it; (b,)."""
+    there = (there | ~there.any(1, keepdim=True)).long()
+    return there.argmax(1), there.shape[1] - there.flip(1).argmax(1)
+
+
+class BatchLungOpacity(torch.nn.Module):
+    """Makes lung opacities on batches of radiographs, on any device, the same as `LungOpacity` to within 1/255.
+
+    On an accelerator a whole batch is rendered at once. On a CPU that is slower than image by image with
+    `LungOpacity`, which looks at no pixel that a lesion does not reach, so that is done there.
+
+    Args:
+        opacity: what to draw; all findings where it is left out.
+        at_once: render a whole batch at once; None does so on an accelerator only.
+
+    Example:
+        >>> from artasyn.phantom import Phantom
+        >>> chests = [Phantom(size=96)(seed) for seed in (1, 2)]
+        >>> images = torch.stack([torch.from_numpy(chest.image)[None] for chest in chests])
+        >>> lungs = torch.stack([torch.from_numpy(chest.lungs.labels)[None] for chest in chests])
+        >>> anomalies = BatchLungOpacity()(images, lungs, np.random.default_rng(0))
+        >>> anomalies.images.shape, bool((anomalies.masks == (anomalies.images != images)).all())
+        (torch.Size([2, 1, 96, 96]), True)
+    """
+
+    textures: Tensor
+
+    def __init__(self, opacity: LungOpacity | None = None, *, at_once: bool | None = None) -> None:
+        super().__init__()
+        self.opacity = opacity or LungOpacity()
+        self.at_once = at_once
+        self.register_buffer("textures", torch.from_numpy(bank().copy()), persistent=False)
+
+    def forward(self, images: FilmBatch, lungs: LungBatch, rng: np.random.Generator) -> Anomalies:
+        """Draws an anomaly for every radiograph and renders them; draws again where nothing shows.
+
+        Args:
+            images: float32 (b, 1, h, w) in [0, 1], normal radiographs.
+            lungs: integers (b, 1, h, w), labels as in `artasyn.arrays.LungLabels`, on the same device.
+            rng: the only source of randomness.
+
+        Raises:
+            SynthesisError: an image has no lungs, or they are so bright that nothing can be added to them.
+            ImageError: the images are none, or the lungs are on another grid or device.
+        """
+        _check(images, lungs)
+        present = torch.stack([(lungs == side).flatten(1).any(1) for side in (1, 2)], dim=1).cpu().numpy()
+        draws = self.opacity.draw_batch(present, rng)
+        made = self._render(images, lungs, draws, torch.full((len(images),), self.opacity.tolerance))
+        for _ in range(DRAWS - 1):
+            empty = torch.nonzero(~made.masks.flatten(1).any(1)).flatten()
+            if not len(empty):
+                return made
+            draws = self.opacity.draw_batch(present[empty.cpu().numpy()], rng)
+            tolerances = torch.full((len(empty),), self.opacity.tolerance)
+            made = made.with_others(empty, self._render(images[empty], lungs[empty], draws, tolerances))
+        raise NothingShows(f"no pixel can be brightened by the tolerance in images {empty.tolist()} of the batch")
+
+    def render(self, images: FilmBatch, lungs: LungBatch, records: Sequence[OpacityRecord]) -> Anomalies:
+        """Renders a record on every radiograph; where nothing of it shows, the mask is empty.
+
+        Args:
+            images: float32 (b, 1, h, w) in [0, 1].
+            lungs: integers (b, 1, h, w), on the same device.
+            records: one for each image; at least one of them with a lesion.
+
+        Raises:
+            ImageError: the images are none, or the lungs are on another grid or device.
+            SynthesisError: another number of records, or no lesions.
+        """
+        _check(images, lungs)
+        if len(records) != len(images) or not any(record.lesions for record in records):
+            raise SynthesisError(f"{len(records)} records for {len(images)} images; give one for each, with lesions")
+        draws = Draws.of([record.lesions for record in records])
+        return self._render(images, lungs, draws, torch.tensor([record.tolerance for record in records]))
+
+    @torch.no_grad()
+    def _render(self, images: FilmBatch, lungs: LungBatch, draws: Draws, tolerances: Tensor) -> Anomalies:
+        """Renders a draw."""
+        if self.at_once is False or (self.at_once is None and images.device.type == "cpu"):
+            return self._one_by_one(images, lungs, draws, tolerances)
+        films, labels = images[:, 0], lungs[:, 0]
+        packed = Lesions.pack(draws)
+        lesions = _Tensors({f.name: torch.from_numpy(getattr(packed, f.name)).to(films.device) for f in fields(packed)})
+        windows = _Windows.around(labels)
+        share, step = _context(films, labels, windows)
+        left = self._left(lesions, share, windows)
+        grids = torch.zeros((len(films), GRID, GRID), device=films.device)
+        grids.index_add_(0, lesions.image, torch.log(left.clamp(min=1e-7)))
+        added = windows.enlarged((1 - grids.exp()) * _finer(step), (films.shape[1], films.shape[2])) * (labels > 0)
+        brighter = torch.minimum(films + added, torch.ones_like(films))
+        change = brighter - films
+        mask = change >= tolerances.to(films)[:, None, None]
+        result = torch.where(mask, brighter, films)
+        return Anomalies(result[:, None], mask[:, None], (change * mask)[:, None], draws, tolerances)
+
+    def _one_by_one(self, images: FilmBatch, lungs: LungBatch, draws: Draws, tolerances: Tensor) -> Anomalies:
+        """Renders a draw with `LungOpacity`."""
+        made = Anomalies(
+            images.clone(), torch.zeros_like(images, dtype=torch.bool), torch.zeros_like(images), draws, tolerances
+        )
+        for number, record in enumerate(made.records):
+            with contextlib.suppress(NothingShows):
+                labels = lungs[number, 0].to(torch.uint8).cpu().numpy()
+                one = self.opacity.render(images[number, 0].cpu().numpy(), Lungs.from_labels(labels), record)
+                made.images[number, 0] = torch.from_numpy(one.image)
+                made.masks[number, 0] = torch.from_numpy(one.mask)
+                made.attenuations[number, 0] = torch.from_numpy(one.attenuation)
+        return made
+
+    def _left(self, lesions: Any, share: Tensor, windows: _Windows) -> Tensor:
+        """The share of air that every lesion leaves, (n, grid, grid)."""
+        extents = Extents.of(share, torch)
+        row, column = extents.place(lesions.image, lesions.side, lesions.focus, torch)
+        points = (torch.arange(POINTS, device=share.device) + 0.5) / POINTS
+        height = (windows.height / windows.side)[lesions.image]
+        outward = extents.outward[lesions.image, lesions.side].to(share.dtype)
+        level = rendering.levels(lesions.stamps, row, column, outward, height, points, points, torch)
+        place, mirrored = rendering.at_the_hilum(lesions, extents, torch)
+        along = torch.arange(GRID, device=share.device)
+        rows, columns = (
+            place[:, :, axis, None] + torch.where(mirrored[:, :, axis, None] > 0, GRID - 1 - along, along)
+            for axis in (0, 1)
+        )
+        pieces = self.textures[lesions.texture[:, :, None, None], rows[:, :, :, None], columns[:, :, None]]
+        air = lesions.airways[:, None, None]
+        look = [number[:, None, None] for number in lesions.look.T[:5]]
+        dense = rendering.density(
+            _finer(level), pieces[:, 0], pieces[:, 1], air + (1 - 2 * air) * pieces[:, 2], look, torch
+        )
+        thin = _blurred(share.flatten(0, 1), FADE_BLUR).reshape(share.shape)
+        fade = rendering.fades(thin[lesions.image, lesions.side], lesions.look[:, 5], torch)
+        return cast(Tensor, rendering.remaining(lesions.severity[:, None, None], dense, _finer(fade), torch))
+
+
+class _Tensors(SimpleNamespace):
+    """`Lesions` as tensors."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        super().__init__(**tensors)
+
+
+def _check(images: Tensor, lungs: Tensor) -> None:
+    """Refuses what is no batch of radiographs with lungs; values are not looked at, which would wait for the device."""
+    if images.ndim != 4 or images.shape[1] != 1 or images.dtype != torch.float32 or min(images.shape[2:]) < 16:
+        raise ImageError(
+            f"images must be float32 (b, 1, h, w) of at least 16 rows and columns, "
+            f"not {images.dtype} {tuple(images.shape)}"
+        )
+    if lungs.shape != images.shape or lungs.device != images.device:
+        raise ImageError(
+            f"lungs are {tuple(lungs.shape)} on {lungs.device}, images {tuple(images.shape)} on {images.device}"
+        )
+
+
+def _context(films: Tensor, labels: Tensor, windows: _Windows) -> tuple[Tensor, Tensor]:
+    """The share of both lungs, (b, 2, cells, cells), and the step to soft tissue; see `context.Context`."""
+    sides = windows.sampled(labels)
+    share = functional.avg_pool2d(torch.stack([(sides == side).float() for side in (1, 2)], dim=1), SAMPLES)
+    film = functional.avg_pool2d(windows.sampled(films)[:, None], SAMPLES)[:, 0]
+    at = round(SOFT_TISSUE * (CELLS * CELLS - 1))
+    soft_tissue = film.flatten(1).kthvalue(at + 1).values[:, None, None]
+    lung = share.sum(1)
+    level = _blurred(film * lung, LEVEL_BLUR) / _blurred(lung, LEVEL_BLUR).clamp(min=1e-3)
+    near = _blurred(film, NEAR_BLUR, border="replicate")
+    return share, (soft_tissue - torch.maximum(level, near)).clamp(min=0)
+
+
+def _blurred(values: Tensor, sigma: float, border: str = "constant") -> Tensor:
+    """A Gaussian blur of (n, cells, cells), as `context.blurred`."""
+    taps = torch.from_numpy(kernel(sigma)).to(values.device)
+    reach = len(taps) // 2
+    wide = functional.pad(values[:, None], (reach,) * 4, mode=border)
+    return functional.conv2d(functional.conv2d(wide, taps[None, None, None]), taps[None, None, :, None])[:, 0]
+
+
+def _finer(values: Tensor) -> Tensor:
+    """Values (n, rows, columns) on the grid."""
+    return functional.interpolate(values[:, None], size=(GRID, GRID), mode="bilinear", align_corners=False)[:, 0]
