@@ -74,7 +74,7 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
         anomalies_range: tuple[int, int] = (1, 1),
         tolerance: float = 1 / 255,
         lungs_labelled: bool = True,
-        mask_value: float = 1,
+        mask_value: float = 1.0,
         on_failure: OnFailure = "raise",
         p: float = 0.5,
     ) -> None:

@@ -17,7 +17,17 @@ from torch.nn import functional
 from artasyn.errors import ImageError, NothingShows, SynthesisError
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import rendering
-from artasyn.synthesis.context import CELLS, FADE_BLUR, LEVEL_BLUR, MARGIN, NEAR_BLUR, SAMPLES, SOFT_TISSUE, kernel
+from artasyn.synthesis.context import (
+    CELLS,
+    FADE_BLUR,
+    LEAST_STEP,
+    LEVEL_BLUR,
+    MARGIN,
+    NEAR_BLUR,
+    SAMPLES,
+    SOFT_TISSUE,
+    kernel,
+)
 from artasyn.synthesis.lesions import Draws, OpacityRecord
 from artasyn.synthesis.opacity import DRAWS, LungOpacity
 from artasyn.synthesis.rendering import POINTS, Extents, Lesions
@@ -192,11 +202,12 @@ class BatchLungOpacity(torch.nn.Module):
         packed = Lesions.pack(draws)
         lesions = _Tensors({f.name: torch.from_numpy(getattr(packed, f.name)).to(films.device) for f in fields(packed)})
         windows = _Windows.around(labels)
-        share, step = _context(films, labels, windows)
+        share, step, soft_tissue = _context(films, labels, windows)
         left = self._left(lesions, share, windows)
         grids = torch.zeros((len(films), GRID, GRID), device=films.device)
         grids.index_add_(0, lesions.image, torch.log(left.clamp(min=1e-7)))
         added = windows.enlarged((1 - grids.exp()) * _finer(step), (films.shape[1], films.shape[2])) * (labels > 0)
+        added = rendering.saturated(added, films, soft_tissue, torch)
         brighter = torch.minimum(films + added, torch.ones_like(films))
         change = brighter - films
         mask = change >= tolerances.to(films)[:, None, None]
@@ -262,17 +273,19 @@ def _check(images: Tensor, lungs: Tensor) -> None:
         )
 
 
-def _context(films: Tensor, labels: Tensor, windows: _Windows) -> tuple[Tensor, Tensor]:
-    """The share of both lungs, (b, 2, cells, cells), and the step to soft tissue; see `context.Context`."""
+def _context(films: Tensor, labels: Tensor, windows: _Windows) -> tuple[Tensor, Tensor, Tensor]:
+    """The share of both lungs, (b, 2, cells, cells), the step to soft tissue, and its grey; see `context.Context`."""
     sides = windows.sampled(labels)
     share = functional.avg_pool2d(torch.stack([(sides == side).float() for side in (1, 2)], dim=1), SAMPLES)
     film = functional.avg_pool2d(windows.sampled(films)[:, None], SAMPLES)[:, 0]
     at = round(SOFT_TISSUE * (CELLS * CELLS - 1))
     soft_tissue = film.flatten(1).kthvalue(at + 1).values[:, None, None]
     lung = share.sum(1)
+    mean = (film * lung).sum((1, 2)) / lung.sum((1, 2)).clamp(min=1e-3)
+    soft_tissue = torch.maximum(soft_tissue, mean[:, None, None] + LEAST_STEP)
     level = _blurred(film * lung, LEVEL_BLUR) / _blurred(lung, LEVEL_BLUR).clamp(min=1e-3)
     near = _blurred(film, NEAR_BLUR, border="replicate")
-    return share, (soft_tissue - torch.maximum(level, near)).clamp(min=0)
+    return share, (soft_tissue - torch.maximum(level, near)).clamp(min=0), soft_tissue
 
 
 def _blurred(values: Tensor, sigma: float, border: str = "constant") -> Tensor:

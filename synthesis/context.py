@@ -29,6 +29,10 @@ SOFT_TISSUE = 0.8
 """Quantile of the window's grey that stands for soft tissue."""
 
 
+LEAST_STEP = 0.1
+"""Grey between the mean of the lungs and soft tissue that is taken where the film shows less."""
+
+
 @dataclass(frozen=True)
 class Window:
     """A square around both lungs, in whole pixels; it may reach beyond the film.
@@ -85,11 +89,13 @@ class Context:
         step: float32 (cells, cells), from the local lung's grey to soft tissue, in image units; 0 where the film is
             that bright already.
         height: of the lungs, as a share of the window's side.
+        soft_tissue: its grey.
     """
 
     share: Float32[np.ndarray, "2 cells cells"]
     step: Float32[np.ndarray, "cells cells"]
     height: float
+    soft_tissue: float
 
     @classmethod
     def of(cls, image: Image, lungs: Lungs, window: Window) -> Context:
@@ -98,10 +104,12 @@ class Context:
         share = np.stack([averaged((sides == side).astype(np.float32)) for side in (RIGHT, LEFT)])
         film, lung = averaged(window.sampled(image)), share[0] + share[1]
         at = round(SOFT_TISSUE * (film.size - 1))
-        soft_tissue = np.partition(film.ravel(), at)[at]
+        mean = float((film * lung).sum() / max(float(lung.sum()), 1e-3))
+        soft_tissue = max(float(np.partition(film.ravel(), at)[at]), mean + LEAST_STEP)
         level = blurred(film * lung, LEVEL_BLUR) / np.maximum(blurred(lung, LEVEL_BLUR), 1e-3)
         near = blurred(film, NEAR_BLUR, cv2.BORDER_REPLICATE)
-        return cls(share, np.maximum(soft_tissue - np.maximum(level, near), 0), window.height / window.side)
+        step = np.maximum(np.float32(soft_tissue) - np.maximum(level, near), 0)
+        return cls(share, step, window.height / window.side, soft_tissue)
 
 
 def averaged(samples: Float32[np.ndarray, "samples samples"]) -> Float32[np.ndarray, "cells cells"]:

@@ -7,14 +7,14 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from jaxtyping import Float64, Int64
 
 from artasyn.arrays import LEFT, RIGHT
 from artasyn.errors import SynthesisError
-from artasyn.synthesis.findings import Look
+from artasyn.synthesis.findings import Look, Texture
 
 Stamp = tuple[float, float, float, float]
 """Down and outward from the lesion's focus, half the height and half the width; in heights of the lungs."""
@@ -72,9 +72,10 @@ class OpacityRecord:
             SynthesisError: the text is no such record.
         """
         try:
-            return cls.from_dict(json.loads(text))
+            fields = json.loads(text)
         except ValueError as error:
             raise SynthesisError(f"not the record of a lung opacity: {error} in {text[:80]!r}") from error
+        return cls.from_dict(fields)
 
     @classmethod
     def from_dict(cls, fields: Any) -> OpacityRecord:
@@ -151,16 +152,14 @@ def _lesion(fields: Any) -> Lesion:
     Raises:
         KeyError, TypeError, ValueError, OverflowError: they are none.
     """
-    look = Look(**fields["look"])
-    for name, value in dataclasses.asdict(look).items():
-        if name != "texture":
-            _number(value, 0.0)
+    numbers = {name: _number(value, 0.0) for name, value in fields["look"].items() if name != "texture"}
+    look = Look(**numbers, texture=str(fields["look"].get("texture", "none")))  # type: ignore[arg-type]
     stamps = tuple(_stamp(stamp) for stamp in fields["stamps"])
     row, column = (_number(place) for place in fields["focus"])
     side, seed = fields["side"], fields["seed"]
     if side not in (RIGHT, LEFT) or type(seed) is not int or not 0 <= seed < 2**32 or not stamps or look.edge <= 0:
         raise ValueError("side is 1 or 2, seed a whole number from 0 to 2**32 - 1, there are stamps and an edge")
-    if look.texture not in ("none", "reticular", "micronodules", "cells", "bronchi"):
+    if look.texture not in get_args(Texture):
         raise ValueError(f"no texture {look.texture!r}")
     severity = _number(fields["severity"], 1e-6, 1.0)
     return Lesion(str(fields["finding"]), int(side), (row, column), stamps, severity, look, seed)

@@ -149,7 +149,8 @@ class LungOpacity:
 
         whole = (1 - math.prod(left.values())) * step
         whole = cv2.resize(whole, (window.side, window.side), interpolation=cv2.INTER_LINEAR)
-        changed, mask, added = expose(normal, whole[inner] * lung, tolerance=record.tolerance)
+        more = rendering.saturated(whole[inner] * lung, normal, np.float32(context.soft_tissue), np)
+        changed, mask, added = expose(normal, more, tolerance=record.tolerance)
         if not mask.any():
             raise NothingShows(
                 "no pixel can be brightened by the tolerance: "

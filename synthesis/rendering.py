@@ -31,6 +31,9 @@ POINTS = GRID // 2
 SHARPNESS = 3.0
 """How closely the union of overlapping stamps follows the larger one."""
 
+SHOULDER, LEAST_GAIN = 0.1, 0.2
+"""Grey above soft tissue over which a film saturates, and what attenuation adds at least, relative to its step."""
+
 HILUM = (0.42, 0.0)
 """Where a lung's airways enter, as a lesion's focus."""
 
@@ -231,6 +234,18 @@ def density(level: Array, rim: Array, clouds: Array, texture: Array, look: Array
 def remaining(severity: Array, density: Array, fade: Array, xp: Any) -> Array:
     """The share of the air that every lesion leaves, in [0, 1]."""
     return 1 - xp.clip(severity * density * fade, 0, 1)
+
+
+def saturated(added: Array, film: Array, soft_tissue: Array, xp: Any) -> Array:
+    """Attenuation as a film shows it: what is brighter than soft tissue already, as ribs, brightens less.
+
+    Args:
+        added: attenuation, (..., h, w).
+        film: the grey it is added to, (..., h, w).
+        soft_tissue: its grey, of the shape of `film` but for h and w, which are 1; or a number.
+        xp: numpy or torch.
+    """
+    return added * xp.clip((soft_tissue + SHOULDER - film) / SHOULDER, LEAST_GAIN, 1)
 
 
 def fades(share: Array, reach: Array, xp: Any) -> Array:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from artasyn.synthesis import LungOpacity
-from artasyn.synthesis.strokes import Stamps
+from artasyn.synthesis import FINDINGS, LungOpacity, findings
 
 CATALOGUE: list[tuple[type[LungOpacity], dict[str, Any]]] = [
     (LungOpacity, {}),
-    (LungOpacity, {"extent_range": (2.0, 2.0), "skip_probability": 0.0}),  # strokes all over both lungs
-    (LungOpacity, {"skip_probability": 1.0, "many_strokes_range": (1, 1), "few_strokes_range": (1, 1)}),
-    (LungOpacity, {"severity_range": (0.15, 0.16)}),
-    (LungOpacity, {"severity_range": (0.9, 1.0), "tail": 0.2, "tolerance": 0.02}),
-    (LungOpacity, {"brushes": (0.15,), "cells": 30, "fade": 0.2, "stamps": Stamps(spacing=0.1)}),
+    *((LungOpacity, {"findings": findings(name)}) for name in FINDINGS),
+    (LungOpacity, {"kinds_range": (3, 8), "tolerance": 0.02}),
+    (LungOpacity, {"findings": findings(severity_range=(0.05, 0.06), size_range=(1.5, 2.0))}),
+    (LungOpacity, {"findings": findings("mass", "nodule", sides=("left",), zones=("upper", "peripheral"))}),
 ]
-"""A class and its arguments. A new class of `artasyn.synthesis` belongs here, or `test_synthesis` fails."""
+"""A class and its arguments. A new class of `artasyn.synthesis` that renders on one image belongs here, as does every
+finding, or `test_synthesis` fails."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import inspect
@@ -30,11 +31,10 @@ from artasyn.errors import ArtasynError, ImageError, NothingShows, SynthesisErro
 from artasyn.phantom import Phantom, PhantomRadiograph
 from artasyn.radiograph import read_mask, read_radiograph, write_image
 from artasyn.segment.lungs import Lungs
-from artasyn.synthesis import Anomaly, LungOpacity, OpacityRecord, strokes
+from artasyn.synthesis import FINDINGS, Anomaly, LungOpacity, OpacityRecord, findings
 from artasyn.synthesis.anomaly import expose
 from artasyn.synthesis.cells import crystallised
 from artasyn.synthesis.noise import clouds, hashed, lattice
-from artasyn.synthesis.strokes import Stamps, Stroke, brush_texture
 from tests.catalogue import CATALOGUE
 from tests.conftest import ROOT
 
@@ -83,6 +83,8 @@ def assert_exact(anomaly: Anomaly, normal: Image, lungs: Lungs, tolerance: float
     assert ((attenuation >= np.float32(tolerance)) == mask).all()
     assert (attenuation == image - normal).all()
     assert not attenuation[~mask].any()
+    assert set(anomaly.findings) == set(anomaly.record.findings)
+    assert (np.logical_or.reduce(list(anomaly.findings.values())) == mask).all()
 
 
 def public_kinds() -> set[type]:
@@ -95,13 +97,15 @@ def public_kinds() -> set[type]:
         for module in modules
         for name, value in vars(module).items()
         if inspect.isclass(value) and not name.startswith("_") and value.__module__.startswith(package.__name__)
-        if hasattr(value, "draw") and hasattr(value, "render")
+        if hasattr(value, "draw") and hasattr(value, "render")  # on one image; batches are in test_batch
     }
 
 
 def test_the_catalogue_is_complete() -> None:
     assert public_kinds() == {kind for kind, _ in CATALOGUE}
     assert {kind for kind, arguments in CATALOGUE if not arguments} == public_kinds()  # each as it comes
+    alone = [arguments["findings"][0].name for _, arguments in CATALOGUE if len(arguments.get("findings", ())) == 1]
+    assert alone == list(FINDINGS)  # every finding alone
 
 
 # What holds for all of the catalogue.
@@ -214,7 +218,8 @@ def test_a_record_serves_the_same_lungs_at_any_size(synthesis: LungOpacity, shap
         other = cv2.resize(film.image, tall[::-1], interpolation=cv2.INTER_LINEAR)
         anomaly = synthesis.render(other, film.lungs.resized(tall), anomaly.record)
     resized = cv2.resize(anomaly.mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
-    assert dice(synthesis.render(image, lungs, anomaly.record).mask, resized) >= 0.9
+    rim = 1 - 5 / np.sqrt(resized.sum())  # of small opacities, much is rim
+    assert dice(synthesis.render(image, lungs, anomaly.record).mask, resized) >= min(0.9, rim)
 
 
 @every
@@ -224,7 +229,7 @@ def test_texture_shows_through(synthesis: LungOpacity) -> None:
         anomaly = made(synthesis, seed, size=240)
         before, after = (fine_detail(image)[anomaly.mask] for image in (film.image, anomaly.image))
         kept.append((after**2).sum() / (before**2).sum())
-    assert 0.9 <= np.mean(kept) <= 1.1
+    assert 0.6 <= np.mean(kept) <= 1.7  # nets and nodules add detail, the densest fluids saturate
 
 
 @every
@@ -304,12 +309,12 @@ def test_without_type_checks_the_library_itself_refuses_wrong_images_and_leaves_
     assert all(": image must " in line for line in messages)
 
 
-# Drawing.
+# Drawing again.
 
 
 def test_a_second_draw_is_made_where_the_first_does_not_show() -> None:
-    """With one lung white and one stroke in one lung at a time, about every second draw is in vain."""
-    film, synthesis = chest(), LungOpacity(skip_probability=1.0)
+    """With one lung white and one lesion in one lung at a time, about every second draw is in vain."""
+    film, synthesis = chest(), LungOpacity(findings("mass"))
     half = np.where(film.lungs.right, np.float32(1), film.image)
     vain = 0
     for seed in range(12):
@@ -324,60 +329,56 @@ def test_a_second_draw_is_made_where_the_first_does_not_show() -> None:
     assert 2 <= vain <= 10
 
 
-def test_what_is_drawn_is_as_configured() -> None:
-    film, synthesis = chest(), LungOpacity()
-    records = [synthesis.draw(film.lungs, np.random.default_rng(seed)) for seed in range(300)]
-    both, few, rows = 0, 0, film.image.shape[0]
-    height = np.ptp(np.flatnonzero(film.lungs.mask.any(axis=1))) + 1
-    for record in records:
-        pixels = [
-            (int(row * rows), int(column * film.image.shape[1]))
-            for stroke in record.strokes
-            for row, column in (stroke.curve[0], stroke.curve[2])
-        ]
-        sides = [int(film.lungs.labels[pixel]) for pixel in pixels]
-        assert set(sides) <= {RIGHT, LEFT}  # strokes start and end inside
-        both += len(set(sides)) == 2
-        for side in set(sides):
-            count = sides.count(side) / 2
-            assert count in {1, 2, 3, 4, 10, 11, 12, 13, 14}
-            few += count < 5
-        for stroke in record.strokes:
-            assert stroke.brush * rows / height == pytest.approx(0.36) or stroke.brush * rows / height == (
-                pytest.approx(0.22)
-            )
-            middle = (np.array(stroke.curve[0]) + np.array(stroke.curve[2])) / 2
-            assert (np.abs(np.array(stroke.curve[1]) - middle) * rows <= 0.19 * height + 1e-9).all()
-        assert 0 <= record.seed < 2**32
-    severities = [record.severity for record in records]
-    assert 0.15 <= min(severities) < 0.16
-    assert 0.85 < max(severities) <= 0.9
-    assert np.median(severities) == pytest.approx(math.sqrt(0.15 * 0.9), rel=0.1)  # log-uniform
-    assert len({record.seed for record in records}) == 300
-    assert 0.56 < both / 300 < 0.72  # 0.8 squared
-    assert 0.42 < few / (300 + both) < 0.58
-
-
-def test_a_small_extent_keeps_strokes_together() -> None:
-    film = chest()
-    synthesis = LungOpacity(extent_range=(0.05, 0.05), bend_range=(0.0, 0.0), skip_probability=1.0)
-    height = np.ptp(np.flatnonzero(film.lungs.mask.any(axis=1))) + 1
-    for seed in range(20):
-        record = synthesis.draw(film.lungs, np.random.default_rng(seed))
-        ends = np.array([end for stroke in record.strokes for end in stroke.curve]) * film.image.shape
-        assert np.ptp(ends, axis=0).max() <= 0.1 * height + 1e-6
-
-
 def test_denser_records_brighten_more() -> None:
-    film, record = chest(), made(LungOpacity()).record
+    film, record = chest(), made(LungOpacity(findings("consolidation"))).record
     added = [
-        LungOpacity().render(film.image, film.lungs, replace(record, severity=severity)).attenuation.sum()
-        for severity in (0.1, 0.2, 0.4, 0.8)
+        LungOpacity()
+        .render(
+            film.image, film.lungs, replace(record, lesions=tuple(replace(k, severity=s) for k in record.lesions))
+        )
+        .attenuation.sum()
+        for s in (0.1, 0.2, 0.4, 0.8)
     ]
     assert (np.diff(added) > 0).all()
 
 
+def test_findings_cover_what_changed_and_are_where_they_alone_would_be() -> None:
+    film = chest()
+    synthesis = LungOpacity(findings("mass", "ground_glass_opacity", "pleural_effusion"), kinds_range=(3, 3))
+    for seed in range(6):
+        anomaly = made(synthesis, seed)
+        assert set(anomaly.findings) == {"mass", "ground_glass_opacity", "pleural_effusion"} == set(anomaly.record.findings)
+        assert (np.logical_or.reduce(list(anomaly.findings.values())) == anomaly.mask).all()
+        for name, mask in anomaly.findings.items():
+            alone = replace(anomaly.record, lesions=tuple(k for k in anomaly.record.lesions if k.finding == name))
+            with contextlib.suppress(NothingShows):
+                expected = synthesis.render(film.image, film.lungs, alone).mask
+                assert (expected & ~mask).sum() <= 0.03 * expected.sum() + 8  # decided on the grid of the lesions
+
+
+def test_what_cannot_be_drawn_is_refused() -> None:
+    for arguments, message in (
+        ({"findings": ()}, "no findings"),
+        ({"kinds_range": (0, 1)}, "kinds_range"),
+        ({"kinds_range": (3, 2)}, "kinds_range"),
+        ({"tolerance": 0.0}, "tolerance"),
+    ):
+        with pytest.raises(SynthesisError, match=message):
+            LungOpacity(**arguments)
+
+
 # Records.
+
+
+def lesion(**changes: Any) -> str:
+    """A record of one lesion with some of its fields changed, as JSON."""
+    fields = json.loads(GOLDEN)
+    for name, value in changes.items():
+        if value is None:
+            del fields["lesions"][0][name]
+        else:
+            fields["lesions"][0][name] = value
+    return json.dumps(fields)
 
 
 @pytest.mark.parametrize(
@@ -388,20 +389,12 @@ def test_denser_records_brighten_more() -> None:
         "3",
         "[]",
         "{}",
-        '{"strokes": [], "severity": 1}',
-        '{"strokes": [], "severity": 0, "seed": 1}',
-        '{"strokes": [], "severity": NaN, "seed": 1}',
-        '{"strokes": [], "severity": 0.5, "seed": -1}',
-        '{"strokes": [], "severity": 0.5, "seed": 4294967296}',
-        '{"strokes": [], "severity": 0.5, "seed": 1.5}',
-        '{"strokes": [], "severity": 0.5, "seed": Infinity}',
-        '{"strokes": 7, "severity": 0.5, "seed": 1}',
-        '{"strokes": [{"curve": [[0, 0], [1, 1]], "brush": 0.1}], "severity": 0.5, "seed": 1}',
-        '{"strokes": [{"curve": [[0], [1, 1], [0, 0]], "brush": 0.1}], "severity": 0.5, "seed": 1}',
-        '{"strokes": [{"curve": [[0, 0], [1, 1], [0, Infinity]], "brush": 0.1}], "severity": 0.5, "seed": 1}',
-        '{"strokes": [{"curve": [[0, 0], [1, 1], [0, 0]], "brush": 0}], "severity": 0.5, "seed": 1}',
-        '{"strokes": [{"curve": [[0, 0], [1, 1], [0, 0]]}], "severity": 0.5, "seed": 1}',
-        '{"strokes": [], "severity": 1' + 400 * "0" + ', "seed": 1}',
+        '{"lesions": []}',
+        '{"lesions": 7, "tolerance": 0.01}',
+        '{"lesions": [], "tolerance": 0}',
+        '{"lesions": [], "tolerance": NaN}',
+        '{"lesions": [{}], "tolerance": 0.01}',
+        '{"lesions": [], "tolerance": 1' + 400 * "0" + "}",
     ],
 )
 def test_what_is_no_record_is_refused(text: str) -> None:
@@ -410,21 +403,56 @@ def test_what_is_no_record_is_refused(text: str) -> None:
     assert isinstance(caught.value, ArtasynError)
 
 
-def test_a_record_without_strokes_shows_nothing() -> None:
-    film = chest()
-    record = OpacityRecord.from_json('{"strokes": [], "severity": 0.5, "seed": 1}')
-    with pytest.raises(NothingShows):
-        LungOpacity().render(film.image, film.lungs, record)
-
-
-GOLDEN = OpacityRecord(
-    strokes=(
-        Stroke(((0.35, 0.3), (0.5, 0.2), (0.6, 0.3)), 0.2),
-        Stroke(((0.6, 0.7), (0.5, 0.75), (0.4, 0.65)), 0.12),
-    ),
-    severity=0.5,
-    seed=20260,
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"severity": 0},
+        {"severity": 1.5},
+        {"severity": math.nan},
+        {"severity": None},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"seed": 1.5},
+        {"seed": True},
+        {"side": 0},
+        {"side": 3},
+        {"side": "right"},
+        {"focus": [0.5]},
+        {"focus": [0.5, math.inf]},
+        {"stamps": []},
+        {"stamps": [[0, 0, 0.1]]},
+        {"stamps": [[0, 0, 0.1, 0]]},
+        {"stamps": [[0, 0, 0.1, -1]]},
+        {"stamps": [["a", 0, 0.1, 0.1]]},
+        {"look": {}},
+        {"look": {"edge": 0}},
+        {"look": {"edge": 1, "texture": "wool"}},
+        {"look": {"edge": 1, "colour": 1}},
+        {"look": {"edge": 1, "irregularity": -0.1}},
+        {"look": None},
+    ],
 )
+def test_a_record_of_an_impossible_lesion_is_refused(changes: dict[str, Any]) -> None:
+    OpacityRecord.from_json(lesion())
+    with pytest.raises(SynthesisError, match="not the record of a lung opacity"):
+        OpacityRecord.from_json(lesion(**changes))
+
+
+def test_a_record_without_lesions_shows_nothing() -> None:
+    film = chest()
+    with pytest.raises(NothingShows):
+        LungOpacity().render(film.image, film.lungs, OpacityRecord(()))
+
+
+GOLDEN = """{"tolerance": 0.00392156862745098, "lesions": [
+{"finding": "mass", "side": 1, "focus": [0.5, 0.5], "severity": 0.5, "seed": 20260,
+ "stamps": [[0, 0, 0.2, 0.2], [0.1, 0.1, 0.1, 0.15]],
+ "look": {"edge": 1.0, "solidity": 1.0, "irregularity": 0.1, "cloudiness": 0.1, "texture": "none", "share": 0,
+          "reach": 0}},
+{"finding": "consolidation", "side": 2, "focus": [0.7, 0.4], "severity": 0.8, "seed": 7,
+ "stamps": [[0, 0, 0.25, 0.15]],
+ "look": {"edge": 1.2, "solidity": 0, "irregularity": 0.5, "cloudiness": 0.1, "texture": "bronchi", "share": 0.4,
+          "reach": 0.4}}]}"""
 
 
 def test_a_stored_record_still_means_the_same() -> None:
@@ -432,11 +460,13 @@ def test_a_stored_record_still_means_the_same() -> None:
     labels = np.zeros((128, 120), np.uint8)
     labels[24:100, 16:54], labels[24:100, 66:104] = RIGHT, LEFT
     image = np.where(labels > 0, np.float32(0.3), np.float32(0.7))
-    anomaly = LungOpacity().render(image, Lungs.from_labels(labels), GOLDEN)
+    anomaly = LungOpacity().render(image, Lungs.from_labels(labels), OpacityRecord.from_json(GOLDEN))
     rows, columns = np.nonzero(anomaly.mask)
-    assert anomaly.mask.sum() == pytest.approx(1029, rel=0.02)
-    assert anomaly.attenuation.sum() == pytest.approx(61.5, rel=0.02)
-    assert (rows.mean(), columns.mean()) == (pytest.approx(64.5, abs=0.5), pytest.approx(48.9, abs=0.5))
+    assert anomaly.mask.sum() == pytest.approx(1593, rel=0.02)
+    assert anomaly.attenuation.sum() == pytest.approx(246.1, rel=0.02)
+    assert (rows.mean(), columns.mean()) == (pytest.approx(68.9, abs=0.5), pytest.approx(55.3, abs=0.5))
+    assert set(anomaly.findings) == {"mass", "consolidation"}
+    assert not (anomaly.findings["mass"] & (labels == LEFT)).any()
 
 
 # Exposing.
@@ -463,115 +493,6 @@ def test_exposing_any_pixel(value: float, added: float, tolerance: float) -> Non
         assert not mask.item()
     if min(added, 1 - value) > tolerance + 1e-6:
         assert result.item() == pytest.approx(min(1, value + added), abs=1e-6)
-
-
-# Strokes and stamps.
-
-
-def test_points_run_along_the_curve() -> None:
-    """Against de Casteljau's construction."""
-    stroke = Stroke(((0.1, 0.2), (0.9, 0.1), (0.6, 0.8)), 0.1)
-    points = stroke.points(spacing=0.25, shape=(100, 50))
-    start, control, end = np.array([(10, 10), (90, 5), (60, 40)])
-    for point, t in zip(points, np.linspace(0, 1, len(points)), strict=True):
-        first, second = start + t * (control - start), control + t * (end - control)
-        assert point == pytest.approx(first + t * (second - first))
-    assert np.linalg.norm(np.diff(points, axis=0), axis=1).mean() <= 2.5
-    assert len(points) < 2 * np.linalg.norm(np.diff(points, axis=0), axis=1).sum() / 2.5
-
-
-def test_a_stroke_of_no_length_is_two_stamps() -> None:
-    points = Stroke(((0.5, 0.5),) * 3, 0.1).points(spacing=0.05, shape=(10, 20))
-    assert points.tolist() == [[5, 10], [5, 10]]
-
-
-SHAPE = (61, 47)
-LINES = (
-    Stroke(((0.2, 0.3), (0.5, 0.9), (0.8, 0.4)), 0.31),
-    Stroke(((0.7, 0.1), (0.5, 0.5), (0.1, 0.95)), 0.31),
-    Stroke(((0.02, 0.02), (0.1, 0.5), (0.3, 1.0)), 0.15),
-    Stroke(((0.55, 0.55),) * 3, 0.2),
-)
-
-
-def test_the_sum_is_what_stamping_one_by_one_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A round brush of one size and opacity, composited toward 1 stamp after stamp: ``1 - prod(1 - a_i)``."""
-    axis = np.linspace(-1, 1, strokes.BRUSH_SIDE)
-    disc = np.clip(1 - axis[:, None] ** 2 - axis[None, :] ** 2, 0, 1).astype(np.float32)
-    monkeypatch.setattr(strokes, "brush_texture", lambda seed: disc)
-    stamps = Stamps(spacing=0.2, size_range=(0.8, 0.8), opacity_range=(0.25, 0.25), flow_range=(0.5, 0.5))
-    row, column = np.indices(SHAPE) + 0.5
-    canvas = np.zeros(SHAPE)
-    for stroke in LINES:
-        radius = 0.4 * stroke.brush * SHAPE[0]
-        for centre in stroke.points(spacing=0.2, shape=SHAPE):
-            squared = ((row - centre[0]) ** 2 + (column - centre[1]) ** 2) / radius**2
-            alpha = 0.125 * np.clip(1 - squared, 0, 1)
-            canvas = canvas + alpha * (1 - canvas)
-    assert canvas.max() > 0.4
-    summed = stamps.attenuation(LINES, seed=5, shape=SHAPE)
-    assert 1 - np.exp(-summed) == pytest.approx(canvas, abs=0.01)
-
-
-@given(st.permutations(LINES))
-@settings(max_examples=10, deadline=None)
-def test_the_order_of_strokes_does_not_matter(order: list[Stroke]) -> None:
-    expected = Stamps().attenuation(LINES, seed=5, shape=SHAPE)
-    assert (Stamps().attenuation(tuple(order), seed=5, shape=SHAPE) == expected).all()
-
-
-def test_stamps_jitter_within_their_ranges() -> None:
-    stroke = (Stroke(((0.5, 0.5), (0.5, 0.5), (0.5, 0.5)), 0.5),)
-    row, column = np.indices((101, 101)) - 50.0
-    for seed in range(20):
-        summed = Stamps(size_range=(0.4, 0.6)).attenuation(stroke, seed=seed, shape=(101, 101))
-        assert not summed[np.hypot(row, column) > 0.6 * 0.25 * 101 + 0.5].any()
-        assert 0 < summed.max() <= -2 * np.log(1 - 0.3) + 1e-6
-    few = [Stamps().attenuation(stroke, seed=seed, shape=(101, 101)).sum() for seed in range(20)]
-    assert np.std(few) > 0.2 * np.mean(few)
-
-
-def test_every_stamp_has_its_own_jitter() -> None:
-    """Two strokes in one place are not one stroke twice as dense."""
-    one = Stamps().attenuation(LINES[:1], seed=5, shape=SHAPE)
-    two = Stamps().attenuation(LINES[:1] * 2, seed=5, shape=SHAPE)
-    assert (two >= one - 1e-6).all()
-    assert two.sum() == pytest.approx(2 * one.sum(), rel=0.1)
-    assert np.abs(two - 2 * one).max() > 0.02
-
-
-def test_large_brushes_and_many_stamps_are_no_problem() -> None:
-    """More than the 32766 rows and columns that OpenCV samples at once, in blocks or as a whole alike."""
-    wide = Stamps().attenuation((Stroke(((0.5, 0.5),) * 3, 0.9),), seed=1, shape=(256, 256))
-    assert wide.max() > 0
-    stroke = (Stroke(((0.1, 0.1), (0.5, 0.9), (0.9, 0.1)), 0.1),)
-    dense = Stamps(spacing=0.0003).attenuation(stroke, seed=1, shape=(32, 32))
-    usual = Stamps(spacing=0.003).attenuation(stroke, seed=1, shape=(32, 32))
-    assert dense.sum() == pytest.approx(10 * usual.sum(), rel=0.03)
-
-
-def test_blocks_do_not_change_the_sum(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Stamps().attenuation(LINES, seed=2, shape=SHAPE)
-    monkeypatch.setattr(strokes, "LARGEST_REMAP", 50)
-    assert Stamps().attenuation(LINES, seed=2, shape=SHAPE) == pytest.approx(whole, abs=1e-6)
-
-
-def test_strokes_off_the_grid_leave_nothing() -> None:
-    stroke = (Stroke(((-3.0, -3.0), (-2.0, -2.0), (-3.0, 2.0)), 0.2),)
-    assert not Stamps().attenuation(stroke, seed=1, shape=SHAPE).any()
-    assert not Stamps().attenuation((), seed=1, shape=SHAPE).any()
-
-
-@pytest.mark.parametrize("seed", [0, 1, 2**32 - 1])
-def test_brushes_fade_to_nothing_at_the_rim(seed: int) -> None:
-    brush = brush_texture(seed)
-    axis = np.linspace(-1, 1, len(brush))
-    rim = np.hypot(axis[:, None], axis[None, :]) >= 1
-    assert brush.min() >= 0
-    assert brush.max() <= 1
-    assert not brush[rim].any()
-    assert brush[24:40, 24:40].mean() > 0.2
-    assert np.std(brush[24:40, 24:40]) > 0.05  # cloudy
 
 
 # Noise.
@@ -755,14 +676,14 @@ def test_any_lungs_on_any_radiograph(film: tuple[Image, LungLabels], seed: int, 
 
 
 def is_sliver(lungs: Lungs) -> bool:
-    """Whether one of the lungs is nowhere thicker than a thirtieth of the height of both."""
+    """Whether a nodule may lie between the lungs' pixels, or one of the lungs is nowhere thick."""
     height = np.ptp(np.flatnonzero(lungs.mask.any(axis=1))) + 1
     radii = [
         cv2.distanceTransform(np.pad(side.astype(np.uint8), 1), cv2.DIST_L2, 5).max()
         for side in (lungs.right, lungs.left)
         if side.any()
     ]
-    return bool(min(radii) < max(1, height / 60))
+    return bool(height < 40 or min(radii) < height / 60)
 
 
 # Real radiographs.
@@ -785,13 +706,14 @@ def test_on_real_radiographs(data: Path, number: int, tmp_path: Path) -> None:
         again = synthesis.render(normal, lungs, OpacityRecord.from_json(anomaly.record.to_json()))
         assert digest(again) == digest(anomaly)
         before, after = (fine_detail(image)[anomaly.mask] for image in (normal, anomaly.image))
-        kept.append((after**2).sum() / (before**2).sum())
+        if arguments == {}:
+            kept.append((after**2).sum() / (before**2).sum())
         shape = normal.shape[0] // 2, normal.shape[1] // 2
         small = cv2.resize(normal, shape[::-1], interpolation=cv2.INTER_AREA)
         smaller = synthesis.render(small, lungs.resized(shape), anomaly.record).mask
         half = cv2.resize(anomaly.mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
-        assert dice(smaller, half) >= 0.9
-    assert 0.9 <= np.mean(kept) <= 1.1
+        assert dice(smaller, half) >= min(0.9, 1 - 5 / np.sqrt(half.sum()))
+    assert 0.8 <= np.mean(kept) <= 1.5
     write_image(tmp_path / "normal.png", normal)
     write_image(tmp_path / "anomaly.png", anomaly.image)
     stored = [read_radiograph(tmp_path / name) for name in ("normal.png", "anomaly.png")]
