@@ -31,8 +31,20 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file, whole or not at all.
+
+    Args:
+        path: the file to write; its folder is made.
+        data: its content.
+    """
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -42,5 +54,4 @@ def write_text(path: Path, text: str) -> None:
         path: the file to write; its folder is made.
         text: its text; bytes of file names that were no UTF-8 are written as they were.
     """
-    with replacing(path) as temporary:
-        temporary.write_bytes(text.encode("utf-8", "surrogateescape"))
+    write_bytes(path, text.encode("utf-8", "surrogateescape"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import importlib
 import inspect
@@ -10,17 +11,47 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, get_args
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, Namespace  # type: ignore[attr-defined]
 
 from artasyn.commands import Done
 from artasyn.errors import ArtasynError
+from artasyn.segment.lungs import Zone
+from artasyn.synthesis import FINDINGS
 from artasyn.version import __version__
 
 DESCRIPTION = """Realistic lung anomalies with exact masks on normal chest radiographs, and detectors trained from them
 that find real anomalies they have never seen. Start with: artasyn demo. Options may be written with - or _."""
 
 FILES = "radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively"
+
+LISTS: dict[str, dict[str, Any]] = {
+    "inputs": {"nargs": "+", "type": Path, "help": FILES},
+    "normal": {"nargs": "+", "type": Path, "help": FILES, "required": True},
+    "findings": {
+        "nargs": "+",
+        "metavar": "NAME",
+        "help": f"the findings to make, instead of the usual mixture: {', '.join(FINDINGS)}",
+    },
+    "severity": {
+        "nargs": 2,
+        "type": float,
+        "metavar": ("LOW", "HIGH"),
+        "help": "attenuation of the densest parts of every finding, in (0, 1]; 1 is soft tissue (default: as usual "
+        "for each finding)",
+    },
+    "zones": {
+        "nargs": "+",
+        "type": Zone,
+        "metavar": "ZONE",
+        "help": f"where the findings may lie: {', '.join(get_args(Zone))} (default: as usual for each finding)",
+    },
+}
+"""Options that take several values."""
+
+PYTHON_ONLY = {"synthesis"}
+"""Parameters of the functions that are no options, because several options stand for each."""
 
 LISTED = 20
 """Failures that are printed; all of them are in the manifest."""
@@ -29,7 +60,7 @@ LISTED = 20
 COMMANDS = {
     "demo": ("artasyn.demo", "the whole chain on phantoms, no data needed, five minutes"),
     "segment": ("artasyn.commands", "find the lungs"),
-    "synthesise": ("artasyn.commands", "make anomalies with exact masks on normal radiographs"),
+    "synthesise": ("artasyn.augmentation", "make anomalies with exact masks on normal radiographs"),
     "train": ("artasyn.model_commands", "train a detector on normal radiographs"),
     "detect": ("artasyn.model_commands", "look for anomalies with a trained detector"),
     "evaluate": ("artasyn.evaluation", "measure a detector on a test set"),
@@ -43,13 +74,17 @@ def command_function(name: str) -> Callable[..., Done]:
     return function
 
 
+class _Help(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
+    """Leaves a description's lines as they are."""
+
+
 def parser(chosen: str | None) -> ArgumentParser:
     """The parser of the command line; every option is documented by the function it belongs to.
 
     Args:
         chosen: the command that is to be run, the only one that gets its options.
     """
-    top = ArgumentParser(prog="artasyn", description=DESCRIPTION, version=__version__)
+    top = ArgumentParser(prog="artasyn", description=DESCRIPTION, version=__version__, formatter_class=_Help)
     commands = top.add_subcommands(dest="command", metavar="COMMAND")
     for name, (_, summary) in COMMANDS.items():
         commands.add_subcommand(name, _options(name) if name == chosen else ArgumentParser(), help=summary)
@@ -59,14 +94,13 @@ def parser(chosen: str | None) -> ArgumentParser:
 def _options(name: str) -> ArgumentParser:
     """The options of one command."""
     function = command_function(name)
-    command = ArgumentParser(description=(function.__doc__ or "").split("\n    Args:")[0])
+    description = inspect.cleandoc(function.__doc__ or "").split("\nArgs:")[0]
+    command = ArgumentParser(description=description)  # shown by the formatter of the parser above it
     command.add_argument("--config", action=ActionConfigFile, help="a YAML file with options")
     parameters = inspect.signature(function).parameters
-    if "inputs" in parameters:
-        command.add_argument("inputs", nargs="+", type=Path, help=FILES)
-    if "normal" in parameters:
-        command.add_argument("--normal", nargs="+", type=Path, required=True, help=FILES)
-    command.add_function_arguments(function, skip={"inputs", "normal", "training"})
+    for option in [name for name in parameters if name in LISTS]:
+        command.add_argument(option if option == "inputs" else f"--{option}", **LISTS[option])
+    command.add_function_arguments(function, skip={*LISTS, *PYTHON_ONLY, "training"})
     if "training" in parameters:
         training = parameters["training"].default
         command.add_class_arguments(type(training), skip={"seed"} & parameters.keys())
@@ -112,6 +146,7 @@ def _run(options: Namespace) -> Done:
     """Calls the chosen command with its options."""
     arguments = dict(vars(options[options.command]))
     arguments.pop("config", None)
+    arguments |= {name: tuple(arguments[name] or ()) or None for name in LISTS.keys() & arguments.keys()}
     function = command_function(options.command)
     parameters = inspect.signature(function).parameters
     if "training" in parameters:

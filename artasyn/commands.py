@@ -1,9 +1,9 @@
-"""What the commands without a model do, and what all share: files in, files out; `artasyn.cli` prints the rest."""
+"""The command that finds lungs, and what all commands share: files in, files out; `artasyn.cli` prints the rest."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from artasyn import atomic
 from artasyn.arrays import Picture
-from artasyn.collection import BulkRun, Outcome, Row, Source, available_cores, find_sources
-from artasyn.errors import DataError
-from artasyn.pictures import contact_sheet, overlay_lungs, overlay_mask, read_picture, write_picture
-from artasyn.radiograph import read_radiograph, write_image, write_labels, write_mask
-from artasyn.recipe import Recipe
+from artasyn.bulk import BulkRun, Outcome, Row
+from artasyn.collection import Source, available_cores, find_sources
+from artasyn.pictures import contact_sheet, overlay_lungs, read_picture, write_picture
+from artasyn.radiograph import read_radiograph, write_labels
 from artasyn.report import Section
 from artasyn.segment import PBTSeg
-from artasyn.synthesis import LungOpacity
 from artasyn.version import __version__
 
 TILE = 256
@@ -68,7 +65,8 @@ def segment(inputs: Sequence[Path], out: Path, *, segmenter: PBTSeg = PBTSeg(), 
         workers: processes; 0 takes every core.
     """
     columns = ("labels", "overlay", "found", "confidence_right", "confidence_left", "warnings")
-    run = bulk_run("segment", out, columns, files=("labels", "overlay"), workers=workers, segmenter=segmenter)
+    options = {"segmenter": segmenter}
+    run = bulk_run("segment", out, columns, options, files=("labels", "overlay"), workers=workers)
     outcomes = run.run(_Segment(out, segmenter), find_sources(inputs), title="segment")
     done = Done((run.manifest,), tuple(outcomes))
 
@@ -104,91 +102,23 @@ class _Segment:
         ]
 
 
-def synthesise(
-    inputs: Sequence[Path],
-    out: Path,
-    *,
-    per_image: int = 1,
-    seed: int = 0,
-    bits: int = 8,
-    synthesis: LungOpacity = LungOpacity(),
-    segmenter: PBTSeg = PBTSeg(),
-    workers: int = 0,
-) -> Done:
-    """Makes lung anomalies with exact masks on normal radiographs.
-
-    Writes to OUT: images/NAME_K.png, masks/NAME_K.png (0 and 255: exactly the pixels that changed),
-    records/NAME_K.json (remakes the image bit for bit), overlays/NAME_K.png, sheet-1.png (the first of them),
-    manifest.csv, settings.json. The same seed gives the same files for any number of workers.
-
-    Args:
-        inputs: normal radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
-        out: the folder to write to. A run that was killed goes on there.
-        per_image: anomalous images made of each radiograph.
-        seed: another seed, other anomalies.
-        bits: depth of the images written, 8 or 16.
-        synthesis: options of the lung opacities.
-        segmenter: options of PBTSeg.
-        workers: processes; 0 takes every core.
-    """
-    if bits not in (8, 16) or per_image < 1 or seed < 0:
-        raise DataError(f"bits must be 8 or 16, per_image at least 1, seed at least 0; not {bits}, {per_image}, {seed}")
-    columns = ("copy", "image", "mask", "record", "overlay", "area", "severity")
-    files = ("image", "mask", "record", "overlay")
-    options = {"per_image": per_image, "seed": seed, "bits": bits, "synthesis": synthesis, "segmenter": segmenter}
-    run = bulk_run("synthesise", out, columns, files=files, workers=workers, **options)
-    work = _Synthesise(out, per_image, seed, bits, synthesis, segmenter)
-    done = Done((run.manifest,), tuple(run.run(work, find_sources(inputs), title="synthesise")))
-    shown = [(f"{name} {row['copy']}", row["overlay"]) for name, row in done.rows[:SHEET]]
-    return dataclasses.replace(done, written=(*write_sheets(out, shown), run.manifest))
-
-
-@dataclass(frozen=True)
-class _Synthesise:
-    out: Path
-    per_image: int
-    seed: int
-    bits: int
-    synthesis: LungOpacity
-    segmenter: PBTSeg
-
-    def __call__(self, source: Source) -> list[Row]:
-        film = read_radiograph(source.path)
-        lungs = self.segmenter(film)
-        if not lungs.found:
-            raise DataError(f"{source.path}: lungs not found ({'; '.join(lungs.reasons)}); no anomaly can be placed")
-        rows = []
-        for copy in range(1, self.per_image + 1):
-            recipe, anomaly = Recipe.draw(
-                film, lungs, seed=self.seed, copy=copy, segmenter=self.segmenter, synthesis=self.synthesis
-            )
-            row: Row = {"copy": copy}
-            row |= {
-                kind: f"{kind}s/{source.name}_{copy}{suffix}"
-                for kind, suffix in (("image", ".png"), ("mask", ".png"), ("record", ".json"), ("overlay", ".png"))
-            }
-            write_image(self.out / row["image"], anomaly.image, bits=16 if self.bits == 16 else 8)
-            write_mask(self.out / row["mask"], anomaly.mask)
-            small = thumbnail(anomaly.image)
-            write_picture(
-                self.out / row["overlay"],
-                np.hstack([as_picture(small), overlay_mask(small, on_grid(anomaly.mask, small))]),
-            )
-            atomic.write_text(self.out / row["record"], recipe.to_json())
-            area = anomaly.mask.sum() / max(1, lungs.mask.sum())
-            rows.append(row | {"area": f"{area:.4f}", "severity": f"{anomaly.record.severity:.4f}"})
-        return rows
-
-
 def bulk_run(
-    command: str, out: Path, columns: tuple[str, ...], *, files: tuple[str, ...], workers: int, **options: Any
+    command: str,
+    out: Path,
+    columns: tuple[str, ...],
+    options: Mapping[str, Any],
+    *,
+    files: tuple[str, ...],
+    workers: int,
+    batch: int = 1,
+    sealed: bool = False,
 ) -> BulkRun:
-    """A bulk run whose settings are the command's options and the version."""
+    """A bulk run whose settings are the command's options and the version; every core for 0 workers."""
     settings: dict[str, Any] = {"command": command, "version": __version__}
     for name, option in options.items():
         is_record = dataclasses.is_dataclass(option) and not isinstance(option, type)
         settings[name] = dataclasses.asdict(option) if is_record else option
-    return BulkRun(out, settings, columns, files, workers or available_cores())
+    return BulkRun(out, settings, columns, files, workers or available_cores(), batch=batch, sealed=sealed)
 
 
 def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 10) -> Iterator[Path]:

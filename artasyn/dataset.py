@@ -15,7 +15,8 @@ from torch import Tensor
 
 from artasyn import atomic
 from artasyn.arrays import Image, generator, identity
-from artasyn.collection import BulkRun, Outcome, Row, Source, read_manifest
+from artasyn.bulk import BulkRun, Outcome, Row, read_manifest
+from artasyn.collection import Source
 from artasyn.errors import DataError
 from artasyn.preparation import prepare
 from artasyn.radiograph import read_radiograph

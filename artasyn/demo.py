@@ -10,14 +10,15 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from artasyn.arrays import Picture
+from artasyn.augmentation import pairs, synthesise
 from artasyn.collection import available_cores, claim, find_sources
-from artasyn.commands import Done, segment, synthesise
+from artasyn.commands import Done, segment
 from artasyn.evaluation import evaluate
 from artasyn.phantom import Phantom
 from artasyn.pictures import contact_sheet, read_picture
 from artasyn.radiograph import read_labels, write_image, write_labels, write_mask
 from artasyn.report import Section, write_report
+from artasyn.stores import Folders
 from artasyn.training import TrainingRun
 from artasyn.version import __version__
 
@@ -132,7 +133,9 @@ def _lungs_section(lungs: Done, out: Path, data: Path) -> Section:
         f"PBTSeg needs no training. On {len(dice)} phantoms it found both lungs in {both:.0%}; mean Dice with the "
         f"exact visible lungs {np.mean(dice):.3f}, lowest {min(dice):.3f}. Blue: the patient's right lung."
     )
-    return Section("Lungs", text, pictures=[_sheet(lungs, out / "lungs", columns=6, tile=180)])
+    shown = lungs.rows[:SHOWN]
+    pictures = [read_picture(out / "lungs" / row["overlay"]) for _, row in shown]
+    return Section("Lungs", text, pictures=[("", contact_sheet(pictures, [n for n, _ in shown], columns=6, tile=180))])
 
 
 def _synthetic_section(synthetic: Done, out: Path) -> Section:
@@ -141,10 +144,9 @@ def _synthetic_section(synthetic: Done, out: Path) -> Section:
         "Synthetic opacities on healthy phantoms, as attenuation added inside the lungs, each with its exact mask: "
         "the only anomalies that the detector is trained on."
     )
-    return Section("Synthetic anomalies", text, pictures=[_sheet(synthetic, out / "synthetic", columns=3, tile=380)])
-
-
-def _sheet(done: Done, folder: Path, *, columns: int, tile: int) -> tuple[str, Picture]:
-    """The first overlays of a command."""
-    pictures = [read_picture(folder / row["overlay"]) for _, row in done.rows[:SHOWN]]
-    return "", contact_sheet(pictures, [name for name, _ in done.rows[:SHOWN]], columns=columns, tile=tile)
+    rows = [row for _, row in synthetic.rows]
+    pictures = list(pairs(Folders(out / "synthetic"), rows))
+    sheet = contact_sheet(
+        pictures, [row["findings"].replace(" ", ", ").replace("_", " ") for row in rows], columns=3, tile=380
+    )
+    return Section("Synthetic anomalies", text, pictures=[("", sheet)])

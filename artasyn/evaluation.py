@@ -13,7 +13,8 @@ from tqdm import tqdm
 
 from artasyn import atomic
 from artasyn.arrays import Mask, Picture
-from artasyn.collection import Outcome, Row, Source, find_sources
+from artasyn.bulk import Outcome, Row
+from artasyn.collection import Source, find_sources
 from artasyn.commands import TILE, Done
 from artasyn.errors import DataError, RadiographError
 from artasyn.metrics import Evaluation, Metrics, anatomy_prior

@@ -15,7 +15,7 @@ from artasyn.errors import ImageError, SynthesisError
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import LungOpacity, OpacityRecord, findings
-from artasyn.synthesis.findings import FINDINGS, Range, Side
+from artasyn.synthesis.findings import Side
 
 REMEMBERED = 4096
 """Images whose lungs are remembered."""
@@ -105,18 +105,18 @@ class Insertion:
 def opacity(
     names: Sequence[str] = (),
     *,
-    severity_range: Range | None = None,
-    size_range: Range | None = None,
-    number_range: tuple[int, int] | None = None,
+    severity_range: Sequence[float] | None = None,
+    size_range: Sequence[float] | None = None,
+    number_range: Sequence[int] | None = None,
     zones: Sequence[Zone] | None = None,
     sides: Sequence[Side] | None = None,
-    kinds_range: tuple[int, int] = (1, 2),
+    kinds_range: Sequence[int] = (1, 2),
     tolerance: float = 1 / 255,
 ) -> LungOpacity:
     """A `LungOpacity` of plain values, as command lines and configuration files hold them.
 
     Args:
-        names: findings, keys of `FINDINGS`; none takes all of them.
+        names: findings, keys of `artasyn.synthesis.FINDINGS`; none takes all of them.
         severity_range: for every finding; as all that follow, None leaves each finding its own.
         size_range: of a lesion, in heights of the lungs.
         number_range: lesions of a finding.
@@ -200,6 +200,3 @@ def _remembered(segmenter: PBTSeg, film: _Film) -> Lungs:
     lungs = segmenter(film.film)
     del film.film
     return lungs
-
-
-__all__ = ["FINDINGS", "Inserted", "Insertion", "as_given", "as_lungs", "grey", "opacity"]

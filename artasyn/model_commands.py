@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from artasyn import atomic
-from artasyn.collection import Outcome, Row, Source, available_cores, find_sources, read_manifest
+from artasyn.bulk import Outcome, Row, read_manifest
+from artasyn.collection import Source, available_cores, find_sources
 from artasyn.commands import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
 from artasyn.detector import Detector
 from artasyn.pictures import overlay_heatmap, overlay_mask, write_picture
@@ -79,7 +80,7 @@ def detect(
     files = ("heatmap", "mask", "lungs", "overlay")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": fingerprint(detector)}
     workers = workers or (available_cores() if device == "cpu" else 1)
-    run = bulk_run("detect", out, columns, files=files, workers=workers, **options)
+    run = bulk_run("detect", out, columns, options, files=files, workers=workers)
     outcomes = run.run(_Detect(out, model, device, restrict_to_lungs), find_sources(inputs), title="detect")
     done = Done((), tuple(outcomes))
     ranked = sorted(done.rows, key=lambda item: (-float(item[1]["score"]), item[0]))

@@ -17,7 +17,7 @@ from artasyn.insertion import Inserted, Insertion, as_lungs, grey, opacity
 from artasyn.segment import Lungs
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord
-from artasyn.synthesis.findings import Range, Side
+from artasyn.synthesis.findings import Side
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks a server for newer versions otherwise
 import albumentations as A
@@ -33,6 +33,8 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
     The anomaly is merged into the mask by union. Lungs are labels (0, 1 right, 2 left) or a boolean mask; where there
     are none, PBTSeg finds them, and they are remembered. For geometric transforms before this one to move the lungs
     along, name them: ``Compose(..., additional_targets={"lungs": "mask"})``.
+
+    Workers of a torch `DataLoader` draw different anomalies; the same ones again after ``torch.manual_seed``.
 
     A mask with as many channels as there are `findings` gets one finding in each channel.
 
@@ -65,13 +67,13 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
     def __init__(
         self,
         findings: Sequence[str] = (),
-        severity_range: Range | None = None,
-        size_range: Range | None = None,
-        number_range: tuple[int, int] | None = None,
+        severity_range: Sequence[float] | None = None,
+        size_range: Sequence[float] | None = None,
+        number_range: Sequence[int] | None = None,
         zones: Sequence[Zone] | None = None,
         sides: Sequence[Side] | None = None,
-        kinds_range: tuple[int, int] = (1, 2),
-        anomalies_range: tuple[int, int] = (1, 1),
+        kinds_range: Sequence[int] = (1, 2),
+        anomalies_range: Sequence[int] = (1, 1),
         tolerance: float = 1 / 255,
         lungs_labelled: bool = True,
         mask_value: float = 1.0,
@@ -109,8 +111,11 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         """Draws anomalies for an image; nothing where that fails and `on_failure` says so."""
+        worker = torch.utils.data.get_worker_info()  # a composition's generator is alike in every worker
+        own = self.random_generator.integers(2**63)
+        rng = np.random.default_rng([own, worker.seed] if worker else own)
         try:
-            made = self._insertion.draw(data["image"], self._lungs(data), self.random_generator)
+            made = self._insertion.draw(data["image"], self._lungs(data), rng)
         except SynthesisError:
             if self.on_failure == "raise":
                 raise

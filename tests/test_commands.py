@@ -1,42 +1,19 @@
-"""The command line on real files: what is written, what is refused, the same bytes for any number of workers."""
+"""The command line on real files: what is written, what is refused, what is explained."""
 
 from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom.data import get_testdata_file
 
+from artasyn.bulk import read_manifest
 from artasyn.cli import main
-from artasyn.collection import read_manifest
-from artasyn.radiograph import read_heatmap, read_labels, read_mask, read_radiograph, write_image
-from artasyn.recipe import Recipe
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder with its bytes."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
-
-
-@pytest.fixture
-def mixed(tmp_path: Path, phantoms: Path) -> Path:
-    """Three good films among a corrupt one, a text file and a CT slice."""
-    folder = tmp_path / "mixed"
-    for number, path in enumerate(sorted((phantoms / "train/healthy").iterdir())[:3]):
-        write_image(folder / "ward" / f"film{number}.png", read_radiograph(path))
-    good = (folder / "ward" / "film0.png").read_bytes()
-    (folder / "corrupt.png").write_bytes(good[: len(good) // 2])
-    (folder / "text.png").write_text("this is no image")
-    (folder / "slice.dcm").write_bytes(Path(str(get_testdata_file("CT_small.dcm"))).read_bytes())
-    return folder
+from artasyn.radiograph import read_heatmap, read_labels, read_mask, read_radiograph
 
 
 def test_segment_writes_labels_overlays_sheet_and_manifest(
@@ -54,66 +31,6 @@ def test_segment_writes_labels_overlays_sheet_and_manifest(
         assert row["found"] == "true"
         assert 0 < float(row["confidence_left"]) <= 1
     assert capsys.readouterr().out.splitlines() == [str(out / "sheet-1.png"), str(out / "manifest.csv")]
-
-
-def test_synthesise_names_bad_files_and_completes_the_rest(
-    mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    out = tmp_path / "out"
-    assert main(["synthesise", str(mixed), "--out", str(out), "--per-image", "2", "--seed", "5", "--workers", "1"]) == 1
-    rows = read_manifest(out / "manifest.csv")
-    failed = {row["name"]: row["reason"] for row in rows if row["status"] == "failed"}
-    assert failed.keys() == {"corrupt", "text", "slice"}
-    assert "CT" in failed["slice"]
-    message = capsys.readouterr().err
-    assert "3 of 6 failed" in message
-    assert all(reason in message for reason in failed.values())
-    made = [row for row in rows if row["status"] == "ok"]
-    assert [(row["name"], row["copy"]) for row in made] == [(f"ward/film{n}", c) for n in range(3) for c in "12"]
-    for row in made:
-        normal, image = read_radiograph(row["source"]), read_radiograph(out / row["image"])
-        mask = read_mask(out / row["mask"])
-        np.testing.assert_array_equal(mask, image != normal)
-        recipe = Recipe.from_json((out / row["record"]).read_text())
-        remade = recipe.remake(normal)
-        np.testing.assert_array_equal(np.rint(255 * remade.image), np.rint(255 * image))
-        np.testing.assert_array_equal(remade.mask, mask)
-
-
-def test_one_and_two_workers_write_the_same_bytes_and_a_second_run_changes_nothing(mixed: Path, tmp_path: Path) -> None:
-    trees = []
-    for workers in ("1", "2"):
-        out = tmp_path / workers
-        assert main(["synthesise", str(mixed), "--out", str(out), "--workers", workers]) == 1
-        trees.append(tree(out))
-    assert trees[0] == trees[1]
-    assert main(["synthesise", str(mixed), "--out", str(tmp_path / "1"), "--workers", "2"]) == 1
-    assert tree(tmp_path / "1") == trees[0]
-
-
-@pytest.mark.slow
-def test_killed_half_way_and_started_again_it_ends_in_the_same_files(phantoms: Path, tmp_path: Path) -> None:
-    films = tmp_path / "films"
-    for number, path in enumerate(sorted(phantoms.glob("t*/healthy/*.png")) * 4):
-        write_image(films / f"{number}.png", read_radiograph(path))
-
-    def command(out: Path, workers: int) -> list[str]:
-        return [sys.executable, "-m", "artasyn", "synthesise", str(films), "--out", str(out), "--workers", str(workers)]
-
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert subprocess.run(command(whole, 1), cwd=tmp_path, capture_output=True).returncode == 0
-    with subprocess.Popen(
-        command(killed, 2), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    ) as process:
-        deadline = time.monotonic() + 120
-        while len(list(killed.glob("records/*.json"))) < 6 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        os.killpg(process.pid, signal.SIGKILL)
-    finished = len(list(killed.glob("records/*.json")))
-    assert 6 <= finished < 32
-    assert not (killed / "manifest.csv").exists()
-    assert subprocess.run(command(killed, 2), cwd=tmp_path, capture_output=True).returncode == 0
-    assert tree(killed) == tree(whole)
 
 
 def test_detect_writes_maps_on_the_films_grid_and_ranks_the_scores(
@@ -142,36 +59,16 @@ def test_detect_writes_maps_on_the_films_grid_and_ranks_the_scores(
     assert (out / "sheet-1.png").is_file()
 
 
-def test_a_config_file_gives_options_and_unknown_ones_are_refused(phantoms: Path, tmp_path: Path) -> None:
-    film = str(min((phantoms / "train/healthy").iterdir()))
-    config = tmp_path / "options.yaml"
-    config.write_text(
-        f"seed: 4\nbits: 16\nout: {tmp_path / 'out'}\nworkers: 1\nsynthesis:\n  severity_range: [0.5, 0.6]\n"
-    )
-    assert main(["synthesise", film, "--config", str(config)]) == 0
-    settings = json.loads((tmp_path / "out" / "settings.json").read_text())
-    assert (settings["seed"], settings["bits"]) == (4, 16)
-    assert settings["synthesis"]["severity_range"] == [0.5, 0.6]
-    row = read_manifest(tmp_path / "out" / "manifest.csv")[0]
-    assert 0.5 <= float(row["severity"]) <= 0.6
-    config.write_text("sead: 4\n")
-    with pytest.raises(SystemExit) as refused:
-        main(["synthesise", film, "--config", str(config), "--out", str(tmp_path / "other")])
-    assert refused.value.code == 2
-
-
 def test_what_cannot_run_says_why_and_exits_2(
     phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     film, out = str(min((phantoms / "train/healthy").iterdir())), str(tmp_path / "out")
     assert main(["segment", str(tmp_path / "nowhere"), "--out", out]) == 2
     assert "nowhere: no such file or folder" in capsys.readouterr().err
-    assert main(["synthesise", film, "--out", out, "--bits", "12"]) == 2
-    assert "bits must be 8 or 16" in capsys.readouterr().err
     assert main(["detect", film, "--out", out, "--model", str(tmp_path)]) == 2
     assert "config.json" in capsys.readouterr().err
-    assert main(["synthesise", film, "--out", out, "--workers", "1"]) == 0
-    assert main(["synthesise", film, "--out", out, "--workers", "1", "--seed", "1"]) == 2
+    assert main(["segment", film, "--out", out, "--workers", "1"]) == 0
+    assert main(["segment", film, "--out", out, "--workers", "1", "--segmenter.clip", "3"]) == 2
     assert "other settings" in capsys.readouterr().err
 
 

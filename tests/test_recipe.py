@@ -9,12 +9,12 @@ from artasyn.errors import SynthesisError
 from artasyn.phantom import Phantom
 from artasyn.recipe import Recipe
 from artasyn.segment import PBTSeg
-from artasyn.synthesis import LungOpacity
+from artasyn.synthesis import LungOpacity, findings
 
 
 def test_a_recipe_read_back_remakes_the_image_bit_for_bit() -> None:
     film = Phantom(size=128)(5).image
-    segmenter, synthesis = PBTSeg(), LungOpacity(severity_range=(0.5, 0.6), cells=100)
+    segmenter, synthesis = PBTSeg(), LungOpacity(findings("mass", "consolidation"), tolerance=0.01)
     recipe, anomaly = Recipe.draw(film, segmenter(film), seed=2, copy=1, segmenter=segmenter, synthesis=synthesis)
     again = Recipe.from_json(recipe.to_json())
     assert again == recipe

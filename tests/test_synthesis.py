@@ -333,9 +333,7 @@ def test_denser_records_brighten_more() -> None:
     film, record = chest(), made(LungOpacity(findings("consolidation"))).record
     added = [
         LungOpacity()
-        .render(
-            film.image, film.lungs, replace(record, lesions=tuple(replace(k, severity=s) for k in record.lesions))
-        )
+        .render(film.image, film.lungs, replace(record, lesions=tuple(replace(k, severity=s) for k in record.lesions)))
         .attenuation.sum()
         for s in (0.1, 0.2, 0.4, 0.8)
     ]
@@ -347,7 +345,11 @@ def test_findings_cover_what_changed_and_are_where_they_alone_would_be() -> None
     synthesis = LungOpacity(findings("mass", "ground_glass_opacity", "pleural_effusion"), kinds_range=(3, 3))
     for seed in range(6):
         anomaly = made(synthesis, seed)
-        assert set(anomaly.findings) == {"mass", "ground_glass_opacity", "pleural_effusion"} == set(anomaly.record.findings)
+        assert (
+            set(anomaly.findings)
+            == {"mass", "ground_glass_opacity", "pleural_effusion"}
+            == set(anomaly.record.findings)
+        )
         assert (np.logical_or.reduce(list(anomaly.findings.values())) == anomaly.mask).all()
         for name, mask in anomaly.findings.items():
             alone = replace(anomaly.record, lesions=tuple(k for k in anomaly.record.lesions if k.finding == name))

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from artasyn.collection import find_sources, read_manifest
+from artasyn.bulk import read_manifest
+from artasyn.collection import find_sources
 from artasyn.detector import Detector
 from artasyn.errors import DataError
 from artasyn.synthesis import LungOpacity
@@ -149,7 +150,11 @@ def test_a_trainer_that_does_not_tell_the_epoch_is_refused(phantoms: Path, train
 
 def test_epochs_have_anomalies_of_their_own(phantoms: Path, trained: Path) -> None:
     data = NormalsData(
-        find_sources([phantoms / "train"]), trained / "cache", size=64, batch_size=4, synthesis=LungOpacity(cells=50)
+        find_sources([phantoms / "train"]),
+        trained / "cache",
+        size=64,
+        batch_size=4,
+        synthesis=LungOpacity(tolerance=0.01),
     )
     validation = [next(iter(data.val_dataloader()))["image"] for _ in range(2)]
     assert torch.equal(*validation)

@@ -1,0 +1,185 @@
+"""The command that augments a collection of normal radiographs with synthetic anomalies."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from artasyn.arrays import Picture
+from artasyn.bulk import Row
+from artasyn.coco import Annotation, annotated, write_coco
+from artasyn.collection import Source, find_sources
+from artasyn.commands import SHEET, TILE, Done, as_picture, bulk_run, on_grid, thumbnail
+from artasyn.errors import DataError
+from artasyn.picturefiles import decode_picture
+from artasyn.pictures import contact_sheet, overlay_mask, write_picture
+from artasyn.radiograph import image_png, mask_png, read_radiograph
+from artasyn.recipe import Recipe
+from artasyn.segment import PBTSeg
+from artasyn.segment.lungs import Zone
+from artasyn.stores import Folders, Sample, Shards
+from artasyn.summary import Region, draw_statistics, statistics, write_statistics
+from artasyn.synthesis import FINDINGS, LungOpacity
+from artasyn.synthesis import findings as presets
+
+
+def synthesise(
+    inputs: Sequence[Path],
+    out: Path,
+    *,
+    findings: Sequence[str] | None = None,
+    severity: tuple[float, float] | None = None,
+    zones: Sequence[Zone] | None = None,
+    per_image: int = 1,
+    seed: int = 0,
+    bits: int = 8,
+    format: Literal["folders", "shards"] = "folders",
+    samples_per_shard: int = 500,
+    synthesis: LungOpacity = LungOpacity(),
+    segmenter: PBTSeg = PBTSeg(),
+    workers: int = 0,
+) -> Done:
+    """Makes lung anomalies with exact masks on normal radiographs, one or a hundred thousand.
+
+    For example: artasyn synthesise normals/ --out synthetic --findings nodule mass --severity 0.3 0.6 --zones upper
+
+    Writes to OUT, as folders: images/NAME_K.png, masks/NAME_K.png (0 and 255: exactly the pixels that changed),
+    records/NAME_K.json (remakes the image bit for bit), annotations/NAME_K.json (every finding: mask, area, severity,
+    zones). As shards: shards/000000.tar and following, for WebDataset, each sample as KEY.image.png, KEY.mask.png,
+    KEY.json (the record) and KEY.annotations.json.
+
+    And of the whole collection: annotations.json (COCO, run-length encoded, for pycocotools), sheet-1.png (the first
+    120 images), statistics.json and statistics.png (areas, severities, findings, zones), manifest.csv, settings.json.
+    The same seed gives the same files for any number of workers.
+
+    Args:
+        inputs: normal radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
+        out: the folder to write to. A run that was killed goes on there.
+        findings: names from `artasyn.synthesis.FINDINGS`; None leaves those of `synthesis`.
+        severity: of the densest parts of every finding, low and high in (0, 1]; None leaves that of each.
+        zones: where the findings may lie; None leaves those of each.
+        per_image: anomalous images made of each radiograph.
+        seed: another seed, other anomalies.
+        bits: depth of the images written, 8 or 16.
+        format: folders of PNG and JSON files, or tar shards.
+        samples_per_shard: synthetic images in a tar file, at most.
+        synthesis: what makes the anomalies.
+        segmenter: options of PBTSeg.
+        workers: processes; 0 takes every core.
+    """
+    if bits not in (8, 16) or per_image < 1 or seed < 0:
+        raise DataError(f"bits must be 8 or 16, per_image at least 1, seed at least 0; not {bits}, {per_image}, {seed}")
+    if samples_per_shard < per_image:
+        raise DataError(f"samples_per_shard must hold one radiograph's {per_image} images, not {samples_per_shard}")
+    synthesis = _chosen(synthesis, findings, severity, zones)
+    store = Folders(out) if format == "folders" else Shards(out, samples_per_shard // per_image)
+    columns = ("copy", *store.columns, "width", "height", "area", "severity", "findings")
+    options: dict[str, Any] = {"per_image": per_image, "seed": seed, "bits": bits, "format": format}
+    options |= {"samples_per_shard": samples_per_shard} if store.sealed else {}
+    options |= {"findings": findings, "severity": severity, "zones": zones}
+    options |= {"synthesis": synthesis, "segmenter": segmenter}
+    run = bulk_run(
+        "synthesise", out, columns, options, files=store.files, workers=workers, batch=store.batch, sealed=store.sealed
+    )
+    work = store.work(_Make(per_image, seed, bits, synthesis, segmenter), columns)
+    done = Done((), tuple(run.run_batches(work, find_sources(inputs), title="synthesise")))
+    names = list(dict.fromkeys([*FINDINGS, *(finding.name for finding in synthesis.findings)]))
+    summary = _summarise(out, store, done.rows, names) if done.rows else ()
+    return dataclasses.replace(done, written=(*summary, run.manifest))
+
+
+def _chosen(
+    synthesis: LungOpacity,
+    names: Sequence[str] | None,
+    severity: tuple[float, float] | None,
+    zones: Sequence[Zone] | None,
+) -> LungOpacity:
+    """The synthesis with other findings, or with its own in other severities and zones."""
+    changes: dict[str, Any] = {"severity_range": severity} if severity else {}
+    changes |= {"zones": tuple(zones)} if zones else {}
+    if names:
+        return dataclasses.replace(synthesis, findings=presets(*names, **changes))
+    changed = tuple(dataclasses.replace(finding, **changes) for finding in synthesis.findings)
+    return dataclasses.replace(synthesis, findings=changed)
+
+
+@dataclass(frozen=True)
+class _Make:
+    """Makes the samples of one radiograph."""
+
+    per_image: int
+    seed: int
+    bits: int
+    synthesis: LungOpacity
+    segmenter: PBTSeg
+
+    def __call__(self, source: Source) -> list[Sample]:
+        film = read_radiograph(source.path)
+        lungs = self.segmenter(film)
+        if not lungs.found:
+            raise DataError(f"{source.path}: lungs not found ({'; '.join(lungs.reasons)}); no anomaly can be placed")
+        samples = []
+        for copy in range(1, self.per_image + 1):
+            recipe, anomaly = Recipe.draw(
+                film, lungs, seed=self.seed, copy=copy, segmenter=self.segmenter, synthesis=self.synthesis
+            )
+            described = annotated(anomaly, lungs)
+            files = {
+                "image": image_png(anomaly.image, bits=16 if self.bits == 16 else 8),
+                "mask": mask_png(anomaly.mask),
+                "record": json.dumps(recipe, default=vars).encode(),
+                "annotations": (json.dumps(described) + "\n").encode(),
+            }
+            area = float(anomaly.mask.sum()) / max(1, int((lungs.labels > 0).sum()))
+            row: Row = {"copy": copy, "height": film.shape[0], "width": film.shape[1], "area": f"{area:.4f}"}
+            row["severity"] = f"{max(each['severity'] for each in described):.4f}"
+            row["findings"] = " ".join(each["finding"] for each in described)
+            samples.append(Sample(files, row))
+        return samples
+
+
+def _summarise(
+    out: Path, store: Folders | Shards, named: Sequence[tuple[str, Row]], names: Sequence[str]
+) -> list[Path]:
+    """Writes what is said of the whole collection, reading every annotation once; gives what to look at."""
+    rows = [row for _, row in named]
+    regions: list[Region] = []
+
+    def described() -> Iterator[list[Annotation]]:
+        for text in tqdm(store.read(rows, "annotations"), desc="annotations", total=len(rows), unit="image"):
+            each: list[Annotation] = json.loads(text)
+            regions.extend(map(Region.of, each))
+            yield each
+
+    write_coco(out / "annotations.json", names, map(store.about, rows), described())
+    areas = [float(row["area"]) for row in rows]
+    figures = statistics(areas, regions, names)
+    write_statistics(out / "statistics.json", figures)
+    draw_statistics(out / "statistics.png", areas, regions, figures)
+    captions = [
+        f"{name} {row['copy']}: {row['findings'].replace(' ', ', ').replace('_', ' ')}" for name, row in named[:SHEET]
+    ]
+    sheet = contact_sheet(list(pairs(store, rows[:SHEET])), captions, columns=6, tile=TILE * 3 // 2)
+    write_picture(out / "sheet-1.png", sheet)
+    return [out / name for name in ("sheet-1.png", "statistics.png", "annotations.json")]
+
+
+def pairs(store: Folders | Shards, rows: Sequence[Row]) -> Iterator[Picture]:
+    """Synthetic images, each beside itself with its mask.
+
+    Args:
+        store: where they are.
+        rows: of the manifest.
+    """
+    for image, mask in zip(store.read(rows, "image"), store.read(rows, "mask"), strict=True):
+        pixels, full = decode_picture(image)
+        small = thumbnail(np.asarray(pixels / np.float32(full), np.float32))
+        region = on_grid(decode_picture(mask)[0] > 0, small)
+        yield np.hstack([as_picture(small), overlay_mask(small, region)])

@@ -1,0 +1,274 @@
+"""Bulk work on a collection: on all cores, killed and resumed, past a bad file, with a manifest at the end."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import io
+import json
+import os
+import traceback
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import joblib
+import torch
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+from artasyn import atomic
+from artasyn.collection import SETTINGS, Source, claim
+from artasyn.errors import ArtasynError, DataError
+
+Row = dict[str, Any]
+"""One line of a manifest: column to value."""
+
+FAILURES = (ArtasynError, OSError, MemoryError, cv2.error)
+"""What one bad file may raise; anything else is a fault of the program and stops it."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one source.
+
+    Attributes:
+        source: the source.
+        rows: of the manifest, every value as text, as the manifest holds it.
+        reason: why there are none.
+    """
+
+    source: Source
+    rows: tuple[Row, ...] = ()
+    reason: str = ""
+
+
+BatchWork = Callable[[int, Sequence[Source]], list[Outcome]]
+"""What is done with a batch, in a worker process: its number and sources in, an outcome for each source out."""
+
+
+def attempt(work: Callable[[Source], Sequence[Row]], columns: Sequence[str], source: Source) -> Outcome:
+    """Works on one source and reports a bad file instead of raising.
+
+    Args:
+        work: gives the source's rows.
+        columns: that the rows may have.
+        source: the file.
+    """
+    try:
+        rows = work(source)
+    except FAILURES as error:
+        return Outcome(source, reason=reason_of(error))
+    for row in rows:
+        if not row.keys() <= set(columns):
+            raise ValueError(f"rows have the columns {tuple(columns)}, not {tuple(row)}")
+    return Outcome(source, tuple({c: _text(row.get(c)) for c in columns} for row in rows))
+
+
+def reason_of(error: BaseException) -> str:
+    """What a manifest says about a failure, on one line."""
+    return " ".join((str(error).strip() or traceback.format_exception_only(error)[-1]).split())
+
+
+@dataclass(frozen=True)
+class Each:
+    """Works through a batch source by source.
+
+    Attributes:
+        work: gives one source's rows.
+        columns: that the rows may have.
+    """
+
+    work: Callable[[Source], Sequence[Row]]
+    columns: tuple[str, ...]
+
+    def __call__(self, number: int, sources: Sequence[Source]) -> list[Outcome]:
+        """An outcome for each source."""
+        return [attempt(self.work, self.columns, source) for source in sources]
+
+
+def _alone(work: BatchWork, number: int, sources: Sequence[Source]) -> list[Outcome]:
+    """The work on one batch, on one thread."""
+    with _one_thread():
+        return work(number, sources)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One thread for OpenCV, PyTorch and linear algebra: with another number, sums may round otherwise."""
+    before = cv2.getNumThreads(), torch.get_num_threads()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        cv2.setNumThreads(before[0])
+        torch.set_num_threads(before[1])
+
+
+@dataclass(frozen=True)
+class BulkRun:
+    """One command on one collection, writing into one folder.
+
+    A manifest lists every source. While the run is under way each finished source is a line in a journal, so
+    that a run that was killed goes on where it was; with the same settings the same files come out, for any
+    number of workers.
+
+    Attributes:
+        out: the folder that is written to.
+        settings: whatever the results depend on; a folder with results of other settings is refused.
+        columns: the manifest's columns after ``name, source, status, reason``.
+        files: those of the columns that hold the name of a written file, relative to `out`.
+        workers: processes; each has one thread.
+        batch: sources that a worker takes at most at once; they are in the journal when all of them are done.
+        sealed: every batch becomes one file and is finished as a whole or not at all; batches are consecutive
+            sources of the whole collection, which is one of the settings.
+    """
+
+    out: Path
+    settings: Mapping[str, Any]
+    columns: tuple[str, ...]
+    files: tuple[str, ...] = ()
+    workers: int = 1
+    batch: int = 1
+    sealed: bool = False
+
+    @property
+    def manifest(self) -> Path:
+        """The table of every source and what became of it."""
+        return self.out / "manifest.csv"
+
+    def run(self, work: Callable[[Source], Sequence[Row]], sources: Sequence[Source], *, title: str) -> list[Outcome]:
+        """Works through the sources and writes the manifest.
+
+        Args:
+            work: what is done with one source, in a worker process; returns its manifest rows, at least one.
+            sources: the collection; what an earlier run wrote to `out` is left out of it.
+            title: of the progress bar.
+
+        Returns:
+            An outcome for each source, in their order.
+
+        Raises:
+            DataError: the folder holds results of other settings, or the collection.
+        """
+        return self.run_batches(Each(work, self.columns), sources, title=title)
+
+    def run_batches(self, work: BatchWork, sources: Sequence[Source], *, title: str) -> list[Outcome]:
+        """Works through the sources batch by batch and writes the manifest; else as `run`.
+
+        Args:
+            work: what is done with one batch.
+            sources: the collection.
+            title: of the progress bar.
+        """
+        sources = self._outside(sources)
+        claim(self.out, {**self.settings, "collection": _digest(sources)} if self.sealed else self.settings)
+        outcomes = {o.source.name: o for o in self._finished(sources)}
+        todo = self._todo(sources, outcomes.keys())
+        there = len(sources) - sum(len(batch) for _, batch in todo)
+        parallel = joblib.Parallel(n_jobs=self.workers, batch_size=1, return_as="generator_unordered")
+        done = parallel(joblib.delayed(_alone)(work, number, batch) for number, batch in todo)
+        with (
+            self._journal.open("a", encoding="utf-8") as journal,
+            tqdm(desc=title, total=len(sources), initial=there, unit="film") as bar,
+        ):
+            for batch in done:
+                outcomes |= {outcome.source.name: outcome for outcome in batch}
+                journal.write("".join(map(_line, batch if self.sealed else [o for o in batch if not o.reason])))
+                journal.flush()
+                bar.update(len(batch))
+        ordered = [outcomes[source.name] for source in sources]
+        atomic.write_text(self.manifest, self._table(ordered))
+        self._journal.unlink()
+        return ordered
+
+    def _todo(self, sources: Sequence[Source], finished: Collection[str]) -> list[tuple[int, Sequence[Source]]]:
+        """The batches to work on, each with its number."""
+        size = self.batch
+        if not self.sealed:
+            sources = [source for source in sources if source.name not in finished]
+            size = max(1, min(size, len(sources) // (4 * self.workers)))  # so that no worker is idle at the end
+        batches = [sources[start : start + size] for start in range(0, len(sources), size)]
+        return [(n, batch) for n, batch in enumerate(batches) if any(s.name not in finished for s in batch)]
+
+    @property
+    def _journal(self) -> Path:
+        return self.out / ".journal.jsonl"
+
+    def _outside(self, sources: Sequence[Source]) -> list[Source]:
+        """The sources that are no results of an earlier run."""
+        out = self.out.resolve()
+        inside = {folder: folder.resolve().is_relative_to(out) for folder in {s.path.parent for s in sources}}
+        outside = [s for s in sources if not inside[s.path.parent]]
+        if len(outside) < len(sources) and not (self.out / SETTINGS).exists():
+            raise DataError(f"{self.out} holds the radiographs; choose another folder for the results")
+        return outside
+
+    def _finished(self, sources: Sequence[Source]) -> list[Outcome]:
+        """What an earlier run has finished and is still there, from its journal and its manifest."""
+        known = {(source.name, str(source.path)): source for source in sources}
+        found: dict[tuple[str, str], tuple[list[Row], str]] = {}
+        if self.manifest.exists():
+            for line in read_manifest(self.manifest):
+                if line.get("status") == "ok" and line.keys() >= set(self.columns):
+                    row = {column: line[column] or "" for column in self.columns}
+                    found.setdefault((line["name"], line["source"]), ([], ""))[0].append(row)
+        if self._journal.exists():
+            for text in self._journal.read_text(encoding="utf-8", errors="replace").splitlines():
+                found.update(self._entry(text))
+        there = functools.cache(lambda name: os.access(f"{self.out}/{name}", os.F_OK))
+        return [
+            Outcome(known[key], tuple(rows), reason)
+            for key, (rows, reason) in found.items()
+            if key in known and all(there(row[column]) for row in rows for column in self.files)
+        ]
+
+    def _entry(self, text: str) -> dict[tuple[str, str], tuple[list[Row], str]]:
+        """A line of the journal; nothing if it is blank, or was being written when the run was killed."""
+        try:
+            name, path, rows, *reason = json.loads(text)
+            return {(str(name), str(path)): ([{c: str(row[c]) for c in self.columns} for row in rows], "".join(reason))}
+        except (ValueError, TypeError, KeyError):
+            return {}
+
+    def _table(self, outcomes: Sequence[Outcome]) -> str:
+        """The manifest as CSV."""
+        text = io.StringIO()
+        columns = ["name", "source", "status", "reason", *self.columns]
+        table = csv.DictWriter(text, columns, lineterminator="\n")
+        table.writeheader()
+        for outcome in outcomes:
+            about = {"name": outcome.source.name, "source": str(outcome.source.path)}
+            if outcome.reason:
+                table.writerow(about | {"status": "failed", "reason": outcome.reason})
+            for row in outcome.rows:
+                table.writerow(about | {"status": "ok"} | row)
+        return text.getvalue()
+
+
+def _line(outcome: Outcome) -> str:
+    """A line of the journal."""
+    entry = [outcome.source.name, str(outcome.source.path), outcome.rows]
+    return "\n" + json.dumps([*entry, outcome.reason] if outcome.reason else entry)
+
+
+def _digest(sources: Sequence[Source]) -> str:
+    """What tells one collection from another: how many films, and their names."""
+    names = "\0".join(source.name for source in sources).encode("utf-8", "surrogateescape")
+    return f"{len(sources)} films, {hashlib.blake2b(names, digest_size=4).hexdigest()}"
+
+
+def read_manifest(path: Path) -> list[dict[str, str]]:
+    """The rows of a manifest, every value as text."""
+    text = path.read_bytes().decode("utf-8", "surrogateescape")
+    return list(csv.DictReader(io.StringIO(text, newline="")))

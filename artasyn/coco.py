@@ -1,0 +1,106 @@
+"""Anomalies as COCO annotations: run-length encoded regions that pycocotools reads, one for each finding shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+from pycocotools import mask as rle
+
+from artasyn.atomic import replacing
+from artasyn.segment import Lungs
+from artasyn.segment.lungs import Zone
+from artasyn.synthesis import Anomaly
+
+Annotation = dict[str, Any]
+"""One finding of one image."""
+
+ZONES = get_args(Zone)
+"""The zones whose shares an annotation holds; the first three add up to 1, and so do the last two."""
+
+
+def annotated(anomaly: Anomaly, lungs: Lungs) -> list[Annotation]:
+    """Describes every finding of an anomaly that shows.
+
+    Args:
+        anomaly: on a radiograph.
+        lungs: of that radiograph.
+
+    Returns:
+        For each finding what COCO asks for, but for the numbers that `write_coco` gives: ``segmentation`` (compressed
+        run lengths), ``area`` in pixels, ``bbox`` (column, row, width, height), ``iscrowd``; and further ``finding``,
+        ``share`` (its area over that of the lungs), ``severity`` (of its densest lesion, 1 for soft tissue) and
+        ``zones`` (how its area is shared out among `ZONES`).
+    """
+    box, places = _places(lungs)
+    lung_area = max(1, int(np.count_nonzero(lungs.labels)))
+    described = []
+    for name, region in anomaly.findings.items():
+        if not region.any():  # another finding hides it
+            continue
+        code = rle.encode(np.asfortranarray(region.view(np.uint8)))
+        area = int(np.count_nonzero(region))
+        described.append(
+            {
+                "finding": name,
+                "segmentation": {"size": list(region.shape), "counts": code["counts"].decode("ascii")},
+                "area": area,
+                "bbox": rle.toBbox(code).tolist(),
+                "iscrowd": 0,
+                "share": round(area / lung_area, 6),
+                "severity": round(max(each.severity for each in anomaly.record.lesions if each.finding == name), 4),
+                "zones": _shares(places[region[box]]),
+            }
+        )
+    return described
+
+
+def _places(lungs: Lungs) -> tuple[tuple[slice, slice], UInt8[np.ndarray, "rows columns"]]:
+    """The lungs' box, and where its pixels lie: 0, 1, 2 in the upper, middle, lower third, 3 more in the periphery."""
+    column, row, width, height = cv2.boundingRect(lungs.labels)
+    box = slice(row, row + height), slice(column, column + width)
+    lungs = Lungs(lungs.labels[box])
+    places = np.full(lungs.labels.shape, 2, np.uint8)
+    places[lungs.zone("upper")] = 0
+    places[lungs.zone("middle")] = 1
+    places[lungs.zone("peripheral")] += 3
+    return box, places
+
+
+def _shares(places: UInt8[np.ndarray, " pixels"]) -> dict[str, float]:
+    """How a region is shared out among the zones."""
+    counts = np.bincount(places, minlength=6).reshape(2, 3) / max(1, places.size)
+    return {zone: round(float(share), 4) for zone, share in zip(ZONES, [*counts.sum(0), *counts.sum(1)], strict=True)}
+
+
+def write_coco(
+    path: Path, findings: Sequence[str], images: Iterable[dict[str, Any]], described: Iterable[list[Annotation]]
+) -> None:
+    """Writes a collection's annotations as one COCO file, line by line, so that no size asks for much memory.
+
+    Args:
+        path: the file, written whole or not at all.
+        findings: the categories, numbered from 1.
+        images: each image's ``file_name``, ``width``, ``height`` and whatever else is known; numbered from 1.
+        described: of each image, from `annotated`.
+    """
+    numbers = {name: number for number, name in enumerate(findings, 1)}
+    categories = [{"id": number, "name": name, "supercategory": "lung"} for name, number in numbers.items()]
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+        file.write(f'{{"info": {json.dumps({"description": "synthetic lung anomalies by artasyn"})},\n')
+        file.write(f'"categories": {json.dumps(categories)},\n"images": [')
+        for image_id, image in enumerate(images, 1):
+            file.write(f"{',' * (image_id > 1)}\n{json.dumps({'id': image_id} | image)}")
+        file.write('],\n"annotations": [')
+        count = 0
+        for image_id, regions in enumerate(described, 1):
+            for region in regions:
+                count += 1
+                about = {"id": count, "image_id": image_id, "category_id": numbers[region["finding"]]}
+                file.write(f"{',' * (count > 1)}\n{json.dumps(about | region)}")
+        file.write("]}\n")

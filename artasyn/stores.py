@@ -1,0 +1,203 @@
+"""Where the files of a large collection go, and how they are read back: into folders, or into tar shards."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import re
+import tarfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from artasyn import atomic
+from artasyn.bulk import FAILURES, BatchWork, Each, Outcome, Row, attempt, reason_of
+from artasyn.collection import Source
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One synthetic image with all that belongs to it, as bytes.
+
+    Attributes:
+        files: the content of every file of `KINDS`.
+        row: for the manifest; has the key ``copy``, which tells the samples of a source apart.
+    """
+
+    files: dict[str, bytes]
+    row: Row
+
+
+Make = Callable[[Source], Sequence[Sample]]
+"""What makes the samples of one source."""
+
+KINDS = {
+    "image": ("images", ".png"),
+    "mask": ("masks", ".png"),
+    "record": ("records", ".json"),
+    "annotations": ("annotations", ".json"),
+}
+"""The files of a sample, with the folder they are in and what their names end in."""
+
+MEMBERS = {"image": "image.png", "mask": "mask.png", "record": "json", "annotations": "annotations.json"}
+"""What they are called in a shard, after the sample's key and a dot."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Every file on its own: images/NAME_K.png, masks/NAME_K.png, records/NAME_K.json, annotations/NAME_K.json.
+
+    Attributes:
+        out: the folder of the results.
+        batch: sources that a worker takes at once.
+    """
+
+    out: Path
+    batch: int = 16
+
+    columns: ClassVar[tuple[str, ...]] = tuple(KINDS)
+    """Of the manifest: where a sample is."""
+    files: ClassVar[tuple[str, ...]] = tuple(KINDS)
+    """Those of the columns that name a file."""
+    sealed: ClassVar[bool] = False
+
+    def work(self, make: Make, columns: tuple[str, ...]) -> BatchWork:
+        """What makes and writes the samples of a batch.
+
+        Args:
+            make: the samples of one source.
+            columns: of the manifest.
+        """
+        return Each(_IntoFolders(self.out, make), columns)
+
+    def about(self, row: Row) -> dict[str, Any]:
+        """What COCO says about an image."""
+        return {"file_name": row["image"], "width": int(row["width"]), "height": int(row["height"])}
+
+    def read(self, rows: Iterable[Row], kind: str) -> Iterator[bytes]:
+        """The files of one kind, in the order of the manifest's rows."""
+        return ((self.out / row[kind]).read_bytes() for row in rows)
+
+
+@dataclass(frozen=True)
+class _IntoFolders:
+    out: Path
+    make: Make
+
+    def __call__(self, source: Source) -> list[Row]:
+        rows = []
+        for sample in self.make(source):
+            stem = f"{source.name}_{sample.row['copy']}"
+            names = {kind: f"{folder}/{stem}{suffix}" for kind, (folder, suffix) in KINDS.items()}
+            for kind, name in names.items():
+                atomic.write_bytes(self.out / name, sample.files[kind])
+            rows.append(names | sample.row)
+        return rows
+
+
+@dataclass(frozen=True)
+class Shards:
+    """Tar files of the WebDataset convention: shards/000000.tar and following.
+
+    A sample is the members KEY.image.png, KEY.mask.png, KEY.json (the record) and KEY.annotations.json, one after
+    the other. Each shard is made of as many consecutive radiographs, so its bytes do not depend on how the work was
+    shared out.
+
+    Attributes:
+        out: the folder of the results.
+        batch: sources of a shard.
+
+    Source: WebDataset's convention of files that share a key, `github.com/webdataset/webdataset`.
+    """
+
+    out: Path
+    batch: int = 500
+
+    columns: ClassVar[tuple[str, ...]] = ("shard", *KINDS)
+    """Of the manifest: where a sample is."""
+    files: ClassVar[tuple[str, ...]] = ("shard",)
+    """Those of the columns that name a file; the others name members of it."""
+    sealed: ClassVar[bool] = True
+
+    def work(self, make: Make, columns: tuple[str, ...]) -> BatchWork:
+        """What makes and writes a shard.
+
+        Args:
+            make: the samples of one source.
+            columns: of the manifest.
+        """
+        return _IntoShards(self.out, self.batch, make, columns)
+
+    def about(self, row: Row) -> dict[str, Any]:
+        """What COCO says about an image; ``shard`` is ours."""
+        about = {"file_name": row["image"], "width": int(row["width"]), "height": int(row["height"])}
+        return about | {"shard": row["shard"]}
+
+    def read(self, rows: Iterable[Row], kind: str) -> Iterator[bytes]:
+        """The files of one kind, in the order of the manifest's rows."""
+        for shard, group in itertools.groupby(rows, key=lambda row: str(row["shard"])):
+            with tarfile.open(self.out / shard) as tar:
+                members = {member.name: member for member in tar}
+                for row in group:
+                    file = tar.extractfile(members[row[kind]])
+                    assert file is not None, row[kind]
+                    yield file.read()
+
+
+@dataclass(frozen=True)
+class _IntoShards:
+    out: Path
+    size: int
+    make: Make
+    columns: tuple[str, ...]
+
+    def __call__(self, number: int, sources: Sequence[Source]) -> list[Outcome]:
+        """Writes one shard, or none where every source is bad; what cannot be written fails as a whole."""
+        shard = f"shards/{number:06d}.tar"
+        outcomes, add = [], None
+        try:
+            with ExitStack() as stack:
+                for position, source in enumerate(sources, number * self.size):
+                    named = _Named(shard, position, self.make)
+                    outcomes.append(attempt(named, self.columns, source))
+                    for name, data in named.members:
+                        add = add or stack.enter_context(_tar(self.out / shard))
+                        add(name, data)
+        except FAILURES as error:
+            return [Outcome(source, reason=f"{shard}: {reason_of(error)}") for source in sources]
+        return outcomes
+
+
+@dataclass
+class _Named:
+    """Makes the samples of one source and keeps them as members of a shard."""
+
+    shard: str
+    position: int
+    make: Make
+    members: list[tuple[str, bytes]] = field(default_factory=list)
+
+    def __call__(self, source: Source) -> list[Row]:
+        rows = []
+        readable = re.sub(r"[^A-Za-z0-9_-]", "_", source.name)[-60:]
+        for sample in self.make(source):
+            key = f"{self.position:07d}_{readable}_{sample.row['copy']}"
+            names = {kind: f"{key}.{ending}" for kind, ending in MEMBERS.items()}
+            self.members += [(name, sample.files[kind]) for kind, name in names.items()]
+            rows.append({"shard": self.shard} | names | sample.row)
+        return rows
+
+
+@contextmanager
+def _tar(path: Path) -> Iterator[Callable[[str, bytes], None]]:
+    """A new tar file, there whole or not at all, whose bytes follow from its members alone; gives what adds one."""
+    with atomic.replacing(path) as temporary, tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as tar:
+
+        def add(name: str, data: bytes) -> None:
+            about = tarfile.TarInfo(name)
+            about.size = len(data)
+            tar.addfile(about, io.BytesIO(data))
+
+        yield add

@@ -1,0 +1,132 @@
+"""Insertion: every usual kind of image, lungs given in every way, exact in what comes out."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import jaxtyping
+import numpy as np
+import pytest
+
+from artasyn.errors import ImageError, SynthesisError
+from artasyn.insertion import Insertion, as_lungs, grey, opacity
+from artasyn.phantom import Phantom, PhantomRadiograph
+from artasyn.segment import Lungs, PBTSeg
+from artasyn.synthesis import FINDINGS, LungOpacity, findings
+
+
+@cache
+def chest() -> PhantomRadiograph:
+    return Phantom(size=128)(1)
+
+
+def kinds() -> dict[str, Any]:
+    """The same film in every usual kind."""
+    film = chest().image
+    bytes_ = np.rint(255 * film).astype(np.uint8)
+    coloured = np.clip(film[:, :, None] * np.array([1.0, 0.9, 0.8], np.float32), 0, 1).astype(np.float32)
+    return {
+        "float": film,
+        "float, one channel": film[:, :, None],
+        "float, three channels": coloured,
+        "bytes": bytes_,
+        "bytes, one channel": bytes_[:, :, None],
+        "bytes, three channels": np.rint(255 * coloured).astype(np.uint8),
+    }
+
+
+@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("name", FINDINGS)
+def test_the_mask_is_what_changed(kind: str, name: str) -> None:
+    image, lungs = kinds()[kind], chest().lungs
+    before = image.copy()
+    made = Insertion(LungOpacity(findings(name))).draw(image, lungs, np.random.default_rng(3))
+    assert made.image.shape == image.shape
+    assert made.image.dtype == image.dtype
+    changed = made.image != image
+    assert (made.mask == (changed.any(axis=2) if changed.ndim == 3 else changed)).all()
+    assert made.mask.any()
+    assert not (made.mask & ~lungs.mask).any()
+    assert (np.logical_or.reduce(list(made.findings.values())) == made.mask).all()
+    assert (made.image >= image).all()
+    assert (image == before).all()
+
+
+def test_kinds_of_image_get_the_same_anomaly() -> None:
+    made = {kind: Insertion().draw(image, chest().lungs, np.random.default_rng(5)) for kind, image in kinds().items()}
+    whole = made["float"].mask
+    for kind in ("float, one channel", "bytes", "bytes, one channel"):
+        assert (made[kind].mask != whole).mean() < 0.01  # rounding to bytes moves the rim
+        assert made[kind].records == made["float"].records
+    assert (made["bytes"].mask == made["bytes, one channel"].mask).all()
+
+
+def test_several_anomalies_replay() -> None:
+    insertion = Insertion(anomalies_range=(3, 3))
+    for image in kinds().values():
+        made = insertion.draw(image, chest().lungs, np.random.default_rng(1))
+        assert len(made.records) == 3
+        again = insertion.replay(image, chest().lungs, made.records)
+        assert (again.image == made.image).all()
+        assert again.findings.keys() == made.findings.keys()
+
+
+def test_lungs_are_found_where_none_are_given_and_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    class Counting(PBTSeg):
+        def __call__(self, image: Any) -> Lungs:
+            calls.append(1)
+            return super().__call__(image)
+
+    insertion = Insertion(segmenter=Counting())
+    film = Phantom(size=128)(77).image
+    made = [insertion.draw(film.copy(), None, np.random.default_rng(2)) for _ in range(3)]
+    assert len(calls) == 1
+    assert all((one.image == made[0].image).all() for one in made)
+    expected = Insertion().draw(film, PBTSeg()(film), np.random.default_rng(2))
+    assert (made[0].image == expected.image).all()
+
+
+def test_no_lungs_are_an_error() -> None:
+    with pytest.raises(SynthesisError, match="no lungs found"):
+        Insertion().draw(np.zeros((64, 64), np.uint8), None, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    "image",
+    [np.zeros((32, 32)), np.zeros((32, 32), np.int16), np.zeros((32, 32, 4), np.uint8), np.zeros(32, np.uint8), [[0]]],
+)
+def test_other_images_are_refused(image: Any) -> None:
+    with pytest.raises((ImageError, jaxtyping.TypeCheckError)):
+        grey(image)
+
+
+def test_lungs_as_users_hold_them() -> None:
+    lungs = chest().lungs
+    for given in (lungs, lungs.labels, lungs.labels[:, :, None], lungs.labels.astype(np.int64)):
+        assert (as_lungs(given).labels == lungs.labels).all()
+    for given in (lungs.mask, lungs.mask[:, :, None]):
+        assert (as_lungs(given).labels == lungs.labels).all()
+    assert (as_lungs((255 * lungs.mask).astype(np.uint8), labelled=False).labels == lungs.labels).all()
+    for wrong, message in (
+        ((255 * lungs.mask).astype(np.uint8), "lung labels must be"),
+        (-lungs.labels.astype(np.int8), "lung labels must be"),
+        (lungs.mask.astype(np.float32), "integer labels, not float32"),
+        ("lungs.png", "integer labels, not str"),
+    ):
+        with pytest.raises(ImageError, match=message):
+            as_lungs(wrong)
+
+
+def test_plain_values_make_a_synthesis() -> None:
+    assert opacity() == LungOpacity()
+    made = opacity(
+        ["nodule"], severity_range=(0.2, 0.3), zones=["upper"], sides=["left"], kinds_range=(1, 1), tolerance=0.01
+    )
+    assert made == LungOpacity(
+        findings("nodule", severity_range=(0.2, 0.3), zones=("upper",), sides=("left",)), (1, 1), 0.01
+    )
+    with pytest.raises(SynthesisError, match="no finding 'cold'"):
+        opacity(["cold"])
