@@ -15,7 +15,7 @@ def main() -> None:
     detector = Detector.from_pretrained(sys.argv[1])
     healthy = Phantom(size=320)(11)
     found = PBTSeg()(healthy.image)
-    anomaly = LungOpacity(severity_range=(0.6, 0.7))(healthy.image, found, generator(0, 6))
+    anomaly = LungOpacity(findings("consolidation", severity_range=(0.6, 0.7)))(healthy.image, found, generator(0, 6))
     diseased = Phantom(size=320)(90_017, lesions=True)
     detection = detector(diseased.image)
     tiles = [

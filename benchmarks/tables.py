@@ -77,12 +77,85 @@ def speed_lungs(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def realism(result: dict[str, Any]) -> list[str]:
+    """How anomalies look beside real opacities, and how well a network tells them apart."""
+    presets, verdicts = result["presets"], result.get("discriminator", {})
+    names = {
+        "real": "real opacities",
+        "artasyn": "artasyn",
+        "published": "as published",
+        "pasted patch": "pasted patch",
+        "Gaussian blob": "Gaussian blob",
+    }
+    rows = [
+        f"| medians over anomalies at 256 px | {' | '.join(names.values())} |",
+        f"|---|{len(names) * '---|'}",
+    ]
+    lines = {
+        "texture": ("fine structure inside over that of the other lung", "{:.2f}"),
+        "texture_kept": ("fine structure inside over what was there", "{:.2f}"),
+        "seam": ("gradient on the mask's edge over that beside it", "{:.2f}"),
+        "inside_lungs": ("share of the mask in the lungs", "{:.3f}"),
+        "changed_outside": ("share of changed pixels outside the mask", "{:.3f}"),
+        "unchanged_inside": ("share of the mask that is not changed", "{:.3f}"),
+        "area": ("area, px", "{:.0f}"),
+    }
+    for key, (name, form) in lines.items():
+        cells = (form.format(presets[p][key]["median"]) if key in presets[p] else "-" for p in names)
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    for key, name in (("area_ks", "area"), ("share_of_lungs_ks", "area as a share of the lungs")):
+        distances = (f"{presets[p][key]:.2f}" if p != "real" else "-" for p in names)
+        rows.append(f"| {name}: distance from the real distribution (KS) | {' | '.join(distances)} |")
+    told = (_interval(_named(verdicts[p])) if p in verdicts else "-" for p in names)
+    rows.append(f"| told from real opacities by a small network, AUROC | {' | '.join(told)} |")
+    if "normal" in verdicts:
+        rows.append(f"| normal lung told from real opacities by it | {_interval(_named(verdicts['normal']))} | | | | |")
+    return rows
+
+
+def speed_synthesis(result: dict[str, Any]) -> list[str]:
+    """Time of an anomaly beside the published synthesis."""
+    times = {f"LungOpacity, {size} px": t for size, t in result["ms"].items()}
+    times |= {f"as published, {size} px": t for size, t in result["published_ms"].items()}
+    times |= result["batches"]
+    return [
+        "| ms an anomaly, lungs given, one core | mean | median | quartiles |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {t['mean']:.1f} | {t['median']:.1f} | {t['q1']:.1f} to {t['q3']:.1f} |"
+            for name, t in times.items()
+        ),
+        f"| as published / LungOpacity, 256 px | {result['ratio']['mean']:.0f} | {result['ratio']['median']:.0f} | |",
+    ]
+
+
+def speed_collection(result: dict[str, Any]) -> list[str]:
+    """Throughput of a whole collection."""
+    about = f"{result['films']} films of {result['size']} px, {result['workers']} workers"
+    return [
+        f"| `artasyn synthesise`, {about} | images a second, with its start | after it | processor ms an image |",
+        "|---|---|---|---|",
+        *(
+            f"| {name} | {f['images_per_second']:.0f} | {f['images_per_second_after_20']:.0f} "
+            f"| {f['processor_ms_per_image']:.1f} |"
+            for name, f in result["formats"].items()
+        ),
+    ]
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "phantom": phantom,
     "lungs": lungs,
     "speed_lungs": speed_lungs,
+    "realism": realism,
+    "speed_synthesis": speed_synthesis,
     "speed": speed,
+    "speed_collection": speed_collection,
 }
+
+
+def _named(verdict: dict[str, float]) -> dict[str, float | None]:
+    return {"value": verdict["auroc"], "low": verdict["low"], "high": verdict["high"]}
 
 
 def _interval(figure: dict[str, float | None]) -> str:

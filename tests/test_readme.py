@@ -37,11 +37,12 @@ def test_the_three_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: P
     _, benchmark, augmenting = EXAMPLES["bash"]
     shorter = benchmark.replace("--out training\n", "--out training --epochs 1 --size 64\n")
     assert shorter != benchmark
-    loop, detecting, remaking = EXAMPLES["python"]
+    *loops, detecting, remaking = EXAMPLES["python"]
+    assert len(loops) == 3
     for command in (
         ["bash", "-ec", shorter],
         ["bash", "-ec", augmenting],
-        [sys.executable, "-c", loop],
+        *([sys.executable, "-c", loop] for loop in loops),
         [sys.executable, "-c", detecting],
         [sys.executable, "-c", remaking],
     ):

@@ -1,0 +1,90 @@
+"""Images a second of ``artasyn synthesise`` from files to files: ``python -m benchmarks.speed_collection``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from artasyn.bulk import read_manifest
+from artasyn.collection import find_sources
+from artasyn.radiograph import read_radiograph, write_image
+from benchmarks.speed_stages import RESULTS, machine
+
+DATA = Path(os.environ.get("ARTASYN_DATA", Path(__file__).parent / ".." / ".." / "shared" / "data"))
+
+
+def write_films(folder: Path, *, films: int, size: int) -> None:
+    """Writes square films, no two alike: the normal ones of NIH in different exposures, or phantoms without them."""
+    paths = [s.path for s in find_sources([DATA / "nih_normal"])] if (DATA / "nih_normal").is_dir() else []
+    if paths:
+        originals = [read_radiograph(path) for path in tqdm(paths, desc="read", unit="film")]
+    else:
+        from artasyn import Phantom
+
+        originals = [Phantom(size=size)(seed).image for seed in tqdm(range(100), desc="phantoms", unit="film")]
+    small = [np.clip(cv2.resize(film, (size, size), interpolation=cv2.INTER_AREA), 0, 1) for film in originals]
+    rounds = -(-films // len(small))
+    for number in tqdm(range(films), desc="write", unit="film"):
+        exposure = 0.8 + 0.4 * (number // len(small)) / rounds
+        write_image(folder / f"{number:05d}.png", small[number % len(small)] ** np.float32(exposure))
+
+
+def processor_seconds() -> float:
+    """What all processes started from here have taken of the processors."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def seconds(films: Path, out: Path, *, workers: int, form: str) -> tuple[float, float, int]:
+    """How long the command takes, its seconds on all processors, and how many images it makes."""
+    command = [sys.executable, "-m", "artasyn", "synthesise", str(films), "--out", str(out)]
+    before, start = processor_seconds(), time.perf_counter()
+    done = subprocess.run([*command, "--workers", str(workers), "--format", form], stdout=-3, stderr=-3)
+    took, busy = time.perf_counter() - start, processor_seconds() - before
+    if done.returncode == 2:
+        raise RuntimeError("artasyn synthesise could not run")
+    return took, busy, sum(row["status"] == "ok" for row in read_manifest(out / "manifest.csv"))
+
+
+def main() -> None:
+    """Measures and writes the result."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--films", type=int, default=4000)
+    options.add_argument("--size", type=int, default=256)
+    options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--out", type=Path, default=RESULTS / "speed_collection.json")
+    given = options.parse_args()
+    formats: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        films = Path(folder, "films")
+        write_films(films, films=given.films, size=given.size)
+        few = Path(folder, "few")
+        write_films(few, films=20, size=given.size)
+        for form in ("folders", "shards"):
+            start, start_busy, _ = seconds(few, Path(folder, f"few {form}"), workers=given.workers, form=form)
+            took, busy, images = seconds(films, Path(folder, form), workers=given.workers, form=form)
+            formats[form] = {
+                "images": images,
+                "seconds": round(took, 1),
+                "images_per_second": round(images / took, 1),
+                "seconds_of_20_images": round(start, 1),
+                "images_per_second_after_20": round((images - 20) / (took - start), 1),
+                "processor_ms_per_image": round(1000 * (busy - start_busy) / (images - 20), 2),
+            }
+    sizes = {"films": given.films, "size": given.size, "workers": given.workers}
+    given.out.write_text(json.dumps({"machine": machine(), **sizes, "formats": formats}, indent=1) + "\n")
+    print(json.dumps(formats, indent=1), given.out, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
