@@ -55,15 +55,15 @@ def batches(films: list[Film], *, repeats: int = 40) -> dict[str, Any]:
     """
     images = torch.stack([torch.from_numpy(image)[None] for image, _ in films])
     lungs = torch.stack([torch.from_numpy(found.labels)[None] for _, found in films])
-    opacity = LungOpacity()
+    opacity, plain, at_once = LungOpacity(), BatchLungOpacity(), BatchLungOpacity(at_once=True)
     ways: dict[str, tuple[Callable[[np.random.Generator], object], int]] = {
         f"one by one, {SIZE} px": (lambda rng: [opacity(*film, rng) for film in films], len(films)),
         f"BatchLungOpacity on a CPU, {SIZE} px": (
-            lambda rng, batch=BatchLungOpacity(): batch(images, lungs, rng),
+            lambda rng: plain(images, lungs, rng),
             len(films),
         ),
         f"BatchLungOpacity at once on a CPU, {SIZE} px": (
-            lambda rng, batch=BatchLungOpacity(at_once=True): batch(images, lungs, rng),
+            lambda rng: at_once(images, lungs, rng),
             len(films),
         ),
     }

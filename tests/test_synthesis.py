@@ -677,6 +677,16 @@ def test_any_lungs_on_any_radiograph(film: tuple[Image, LungLabels], seed: int, 
     assert digest(again) == digest(anomaly)
 
 
+@pytest.mark.parametrize("shape", [(64, 64), (65, 127), (2048, 2047), (333, 512), (1025, 771)])
+@pytest.mark.parametrize("name", FINDINGS)
+def test_every_finding_at_any_size(shape: tuple[int, int], name: str) -> None:
+    film, synthesis = chest(240), LungOpacity(findings(name))
+    image = np.clip(cv2.resize(film.image, shape[::-1], interpolation=cv2.INTER_LINEAR), 0, 1)
+    lungs = film.lungs.resized(shape)
+    anomaly = synthesis(image, lungs, np.random.default_rng(shape[0]))
+    assert_exact(anomaly, image, lungs, synthesis.tolerance)
+
+
 def is_sliver(lungs: Lungs) -> bool:
     """Whether a nodule may lie between the lungs' pixels, or one of the lungs is nowhere thick."""
     height = np.ptp(np.flatnonzero(lungs.mask.any(axis=1))) + 1
