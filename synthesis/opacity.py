@@ -115,9 +115,9 @@ class LungOpacity:
             SynthesisError: an image has no lungs.
         """
         if not present.any(axis=1).all():
-            missing = np.flatnonzero(~present.any(axis=1)).tolist() if len(present) > 1 else ""
+            missing = np.flatnonzero(~present.any(axis=1)).tolist()
             raise SynthesisError(
-                f"no lungs to place an opacity in {missing}; segment the radiograph first or leave it out"
+                f"no lungs to place an opacity in, images {missing} of {len(present)}; find them first or leave it out"
             )
         return draw_lesions(self.findings, present, rng, kinds_range=self.kinds_range)
 

@@ -34,6 +34,10 @@ SHARPNESS = 3.0
 SHOULDER, LEAST_GAIN = 0.1, 0.2
 """Grey above soft tissue over which a film saturates, and what attenuation adds at least, relative to its step."""
 
+AT_ONCE = 24
+"""Stamps in a matrix product: few enough that no library takes threads for it, which would wait for each other and
+round otherwise."""
+
 HILUM = (0.42, 0.0)
 """Where a lung's airways enter, as a lesion's focus."""
 
@@ -210,7 +214,8 @@ def levels(
     tall, wide = stamps[:, :, 2] * height[:, None], stamps[:, :, 3] * height[:, None]
     vertical = xp.exp(-SHARPNESS * ((rows[:, None] - down[:, None, :]) / tall[:, None, :]) ** 2)
     horizontal = xp.exp(-SHARPNESS * ((columns - across[:, :, None]) / wide[:, :, None]) ** 2)
-    total = xp.matmul(vertical, horizontal)
+    parts = range(0, stamps.shape[1], AT_ONCE)
+    total = sum(xp.matmul(vertical[:, :, k : k + AT_ONCE], horizontal[:, k : k + AT_ONCE]) for k in parts)
     return 1 + xp.log(total + 1e-6) / SHARPNESS
 
 
