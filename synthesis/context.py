@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -117,6 +118,7 @@ def averaged(samples: Float32[np.ndarray, "samples samples"]) -> Float32[np.ndar
     return np.asarray(cv2.resize(samples, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
 
 
+@cache
 def kernel(sigma: float) -> Float32[np.ndarray, " taps"]:
     """A Gaussian of a standard deviation in cells, up to three of them on each side; its sum is 1."""
     reach = int(np.ceil(3 * sigma))

@@ -20,7 +20,7 @@ from artasyn.synthesis.anomaly import Anomaly, expose
 from artasyn.synthesis.context import FADE_BLUR, Context, Window, blurred
 from artasyn.synthesis.drawing import draw_lesions
 from artasyn.synthesis.findings import Finding, findings
-from artasyn.synthesis.lesions import Draws, Lesion, OpacityRecord
+from artasyn.synthesis.lesions import Draws, OpacityRecord
 from artasyn.synthesis.rendering import Lesions
 from artasyn.synthesis.textures import DEVIATION, GRID, texture
 
@@ -182,23 +182,33 @@ def _left(
     height = np.full(1, context.height, np.float32)
     thin = {side: blurred(context.share[side], FADE_BLUR) for side in set(lesions.side.tolist())}
     left = {name: np.ones((GRID, GRID), np.float32) for name in record.findings}
-    boxes: list[tuple[slice, ...]] = []
-    for number, lesion in enumerate(record.lesions):
+    across = outward[:, None] * lesions.stamps[:, :, 1]
+    spread = _spread(record, lesions.stamps.shape[1])
+    down = _reached(rows, lesions.stamps[:, :, 0], lesions.stamps[:, :, 2], spread, context.height)
+    over = _reached(columns, across, lesions.stamps[:, :, 3], spread, context.height)
+    boxes = [(slice(2 * r[0], 2 * r[1]), slice(2 * c[0], 2 * c[1])) for r, c in zip(down, over, strict=True)]
+    fades: dict[tuple[int, float], Float32[np.ndarray, "grid grid"]] = {}
+    for number, (lesion, box) in enumerate(zip(record.lesions, boxes, strict=True)):
+        if box[0].start >= box[0].stop or box[1].start >= box[1].stop:
+            continue
         one = slice(number, number + 1)
         side, air = int(lesions.side[number]), lesions.airways[number]
-        across = outward[number] * lesions.stamps[number, :, 1]
-        down = _reached(rows[number], lesions.stamps[number, :, 0], lesions.stamps[number, :, 2], lesion, context)
-        over = _reached(columns[number], across, lesions.stamps[number, :, 3], lesion, context)
-        if down.start >= down.stop or over.start >= over.stop:
-            continue
         level = rendering.levels(
-            lesions.stamps[one], rows[one], columns[one], outward[one], height, _POINTS[down], _POINTS[over], np
+            lesions.stamps[one],
+            rows[one],
+            columns[one],
+            outward[one],
+            height,
+            _POINTS[slice(*down[number])],
+            _POINTS[slice(*over[number])],
+            np,
         )[0]
-        fine = tuple(slice(2 * points.start, 2 * points.stop) for points in (down, over))
         rim, clouds, made_of = (
-            _piece(int(lesions.texture[number, k]), place[number, k], mirrored[number, k])[fine] for k in range(3)
+            _piece(int(lesions.texture[number, k]), place[number, k], mirrored[number, k])[box] for k in range(3)
         )
-        fade = rendering.fades(thin[side][None], lesions.look[one, 5], np)[0]
+        kind = (side, lesion.look.reach)
+        if kind not in fades:
+            fades[kind] = _finer(rendering.fades(thin[side][None], lesions.look[one, 5], np)[0])
         dense = rendering.density(
             cv2.resize(level, rim.shape[::-1], interpolation=cv2.INTER_LINEAR),
             rim,
@@ -207,23 +217,29 @@ def _left(
             lesions.look[number, :5],
             np,
         )
-        left[lesion.finding][fine] *= rendering.remaining(lesions.severity[number], dense, _finer(fade)[fine], np)
-        boxes.append(fine)
+        left[lesion.finding][box] *= rendering.remaining(lesions.severity[number], dense, fades[kind][box], np)
     return left, (_union([box[0] for box in boxes]), _union([box[1] for box in boxes]))
 
 
 def _union(slices: Sequence[slice]) -> slice:
-    """The slice from the first start to the last stop; of nothing where there are none."""
-    return slice(min((one.start for one in slices), default=0), max((one.stop for one in slices), default=0))
+    """The slice from the first start to the last stop."""
+    return slice(min(one.start for one in slices), max(one.stop for one in slices))
 
 
-def _reached(focus: Any, offset: Any, radius: Any, lesion: Lesion, context: Context) -> slice:
-    """The points along an axis that a lesion can reach, with one to spare on each side."""
-    reach = math.sqrt(1 + math.log(len(radius)) / rendering.SHARPNESS + DEVIATION * lesion.look.irregularity)
-    low = focus + context.height * float((offset - reach * radius).min())
-    high = focus + context.height * float((offset + reach * radius).max())
+def _spread(record: OpacityRecord, stamps: int) -> Float32[np.ndarray, "n 1"]:
+    """How far from a stamp's middle its lesion can show, relative to the stamp's radius."""
+    rims = np.array([[lesion.look.irregularity] for lesion in record.lesions], np.float32)
+    return np.asarray(np.sqrt(1 + math.log(stamps) / rendering.SHARPNESS + DEVIATION * rims))
+
+
+def _reached(focus: Any, offset: Any, radius: Any, spread: Any, height: float) -> list[list[int]]:
+    """The first and the last of the points along an axis that each lesion can reach, with one to spare."""
     count = rendering.POINTS
-    return slice(max(0, math.floor(low * count) - 1), min(count, math.ceil(high * count) + 1))
+    low = (focus + height * (offset - spread * radius).min(axis=1)) * count
+    high = (focus + height * (offset + spread * radius).max(axis=1)) * count
+    ends = np.stack([np.floor(low) - 1, np.ceil(high) + 1], axis=1)
+    within: list[list[int]] = np.minimum(np.maximum(ends, 0), count).astype(int).tolist()
+    return within
 
 
 def _piece(number: int, place: Any, mirrored: Any) -> Float32[np.ndarray, "grid grid"]:
