@@ -146,7 +146,7 @@ def png_bytes(picture: Picture) -> bytes:
         picture: (h, w, 3), uint8, RGB.
     """
     buffer = BytesIO()
-    PIL.Image.fromarray(picture).save(buffer, format="PNG", optimize=False)
+    PIL.Image.fromarray(picture).save(buffer, format="PNG", compress_level=3)
     return buffer.getvalue()
 
 

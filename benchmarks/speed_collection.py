@@ -1,10 +1,15 @@
-"""Images a second of ``artasyn synthesise`` from files to files: ``python -m benchmarks.speed_collection``."""
+"""Images a second of ``artasyn synthesise`` from files to files: ``python -m benchmarks.speed_collection``.
+
+Medians of repeated runs in which folders and shards take turns; those of a few films before each tell its start.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -21,6 +26,10 @@ from artasyn.radiograph import read_radiograph, write_image
 from benchmarks.speed_stages import RESULTS, machine
 
 DATA = Path(os.environ.get("ARTASYN_DATA", Path(__file__).parent / ".." / ".." / "shared" / "data"))
+
+
+FEW = 20
+"""Films of the runs whose time is that of the start: interpreters, imports, textures."""
 
 
 def write_films(folder: Path, *, films: int, size: int) -> None:
@@ -45,7 +54,7 @@ def processor_seconds() -> float:
     return times.children_user + times.children_system
 
 
-def seconds(films: Path, out: Path, *, workers: int, form: str) -> tuple[float, float, int]:
+def seconds(films: Path, out: Path, workers: int, form: str) -> tuple[float, float, int]:
     """How long the command takes, its seconds on all processors, and how many images it makes."""
     command = [sys.executable, "-m", "artasyn", "synthesise", str(films), "--out", str(out)]
     before, start = processor_seconds(), time.perf_counter()
@@ -59,29 +68,36 @@ def seconds(films: Path, out: Path, *, workers: int, form: str) -> tuple[float, 
 def main() -> None:
     """Measures and writes the result."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--films", type=int, default=4000)
+    options.add_argument("--films", type=int, default=3000)
+    options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--size", type=int, default=256)
     options.add_argument("--workers", type=int, default=2)
     options.add_argument("--out", type=Path, default=RESULTS / "speed_collection.json")
     given = options.parse_args()
-    formats: dict[str, dict[str, float]] = {}
+    runs: dict[str, list[dict[str, float]]] = {"folders": [], "shards": []}
     with tempfile.TemporaryDirectory() as folder:
-        films = Path(folder, "films")
+        films, few = Path(folder, "films"), Path(folder, "few")
         write_films(films, films=given.films, size=given.size)
-        few = Path(folder, "few")
-        write_films(few, films=20, size=given.size)
-        for form in ("folders", "shards"):
-            start, start_busy, _ = seconds(few, Path(folder, f"few {form}"), workers=given.workers, form=form)
-            took, busy, images = seconds(films, Path(folder, form), workers=given.workers, form=form)
-            formats[form] = {
-                "images": images,
-                "seconds": round(took, 1),
-                "images_per_second": round(images / took, 1),
-                "seconds_of_20_images": round(start, 1),
-                "images_per_second_after_20": round((images - 20) / (took - start), 1),
-                "processor_ms_per_image": round(1000 * (busy - start_busy) / (images - 20), 2),
-            }
-    sizes = {"films": given.films, "size": given.size, "workers": given.workers}
+        write_films(few, films=FEW, size=given.size)
+        for repeat in range(given.repeats):
+            for form, measured in runs.items():
+                start, start_busy, _ = seconds(few, Path(folder, f"few-{form}-{repeat}"), given.workers, form)
+                out = Path(folder, f"{form}-{repeat}")
+                took, busy, images = seconds(films, out, given.workers, form)
+                shutil.rmtree(out)
+                measured.append(
+                    {
+                        "images": images,
+                        "images_per_second": images / took,
+                        "images_per_second_after_start": (images - FEW) / (took - start),
+                        "processor_ms_per_image": 1000 * (busy - start_busy) / (images - FEW),
+                    }
+                )
+    formats = {
+        form: {name: round(statistics.median(run[name] for run in measured), 2) for name in measured[0]}
+        for form, measured in runs.items()
+    }
+    sizes = {"films": given.films, "size": given.size, "workers": given.workers, "repeats": given.repeats}
     given.out.write_text(json.dumps({"machine": machine(), **sizes, "formats": formats}, indent=1) + "\n")
     print(json.dumps(formats, indent=1), given.out, sep="\n")
 

@@ -136,7 +136,7 @@ def speed_collection(result: dict[str, Any]) -> list[str]:
         f"| `artasyn synthesise`, {about} | images a second, with its start | after it | processor ms an image |",
         "|---|---|---|---|",
         *(
-            f"| {name} | {f['images_per_second']:.0f} | {f['images_per_second_after_20']:.0f} "
+            f"| {name} | {f['images_per_second']:.0f} | {f['images_per_second_after_start']:.0f} "
             f"| {f['processor_ms_per_image']:.1f} |"
             for name, f in result["formats"].items()
         ),

@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from pydicom.data import get_testdata_file
 
 from artasyn.collection import find_sources
 from artasyn.demo import write_phantoms
+from artasyn.radiograph import read_radiograph, write_image
 from artasyn.training import TrainingRun
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +30,19 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small data set of phantoms: train/healthy, test/healthy, test/diseased, ground_truth, lungs."""
     folder = tmp_path_factory.mktemp("phantoms")
     write_phantoms(folder, seed=7, normals=6, healthy=2, diseased=3, size=128, workers=1)
+    return folder
+
+
+@pytest.fixture
+def mixed(tmp_path: Path, phantoms: Path) -> Path:
+    """Three good films among a corrupt one, a text file and a CT slice."""
+    folder = tmp_path / "mixed"
+    for number, path in enumerate(sorted((phantoms / "train/healthy").iterdir())[:3]):
+        write_image(folder / "ward" / f"film{number}.png", read_radiograph(path))
+    good = (folder / "ward" / "film0.png").read_bytes()
+    (folder / "corrupt.png").write_bytes(good[: len(good) // 2])
+    (folder / "text.png").write_text("this is no image")
+    (folder / "slice.dcm").write_bytes(Path(str(get_testdata_file("CT_small.dcm"))).read_bytes())
     return folder
 
 
