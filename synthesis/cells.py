@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int32
 
 from artasyn.synthesis.noise import lattice
 
@@ -14,7 +14,7 @@ def crystallised(values: Float32[np.ndarray, "h w"], *, seed: int, cells: int) -
 
     Args:
         values: float32 (h, w).
-        seed: fixes the cells' centres, one at a hashed place in each square of a regular lattice.
+        seed: fixes the cells' centres.
         cells: about how many cells.
 
     Source: ART-ASyn (arXiv 2512.00310); the centres there are uniform, here stratified.
@@ -24,15 +24,27 @@ def crystallised(values: Float32[np.ndarray, "h w"], *, seed: int, cells: int) -
         >>> len(np.unique(crystallised(ramp, seed=1, cells=9)))
         9
     """
-    rows, columns = values.shape
+    nearest = voronoi(values.shape, seed=seed, cells=cells)
+    total = np.bincount(nearest.ravel(), weights=values.ravel())
+    size = np.bincount(nearest.ravel())
+    return np.asarray((total / np.maximum(size, 1))[nearest], np.float32)
+
+
+def voronoi(shape: tuple[int, int], *, seed: int, cells: int) -> Int32[np.ndarray, "h w"]:
+    """The Voronoi cell of every pixel, int32 (h, w), numbered from 1.
+
+    Args:
+        shape: rows and columns.
+        seed: fixes the cells' centres, one at a hashed place in each square of a regular lattice.
+        cells: about how many cells.
+    """
+    rows, columns = shape
     step = np.sqrt(rows * columns / cells)
     down, across = max(1, round(rows / step)), max(1, round(columns / step))
     place = lattice(seed, (down, 2 * across))
     row = (np.arange(down)[:, None] + place[:, ::2]) * rows / down
     column = (np.arange(across)[None, :] + place[:, 1::2]) * columns / across
-    elsewhere = np.ones(values.shape, np.uint8)
+    elsewhere = np.ones(shape, np.uint8)
     elsewhere[row.astype(int), column.astype(int)] = 0
     _, nearest = cv2.distanceTransformWithLabels(elsewhere, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    total = np.bincount(nearest.ravel(), weights=values.ravel())
-    size = np.bincount(nearest.ravel())
-    return np.asarray((total / np.maximum(size, 1))[nearest], np.float32)
+    return np.asarray(nearest, np.int32)

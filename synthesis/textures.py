@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float32
 
-from artasyn.synthesis.cells import crystallised
+from artasyn.synthesis.cells import crystallised, voronoi
 from artasyn.synthesis.noise import clouds, hashed, lattice
 
 GRID = 192
@@ -79,9 +79,10 @@ def _reticular(*, seed: int, mesh: tuple[float, ...]) -> Float32[np.ndarray, "h 
     net = np.zeros((SIDE, SIDE), np.float32)
     for number, width in enumerate(mesh):
         first = 100 * seed + 10 * number
-        cell = crystallised(lattice(first, (SIDE, SIDE)), seed=first, cells=round((SIDE / width) ** 2))
-        border = (cv2.morphologyEx(cell, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8)) > 0).astype(np.float32)
-        bend = [clouds((SIDE, SIDE), seed=first + n, coarsest=1.5 * width) - np.float32(0.5) for n in (1, 2)]
+        cell = voronoi((SIDE, SIDE), seed=first, cells=round((SIDE / width) ** 2))
+        border = np.zeros((SIDE, SIDE), np.float32)
+        border[1:, 1:] = (cell[1:, 1:] != cell[:-1, 1:]) | (cell[1:, 1:] != cell[1:, :-1])
+        bend = [clouds((SIDE, SIDE), seed=first + n, coarsest=1.5 * width, octaves=2) - np.float32(0.5) for n in (1, 2)]
         lines = cv2.remap(border, columns + width * bend[0], rows + width * bend[1], cv2.INTER_LINEAR)
         strength = np.clip(3 * clouds((SIDE, SIDE), seed=first + 3, coarsest=2 * width, octaves=2) - 1, 0, 1)
         net = np.maximum(net, cv2.GaussianBlur(lines, (0, 0), 0.7) * strength)
