@@ -15,7 +15,7 @@ from artasyn.errors import ImageError, SynthesisError
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import LungOpacity, OpacityRecord, findings
-from artasyn.synthesis.findings import Side
+from artasyn.synthesis.finding import Side
 
 REMEMBERED = 4096
 """Images whose lungs are remembered."""

@@ -17,7 +17,7 @@ from artasyn.insertion import Inserted, Insertion, as_lungs, grey, opacity
 from artasyn.segment import Lungs
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord
-from artasyn.synthesis.findings import Side
+from artasyn.synthesis.finding import Side
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks a server for newer versions otherwise
 import albumentations as A

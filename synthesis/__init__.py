@@ -2,7 +2,7 @@
 
 from artasyn.synthesis.anomaly import Anomaly
 from artasyn.synthesis.batch import Anomalies, BatchLungOpacity
-from artasyn.synthesis.findings import FINDINGS, Finding, Look, findings
+from artasyn.synthesis.finding import FINDINGS, Finding, Look, findings
 from artasyn.synthesis.lesions import Lesion, OpacityRecord
 from artasyn.synthesis.opacity import LungOpacity
 

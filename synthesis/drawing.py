@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float64, Int
 
 from artasyn.arrays import LEFT, RIGHT
-from artasyn.synthesis.findings import Finding
+from artasyn.synthesis.finding import Finding
 from artasyn.synthesis.lesions import ABSENT, Draws
 
 STEPS = 4

@@ -14,7 +14,7 @@ from jaxtyping import Float64, Int64
 
 from artasyn.arrays import LEFT, RIGHT
 from artasyn.errors import SynthesisError
-from artasyn.synthesis.findings import Look, Texture
+from artasyn.synthesis.finding import Look, Texture
 
 Stamp = tuple[float, float, float, float]
 """Down and outward from the lesion's focus, half the height and half the width; in heights of the lungs."""

@@ -19,7 +19,7 @@ from artasyn.synthesis import rendering
 from artasyn.synthesis.anomaly import Anomaly, expose
 from artasyn.synthesis.context import FADE_BLUR, Context, Window, blurred
 from artasyn.synthesis.drawing import draw_lesions
-from artasyn.synthesis.findings import Finding, findings
+from artasyn.synthesis.finding import Finding, findings
 from artasyn.synthesis.lesions import Draws, OpacityRecord
 from artasyn.synthesis.rendering import Lesions
 from artasyn.synthesis.textures import DEVIATION, GRID, texture

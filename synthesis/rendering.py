@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
-from artasyn.synthesis.findings import Texture
+from artasyn.synthesis.finding import Texture
 from artasyn.synthesis.lesions import ABSENT, Draws
 from artasyn.synthesis.noise import hashed
 from artasyn.synthesis.textures import CLOUDS, GRID, NAMES, SIDE, TREES
