@@ -50,4 +50,5 @@ def expose(image: Image, attenuation: Attenuation, *, tolerance: float) -> tuple
     added = brighter - image
     mask = np.asarray(added >= np.float32(tolerance))
     added *= mask
-    return np.where(mask, brighter, image), mask, added
+    np.copyto(brighter, image, where=~mask)
+    return brighter, mask, added

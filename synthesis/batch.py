@@ -29,7 +29,7 @@ from artasyn.synthesis.context import (
     kernel,
 )
 from artasyn.synthesis.lesions import Draws, OpacityRecord
-from artasyn.synthesis.opacity import DRAWS, LungOpacity
+from artasyn.synthesis.opacity import DRAWS, LungOpacity, rendered
 from artasyn.synthesis.rendering import POINTS, Extents, Lesions
 from artasyn.synthesis.textures import GRID, bank
 
@@ -215,18 +215,20 @@ class BatchLungOpacity(torch.nn.Module):
         return Anomalies(result[:, None], mask[:, None], (change * mask)[:, None], draws, tolerances)
 
     def _one_by_one(self, images: FilmBatch, lungs: LungBatch, draws: Draws, tolerances: Tensor) -> Anomalies:
-        """Renders a draw with `LungOpacity`."""
-        made = Anomalies(
-            images.clone(), torch.zeros_like(images, dtype=torch.bool), torch.zeros_like(images), draws, tolerances
-        )
+        """Renders a draw image by image, on the CPU."""
+        result = images.detach().cpu().clone()
+        changed, added = torch.zeros_like(result, dtype=torch.bool), torch.zeros_like(result)
+        labels = lungs.cpu().to(torch.uint8).numpy()
+        made = Anomalies(result, changed, added, draws, tolerances)
+        films, masks, attenuations = (tensor[:, 0].numpy() for tensor in (result, changed, added))
         for number, record in enumerate(made.records):
             with contextlib.suppress(NothingShows):
-                labels = lungs[number, 0].to(torch.uint8).cpu().numpy()
-                one = self.opacity.render(images[number, 0].cpu().numpy(), Lungs.from_labels(labels), record)
-                made.images[number, 0] = torch.from_numpy(one.image)
-                made.masks[number, 0] = torch.from_numpy(one.mask)
-                made.attenuations[number, 0] = torch.from_numpy(one.attenuation)
-        return made
+                change = rendered(films[number], Lungs.from_labels(labels[number, 0]), record)
+                change.placed(change.image, films[number])
+                change.placed(change.mask, masks[number])
+                change.placed(change.attenuation, attenuations[number])
+        device = images.device
+        return replace(made, images=result.to(device), masks=changed.to(device), attenuations=added.to(device))
 
     def _left(self, lesions: Any, share: Tensor, windows: _Windows) -> Tensor:
         """The share of air that every lesion leaves, (n, grid, grid)."""

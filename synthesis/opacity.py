@@ -10,9 +10,9 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32
 
-from artasyn.arrays import LEFT, RIGHT, Image, check_image
+from artasyn.arrays import LEFT, RIGHT, Attenuation, Image, Mask, check_image
 from artasyn.errors import ImageError, NothingShows, SynthesisError
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import rendering
@@ -138,36 +138,95 @@ class LungOpacity:
             raise ImageError(
                 f"lungs are {lungs.labels.shape}, the image is {image.shape}; use lungs.resized(image.shape)"
             )
-        window = Window.around(lungs)
-        if window is None or not record.lesions:
-            raise NothingShows("no pixel changes: there are no lungs, or the record is empty")
-        context = Context.of(image, lungs, window)
-        left, reached = _left(context, record)
-        film, inner = window.part(reached, image.shape)
-        normal, lung = image[film], lungs.labels[film] > 0
-        step = _finer(context.step)
-
-        whole = (1 - math.prod(left.values())) * step
-        whole = cv2.resize(whole, (window.side, window.side), interpolation=cv2.INTER_LINEAR)
-        more = rendering.saturated(whole[inner] * lung, normal, np.float32(context.soft_tissue), np)
-        changed, mask, added = expose(normal, more, tolerance=record.tolerance)
-        if not mask.any():
-            raise NothingShows(
-                "no pixel can be brightened by the tolerance: "
-                "the record lies outside these lungs, or they are white or mere slivers"
-            )
-        masks = [mask]
-        if len(left) > 1:
-            size = (window.side, window.side)
-            cells = _shared([(1 - part) * step for part in left.values()], record.tolerance)
-            masks = [mask & (cv2.resize(c, size, interpolation=cv2.INTER_NEAREST_EXACT)[inner] > 0) for c in cells]
+        change = rendered(image, lungs, record)
         return Anomaly(
-            _placed(changed, film, image.copy()),
-            _placed(mask, film, np.zeros(image.shape, bool)),
-            _placed(added, film, np.zeros(image.shape, np.float32)),
+            change.placed(change.image, image.copy()),
+            change.placed(change.mask, np.zeros(image.shape, bool)),
+            change.placed(change.attenuation, np.zeros(image.shape, np.float32)),
             record,
-            {n: _placed(part, film, np.zeros(image.shape, bool)) for n, part in zip(left, masks, strict=True)},
+            {name: change.placed(mask, np.zeros(image.shape, bool)) for name, mask in change.findings().items()},
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """What an anomaly does to the part of a film that it reaches.
+
+    Attributes:
+        film: the part.
+        image: its grey with the anomaly.
+        mask: its pixels that changed.
+        attenuation: what was added.
+        window: around the lungs.
+        inner: the part, in the window.
+        step: from lung to soft tissue on the grid.
+        left: the share of air that every finding leaves.
+        tolerance: smallest change of a pixel.
+    """
+
+    film: tuple[slice, slice]
+    image: Image
+    mask: Mask
+    attenuation: Attenuation
+    window: Window
+    inner: tuple[slice, slice]
+    step: Float32[np.ndarray, "grid grid"]
+    left: dict[str, Float32[np.ndarray, "grid grid"]]
+    tolerance: float
+
+    def placed(self, part: Any, whole: Any) -> Any:
+        """The part, put into a whole film."""
+        whole[self.film] = part
+        return whole
+
+    def findings(self) -> dict[str, Mask]:
+        """Which of the changed pixels each finding has, decided on the grid.
+
+        It has those where it alone reaches the tolerance, and those where it adds no less than any other.
+        """
+        if len(self.left) == 1:
+            return dict.fromkeys(self.left, self.mask)
+        parts = [(1 - left) * self.step for left in self.left.values()]
+        most = np.maximum.reduce(parts)
+        size = (self.window.side, self.window.side)
+        masks = []
+        for part in parts:
+            there = (part >= np.float32(self.tolerance)) | (part == most)
+            pixels = cv2.resize(there.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
+            masks.append(self.mask & (pixels[self.inner] > 0))
+        return dict(zip(self.left, masks, strict=True))
+
+
+def rendered(image: Image, lungs: Lungs, record: OpacityRecord) -> Change:
+    """Renders a record.
+
+    Args:
+        image: float32 (h, w) in [0, 1].
+        lungs: its lungs, on the same grid.
+        record: what to render.
+
+    Raises:
+        NothingShows: no pixel of this image changes.
+    """
+    window = Window.around(lungs)
+    if window is None or not record.lesions:
+        raise NothingShows("no pixel changes: there are no lungs, or the record is empty")
+    context = Context.of(image, lungs, window)
+    left, reached = _left(context, record)
+    film, inner = window.part(reached, image.shape)
+    step = _finer(context.step)
+    whole = (1 - math.prod(left.values())) * step
+    whole = cv2.resize(whole, (window.side, window.side), interpolation=cv2.INTER_LINEAR)
+    more = whole[inner]
+    more *= lungs.labels[film] > 0
+    more = rendering.saturated(more, image[film], np.float32(context.soft_tissue), np)
+    changed, mask, added = expose(image[film], more, tolerance=record.tolerance)
+    if not mask.any():
+        raise NothingShows(
+            "no pixel can be brightened by the tolerance: "
+            "the record lies outside these lungs, or they are white or mere slivers"
+        )
+    return Change(film, changed, mask, added, window, inner, step, left, record.tolerance)
 
 
 def _left(
@@ -252,15 +311,3 @@ def _piece(number: int, place: Any, mirrored: Any) -> Float32[np.ndarray, "grid 
 def _finer(values: Float32[np.ndarray, "rows columns"]) -> Float32[np.ndarray, "grid grid"]:
     """Values on the grid."""
     return np.asarray(cv2.resize(values, (GRID, GRID), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _shared(parts: list[Float32[np.ndarray, "grid grid"]], tolerance: float) -> list[UInt8[np.ndarray, "grid grid"]]:
-    """Where each finding is, as 0 and 1: where it alone reaches the tolerance, or adds no less than any other."""
-    most = np.maximum.reduce(parts)
-    return [((part >= np.float32(tolerance)) | (part == most)).astype(np.uint8) for part in parts]
-
-
-def _placed(part: Any, film: tuple[slice, slice], whole: Any) -> Any:
-    """A part of a film, put into the whole."""
-    whole[film] = part
-    return whole

@@ -238,7 +238,10 @@ def density(level: Array, rim: Array, clouds: Array, texture: Array, look: Array
 
 def clipped(values: Array, low: Any, high: Any, xp: Any) -> Array:
     """Values no less and no more than so much; numpy's own clip takes longer than the work it does here."""
-    return np.minimum(np.maximum(values, np.float32(low)), np.float32(high)) if xp is np else values.clip(low, high)
+    if xp is not np:
+        return values.clip(low, high)
+    above = np.maximum(values, np.float32(low))
+    return np.minimum(above, np.float32(high), out=above)
 
 
 def remaining(severity: Array, density: Array, fade: Array, xp: Any) -> Array:
@@ -255,7 +258,11 @@ def saturated(added: Array, film: Array, soft_tissue: Array, xp: Any) -> Array:
         soft_tissue: its grey, of the shape of `film` but for h and w, which are 1; or a number.
         xp: numpy or torch.
     """
-    return added * clipped((soft_tissue + SHOULDER - film) / SHOULDER, LEAST_GAIN, 1, xp)
+    gain = film * (-1 / SHOULDER)
+    gain += 1 + soft_tissue / SHOULDER
+    gain = clipped(gain, LEAST_GAIN, 1, xp)
+    gain *= added
+    return gain
 
 
 def fades(share: Array, reach: Array, xp: Any) -> Array:
