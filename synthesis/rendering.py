@@ -115,7 +115,7 @@ def _hashed_rows(seeds: Int64[np.ndarray, " n"], count: int) -> Float32[np.ndarr
 
 @dataclass(frozen=True, eq=False)
 class Extents:
-    """How far lungs reach, in cells of the window; integers.
+    """How far lungs reach, in cells of the window; whole numbers as float32, so that places round alike everywhere.
 
     Attributes:
         top, bottom: (b, 2), the first row of each lung and the row after its last.
@@ -138,13 +138,15 @@ class Extents:
         occupied = (share > 0.5 * xp.amax(share, (2, 3))[:, :, None, None]) + 0
         rows, columns = xp.amax(occupied, 3), xp.amax(occupied, 2)
         occupied = occupied + (rows == 0)[:, :, :, None] * columns[:, :, None, :]
-        return cls(
+        occupied = (occupied > 0) + 0
+        ends = (
             xp.argmax(rows, 2),
             count - xp.argmax(xp.flip(rows, (2,)), 2),
-            xp.argmax((occupied > 0) + 0, 3),
-            count - xp.argmax(xp.flip((occupied > 0) + 0, (3,)), 3),
-            _outward(share, xp),
+            xp.argmax(occupied, 3),
+            count - xp.argmax(xp.flip(occupied, (3,)), 3),
         )
+        top, bottom, first, last = (end.astype(np.float32) if xp is np else end.float() for end in ends)
+        return cls(top, bottom, first, last, _outward(share, xp))
 
     def place(self, image: Array, side: Array, focus: Array, xp: Any) -> tuple[Array, Array]:
         """Rows and columns of places in lungs, (n,), as shares of the window's side.
@@ -158,8 +160,8 @@ class Extents:
         count = self.first.shape[-1]
         top, bottom = self.top[image, side], self.bottom[image, side]
         row = top + focus[:, 0] * (bottom - top)
-        here = xp.where(row < count, row, row * 0 + count - 1)
-        here = (here + 0 * side).astype(int) if xp is np else here.long()
+        here = clipped(row, 0, count - 1, xp)
+        here = here.astype(int) if xp is np else here.long()
         first, last = self.first[image, side, here], self.last[image, side, here]
         right = self.outward[image, side] > 0
         inner, outer = xp.where(right, first, last), xp.where(right, last, first)
