@@ -9,7 +9,7 @@ from artasyn.arrays import Image, LungLabels, Mask
 from artasyn.errors import ArtasynError
 from artasyn.radiograph import read_radiograph, write_image, write_mask
 from artasyn.segment import Lungs, PBTSeg
-from artasyn.synthesis import FINDINGS, Anomaly, BatchLungOpacity, LungOpacity, OpacityRecord
+from artasyn.synthesis import Anomaly, BatchLungOpacity, LungOpacity, OpacityRecord
 from artasyn.version import __version__
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from artasyn.phantom import Phantom
 
 __all__ = [
-    "FINDINGS",
     "Anomaly",
     "ArtasynError",
     "BatchLungOpacity",

