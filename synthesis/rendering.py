@@ -31,8 +31,8 @@ POINTS = GRID // 2
 SHARPNESS = 3.0
 """How closely the union of overlapping stamps follows the larger one."""
 
-SHOULDER, LEAST_GAIN = 0.1, 0.2
-"""Grey above soft tissue over which a film saturates, and what attenuation adds at least, relative to its step."""
+LEAST_GAIN = 0.25
+"""What attenuation adds of itself above the grey of soft tissue."""
 
 AT_ONCE = 24
 """Stamps in a matrix product: few enough that no library takes threads for it, which would wait for each other and
@@ -252,7 +252,7 @@ def remaining(severity: Array, density: Array, fade: Array, xp: Any) -> Array:
 
 
 def saturated(added: Array, film: Array, soft_tissue: Array, xp: Any) -> Array:
-    """Attenuation as a film shows it: what is brighter than soft tissue already, as ribs, brightens less.
+    """Attenuation as a film shows it: what would be brighter than soft tissue, as ribs in a fluid, brightens less.
 
     Args:
         added: attenuation, (..., h, w).
@@ -260,11 +260,12 @@ def saturated(added: Array, film: Array, soft_tissue: Array, xp: Any) -> Array:
         soft_tissue: its grey, of the shape of `film` but for h and w, which are 1; or a number.
         xp: numpy or torch.
     """
-    gain = film * (-1 / SHOULDER)
-    gain += 1 + soft_tissue / SHOULDER
-    gain = clipped(gain, LEAST_GAIN, 1, xp)
-    gain *= added
-    return gain
+    excess = film + added
+    excess -= soft_tissue
+    excess = xp.minimum(clipped(excess, 0, 1, xp), added)
+    excess *= LEAST_GAIN - 1
+    excess += added
+    return excess
 
 
 def fades(share: Array, reach: Array, xp: Any) -> Array:

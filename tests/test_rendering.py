@@ -188,10 +188,10 @@ def test_fading_and_what_remains_by_hand() -> None:
     assert rendering.remaining(0.5, np.array([0.0, 1.0, 4.0]), 0.5, np).tolist() == [1, 0.75, 0]
 
 
-def test_what_is_brighter_than_soft_tissue_brightens_less() -> None:
-    film = np.array([0.2, 0.7, 0.75, 0.8, 1.0], np.float32)
+def test_what_would_be_brighter_than_soft_tissue_brightens_less() -> None:
+    film = np.array([0.2, 0.6, 0.65, 0.7, 1.0], np.float32)
     added = rendering.saturated(np.full(5, 0.1, np.float32), film, np.float32(0.7), np)
-    assert added.tolist() == pytest.approx([0.1, 0.1, 0.05, 0.02, 0.02], abs=1e-6)
+    assert added.tolist() == pytest.approx([0.1, 0.1, 0.0625, 0.025, 0.025], abs=1e-6)
 
 
 # Textures.
