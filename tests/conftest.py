@@ -16,6 +16,11 @@ from artasyn.training import TrainingRun
 ROOT = Path(__file__).parent.parent
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test comes first, so that no worker waits for it at the end."""
+    items.sort(key=lambda item: item.path.name != "test_readme.py")
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """The folder of real radiographs, or a skip that says how to provide it."""

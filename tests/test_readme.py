@@ -22,7 +22,7 @@ EXAMPLES = {kind: [text for k, text in BLOCKS if k == kind] for kind in ("bash",
 
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "LOKY_MAX_CPU_COUNT": "1"}  # no pools to start
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
