@@ -103,6 +103,15 @@ class _Windows:
             torch.arange(len(values), device=values.device)[:, None, None], rows[:, :, None], columns[:, None]
         ]
 
+    def on_film(self, shape: tuple[int, ...]) -> Tensor:
+        """1 for the cells whose middle lies on the film, 0 for the others; (b, cells, cells)."""
+        middle = (torch.arange(CELLS, device=self.side.device) + 0.5) * (self.side[:, None] / CELLS)
+        rows, columns = (
+            ((start[:, None] + middle >= 0) & (start[:, None] + middle < length)).float()
+            for start, length in zip((self.top, self.left), shape, strict=True)
+        )
+        return rows[:, :, None] * columns[:, None]
+
     def enlarged(self, values: Tensor, shape: tuple[int, int]) -> Tensor:
         """Values on the grid of every window, (b, grid, grid), on the films' grid, (b, h, w)."""
         places = [
@@ -203,7 +212,7 @@ class BatchLungOpacity(torch.nn.Module):
         lesions = _Tensors({f.name: torch.from_numpy(getattr(packed, f.name)).to(films.device) for f in fields(packed)})
         windows = _Windows.around(labels)
         share, step, soft_tissue = _context(films, labels, windows)
-        left = self._left(lesions, share, windows)
+        left = self._left(lesions, share, windows.on_film(labels.shape[1:]), windows)
         grids = torch.zeros((len(films), GRID, GRID), device=films.device)
         grids.index_add_(0, lesions.image, torch.log(left.clamp(min=1e-7)))
         added = windows.enlarged((1 - grids.exp()) * _finer(step), (films.shape[1], films.shape[2])) * (labels > 0)
@@ -230,9 +239,9 @@ class BatchLungOpacity(torch.nn.Module):
         device = images.device
         return replace(made, images=result.to(device), masks=changed.to(device), attenuations=added.to(device))
 
-    def _left(self, lesions: Any, share: Tensor, windows: _Windows) -> Tensor:
+    def _left(self, lesions: Any, share: Tensor, on_film: Tensor, windows: _Windows) -> Tensor:
         """The share of air that every lesion leaves, (n, grid, grid)."""
-        extents = Extents.of(share, torch)
+        extents = Extents.of(share * on_film[:, None], torch)
         row, column = extents.place(lesions.image, lesions.side, lesions.focus, torch)
         points = (torch.arange(POINTS, device=share.device) + 0.5) / POINTS
         height = (windows.height / windows.side)[lesions.image]

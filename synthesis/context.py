@@ -72,6 +72,14 @@ class Window:
             film.append(slice(at + start, at + max(start, stop)))
         return (film[0], film[1]), (window[0], window[1])
 
+    def on_film(self, shape: tuple[int, ...]) -> Float32[np.ndarray, "cells cells"]:
+        """1 for the cells whose middle lies on the film, 0 for the others."""
+        middle = (np.arange(CELLS) + 0.5) * (self.side / CELLS)
+        rows, columns = (
+            (at + middle >= 0) & (at + middle < length) for at, length in zip((self.top, self.left), shape, strict=True)
+        )
+        return np.outer(rows, columns).astype(np.float32)
+
     def sampled(self, values: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, "samples samples"]:
         """Values at `SAMPLES` places along each side of every cell; beyond the film its border goes on."""
         steps = (2 * np.arange(CELLS * SAMPLES) + 1) * self.side // (2 * CELLS * SAMPLES)
@@ -86,7 +94,8 @@ class Context:
     """The lungs and the film's grey in the cells of the window.
 
     Attributes:
-        share: float32 (2, cells, cells), how much of a cell is right lung, left lung.
+        share: float32 (2, cells, cells), how much of a cell is right lung, left lung; beyond the film a lung goes on.
+        on_film: float32 (cells, cells), 1 for the cells on the film, 0 for those beyond.
         step: float32 (cells, cells), from the local lung's grey to soft tissue, in image units; 0 where the film is
             that bright already.
         height: of the lungs, as a share of the window's side.
@@ -94,6 +103,7 @@ class Context:
     """
 
     share: Float32[np.ndarray, "2 cells cells"]
+    on_film: Float32[np.ndarray, "cells cells"]
     step: Float32[np.ndarray, "cells cells"]
     height: float
     soft_tissue: float
@@ -110,7 +120,7 @@ class Context:
         level = blurred(film * lung, LEVEL_BLUR) / np.maximum(blurred(lung, LEVEL_BLUR), 1e-3)
         near = blurred(film, NEAR_BLUR, cv2.BORDER_REPLICATE)
         step = np.maximum(np.float32(soft_tissue) - np.maximum(level, near), 0)
-        return cls(share, step, window.height / window.side, soft_tissue)
+        return cls(share, window.on_film(image.shape), step, window.height / window.side, soft_tissue)
 
 
 def averaged(samples: Float32[np.ndarray, "samples samples"]) -> Float32[np.ndarray, "cells cells"]:

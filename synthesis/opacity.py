@@ -234,7 +234,7 @@ def _left(
 ) -> tuple[dict[str, Float32[np.ndarray, "grid grid"]], tuple[slice, slice]]:
     """The share of air that every finding leaves, lesion by lesion, and the part of the grid that they reach."""
     lesions = Lesions.pack(Draws.of([record.lesions]))
-    extents = rendering.Extents.of(context.share[None], np)
+    extents = rendering.Extents.of((context.share * context.on_film)[None], np)
     rows, columns = (at.astype(np.float32) for at in extents.place(lesions.image, lesions.side, lesions.focus, np))
     place, mirrored = rendering.at_the_hilum(lesions, extents, np)
     outward = extents.outward[lesions.image, lesions.side].astype(np.float32)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artasyn.segment.lungs import Lungs
-from artasyn.synthesis import rendering
+from artasyn.synthesis import LungOpacity, findings, rendering
 from artasyn.synthesis.context import CELLS, SAMPLES, Context, Window, averaged, blurred
 from artasyn.synthesis.rendering import SHARPNESS, Extents
 from artasyn.synthesis.textures import CLOUDS, DEVIATION, GRID, NAMES, SIDE, TREES, bank, texture
@@ -99,6 +99,21 @@ def test_blurring_against_scipy() -> None:
         truncate = (np.ceil(3 * sigma) + 0.01) / sigma
         expected = ndimage.gaussian_filter(values, sigma, mode="constant", truncate=truncate)
         assert blurred(values, sigma) == pytest.approx(expected, abs=1e-5)
+
+
+def test_lungs_beyond_the_film_hold_no_lesion() -> None:
+    """A lung that the border cuts goes on beyond it for the fade, but its outer third is on the film."""
+    labels = lungs_of((90, 64), (slice(5, 85), slice(0, 22)), None)
+    window = Window.around(labels)
+    assert window is not None
+    on_film = window.on_film((90, 64))
+    middles = window.left + (np.arange(CELLS) + 0.5) * window.side / CELLS
+    assert (on_film[24] == (middles >= 0)).all()
+    image = np.where(labels.mask, np.float32(0.3), np.float32(0.8))
+    opacity = LungOpacity(findings("nodule", zones=("peripheral",), number_range=(1, 1), size_range=(0.05, 0.06)))
+    for seed in range(10):
+        mask = opacity.render(image, labels, opacity.draw(labels, np.random.default_rng(seed))).mask
+        assert np.nonzero(mask)[1].mean() < 12
 
 
 # Places in lungs.

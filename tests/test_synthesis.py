@@ -696,7 +696,7 @@ def is_sliver(lungs: Lungs) -> bool:
         for side in (lungs.right, lungs.left)
         if side.any()
     ]
-    return bool(height < 40 or min(radii) <= max(1.5, height / 60))
+    return bool(height < 40 or min(radii) <= max(3, height / 30))
 
 
 # Real radiographs.
