@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +15,7 @@ from artasyn.arrays import Image, Mask, identity
 from artasyn.errors import ImageError, SynthesisError
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.segment.lungs import Zone
-from artasyn.synthesis import LungOpacity, OpacityRecord, findings
+from artasyn.synthesis import Anomaly, LungOpacity, OpacityRecord, findings
 from artasyn.synthesis.finding import Side
 
 REMEMBERED = 4096
@@ -65,30 +66,23 @@ class Insertion:
             ImageError: another kind of image, or lungs of another size.
         """
         low, high = self.anomalies_range
-        film = grey(image)
+        film = here = grey(image)
         lungs = self.lungs(film) if lungs is None else lungs
-        records, here = [], film
+        anomalies = []
         for _ in range(int(rng.integers(low, high + 1))):
-            anomaly = self.opacity(here, lungs, rng)
-            here = anomaly.image
-            records.append(anomaly.record)
-        return self.replay(image, lungs, records)
+            anomalies.append(self.opacity(here, lungs, rng))
+            here = anomalies[-1].image
+        return _inserted(image, film, anomalies)
 
     def replay(self, image: npt.NDArray[Any], lungs: Lungs | None, records: Sequence[OpacityRecord]) -> Inserted:
         """Puts the anomalies of some records into an image."""
         film = here = grey(image)
         lungs = self.lungs(film) if lungs is None else lungs
-        found: dict[str, Mask] = {}
+        anomalies = []
         for record in records:
-            anomaly = self.opacity.render(here, lungs, record)
-            here = anomaly.image
-            for name, mask in anomaly.findings.items():
-                found[name] = found[name] | mask if name in found else mask
-        added = here - film
-        result = as_given(added, image)
-        changed = result != image
-        mask = changed.any(axis=2) if changed.ndim == 3 else changed
-        return Inserted(result, mask, {name: part & mask for name, part in found.items()}, tuple(records))
+            anomalies.append(self.opacity.render(here, lungs, record))
+            here = anomalies[-1].image
+        return _inserted(image, film, anomalies)
 
     def lungs(self, film: Image) -> Lungs:
         """The lungs that PBTSeg finds.
@@ -96,10 +90,25 @@ class Insertion:
         Raises:
             SynthesisError: none.
         """
-        lungs = _remembered(self.segmenter, _Film(identity(film), film))
+        labels, confidence, reasons = _remembered(self.segmenter, _Film(identity(film), film))
+        pixels = cv2.imdecode(np.frombuffer(labels, np.uint8), cv2.IMREAD_UNCHANGED)
+        lungs = Lungs(np.asarray(pixels, np.uint8), confidence, reasons)
         if not lungs.mask.any():
             raise SynthesisError(f"no lungs found ({'; '.join(lungs.reasons)}); give them, or leave this image out")
         return lungs
+
+
+def _inserted(image: npt.NDArray[Any], film: Image, anomalies: Sequence[Anomaly]) -> Inserted:
+    """An image with the anomalies that were put into its grey, one after the other."""
+    found: dict[str, Mask] = {}
+    for anomaly in anomalies:
+        for name, mask in anomaly.findings.items():
+            found[name] = found[name] | mask if name in found else mask
+    result = as_given(anomalies[-1].image - film, image) if anomalies else image.copy()
+    changed = result != image
+    mask = changed.any(axis=2) if changed.ndim == 3 else changed
+    records = tuple(anomaly.record for anomaly in anomalies)
+    return Inserted(result, mask, {name: part & mask for name, part in found.items()}, records)
 
 
 def opacity(
@@ -196,7 +205,8 @@ class _Film:
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _remembered(segmenter: PBTSeg, film: _Film) -> Lungs:
+def _remembered(segmenter: PBTSeg, film: _Film) -> tuple[bytes, tuple[float, float], tuple[str, ...]]:
+    """The lungs' labels as PNG, a few kilobytes for any size of film, with what else is known of them."""
     lungs = segmenter(film.film)
     del film.film
-    return lungs
+    return cv2.imencode(".png", lungs.labels)[1].tobytes(), lungs.confidence, lungs.reasons
