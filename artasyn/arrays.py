@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Bool, Float, Float32, Float64, Int16, UInt8, UInt16
 from torch import Tensor
 
 from artasyn.errors import ImageError
@@ -22,6 +22,8 @@ Prepared = Float32[np.ndarray, "size size"]
 """A radiograph, or a map of it, as a network sees it: square, float32."""
 Attenuation = Float32[np.ndarray, "h w"]
 """Added (or removed) attenuation in image units: float32 (h, w)."""
+RayMap = Float32[np.ndarray, "h w"]
+"""A number for every ray of a projection: float32 (h, w)."""
 Heatmap = Float32[np.ndarray, "h w"]
 """Evidence for an anomaly in every pixel: float32 (h, w) in [0, 1]."""
 Mask = Bool[np.ndarray, "h w"]
@@ -32,10 +34,26 @@ Outlines = Float32[np.ndarray, "... 2 points 2"]
 """Closed outlines of the right and of the left lung: float32 (..., 2 lungs, points, (column, row))."""
 Picture = UInt8[np.ndarray, "h w 3"]
 """A colour picture for people: uint8 (h, w, 3), RGB."""
-Volume = Float32[np.ndarray, "z y x"]
+Hounsfield = Int16[np.ndarray, "z y x"] | Float32[np.ndarray, "z y x"]
 """A CT volume in Hounsfield units: z head to foot, y front to back, x patient's right to left."""
-VolumeLabels = UInt8[np.ndarray, "z y x"]
-"""Structures of a CT volume, on its grid."""
+VolumeLabels = UInt8[np.ndarray, "z y x"] | UInt16[np.ndarray, "z y x"]
+"""Structures of a CT volume, on its grid; 0 is none."""
+VoxelMap = Float32[np.ndarray, "z y x"]
+"""A number for every voxel of a volume or of a box of it: float32 (z, y, x)."""
+VolumeMask = Bool[np.ndarray, "z y x"]
+"""A part of a CT volume, on its grid or on a box of it."""
+Affine = Float64[np.ndarray, "4 4"]
+"""From a voxel (z, y, x, 1) to RAS+ millimetres: x to the patient's right, y to the front, z to the head."""
+Vector = Float64[np.ndarray, "3"]
+"""A place or a direction in RAS+ millimetres: x to the patient's right, y to the front, z to the head."""
+Triples = Float64[np.ndarray, "3 3"]
+"""Three vectors, or a linear map."""
+Thickness = Float32[np.ndarray, "k h w"]
+"""How far every ray of a projection runs in each of k structures, mm."""
+StructureMasks = Bool[np.ndarray, "k h w"]
+"""The footprints of k structures on a projection; they may overlap."""
+SoftMasks = Float32[np.ndarray, "k h w"]
+"""Footprints with soft borders, float32 (k, h, w) in [0, 1]."""
 
 Images = Float[Tensor, "b 1 h w"]
 """A batch of radiographs."""

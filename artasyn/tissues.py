@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from artasyn.arrays import LEFT, RIGHT, Volume, VolumeLabels
+from artasyn.arrays import LEFT, RIGHT, Hounsfield, VolumeLabels
 from artasyn.thorax import (
     Anatomy,
     Interval,
@@ -209,7 +209,7 @@ class PhantomVolume:
         origin: z, y and x of the centre of the first voxel, mm (see `artasyn.thorax`).
     """
 
-    hu: Volume
+    hu: Hounsfield
     labels: VolumeLabels
     names: tuple[str, ...]
     spacing: float

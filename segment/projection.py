@@ -1,0 +1,230 @@
+"""Radiographs from CT: an image, how far every ray runs in every structure, and the masks that follow from it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+
+from artasyn.arrays import LEFT, RIGHT, Image, Mask, RayMap, SoftMasks, StructureMasks, Thickness
+from artasyn.errors import DataError
+from artasyn.segment.lungs import Lungs
+from artasyn.segment.rays import Rays
+from artasyn.segment.structures import HIDING, find_members, members
+from artasyn.segment.tone import BODY, Tone
+from artasyn.segment.view import Exposure, View
+from artasyn.segment.volume import Volume
+
+THRESHOLD = 2.0
+"""How far a ray must run in a structure, mm, for its pixel to be in the mask."""
+
+COVERED = 0.98
+"""The share of a ray's way through the patient that must be scanned for its pixel to count as covered."""
+
+Convention = Literal["visible", "projected"]
+"""Which lung: what a film shows of it beside heart and abdomen, or all that lies along the rays."""
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """A radiograph of a volume with what every ray has passed.
+
+    Attributes:
+        attenuation: line integrals of attenuation, float32 (h, w).
+        thickness: mm that every ray runs in each structure, float32 (k, h, w); structures may overlap.
+        names: of the k structures.
+        coverage: share of every ray's way through the patient's box that lies between the first and the last slice,
+            float32 (h, w) in [0, 1]; 0 beside the patient's box. Elsewhere than at 1 the image lacks tissue.
+        tone: makes the image.
+        view: as it was asked for.
+        spacing: of pixels on the detector, mm.
+        spacing_isocentre: of pixels at the isocentre, mm: what measures of the patient are close to.
+    """
+
+    attenuation: RayMap
+    thickness: Thickness
+    names: tuple[str, ...]
+    coverage: RayMap
+    tone: Tone
+    view: View
+    spacing: float
+    spacing_isocentre: float
+
+    @cached_property
+    def image(self) -> Image:
+        """The radiograph, float32 (h, w) in [0, 1], bright = dense."""
+        return self.tone(self.attenuation)
+
+    @property
+    def covered(self) -> Mask:
+        """Where rays pass the patient within the scan, bool (h, w)."""
+        return np.asarray(self.coverage >= COVERED)
+
+    def depth(self, name: str) -> RayMap:
+        """How far every ray runs in a structure or a group, mm, float32 (h, w).
+
+        Args:
+            name: of a structure, or a key of `artasyn.segment.structures.GROUPS`.
+
+        Raises:
+            DataError: there is none of that name.
+        """
+        return self._depth(members(name, self.names))
+
+    def _depth(self, names: Sequence[str]) -> RayMap:
+        parts = [self.thickness[self.names.index(name)] for name in names]
+        return np.asarray(np.add.reduce(parts) if parts else np.zeros(self.attenuation.shape, np.float32))
+
+    def mask(self, name: str, threshold: float = THRESHOLD) -> Mask:
+        """The footprint of a structure or a group, bool (h, w).
+
+        Args:
+            name: of a structure, or a key of `artasyn.segment.structures.GROUPS`.
+            threshold: mm that a ray must run in it.
+
+        Raises:
+            DataError: there is none of that name.
+        """
+        return np.asarray(self.depth(name) > threshold)
+
+    def masks(self, threshold: float = THRESHOLD) -> StructureMasks:
+        """The footprints of all structures, bool (k, h, w); overlap is kept.
+
+        Args:
+            threshold: mm that a ray must run in a structure.
+        """
+        return np.asarray(self.thickness > threshold)
+
+    def soft_masks(self, threshold: float = THRESHOLD) -> SoftMasks:
+        """Footprints with soft borders, float32 (k, h, w): 0.5 at the threshold, 1 from twice as far on.
+
+        Args:
+            threshold: mm.
+        """
+        return np.asarray(np.clip(self.thickness / np.float32(2 * threshold), 0, 1))
+
+    def lungs(self, convention: Convention = "visible", threshold: float = THRESHOLD) -> Lungs:
+        """The lungs, as synthesis and detectors ask for them; where both lie in a ray, the one it runs farther in.
+
+        Args:
+            convention: ``projected`` is all lung along the rays; ``visible`` leaves out the footprints of the heart,
+                the liver, the spleen and the stomach, as masks drawn on films do (JSRT).
+            threshold: mm that a ray must run in lung.
+
+        Raises:
+            DataError: there are no lungs among the structures.
+        """
+        members("lungs", self.names)
+        right, left = (self._depth(find_members(side, self.names)) for side in ("lung_right", "lung_left"))
+        if not (right.any() or left.any()):  # lungs without sides
+            found = Lungs.from_mask(self.mask("lungs", threshold))
+            labels = found.labels
+        else:
+            labels = np.where(right >= left, np.uint8(RIGHT), np.uint8(LEFT))
+            labels[right + left <= threshold] = 0
+        if convention == "visible":
+            for name in HIDING:
+                labels = np.where(self._depth(find_members(name, self.names)) > threshold, np.uint8(0), labels)
+        return Lungs.from_labels(labels)
+
+    def cropped(self, rows: slice, columns: slice) -> Projection:
+        """A part of it.
+
+        Args:
+            rows: of the detector.
+            columns: of the detector.
+        """
+        return dataclasses.replace(
+            self,
+            attenuation=np.ascontiguousarray(self.attenuation[rows, columns]),
+            coverage=np.ascontiguousarray(self.coverage[rows, columns]),
+            thickness=np.ascontiguousarray(self.thickness[:, rows, columns]),
+        )
+
+    def in_coverage(self) -> Projection:
+        """The part whose rays do not leave the patient through the first or the last slice: no rims.
+
+        Raises:
+            DataError: there is no such part of 16 rows.
+        """
+        columns = np.flatnonzero((self.attenuation > BODY).any(axis=0))
+        return self.cropped(self._covered_rows(), slice(int(columns[0]), int(columns[-1]) + 1))
+
+    def _covered_rows(self) -> slice:
+        """The most rows, one after the other, in which the patient is there and covered everywhere."""
+        patient = self.attenuation > BODY
+        lacking = (patient & ~self.covered).any(axis=1) | ~patient.any(axis=1)
+        ends = np.flatnonzero(np.r_[True, lacking, True])
+        longest = int(np.argmax(np.diff(ends)))
+        first, last = int(ends[longest]), int(ends[longest + 1]) - 1
+        if last - first < 16:
+            raise DataError(
+                "fewer than 16 rows of this view are covered by the scan; tilt less, or use a scan that reaches farther"
+            )
+        return slice(first, last)
+
+    def as_film(self, margin: float = 0.08) -> Projection:
+        """The field that a chest film shows: around the lungs, as far as it is covered.
+
+        Args:
+            margin: around the lungs' box, as a share of its longer side.
+
+        Raises:
+            DataError: there are no lungs, or they are not covered.
+        """
+        rows = self._covered_rows()
+        lungs = self.mask("lungs")
+        down, across = np.flatnonzero(lungs.any(axis=1)), np.flatnonzero(lungs.any(axis=0))
+        if down.size < 16 or across.size < 16:
+            raise DataError("no lungs in this view")
+        more = round(margin * max(np.ptp(down), np.ptp(across)))
+        top, bottom = max(rows.start, int(down[0]) - more), min(rows.stop, int(down[-1]) + more)
+        left, right = max(0, int(across[0]) - more), int(across[-1]) + more + 1
+        return self.cropped(slice(top, bottom), slice(left, right))
+
+
+def project(
+    volume: Volume, view: View = View(), *, structures: Sequence[str] | None = None, tone: Tone | None = None
+) -> Projection:
+    """Takes a radiograph of a CT, and every structure's thickness along the same rays.
+
+    Args:
+        volume: the patient.
+        view: where source and detector are.
+        structures: names or groups to project; None for all.
+        tone: makes the image; None for the one that suits this projection, see `Tone.film`.
+
+    Raises:
+        DataError: no such structures, or the source is not outside of the volume.
+
+    Source: geometry and physics of digitally reconstructed radiographs; masks from projected labels: PAXRay (Seibold
+        et al. 2022, 2023) and AnyCXR (Dong et al. 2025), there by density or occupancy, here in millimetres.
+
+    Example:
+        >>> from artasyn.phantom import Phantom
+        >>> phantom = Phantom()
+        >>> volume = Volume.of_phantom(phantom.volume(phantom.draw(np.random.default_rng(0)), spacing=6.0))
+        >>> film = project(volume, View(size=(128, 128)))
+        >>> film.image.shape, film.thickness.shape, bool(film.mask("lungs").any())
+        ((128, 128), (13, 128, 128), True)
+    """
+    exposure = Exposure.of(view, volume.affine, volume.hu.shape)
+    spacing_isocentre = exposure.pixel / view.magnification
+    rays = Rays(exposure, volume.affine, volume.hu.shape, spacing_isocentre)
+    names = list(volume.structures)
+    if structures is not None:
+        names = list(dict.fromkeys(name for wanted in structures for name in members(wanted, names)))
+    thickness = np.zeros((len(names), *exposure.size), np.float32)
+    for place, name in enumerate(names):
+        part, depth = rays.through(volume.structures[name].mask, volume.structures[name].start)
+        thickness[place][part] = depth
+    attenuation = np.zeros(exposure.size, np.float32)
+    part, integral = rays.through(volume.matter.attenuation, volume.matter.start)
+    attenuation[part] = integral
+    coverage = rays.coverage(volume.matter.box)
+    tone = tone or Tone.film(attenuation, coverage >= COVERED)
+    return Projection(attenuation, thickness, tuple(names), coverage, tone, view, exposure.pixel, spacing_isocentre)

@@ -1,0 +1,238 @@
+"""Line integrals along the rays of an exposure through a grid of voxels.
+
+Rays march from slice to slice along the volume's axis that they follow most closely. Between two slices a ray spends
+a length that depends on the ray alone, and within a slice its value is interpolated bilinearly (Joseph 1982). All rays
+meet a slice in a perspective image of the detector, so that a slice is one warp of OpenCV. Neighbouring slices that
+rays cross without moving aside by a pixel are added before they are warped: the flatter the rays, the fewer warps.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, Float64
+
+from artasyn.arrays import Affine, RayMap, Triples, Vector
+from artasyn.errors import DataError
+from artasyn.segment.view import Exposure
+
+Tile = Float32[np.ndarray, "rows columns"]
+"""A part of a detector."""
+
+_FLAGS = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+
+
+@dataclass(frozen=True, eq=False)
+class Rays:
+    """The rays of an exposure, one through the centre of every pixel, in the coordinates (z, y, x) of voxels.
+
+    Attributes:
+        exposure: source and detector in RAS+ mm.
+        affine: of the volume, (4, 4).
+        shape: of the volume.
+        pixel: size of a pixel at the isocentre, mm: how far a ray may move aside where slices are added.
+
+    Source: P. M. Joseph, An improved algorithm for reprojecting rays through pixel images, IEEE TMI 1 (1982).
+    """
+
+    exposure: Exposure
+    affine: Affine
+    shape: tuple[int, int, int]
+    pixel: float
+
+    def __post_init__(self) -> None:
+        """Refuses a source inside the volume: half of its rays would run the other way."""
+        if self.exposure.parallel:
+            return
+        ray = np.cross(self.exposure.row, self.exposure.column)
+        ahead = (self._corners() - self.exposure.source) @ ray
+        if not (np.all(ahead > 0) or np.all(ahead < 0)):
+            raise DataError("the source is beside or inside the volume; increase source_to_patient")
+
+    def _corners(self) -> Float64[np.ndarray, "8 3"]:
+        """The volume's corners, RAS+ mm."""
+        index = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in self.shape])).reshape(3, 8)
+        return np.asarray((self.affine[:3, :3] @ index).T + self.affine[:3, 3])
+
+    @cached_property
+    def _source(self) -> Vector:
+        inverse = np.linalg.inv(self.affine[:3, :3])
+        if self.exposure.parallel:
+            return np.asarray(inverse @ self.exposure.source)
+        return np.asarray(inverse @ (self.exposure.source - self.affine[:3, 3]))
+
+    @cached_property
+    def _detector(self) -> Triples:
+        """Voxel coordinates (rows) of a pixel, as a linear form in (column, row, 1)."""
+        places = np.stack([self.exposure.column, self.exposure.row, self.exposure.corner - self.affine[:3, 3]], axis=1)
+        return np.asarray(np.linalg.inv(self.affine[:3, :3]) @ places)
+
+    @cached_property
+    def _towards(self) -> Triples:
+        """The direction of a pixel's ray in voxels, as a linear form in (column, row, 1)."""
+        constant = np.zeros((3, 3))
+        constant[:, 2] = self._source
+        return constant if self.exposure.parallel else self._detector - constant
+
+    @cached_property
+    def _extreme(self) -> Float64[np.ndarray, "3 n"]:
+        """The directions, in mm along the voxels' axes, of the rays at the corners and in the middle."""
+        h, w = self.exposure.size
+        pixels = np.array([(c, r, 1) for c in (0, w - 1) for r in (0, h - 1)] + [((w - 1) / 2, (h - 1) / 2, 1)]).T
+        return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0)[:, None] * (self._towards @ pixels))
+
+    @cached_property
+    def axis(self) -> int:
+        """The volume's axis that the central ray follows most closely."""
+        return int(np.argmax(np.abs(self._extreme[:, -1])))
+
+    @cached_property
+    def together(self) -> int:
+        """How many slices are added before they are warped."""
+        ways = np.delete(self._extreme, self.axis, axis=0) / self._extreme[self.axis]
+        aside = float(np.hypot(*ways).max()) * float(np.linalg.norm(self.affine[:3, self.axis]))
+        return (
+            self.shape[self.axis] if aside * self.shape[self.axis] < self.pixel else max(1, round(self.pixel / aside))
+        )
+
+    @cached_property
+    def lengths(self) -> RayMap:
+        """How far every ray runs from one slice to the next, mm."""
+        ways = self.affine[:3, :3] @ self._towards
+        c, r = (np.arange(n, dtype=np.float64) for n in reversed(self.exposure.size))
+        x, y, z, along = (f[0] * c + f[1] * r[:, None] + f[2] for f in (*ways, self._towards[self.axis]))
+        return np.asarray(np.sqrt(x * x + y * y + z * z) / np.abs(along), np.float32)
+
+    def coverage(self, box: tuple[slice, slice, slice]) -> RayMap:
+        """The share of every ray's way through a box, prolonged toward head and feet, that lies in the box itself.
+
+        Args:
+            box: a part of the volume.
+        """
+        c, r = (np.arange(n, dtype=np.float32) for n in reversed(self.exposure.size))
+        near, far = np.float32(-np.inf), np.float32(np.inf)
+        spans = []
+        for axis in (1, 2, 0):
+            along, start = self._towards[axis].astype(np.float32), self._starts[axis].astype(np.float32)
+            along = along[0] * c + along[1] * r[:, None] + along[2]
+            along = np.where(np.abs(along) < 1e-9, np.float32(1e-9), along)
+            start = start[0] * c + start[1] * r[:, None] + start[2]
+            first, last = (box[axis].start - 0.5 - start) / along, (box[axis].stop - 0.5 - start) / along
+            near, far = np.maximum(near, np.minimum(first, last)), np.minimum(far, np.maximum(first, last))
+            spans.append(np.maximum(far - near, 0))
+        _, column, inside = spans
+        share = np.divide(inside, column, out=np.zeros_like(column), where=column > 0)
+        return np.asarray(share, np.float32)
+
+    @cached_property
+    def _starts(self) -> Triples:
+        """Where a pixel's ray starts, in voxels: the source, or with parallel rays the pixel."""
+        if self.exposure.parallel:
+            return self._detector
+        return np.asarray(self._detector - self._towards)
+
+    def homographies(self, slices: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, "n 3 3"]:
+        """From a pixel (column, row, 1) to where its ray meets a slice: (column, row, 1) there."""
+        rows, columns = (axis for axis in range(3) if axis != self.axis)
+        along = self._towards[self.axis]
+        if self.exposure.parallel:  # the direction is constant, the starting point is not
+            behind = -self._detector[self.axis][None] + slices[:, None] * np.array([0, 0, 1.0])
+            forms = [self._detector[u] * along[2] + behind * self._source[u] for u in (columns, rows)]
+            return np.asarray(np.stack([*forms, np.broadcast_to(along, (len(slices), 3))], axis=1) / along[2])
+        further = (slices - self._source[self.axis])[:, None]
+        forms = [self._source[u] * along + further * self._towards[u] for u in (columns, rows)]
+        return np.stack([*forms, np.broadcast_to(along, (len(slices), 3))], axis=1)
+
+    def through(self, voxels: np.ndarray, start: tuple[int, int, int]) -> tuple[tuple[slice, slice], Tile]:
+        """Integrates a box of voxels along the rays.
+
+        Args:
+            voxels: (z, y, x) without unit, or a number a millimetre; outside of it there is nothing.
+            start: the volume's voxel at which the box starts.
+
+        Returns:
+            The part of the detector that the box can reach, and the integrals there: mm, or without unit.
+        """
+        slabs, centres = _slabs(np.moveaxis(voxels, self.axis, 1), self.together)
+        first, last = _boxes(slabs != 0)
+        offset = np.array([s for axis, s in enumerate(start) if axis != self.axis], float)
+        warps = self.homographies(centres + start[self.axis])
+        tiles = self._tiles(warps, first + offset - 1, last + offset + 1)
+        there = np.flatnonzero(np.all((tiles[:, 1] > tiles[:, 0]) & (last >= first), axis=1))
+        if there.size == 0:
+            return (slice(0, 0), slice(0, 0)), np.zeros((0, 0), np.float32)
+        (r0, c0), (r1, c1) = tiles[there, 0].min(axis=0).tolist(), tiles[there, 1].max(axis=0).tolist()
+        total = np.zeros((r1 - r0, c1 - c0), np.float32)
+        moved = _moved(warps, first + offset, tiles[:, 0])
+        scratch = np.empty(total.size, np.float32)
+        for n, (v0, u0), (v1, u1), ((top, left), (bottom, right)) in zip(
+            there.tolist(), first[there].tolist(), last[there].tolist(), tiles[there].tolist(), strict=True
+        ):
+            source = slabs[v0 : v1 + 1, n, u0 : u1 + 1]
+            h, w = bottom - top, right - left
+            warped = scratch[: h * w].reshape(h, w)
+            cv2.warpPerspective(source, moved[n], (w, h), warped, _FLAGS)
+            into = total[top - r0 : bottom - r0, left - c0 : right - c0]
+            cv2.add(into, warped, into)
+        total *= self.lengths[r0:r1, c0:c1]
+        return (slice(r0, r1), slice(c0, c1)), total
+
+    def _tiles(
+        self, warps: np.ndarray, first: Float64[np.ndarray, "n 2"], last: Float64[np.ndarray, "n 2"]
+    ) -> np.ndarray:
+        """The pixels, from (row, column) to before (row, column), that boxes (row, column) of slices reach."""
+        ones = np.ones(len(first))
+        corners = np.stack(
+            [np.stack([u[:, 1], v[:, 0], ones], axis=1) for u in (first, last) for v in (first, last)], axis=2
+        )
+        seen = np.linalg.inv(warps) @ corners
+        seen = seen[:, 1::-1] / seen[:, 2:]
+        limits = np.array(self.exposure.size)
+        low = np.clip(np.floor(seen.min(axis=2)), 0, limits)
+        high = np.clip(np.ceil(seen.max(axis=2)) + 1, 0, limits)
+        return np.asarray(np.stack([low, high], axis=1), int)
+
+
+def _slabs(voxels: np.ndarray, together: int) -> tuple[Float32[np.ndarray, "v n u"], Float64[np.ndarray, " n"]]:
+    """Slices (v, a, u) added `together` at a time, and the middles of the sums."""
+    v, count, u = voxels.shape
+    if together >= count:
+        return _summed(voxels)[:, None], np.array([(count - 1) / 2])
+    whole = count // together * together
+    kind = np.uint16 if voxels.dtype == bool else np.float32
+    parts = [voxels[:, :whole].reshape(v, whole // together, together, u).sum(axis=2, dtype=kind)] if whole else []
+    centres = [np.arange(0, whole, together) + (together - 1) / 2]
+    if whole < count:
+        parts.append(voxels[:, whole:].sum(axis=1, dtype=kind)[:, None])
+        centres.append(np.array([(whole + count - 1) / 2]))
+    return np.ascontiguousarray(np.concatenate(parts, axis=1), np.float32), np.concatenate(centres)
+
+
+def _summed(voxels: np.ndarray) -> Tile:
+    """The sum of all slices, (v, u)."""
+    if voxels.dtype == bool:
+        return np.asarray(voxels.sum(axis=1, dtype=np.uint16), np.float32)
+    if voxels.strides[2] != voxels.itemsize:  # OpenCV would copy it
+        return np.ascontiguousarray(voxels.sum(axis=1, dtype=np.float32))
+    return np.stack([cv2.reduce(part, 0, cv2.REDUCE_SUM)[0] for part in voxels])
+
+
+def _boxes(filled: Bool[np.ndarray, "v n u"]) -> tuple[Float64[np.ndarray, "n 2"], Float64[np.ndarray, "n 2"]]:
+    """First and last (row, column) that are filled in every slab; last before first where none is."""
+    rows, columns = np.any(filled, axis=2).T, np.any(filled, axis=0)
+    first = [part.argmax(axis=1) for part in (rows, columns)]
+    last = [part.shape[1] - 1 - part[:, ::-1].argmax(axis=1) for part in (rows, columns)]
+    some = rows.any(axis=1)
+    return np.stack(first, axis=1), np.where(some[:, None], np.stack(last, axis=1), -1)
+
+
+def _moved(warps: np.ndarray, start: np.ndarray, corner: np.ndarray) -> Float64[np.ndarray, "n 3 3"]:
+    """Warps from a tile's pixels to a box's voxels: the tile starts at `corner`, the box at `start` (row, column)."""
+    back, out = np.zeros_like(warps), np.zeros_like(warps)
+    back[:] = out[:] = np.eye(3)
+    back[:, :2, 2] = -start[:, ::-1]
+    out[:, :2, 2] = corner[:, ::-1]
+    return np.asarray(back @ warps @ out)

@@ -1,0 +1,96 @@
+"""Names of anatomical structures, and the groups that people ask for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from artasyn.errors import DataError
+
+GROUPS: dict[str, tuple[str, ...]] = {
+    "lungs": ("lung_*", "lung"),
+    "lung_right": ("lung_*_right", "lung_right", "right_lung"),
+    "lung_left": ("lung_*_left", "lung_left", "left_lung"),
+    "ribs": ("rib_*",),
+    "ribs_right": ("rib_right_*",),
+    "ribs_left": ("rib_left_*",),
+    "spine": ("vertebrae_*", "vertebra_*", "sacrum", "spine"),
+    "clavicles": ("clavicula_*", "clavicle_*"),
+    "scapulae": ("scapula_*",),
+    "bones": (
+        *("rib_*", "vertebrae_*", "vertebra_*", "sacrum", "spine", "clavicula_*", "clavicle_*", "scapula_*"),
+        *("humerus_*", "sternum", "hip_*", "femur_*", "skull"),
+    ),
+    "heart": ("heart", "heart_*", "atrial_appendage_*"),
+    "great_vessels": (
+        *("aorta", "superior_vena_cava", "inferior_vena_cava", "pulmonary_*", "brachiocephalic_*"),
+        *("subclavian_artery_*", "common_carotid_artery_*"),
+    ),
+    "mediastinum": (
+        *("heart", "heart_*", "atrial_appendage_*", "aorta", "trachea", "esophagus"),
+        *("superior_vena_cava", "pulmonary_*", "brachiocephalic_*"),
+    ),
+    "airways": ("trachea", "bronchus*", "airways"),
+    "abdomen": (
+        *("liver", "spleen", "stomach", "kidney_*", "colon", "small_bowel", "duodenum", "pancreas", "gallbladder"),
+    ),
+}
+"""Groups of structures as patterns of TotalSegmentator's names, which other label sets may use too."""
+
+HIDING = ("heart", "liver", "spleen", "stomach")
+"""What hides lung on a frontal film: the lungs that are drawn on films end at its shadow."""
+
+SPINE_ORDER = (
+    *(f"C{n}" for n in range(1, 8)),
+    *(f"T{n}" for n in range(1, 13)),
+    *(f"L{n}" for n in range(1, 6)),
+    "S1",
+)
+"""The vertebrae from head to foot."""
+
+
+def canonical(name: str) -> str:
+    """A structure's name as this library spells it: lower case but for a vertebra's level, words joined by ``_``.
+
+    Example:
+        >>> canonical("Left Lung"), canonical("vertebrae_T4")
+        ('left_lung', 'vertebrae_T4')
+    """
+    plain = re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
+    return re.sub(r"(?<=vertebrae_)([ctls])(?=\d)", lambda found: found[1].upper(), plain)
+
+
+def members(wanted: str, names: Iterable[str]) -> list[str]:
+    """The structures that a name stands for: itself, or those of a group.
+
+    Args:
+        wanted: a structure or a key of `GROUPS`.
+        names: the structures there are.
+
+    Raises:
+        DataError: there is none of that name, nor any of that group.
+
+    Example:
+        >>> members("lungs", ["heart", "lung_upper_lobe_left", "lung_lower_lobe_right"])
+        ['lung_upper_lobe_left', 'lung_lower_lobe_right']
+    """
+    found = find_members(wanted, names)
+    if not found:
+        listed = ", ".join(names) or "none"
+        raise DataError(f"no structure and no group {wanted!r}; there are: {listed}; groups are: {', '.join(GROUPS)}")
+    return found
+
+
+def find_members(wanted: str, names: Iterable[str]) -> list[str]:
+    """As `members`, but empty where there are none."""
+    names = list(names)
+    if wanted in names and wanted not in GROUPS:
+        return [wanted]
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in GROUPS.get(wanted, ()))]
+
+
+def vertebra(name: str) -> int | None:
+    """A vertebra's place in `SPINE_ORDER`; None for anything else."""
+    level = re.fullmatch(r"vertebrae?_([CTLS]\d+)", name)
+    return SPINE_ORDER.index(level[1]) if level and level[1] in SPINE_ORDER else None

@@ -1,0 +1,208 @@
+"""How a radiograph is taken: where the source is, where the detector, and which way up the picture is shown."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from artasyn.arrays import Vector
+from artasyn.errors import DataError
+
+LEFT_SIDE, FRONT, HEAD = np.array([-1.0, 0, 0]), np.array([0, 1.0, 0]), np.array([0, 0, 1.0])
+
+PATIENT_TO_DETECTOR = 200.0
+"""From the middle of the patient to the detector, mm, where a view does not say."""
+
+
+@dataclass(frozen=True)
+class View:
+    """One exposure, as plain numbers.
+
+    A view is a turn about the body axis (0 PA, 90 left lateral, 180 AP, -90 right lateral, anything between), a tilt
+    and a roll. The picture is shown as from the detector, or mirrored, so that the patient's left is at image right
+    whenever the view has a left and a right, as films are hung; in exact laterals the spine is at image right.
+
+    Attributes:
+        angle: turn about the body axis, degrees. At 0 the rays run from back to front, at 90 from the patient's right
+            to the left, at 45 from the right back to the left front.
+        tilt: of the beam toward the head, degrees.
+        roll: of the patient in the picture, clockwise, degrees.
+        source_to_detector: mm; None for parallel rays.
+        source_to_patient: from the source to the isocentre, mm; None for 200 mm less than to the detector.
+        size: rows and columns of the detector; None for as many as cover the volume.
+        pixel: size of a detector's pixel, mm; None for what covers the volume with `size`, or with neither given for
+            the volume's finest spacing.
+        shift: of the detector toward the feet and toward image right, mm.
+        isocentre: RAS+ mm that the central ray passes; None for the middle of the volume.
+
+    Raises:
+        DataError: distances, sizes or angles that cannot be.
+
+    Example:
+        >>> View.named("pa").angle, View.named("lateral").angle, View.named("30").angle
+        (0.0, 90.0, 30.0)
+    """
+
+    angle: float = 0.0
+    tilt: float = 0.0
+    roll: float = 0.0
+    source_to_detector: float | None = 1800.0
+    source_to_patient: float | None = None
+    size: tuple[int, int] | None = (512, 512)
+    pixel: float | None = None
+    shift: tuple[float, float] = (0.0, 0.0)
+    isocentre: tuple[float, float, float] | None = None
+
+    NAMES: ClassVar[dict[str, tuple[float, float]]] = {
+        "pa": (0.0, 1800.0),
+        "ap": (180.0, 1100.0),
+        "lateral": (90.0, 1800.0),
+        "left_lateral": (90.0, 1800.0),
+        "right_lateral": (-90.0, 1800.0),
+    }
+    """Angle and source-detector distance of the usual views."""
+
+    def __post_init__(self) -> None:
+        if not abs(self.tilt) <= 60:
+            raise DataError(f"tilt must be from -60 to 60 degrees, not {self.tilt:g}")
+        if not all(map(math.isfinite, (self.angle, self.roll, *self.shift, *(self.isocentre or ())))):
+            raise DataError("angle, roll, shift and isocentre must be finite numbers")
+        if self.size is not None and not all(16 <= side <= 8192 for side in self.size):
+            raise DataError(f"size must be 16 to 8192 rows and columns, not {self.size}")
+        if self.pixel is not None and not 0 < self.pixel < 100:
+            raise DataError(f"pixel must be over 0 and under 100 mm, not {self.pixel:g}")
+        if self.source_to_detector is None:
+            if self.source_to_patient is not None:
+                raise DataError("parallel rays have no source: leave out source_to_patient")
+        elif not 0 < self.to_patient < self.source_to_detector:
+            raise DataError(
+                f"the patient must be between source and detector: source_to_patient {self.to_patient:g}, "
+                f"source_to_detector {self.source_to_detector:g} mm"
+            )
+
+    @classmethod
+    def named(cls, name: str, **options: object) -> View:
+        """A usual view by its name, or one at an angle in degrees.
+
+        Args:
+            name: a key of `NAMES`, or a number.
+            **options: other attributes.
+
+        Raises:
+            DataError: neither a name nor a number.
+        """
+        if name.lower() in cls.NAMES:
+            angle, distance = cls.NAMES[name.lower()]
+            return cls(**{"angle": angle, "source_to_detector": distance, **options})  # type: ignore[arg-type]
+        try:
+            return cls(angle=float(name), **options)  # type: ignore[arg-type]
+        except ValueError as error:
+            if isinstance(error, DataError):
+                raise
+            raise DataError(f"no view {name!r}; give one of {', '.join(cls.NAMES)} or an angle in degrees") from error
+
+    @property
+    def parallel(self) -> bool:
+        """Whether its rays are parallel."""
+        return self.source_to_detector is None
+
+    @property
+    def to_patient(self) -> float:
+        """From the source to the isocentre, mm; infinite for parallel rays."""
+        if self.source_to_detector is None:
+            return math.inf
+        if self.source_to_patient is None:
+            return self.source_to_detector - PATIENT_TO_DETECTOR
+        return self.source_to_patient
+
+    @property
+    def magnification(self) -> float:
+        """How much larger the isocentre is on the detector; 1 for parallel rays."""
+        return 1.0 if self.source_to_detector is None else self.source_to_detector / self.to_patient
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the picture is shown as from the source, not as from the detector."""
+        turn = math.radians(self.angle)
+        return math.cos(turn) < -1e-9 or (abs(math.cos(turn)) <= 1e-9 and math.sin(turn) < 0)
+
+    def axes(self) -> tuple[Vector, Vector, Vector]:
+        """Unit vectors in RAS+: down and right in the picture, and from the source to the detector."""
+        turn, tilt, roll = (math.radians(angle) for angle in (self.angle, self.tilt, self.roll))
+        right = math.cos(turn) * LEFT_SIDE - math.sin(turn) * FRONT
+        ray = math.cos(turn) * FRONT + math.sin(turn) * LEFT_SIDE
+        down = math.sin(tilt) * ray - math.cos(tilt) * HEAD
+        ray = math.cos(tilt) * ray + math.sin(tilt) * HEAD
+        right = -right if self.mirrored else right
+        down, right = math.cos(roll) * down + math.sin(roll) * right, math.cos(roll) * right - math.sin(roll) * down
+        return down, right, ray
+
+
+@dataclass(frozen=True, eq=False)
+class Exposure:
+    """A view of one volume: source and detector in RAS+ millimetres.
+
+    Pixel (r, c) has its centre at ``corner + r * row + c * column``.
+
+    Attributes:
+        source: a point; for parallel rays the direction they run in.
+        parallel: whether the rays are parallel.
+        corner: centre of the first pixel.
+        row: from a pixel to the one below.
+        column: from a pixel to the one at its right.
+        size: rows and columns.
+    """
+
+    source: Vector
+    parallel: bool
+    corner: Vector
+    row: Vector
+    column: Vector
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, view: View, affine: np.ndarray, shape: tuple[int, int, int]) -> Exposure:
+        """Places source and detector around a volume.
+
+        Args:
+            view: the view.
+            affine: of the volume, (4, 4).
+            shape: of the volume.
+        """
+        corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in shape])).reshape(3, 8)
+        corners = (affine[:3, :3] @ corners).T + affine[:3, 3]
+        centre = np.asarray(view.isocentre, float) if view.isocentre else corners.mean(axis=0)
+        down, right, ray = view.axes()
+        source, middle = ray, centre
+        if view.source_to_detector is not None:
+            source = centre - view.to_patient * ray
+            middle = centre + (view.source_to_detector - view.to_patient) * ray
+        size, pixel = view.size, view.pixel
+        if size is None or pixel is None:
+            seen = _seen(corners, source, middle, ray, view.parallel)
+            extent = 2 * np.abs(seen @ np.stack([down, right], axis=1)).max(axis=0)
+            if pixel is None and size is None:
+                pixel = float(np.linalg.norm(affine[:3, :3], axis=0).min()) * view.magnification
+            pixel = pixel or float((extent / np.array(size)).max())
+            size = size or (math.ceil(extent[0] / pixel - 1e-6), math.ceil(extent[1] / pixel - 1e-6))
+        middle = middle + view.shift[0] * down + view.shift[1] * right
+        corner = middle - pixel * ((size[0] - 1) / 2 * down + (size[1] - 1) / 2 * right)
+        return cls(source, view.parallel, corner, pixel * down, pixel * right, size)
+
+    @property
+    def pixel(self) -> float:
+        """Size of a pixel on the detector, mm."""
+        return float(np.linalg.norm(self.row))
+
+
+def _seen(points: np.ndarray, source: Vector, middle: Vector, ray: Vector, parallel: bool) -> np.ndarray:
+    """Where points appear on the plane of the detector, relative to its middle, mm (n, 3)."""
+    if parallel:
+        return np.asarray(points - middle)
+    ahead = (points - source) @ ray
+    if ahead.min() <= 0:
+        raise DataError("the source is inside the volume; move it away: source_to_patient is too short")
+    return np.asarray(source + (points - source) * (((middle - source) @ ray) / ahead)[:, None] - middle)

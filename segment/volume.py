@@ -1,0 +1,295 @@
+"""A CT with its structures: what radiographs and anatomy masks are projected from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from artasyn.arrays import Affine, Hounsfield, Vector, VolumeLabels, VolumeMask, VoxelMap
+from artasyn.errors import DataError
+from artasyn.segment.attenuation import HIGHEST, LOWEST, attenuations
+from artasyn.segment.body import find_body
+from artasyn.segment.structures import canonical, members
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """One structure in the box that holds it.
+
+    Attributes:
+        start: the box's first voxel (z, y, x) in the volume.
+        mask: bool (z, y, x), the structure in its box.
+    """
+
+    start: tuple[int, int, int]
+    mask: VolumeMask
+
+    @classmethod
+    def of(cls, mask: VolumeMask, start: tuple[int, int, int] = (0, 0, 0)) -> Structure:
+        """The structure of a mask, in the smallest box that holds it.
+
+        Args:
+            mask: bool (z, y, x).
+            start: the mask's first voxel in the volume.
+
+        Raises:
+            DataError: the mask is empty.
+        """
+        ranges = []
+        for axis in range(3):
+            places = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
+            if places.size == 0:
+                raise DataError("a structure without a voxel; leave it out")
+            ranges.append(slice(int(places[0]), int(places[-1]) + 1))
+        z, y, x = (first + each.start for first, each in zip(start, ranges, strict=True))
+        return cls((z, y, x), np.ascontiguousarray(mask[tuple(ranges)]))
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """Where it lies in the volume."""
+        z, y, x = (slice(s, s + n) for s, n in zip(self.start, self.mask.shape, strict=True))
+        return z, y, x
+
+    @cached_property
+    def voxels(self) -> int:
+        """How many voxels it has."""
+        return int(np.count_nonzero(self.mask))
+
+    def centroid(self) -> tuple[float, float, float]:
+        """The mean of its voxels' places (z, y, x) in the volume."""
+        sums = [self.mask.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
+        z, y, x = (s + float(n @ np.arange(n.size)) / self.voxels for s, n in zip(self.start, sums, strict=True))
+        return z, y, x
+
+
+class Matter(NamedTuple):
+    """What attenuates, in a box.
+
+    Attributes:
+        start: the box's first voxel (z, y, x) in the volume.
+        attenuation: a millimetre, float32 (z, y, x).
+    """
+
+    start: tuple[int, int, int]
+    attenuation: VoxelMap
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """Where it lies in the volume."""
+        z, y, x = (slice(s, s + n) for s, n in zip(self.start, self.attenuation.shape, strict=True))
+        return z, y, x
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A chest CT with its structures, which may overlap.
+
+    Attributes:
+        hu: Hounsfield units, int16 (z, y, x) in [-1024, 3071]: z head to foot, y front to back, x the patient's
+            right to left.
+        affine: float64 (4, 4), from a voxel (z, y, x, 1) to RAS+ millimetres, as in NIfTI; may be oblique.
+        structures: by name. Names as `artasyn.segment.structures.canonical` spells them.
+
+    Raises:
+        DataError: another dtype or range, or a structure outside the volume.
+
+    Example:
+        >>> from artasyn.phantom import Phantom
+        >>> volume = Volume.of_phantom(Phantom().volume(Phantom().draw(np.random.default_rng(0)), spacing=6.0))
+        >>> volume.spacing, sorted(volume.structures)[:3]
+        ((6.0, 6.0, 6.0), ['airways', 'bowel_gas', 'clavicles'])
+    """
+
+    hu: Hounsfield
+    affine: Affine
+    structures: Mapping[str, Structure] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.hu.dtype != np.int16 or self.hu.ndim != 3:
+            raise DataError(
+                f"a volume must be int16 (z, y, x) in Hounsfield units, not {self.hu.dtype} {self.hu.shape}"
+            )
+        low, high = int(self.hu.min()), int(self.hu.max())
+        if low < LOWEST or high > HIGHEST:
+            raise DataError(f"Hounsfield units must lie in [{LOWEST}, {HIGHEST}], found {low} to {high}; clip them")
+        for name, structure in self.structures.items():
+            if any(s.start < 0 or s.stop > n for s, n in zip(structure.box, self.hu.shape, strict=True)):
+                raise DataError(f"{name} reaches out of the volume {self.hu.shape}")
+
+    @classmethod
+    def read(
+        cls,
+        path: Path | str,
+        labels: Path | str | None = None,
+        names: Mapping[int, str] | Path | str | None = None,
+        *,
+        table: bool = False,
+    ) -> Volume:
+        """Reads a CT, and its labels.
+
+        Args:
+            path: NIfTI, NRRD, MetaImage, or a folder with the slices of one DICOM series.
+            labels: a label map on the same grid, or a folder of masks with a file for each structure, as
+                TotalSegmentator writes them.
+            names: the label map's numbers and names, or a JSON or CSV file with them. Without names the structures
+                are ``label_1`` and so on; a folder of masks has its files' names.
+            table: whether the table is left in.
+
+        Raises:
+            DataError: a file is missing, damaged or no CT, or the labels are on another grid.
+        """
+        from artasyn.ctfiles import read_ct
+
+        grid = read_ct(Path(path))
+        volume = cls(grid.values, grid.affine)
+        if not table:
+            volume = volume.without_table()
+        return volume if labels is None else volume.labelled(Path(labels), names)
+
+    @classmethod
+    def of_labels(cls, hu: Hounsfield, affine: Affine, labels: VolumeLabels, names: Mapping[int, str]) -> Volume:
+        """A volume whose structures are numbers in a label map.
+
+        Args:
+            hu: int16 (z, y, x).
+            affine: float64 (4, 4), see the class.
+            labels: uint8 or uint16 (z, y, x), 0 for none.
+            names: of the numbers; those not named are ``label_7`` and so on.
+
+        Raises:
+            DataError: the labels are on another grid.
+        """
+        if labels.shape != hu.shape:
+            raise DataError(f"the labels are {labels.shape}, the volume is {hu.shape}; both must be on one grid")
+        return cls(hu, affine, _of_label_map(labels, names))
+
+    @classmethod
+    def of_phantom(cls, phantom: object) -> Volume:
+        """A phantom's volume, a `artasyn.tissues.PhantomVolume`, with its structures."""
+        from artasyn.tissues import PhantomVolume
+
+        if not isinstance(phantom, PhantomVolume):
+            raise DataError(f"not a PhantomVolume but {type(phantom).__name__}")
+        hu = np.clip(np.rint(phantom.hu), LOWEST, HIGHEST).astype(np.int16)
+        affine = np.zeros((4, 4))
+        affine[[2, 1, 0], [0, 1, 2]] = -phantom.spacing
+        affine[:3, 3] = [-origin for origin in reversed(phantom.origin)]
+        affine[3, 3] = 1
+        return cls.of_labels(hu, affine, phantom.labels, dict(enumerate(phantom.names)))
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Size of a voxel along z, y and x, mm."""
+        z, y, x = (float(size) for size in np.linalg.norm(self.affine[:3, :3], axis=0))
+        return z, y, x
+
+    @property
+    def voxel_volume(self) -> float:
+        """Volume of a voxel, mm3."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+    @property
+    def centre(self) -> Vector:
+        """The middle of the volume, RAS+ mm."""
+        return self.place((np.array(self.hu.shape) - 1) / 2)
+
+    def place(self, voxel: Vector) -> Vector:
+        """Where a voxel (z, y, x) is, RAS+ mm."""
+        return np.asarray(self.affine[:3, :3] @ voxel + self.affine[:3, 3])
+
+    @cached_property
+    def matter(self) -> Matter:
+        """What is not air, in the smallest box that holds it; made once."""
+        some = self.hu > -1000
+        box = Structure.of(some) if some.any() else Structure((0, 0, 0), some[:1, :1, :1])
+        return Matter(box.start, attenuations(self.hu[box.box]))
+
+    def mask(self, name: str) -> VolumeMask:
+        """A structure, or the union of a group's, bool (z, y, x) on the grid of the volume.
+
+        Raises:
+            DataError: there is none of that name.
+        """
+        mask = np.zeros(self.hu.shape, bool)
+        for each in members(name, self.structures):
+            mask[self.structures[each].box] |= self.structures[each].mask
+        return mask
+
+    def with_structures(self, **structures: Structure) -> Volume:
+        """The same volume with more structures, or others in place of those of the same names."""
+        return dataclasses.replace(self, structures={**self.structures, **structures})
+
+    def labelled(self, path: Path, names: Mapping[int, str] | Path | str | None = None, prefix: str = "") -> Volume:
+        """The same volume with the structures of a label map's file or of a folder of masks, see `read`.
+
+        Args:
+            path: the file or folder.
+            names: of the numbers.
+            prefix: of what is not named; a file of one mask without names is called by it alone.
+
+        Raises:
+            DataError: it is missing, damaged or on another grid.
+        """
+        from artasyn.ctfiles import read_names
+
+        given = read_names(Path(names)) if isinstance(names, (str, Path)) else names
+        found: dict[str, Structure] = {}
+        for file, name in _label_files(path):
+            part = _of_label_map(self._read_labels(file), given or {}, prefix or name)
+            twice = sorted(part.keys() & found.keys())
+            if twice:
+                raise DataError(f"{file}: {', '.join(twice)} is there twice")
+            found |= part
+        if not found:
+            raise DataError(f"{path}: no voxel is labelled")
+        return self.with_structures(**found)
+
+    def _read_labels(self, path: Path) -> VolumeLabels:
+        from artasyn.ctfiles import Grid, read_label_map, same_grid
+
+        grid = read_label_map(path)
+        differs = same_grid(grid, Grid(self.hu, self.affine))
+        if differs:
+            raise DataError(f"{path}: the labels are on another grid than the CT: {differs}; resample them to it")
+        return np.asarray(grid.values)
+
+    def without_table(self) -> Volume:
+        """The same volume with air for all that is not the patient.
+
+        Raises:
+            DataError: nothing in it is as dense as a body.
+        """
+        return dataclasses.replace(self, hu=np.where(find_body(self.hu, self.spacing), self.hu, np.int16(LOWEST)))
+
+
+def _label_files(path: Path) -> Iterator[tuple[Path, str]]:
+    """The files of a label map or of a folder of masks; a name where the file names the structure."""
+    if not path.is_dir():
+        yield path, ""
+        return
+    for file in sorted(path.iterdir()):
+        bare = file.name.removesuffix(".gz")
+        if Path(bare).suffix.lower() in (".nii", ".nrrd", ".mha") and not file.name.startswith("."):
+            yield file, canonical(Path(bare).stem)
+
+
+def _of_label_map(labels: VolumeLabels, names: Mapping[int, str], prefix: str = "") -> dict[str, Structure]:
+    """The structures of a label map; one mask alone is called by its prefix."""
+    found = {}
+    for number, box in enumerate(ndimage.find_objects(labels), 1):
+        if box is None:
+            continue
+        alone = prefix and number == 1 and not names
+        name = canonical(names[number]) if number in names else prefix if alone else f"{prefix or 'label'}_{number}"
+        if name in found:
+            raise DataError(f"two labels are called {name}; give every number a name of its own")
+        z, y, x = box
+        found[name] = Structure((z.start, y.start, x.start), labels[box] == number)
+    return found
