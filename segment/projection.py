@@ -167,8 +167,8 @@ class Projection:
             )
         return slice(first, last)
 
-    def as_film(self, margin: float = 0.08) -> Projection:
-        """The field that a chest film shows: around the lungs, as far as it is covered.
+    def film_field(self, margin: float = 0.08) -> tuple[slice, slice]:
+        """The field that a chest film shows, rows and columns: around the lungs, as far as it is covered.
 
         Args:
             margin: around the lungs' box, as a share of its longer side.
@@ -180,11 +180,14 @@ class Projection:
         lungs = self.mask("lungs")
         down, across = np.flatnonzero(lungs.any(axis=1)), np.flatnonzero(lungs.any(axis=0))
         if down.size < 16 or across.size < 16:
-            raise DataError("no lungs in this view")
+            raise DataError("no lungs in this view; project a view that shows them, or crop with in_coverage")
         more = round(margin * max(np.ptp(down), np.ptp(across)))
-        top, bottom = max(rows.start, int(down[0]) - more), min(rows.stop, int(down[-1]) + more)
-        left, right = max(0, int(across[0]) - more), int(across[-1]) + more + 1
-        return self.cropped(slice(top, bottom), slice(left, right))
+        top, bottom = max(rows.start, int(down[0]) - more), min(rows.stop, int(down[-1]) + more + 1)
+        return slice(top, bottom), slice(max(0, int(across[0]) - more), int(across[-1]) + more + 1)
+
+    def as_film(self, margin: float = 0.08) -> Projection:
+        """The part in `film_field`."""
+        return self.cropped(*self.film_field(margin))
 
 
 def project(
@@ -212,19 +215,32 @@ def project(
         >>> film.image.shape, film.thickness.shape, bool(film.mask("lungs").any())
         ((128, 128), (13, 128, 128), True)
     """
-    exposure = Exposure.of(view, volume.affine, volume.hu.shape)
-    spacing_isocentre = exposure.pixel / view.magnification
-    rays = Rays(exposure, volume.affine, volume.hu.shape, spacing_isocentre)
+    rays = rays_of(volume, view)
+    size = rays.exposure.size
     names = list(volume.structures)
     if structures is not None:
         names = list(dict.fromkeys(name for wanted in structures for name in members(wanted, names)))
-    thickness = np.zeros((len(names), *exposure.size), np.float32)
+    thickness = np.zeros((len(names), *size), np.float32)
     for place, name in enumerate(names):
         part, depth = rays.through(volume.structures[name].mask, volume.structures[name].start)
         thickness[place][part] = depth
-    attenuation = np.zeros(exposure.size, np.float32)
+    attenuation = np.zeros(size, np.float32)
     part, integral = rays.through(volume.matter.attenuation, volume.matter.start)
     attenuation[part] = integral
     coverage = rays.coverage(volume.matter.box)
     tone = tone or Tone.film(attenuation, coverage >= COVERED)
-    return Projection(attenuation, thickness, tuple(names), coverage, tone, view, exposure.pixel, spacing_isocentre)
+    return Projection(attenuation, thickness, tuple(names), coverage, tone, view, rays.exposure.pixel, rays.pixel)
+
+
+def rays_of(volume: Volume, view: View) -> Rays:
+    """The rays of a view through a volume.
+
+    Args:
+        volume: the patient.
+        view: where source and detector are.
+
+    Raises:
+        DataError: the source is not outside of the volume.
+    """
+    exposure = Exposure.of(view, volume.affine, volume.hu.shape)
+    return Rays(exposure, volume.affine, volume.hu.shape, exposure.pixel / view.magnification)

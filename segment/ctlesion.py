@@ -1,0 +1,231 @@
+"""Lesions put into a CT: nodules, consolidation and ground glass in Hounsfield units, within the lung's own borders."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from scipy import ndimage
+
+from artasyn.arrays import VolumeMask, VoxelMap
+from artasyn.errors import DataError
+from artasyn.segment.structures import members
+from artasyn.segment.volume import Structure, Volume
+
+LesionKind = Literal["nodule", "consolidation", "ground_glass"]
+
+_LATTICE = 24  # points along each side of the noise, which repeats itself beyond
+_CANDIDATES = 64  # places that are tried for a nodule
+_AIRWAY = 0.09  # width of the air that is left in consolidation, in standard deviations of two noises
+
+
+@dataclass(frozen=True)
+class CTLesion:
+    """One lesion as plain numbers: everything that `insert_lesion` needs beside the volume.
+
+    Attributes:
+        kind: ``nodule``, ``consolidation`` or ``ground_glass``.
+        structure: where it lies and where it ends: a lobe, a lung, or any other structure or group.
+        centre: RAS+ mm.
+        radius: mean, mm; one that reaches beyond the structure fills it, as in lobar pneumonia.
+        hu: of its tissue.
+        density: share of the air that this tissue replaces, in (0, 1].
+        edge: width of the border's slope, mm.
+        irregularity: of the border, relative to the radius.
+        airways: whether bronchi stay filled with air.
+        seed: makes the irregularity and the inside.
+
+    Raises:
+        DataError: numbers that cannot be.
+    """
+
+    kind: LesionKind
+    structure: str
+    centre: tuple[float, float, float]
+    radius: float
+    hu: float
+    density: float
+    edge: float
+    irregularity: float
+    airways: bool
+    seed: int
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(LesionKind):
+            raise DataError(f"no lesion {self.kind!r}; choose from {', '.join(get_args(LesionKind))}")
+        if not (0 < self.radius <= 400 and 0 < self.density <= 1 and self.edge > 0 and self.irregularity >= 0):
+            raise DataError(
+                "a lesion's radius must be in (0, 400] mm, its density in (0, 1], its edge over 0 and its "
+                f"irregularity at least 0; found {self}"
+            )
+
+    @classmethod
+    def draw(cls, volume: Volume, rng: np.random.Generator, *, kind: LesionKind, structure: str = "lungs") -> CTLesion:
+        """Draws a lesion; the only place where randomness is used.
+
+        Args:
+            volume: the patient.
+            rng: the source of randomness.
+            kind: what it is.
+            structure: where; of a group such as ``lungs``, one structure is chosen by volume.
+
+        Raises:
+            DataError: there is no such structure.
+
+        Source: sizes and densities: Fleischner Society glossary of terms for thoracic imaging (Hansell et al. 2008).
+        """
+        names = members(structure, volume.structures)
+        sizes = np.array([volume.structures[name].voxels for name in names], float)
+        name = names[int(rng.choice(len(names), p=sizes / sizes.sum()))]
+        radius = _RADIUS[kind][0] * (_RADIUS[kind][1] / _RADIUS[kind][0]) ** rng.uniform()
+        if kind == "consolidation" and rng.uniform() < _LOBAR:
+            radius = 400.0  # the whole lobe, to its fissures
+        centre = _place(volume, volume.structures[name], radius if kind == "nodule" else 0.0, rng)
+        low, high = _DENSITY[kind]
+        return cls(
+            kind=kind,
+            structure=name,
+            centre=centre,
+            radius=float(radius),
+            hu=float(rng.uniform(*_HU[kind])),
+            density=float(rng.uniform(low, high)),
+            edge=float(rng.uniform(*_EDGE[kind])),
+            irregularity=float(rng.uniform(*_ROUGH[kind])),
+            airways=bool(kind == "consolidation" and rng.uniform() < 0.7),
+            seed=int(rng.integers(2**31)),
+        )
+
+
+_RADIUS = {"nodule": (2.5, 15.0), "consolidation": (18.0, 60.0), "ground_glass": (15.0, 70.0)}
+_HU = {"nodule": (0.0, 70.0), "consolidation": (10.0, 60.0), "ground_glass": (0.0, 40.0)}
+_DENSITY = {"nodule": (0.9, 1.0), "consolidation": (0.85, 1.0), "ground_glass": (0.15, 0.45)}
+_EDGE = {"nodule": (1.0, 2.5), "consolidation": (2.0, 8.0), "ground_glass": (5.0, 15.0)}
+_ROUGH = {"nodule": (0.05, 0.3), "consolidation": (0.3, 0.7), "ground_glass": (0.3, 0.8)}
+_LOBAR = 0.3  # share of consolidations that fill their lobe
+
+
+def insert_lesion(volume: Volume, lesion: CTLesion, name: str = "lesion") -> Volume:
+    """Puts a lesion into a CT.
+
+    Air is replaced by the lesion's tissue; what is denser already, as vessels are, keeps its density, and so does all
+    that lies beyond the structure's border: pleura and fissures end a lesion.
+
+    Args:
+        volume: the patient.
+        lesion: what to put in.
+        name: of the new structure, which holds exactly the voxels that changed.
+
+    Returns:
+        A new volume; the old one is as it was.
+
+    Raises:
+        DataError: there is no such structure, or no voxel of it changes.
+
+    Example:
+        >>> from artasyn.phantom import Phantom
+        >>> phantom = Phantom()
+        >>> healthy = Volume.of_phantom(phantom.volume(phantom.draw(np.random.default_rng(0)), spacing=4.0))
+        >>> lesion = CTLesion.draw(healthy, np.random.default_rng(1), kind="nodule", structure="lung_left")
+        >>> ill = insert_lesion(healthy, lesion)
+        >>> bool((ill.mask("lesion") == (ill.hu != healthy.hu)).all())
+        True
+    """
+    box = _reached(volume, lesion)
+    inside = np.zeros([part.stop - part.start for part in box], bool)
+    for place in members(lesion.structure, volume.structures):
+        _paste(inside, box, volume.structures[place])
+    before = volume.hu[box].astype(np.float32)
+    share = _share(_distances(volume, box, lesion), lesion) * inside
+    after = before + share * np.maximum(np.float32(lesion.hu) - before, 0)
+    changed = np.rint(after).astype(np.int16)
+    mask = changed != volume.hu[box]
+    if not mask.any():
+        raise DataError(f"no voxel changes: {lesion.structure} does not reach {lesion.centre}, or is dense there")
+    hu = volume.hu.copy()
+    hu[box] = changed
+    z, y, x = (part.start for part in box)
+    return dataclasses.replace(volume, hu=hu).with_structures(**{name: Structure.of(mask, (z, y, x))})
+
+
+def _place(volume: Volume, structure: Structure, radius: float, rng: np.random.Generator) -> tuple[float, float, float]:
+    """A voxel of a structure, RAS+ mm; of several, the one around which most of a ball lies in the structure."""
+    found = np.argwhere(structure.mask)
+    found = found[rng.integers(len(found), size=_CANDIDATES if radius else 1)]
+    around = np.array(np.meshgrid(*[(-1, 0, 1)] * 3)).reshape(3, -1).T.astype(float)
+    around *= radius / np.maximum(np.linalg.norm(around, axis=1, keepdims=True), 1)
+    near = np.rint(found[:, None] + around / np.array(volume.spacing)).astype(int)
+    limits = np.array(structure.mask.shape) - 1
+    there = np.all((near >= 0) & (near <= limits), axis=2) & structure.mask[tuple(np.clip(near, 0, limits).T)].T
+    best = found[int(np.argmax(there.sum(axis=1)))] + np.array(structure.start)
+    right, front, head = (float(mm) for mm in volume.place(best.astype(np.float64)))
+    return right, front, head
+
+
+def _reached(volume: Volume, lesion: CTLesion) -> tuple[slice, slice, slice]:
+    """The part of the structure's box that the lesion can reach."""
+    boxes = [volume.structures[name].box for name in members(lesion.structure, volume.structures)]
+    middle = np.linalg.inv(volume.affine) @ np.array([*lesion.centre, 1.0])
+    reach = lesion.radius * (1 + 2.5 * lesion.irregularity) + lesion.edge
+    parts = []
+    for axis in range(3):
+        first = max(min(box[axis].start for box in boxes), int(middle[axis] - reach / volume.spacing[axis]))
+        last = min(max(box[axis].stop for box in boxes), int(middle[axis] + reach / volume.spacing[axis]) + 2)
+        parts.append(slice(first, max(first, last)))
+    z, y, x = parts
+    return z, y, x
+
+
+def _paste(into: VolumeMask, box: tuple[slice, slice, slice], structure: Structure) -> None:
+    """Marks what a box has of a structure."""
+    common = [slice(max(b.start, s.start), min(b.stop, s.stop)) for b, s in zip(box, structure.box, strict=True)]
+    if all(part.stop > part.start for part in common):
+        here = tuple(slice(part.start - b.start, part.stop - b.start) for part, b in zip(common, box, strict=True))
+        there = tuple(slice(p.start - s, p.stop - s) for p, s in zip(common, structure.start, strict=True))
+        into[here] |= structure.mask[there]
+
+
+def _distances(volume: Volume, box: tuple[slice, slice, slice], lesion: CTLesion) -> list[np.ndarray]:
+    """How far the voxels of a box are from the lesion's centre along RAS+ x, y and z, mm; to be broadcast."""
+    index = np.meshgrid(
+        *[np.arange(part.start, part.stop, dtype=np.float32) for part in box], indexing="ij", sparse=True
+    )
+    turn = volume.affine.astype(np.float32)
+    return [
+        sum(turn[axis, k] * index[k] for k in range(3)) + (turn[axis, 3] - np.float32(lesion.centre[axis]))
+        for axis in range(3)
+    ]
+
+
+def _share(away: list[np.ndarray], lesion: CTLesion) -> VoxelMap:
+    """The share of the air that a lesion replaces, whatever is there."""
+    distance = np.sqrt(sum(part * part for part in away))
+    scale = min(lesion.radius, 40.0)  # mm of the coarsest bulge
+    rim = _noise(away, lesion.seed, 0, 0.9 * scale)
+    level = lesion.radius * (1 + lesion.irregularity * rim) - distance
+    share = np.clip(0.5 + level / lesion.edge, 0, 1)
+    share *= lesion.density * np.clip(1 + _PATCHY[lesion.kind] * _noise(away, lesion.seed, 1, 9.0), 0, 1)
+    if lesion.airways:
+        across, along = _noise(away, lesion.seed, 2, 26.0), _noise(away, lesion.seed, 3, 26.0)
+        share *= 1 - 0.95 * np.exp(-(across**2 + along**2) / (2 * _AIRWAY**2))
+    return np.asarray(share, np.float32)
+
+
+_PATCHY = {"nodule": 0.05, "consolidation": 0.1, "ground_glass": 0.35}
+
+
+def _noise(away: list[np.ndarray], seed: int, layer: int, size: float) -> VoxelMap:
+    """Smooth noise of mean 0 and deviation about 1, a function of place: the same on every grid.
+
+    Args:
+        away: RAS+ mm from the lesion's centre.
+        seed: of the lesion.
+        layer: another number, other noise.
+        size: of a bump, mm.
+    """
+    lattice = np.random.default_rng([seed, layer]).normal(size=(_LATTICE,) * 3).astype(np.float32)
+    lattice = ndimage.gaussian_filter(lattice, 0.7, mode="wrap")
+    lattice /= lattice.std()
+    at = np.stack(np.broadcast_arrays(*[part / np.float32(0.6 * size) for part in away]))
+    return np.asarray(ndimage.map_coordinates(lattice, at, order=1, mode="grid-wrap"), np.float32)

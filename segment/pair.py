@@ -1,0 +1,108 @@
+"""One patient, one view, with and without a lesion: what was added, and exactly which pixels it changed."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from artasyn.arrays import Mask, RayMap
+from artasyn.errors import DataError
+from artasyn.segment.attenuation import attenuations
+from artasyn.segment.ctlesion import CTLesion, insert_lesion
+from artasyn.segment.projection import Projection, project, rays_of
+from artasyn.segment.view import View
+from artasyn.segment.volume import Structure, Volume
+
+TOLERANCE = 1 / 255
+"""Smallest change of a pixel, in image units; less is not added. One grey level of 8 bits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A healthy and a diseased projection of the same patient, view and tone.
+
+    Attributes:
+        healthy: without the lesion; its thickness has the lesion's place too, as 0.
+        diseased: with it; differs from the healthy one exactly where `mask` is true, and in the lesion's thickness.
+        mask: pixels that changed, bool (h, w).
+        change: attenuation that was added, float32 (h, w); 0 outside of the mask.
+    """
+
+    healthy: Projection
+    diseased: Projection
+    mask: Mask
+    change: RayMap
+
+    @classmethod
+    def of(cls, volume: Volume, lesion: CTLesion, view: View = View(), *, tolerance: float = TOLERANCE) -> Pair:
+        """Projects a patient without and with a lesion.
+
+        Args:
+            volume: the healthy patient.
+            lesion: what the other one has more.
+            view: of both.
+            tolerance: smallest change of a pixel that is shown.
+
+        Raises:
+            DataError: the lesion changes no voxel, see `insert_lesion`, or nothing of it shows in this view.
+
+        Example:
+            >>> from artasyn.phantom import Phantom
+            >>> phantom = Phantom()
+            >>> volume = Volume.of_phantom(phantom.volume(phantom.draw(np.random.default_rng(0)), spacing=4.0))
+            >>> lesion = CTLesion.draw(volume, np.random.default_rng(3), kind="consolidation", structure="lung_right")
+            >>> pair = Pair.of(volume, lesion, View(size=(128, 128)))
+            >>> bool(((pair.healthy.image != pair.diseased.image) == pair.mask).all())
+            True
+        """
+        return cls.between(project(volume, view), volume, insert_lesion(volume, lesion), tolerance=tolerance)
+
+    @classmethod
+    def between(cls, healthy: Projection, volume: Volume, ill: Volume, *, tolerance: float = TOLERANCE) -> Pair:
+        """As `of`, from what is there already.
+
+        Args:
+            healthy: projection of `volume`, whole.
+            volume: the healthy patient.
+            ill: the same with more in it.
+            tolerance: smallest change of a pixel that is shown.
+
+        Raises:
+            DataError: nothing of the difference shows.
+        """
+        new = [name for name in ill.structures if name not in healthy.names]
+        rays = rays_of(volume, healthy.view)
+        added = Structure.of(ill.hu != volume.hu)
+        part, change = rays.through(attenuations(ill.hu[added.box]) - attenuations(volume.hu[added.box]), added.start)
+        whole = np.zeros(healthy.attenuation.shape, np.float32)
+        whole[part] = change
+        mask = np.asarray(np.abs(healthy.tone(healthy.attenuation + whole) - healthy.image) >= tolerance)
+        if not mask.any():
+            raise DataError("nothing of the lesion shows in this view")
+        whole *= mask
+        depths = np.zeros((len(new), *mask.shape), np.float32)
+        for place, name in enumerate(new):
+            part, depth = rays.through(ill.structures[name].mask, ill.structures[name].start)
+            depths[place][part] = depth
+        names = (*healthy.names, *new)
+        without = dataclasses.replace(
+            healthy, names=names, thickness=np.concatenate([healthy.thickness, np.zeros_like(depths)])
+        )
+        diseased = dataclasses.replace(
+            healthy,
+            names=names,
+            attenuation=healthy.attenuation + whole,
+            thickness=np.concatenate([healthy.thickness, depths]),
+        )
+        return cls(without, diseased, mask, whole)
+
+    def cropped(self, rows: slice, columns: slice) -> Pair:
+        """A part of both."""
+        return Pair(
+            self.healthy.cropped(rows, columns),
+            self.diseased.cropped(rows, columns),
+            np.ascontiguousarray(self.mask[rows, columns]),
+            np.ascontiguousarray(self.change[rows, columns]),
+        )
