@@ -49,7 +49,7 @@ def find_sources(inputs: Iterable[Path]) -> list[Source]:
     for given in inputs:
         if given.is_dir():
             really = given.resolve()
-            for below in _visible(given):
+            for below in visible(given):
                 path = given / below
                 if _is_wanted(path):
                     found.setdefault(path if given == really else really / below, (path, below))
@@ -59,12 +59,12 @@ def find_sources(inputs: Iterable[Path]) -> list[Source]:
             raise DataError(f"{given}: no such file or folder")
     if not found:
         raise DataError(f"no radiographs in {', '.join(map(str, inputs))}; PNG, JPEG, TIFF and DICOM are read")
-    names = _unique_names([below for _, below in found.values()])
+    names = unique_names([below for _, below in found.values()])
     sources = [Source(path, name) for (path, _), name in zip(found.values(), names, strict=True)]
     return sorted(sources, key=lambda source: source.name)
 
 
-def _visible(folder: Path) -> list[Path]:
+def visible(folder: Path) -> list[Path]:
     """The files below a folder, relative to it, but for hidden ones and those in hidden folders; sorted."""
     found = []
     for place, folders, files in os.walk(folder):
@@ -82,7 +82,7 @@ def _is_wanted(path: Path) -> bool:
         return True
 
 
-def _unique_names(paths: Sequence[Path]) -> list[str]:
+def unique_names(paths: Sequence[Path]) -> list[str]:
     """A name for each path, its own without the suffix wherever no other path claims that too."""
     bare = [path if path.suffix[1:].isdigit() else path.with_suffix("") for path in paths]  # 1.2.840 is a UID
     alike = Counter(name.as_posix().casefold() for name in bare)

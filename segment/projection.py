@@ -167,11 +167,11 @@ class Projection:
             )
         return slice(first, last)
 
-    def film_field(self, margin: float = 0.08) -> tuple[slice, slice]:
+    def film_field(self, margins: tuple[float, float, float, float] = (0.08, 0.08, 0.08, 0.08)) -> tuple[slice, slice]:
         """The field that a chest film shows, rows and columns: around the lungs, as far as it is covered.
 
         Args:
-            margin: around the lungs' box, as a share of its longer side.
+            margins: above, below, left and right of the lungs' box, as shares of its longer side.
 
         Raises:
             DataError: there are no lungs, or they are not covered.
@@ -181,13 +181,15 @@ class Projection:
         down, across = np.flatnonzero(lungs.any(axis=1)), np.flatnonzero(lungs.any(axis=0))
         if down.size < 16 or across.size < 16:
             raise DataError("no lungs in this view; project a view that shows them, or crop with in_coverage")
-        more = round(margin * max(np.ptp(down), np.ptp(across)))
-        top, bottom = max(rows.start, int(down[0]) - more), min(rows.stop, int(down[-1]) + more + 1)
-        return slice(top, bottom), slice(max(0, int(across[0]) - more), int(across[-1]) + more + 1)
+        above, below, left, right = (round(margin * max(np.ptp(down), np.ptp(across))) for margin in margins)
+        top, bottom = max(rows.start, int(down[0]) - above), min(rows.stop, int(down[-1]) + below + 1)
+        if bottom - top < 16:
+            raise DataError("the lungs of this view are not covered by the scan; tilt less")
+        return slice(top, bottom), slice(max(0, int(across[0]) - left), int(across[-1]) + right + 1)
 
-    def as_film(self, margin: float = 0.08) -> Projection:
+    def as_film(self) -> Projection:
         """The part in `film_field`."""
-        return self.cropped(*self.film_field(margin))
+        return self.cropped(*self.film_field())
 
 
 def project(

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Float64
+from jaxtyping import Bool, Float32, Float64, Int64
 
 from artasyn.arrays import Affine, RayMap, Triples, Vector
 from artasyn.errors import DataError
@@ -220,7 +220,7 @@ def _summed(voxels: np.ndarray) -> Tile:
     return np.stack([cv2.reduce(part, 0, cv2.REDUCE_SUM)[0] for part in voxels])
 
 
-def _boxes(filled: Bool[np.ndarray, "v n u"]) -> tuple[Float64[np.ndarray, "n 2"], Float64[np.ndarray, "n 2"]]:
+def _boxes(filled: Bool[np.ndarray, "v n u"]) -> tuple[Int64[np.ndarray, "n 2"], Int64[np.ndarray, "n 2"]]:
     """First and last (row, column) that are filled in every slab; last before first where none is."""
     rows, columns = np.any(filled, axis=2).T, np.any(filled, axis=0)
     first = [part.argmax(axis=1) for part in (rows, columns)]

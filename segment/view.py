@@ -37,6 +37,7 @@ class View:
             the volume's finest spacing.
         shift: of the detector toward the feet and toward image right, mm.
         isocentre: RAS+ mm that the central ray passes; None for the middle of the volume.
+        mirror: whether the picture is shown as from the source; None for the rule above.
 
     Raises:
         DataError: distances, sizes or angles that cannot be.
@@ -55,6 +56,7 @@ class View:
     pixel: float | None = None
     shift: tuple[float, float] = (0.0, 0.0)
     isocentre: tuple[float, float, float] | None = None
+    mirror: bool | None = None
 
     NAMES: ClassVar[dict[str, tuple[float, float]]] = {
         "pa": (0.0, 1800.0),
@@ -126,6 +128,8 @@ class View:
     @property
     def mirrored(self) -> bool:
         """Whether the picture is shown as from the source, not as from the detector."""
+        if self.mirror is not None:
+            return self.mirror
         turn = math.radians(self.angle)
         return math.cos(turn) < -1e-9 or (abs(math.cos(turn)) <= 1e-9 and math.sin(turn) < 0)
 

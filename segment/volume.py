@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from scipy import ndimage
@@ -67,6 +67,21 @@ class Structure:
         sums = [self.mask.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
         z, y, x = (s + float(n @ np.arange(n.size)) / self.voxels for s, n in zip(self.start, sums, strict=True))
         return z, y, x
+
+
+class PhantomLike(Protocol):
+    """What `Volume.of_phantom` needs to know, see `artasyn.phantom.PhantomVolume`."""
+
+    @property
+    def hu(self) -> Hounsfield: ...  # noqa: D102
+    @property
+    def labels(self) -> VolumeLabels: ...  # noqa: D102
+    @property
+    def names(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def spacing(self) -> float: ...  # noqa: D102
+    @property
+    def origin(self) -> tuple[float, float, float]: ...  # noqa: D102
 
 
 class Matter(NamedTuple):
@@ -171,12 +186,12 @@ class Volume:
         return cls(hu, affine, _of_label_map(labels, names))
 
     @classmethod
-    def of_phantom(cls, phantom: object) -> Volume:
-        """A phantom's volume, a `artasyn.tissues.PhantomVolume`, with its structures."""
-        from artasyn.tissues import PhantomVolume
+    def of_phantom(cls, phantom: PhantomLike) -> Volume:
+        """A phantom's volume with its structures.
 
-        if not isinstance(phantom, PhantomVolume):
-            raise DataError(f"not a PhantomVolume but {type(phantom).__name__}")
+        Args:
+            phantom: a `artasyn.phantom.PhantomVolume`.
+        """
         hu = np.clip(np.rint(phantom.hu), LOWEST, HIGHEST).astype(np.int16)
         affine = np.zeros((4, 4))
         affine[[2, 1, 0], [0, 1, 2]] = -phantom.spacing

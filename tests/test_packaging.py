@@ -123,7 +123,7 @@ def test_inner_packages_import_modules_never_the_top_and_never_upwards() -> None
 
 def test_dependencies_point_one_way() -> None:
     allowed = {
-        "artasyn.segment": {"arrays", "errors", "segment"},
+        "artasyn.segment": {"arrays", "ctfiles", "errors", "segment"},  # Volume.read is a door to files
         "artasyn.synthesis": {"arrays", "errors", "segment", "synthesis"},
     }
     for name, file in sources():

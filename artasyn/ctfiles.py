@@ -1,0 +1,291 @@
+"""CT volumes and label maps as files: NIfTI, NRRD, MetaImage and DICOM series, all turned one way.
+
+Whatever the file, an array is (z, y, x): z from head to foot, y from front to back, x from the patient's right
+to the left. Its affine takes the index (z, y, x, 1) of a voxel to millimetres in the patient, RAS+: towards the
+right, the front and the head. Turning a volume only swaps and flips its axes, no voxel is interpolated; what is
+oblique stays in the affine.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artasyn.collection import Source, unique_names, visible
+from artasyn.ctseries import is_slice_file, read_series
+from artasyn.ctvolumes import (
+    READABLE,
+    VOLUME_SUFFIXES,
+    Stored,
+    check_affine,
+    check_shape,
+    decoding,
+    read_volume,
+    times,
+    turned,
+)
+from artasyn.errors import DataError
+
+LABEL_STEM = re.compile(r"[._](labels?|seg|segmentation|mask|nodule|lunglabels|wholelung)$", re.IGNORECASE)
+"""What the names of label maps end in, before the suffix."""
+AIR, DENSEST = -1024, 3071
+"""Hounsfield units beyond are cut off: padding below, metal above."""
+LUNGLIKE = (-1500, -500)
+"""Every CT of a chest has values between, and stored values or padding do not."""
+ID_COLUMNS, NAME_COLUMNS = ("id", "label", "index", "value"), ("structure", "name")
+"""Columns of a CSV file with the names of labels, the first that there is counts."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Voxels and where they are.
+
+    Attributes:
+        values: (z, y, x), from head to foot, from front to back, from the patient's right to the left.
+        affine: float64 (4, 4), from the index (z, y, x, 1) of a voxel to its centre in millimetres, RAS+.
+    """
+
+    values: np.ndarray
+    affine: np.ndarray
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Millimetres from voxel to voxel along z, y and x."""
+        z, y, x = np.linalg.norm(self.affine[:3, :3], axis=0).tolist()
+        return z, y, x
+
+
+def read_ct(path: Path) -> Grid:
+    """Reads a CT volume: int16 Hounsfield units from -1024 to 3071.
+
+    What lies beyond is cut off, so that padding outside of the scanner's circle becomes -1024; fractions are
+    rounded.
+
+    Args:
+        path: NIfTI, NRRD or MetaImage; or a folder with the files of one DICOM series; or one of those files.
+
+    Raises:
+        DataError: the file is missing, damaged or of another kind; it is not three-dimensional, has no usable
+            orientation and spacing, lacks slices or does not hold Hounsfield units. The message names the
+            file, what was found and what to do.
+    """
+    with _naming(path):
+        if path.is_dir() or (not _is_volume_file(path) and is_slice_file(path)):
+            with decoding():
+                stored = read_series(path)
+            check_shape(stored.values.shape)
+            check_affine(stored.affine)
+        else:
+            stored = read_volume(path)
+        stored = turned(stored)
+        return Grid(_hounsfield(stored), stored.affine)
+
+
+def read_label_map(path: Path) -> Grid:
+    """Reads a label map: uint8, or uint16 where a label is above 255; turned as `read_ct` turns a volume.
+
+    Args:
+        path: NIfTI, NRRD or MetaImage.
+
+    Raises:
+        DataError: the file is missing, damaged or of another kind; it is not three-dimensional, has no usable
+            orientation and spacing, or holds other than whole numbers from 0 to 65535.
+    """
+    with _naming(path):
+        stored = turned(read_volume(path))
+        return Grid(_labels(stored), stored.affine)
+
+
+def same_grid(a: Grid, b: Grid) -> str:
+    """Says how two grids differ; nothing where no corner voxels lie further apart than a tenth of a voxel.
+
+    Example:
+        >>> volume = Grid(np.zeros((16, 16, 16), np.int16), np.diag([2.0, 1.0, 1.0, 1.0]))
+        >>> same_grid(volume, Grid(volume.values, np.diag([2.5, 1.0, 1.0, 1.0])))
+        'spacing 2 x 1 x 1 mm and 2.5 x 1 x 1 mm'
+    """
+    if a.values.shape != b.values.shape:
+        return f"shape {times(a.values.shape)} and {times(b.values.shape)}"
+    last = np.array(a.values.shape) - 1
+    corners = np.array([(*(last * ends), 1.0) for ends in np.ndindex(2, 2, 2)])
+    apart = (corners @ (b.affine - a.affine).T)[:, :3]
+    furthest, limit = np.linalg.norm(apart, axis=1).max(), 0.1 * min(a.spacing)
+    if furthest <= limit:
+        return ""
+    if (np.abs(np.subtract(a.spacing, b.spacing)) * last).max() > limit:
+        return f"spacing {times(a.spacing)} mm and {times(b.spacing)} mm"
+    what = "position" if np.linalg.norm(apart - apart[0], axis=1).max() <= limit else "orientation"
+    return f"{what}, corners lie up to {furthest:.3g} mm apart"
+
+
+def is_ct_file(path: Path) -> bool:
+    """Whether a path is a volume's file by its suffix, or a folder that itself holds DICOM files."""
+    return any(map(is_slice_file, path.iterdir())) if path.is_dir() else _is_volume_file(path)
+
+
+def find_cts(inputs: Sequence[Path]) -> list[Source]:
+    """The CT volumes among some files and folders, folders walked recursively, sorted by name.
+
+    A volume's file is a source, and so is every folder that itself holds DICOM files. Hidden files are left
+    out of folders, and so are label maps as far as their names tell: those that end, before the suffix, in
+    ``_labels``, ``_label``, ``_seg``, ``_segmentation``, ``_mask``, ``_nodule``, ``_lunglabels`` or
+    ``_wholelung``. A file that is named outright is taken whatever it is called; one that is met twice counts
+    once. Names are as `artasyn.collection.find_sources` gives them.
+
+    Raises:
+        DataError: an input does not exist, or there is nothing to read.
+    """
+    found: dict[Path, tuple[Path, Path]] = {}  # where it really is: as it was given, below what was given
+    for given in inputs:
+        if not given.exists():
+            raise DataError(f"{given}: no such file or folder")
+        for below in _cts_below(given) if given.is_dir() else [Path()]:
+            path = given / below
+            found.setdefault(path.resolve(), (path, below if below.name else Path(path.resolve().name)))
+    if not found:
+        raise DataError(f"no CT volumes in {', '.join(map(str, inputs))}; {READABLE} and DICOM series are read")
+    names = unique_names([_with_one_suffix(path, below) for path, below in found.values()])
+    sources = [Source(path, name) for (path, _), name in zip(found.values(), names, strict=True)]
+    return sorted(sources, key=lambda source: source.name)
+
+
+def read_names(path: Path) -> dict[int, str]:
+    """Reads the names of labels; the background, by its name or as 0, is left out.
+
+    Args:
+        path: JSON, ``{"1": "spleen"}`` or ``{"spleen": 1}``, also below the key ``labels``; or CSV with a
+            header, the number in the column id, label, index or value, the name in structure or name.
+
+    Raises:
+        DataError: the file is missing or damaged, a number or name occurs twice, a number is not whole. The
+            message names the file, the line or entry, and what to do.
+    """
+    with _naming(path):
+        data = path.read_bytes()
+        with decoding():
+            text = data.decode("utf-8-sig")
+            entries = list(_json_entries(text) if path.suffix.lower() == ".json" else _csv_entries(text))
+        names: dict[int, str] = {}
+        for where, number, name in entries:
+            if not re.fullmatch(r"\d+", number):
+                raise DataError(f"has {number!r} for {name!r} in {where}; labels are whole numbers from 0")
+            if not name:
+                raise DataError(f"has no name for {number} in {where}; give it one")
+            if int(number) == 0 or name.lower() == "background":
+                continue
+            if int(number) in names or name in names.values():
+                raise DataError(f"names {number} {name!r} in {where}, but one of the two was there before; keep one")
+            names[int(number)] = name
+        if not names:
+            raise DataError("holds no names of labels; write a line for each, number and name")
+        return names
+
+
+def _json_entries(text: str) -> Iterator[tuple[str, str, str]]:
+    """Where it stands, number and name of each entry."""
+    pairs = json.loads(text, object_pairs_hook=tuple)
+    pairs = dict(pairs).get("labels", pairs) if isinstance(pairs, tuple) else pairs
+    if not isinstance(pairs, tuple):
+        raise DataError('is no JSON object of numbers and names; write {"1": "spleen", ...}')
+    for key, value in pairs:
+        number, name = (key, value) if isinstance(value, str) else (value, key)
+        yield f"the entry {key!r}", str(number).strip(), name.strip()
+
+
+def _csv_entries(text: str) -> Iterator[tuple[str, str, str]]:
+    """Where it stands, number and name of each entry."""
+    rows = csv.DictReader(io.StringIO(text), restval="")
+    columns = {str(column).strip().lower(): column for column in rows.fieldnames or ()}
+    number = next((columns[name] for name in ID_COLUMNS if name in columns), None)
+    name = next((columns[name] for name in NAME_COLUMNS if name in columns), None)
+    if number is None or name is None:
+        raise DataError(
+            f"has the columns {', '.join(columns) or 'none'}; one of {', '.join(ID_COLUMNS)} and one of "
+            f"{', '.join(NAME_COLUMNS)} are needed"
+        )
+    for row in rows:
+        yield f"line {rows.line_num}", row[number].strip(), row[name].strip()
+
+
+def _cts_below(folder: Path) -> list[Path]:
+    """The volumes' files and the folders of slices, relative to a folder."""
+    found: dict[Path, None] = {}
+    for below in visible(folder):
+        if _is_volume_file(below):
+            if not LABEL_STEM.search(re.sub(r"(\.nii)?\.\w+$", "", below.name, flags=re.IGNORECASE)):
+                found[below] = None
+        elif below.parent not in found and is_slice_file(folder / below):
+            found[below.parent] = None
+    return list(found)
+
+
+def _is_volume_file(path: Path) -> bool:
+    return path.name.lower().endswith(VOLUME_SUFFIXES)
+
+
+def _with_one_suffix(path: Path, below: Path) -> Path:
+    """The path that names a volume; a folder's own dots begin no suffix, and ``.nii.gz`` is one."""
+    if path.is_dir():
+        return below.with_name(f"{below.name}.dcm")
+    return below.with_suffix("") if below.name.lower().endswith(".nii.gz") else below
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Lets errors name the file."""
+    try:
+        if not path.exists():
+            raise DataError("does not exist; check the path")
+        yield
+    except DataError as error:
+        raise DataError(f"{path} {error}") from error.__cause__
+    except OSError as error:
+        raise DataError(f"{path} is out of reach ({error.strerror}); check the path and its permissions") from error
+
+
+def _sections(stored: Stored) -> Iterator[tuple[int, Any]]:
+    """The values of one section after the other, in float64, so that no whole volume is."""
+    for number, section in enumerate(stored.values):
+        with np.errstate(over="ignore", invalid="ignore"):
+            exact = np.multiply(section, stored.slope, dtype=np.float64) + stored.intercept
+        if not np.isfinite(exact).all():
+            raise DataError("holds NaN or infinite values; replace them, by -1024 outside of the patient")
+        yield number, exact
+
+
+def _hounsfield(stored: Stored) -> np.ndarray:
+    values = np.empty(stored.values.shape, np.int16)
+    low, high, lunglike = np.inf, -np.inf, False
+    for number, exact in _sections(stored):
+        low, high = min(low, exact.min()), max(high, exact.max())
+        lunglike |= bool(((exact > LUNGLIKE[0]) & (exact < LUNGLIKE[1])).any())
+        values[number] = np.rint(np.clip(exact, AIR, DENSEST))
+    if not lunglike or high < LUNGLIKE[1]:
+        advice = "stored values, a normalised volume and MR cannot be used"
+        if high > 1500 and not LUNGLIKE[1] <= low < 0:
+            advice = "the rescale intercept, mostly -1024, was probably not applied: add it"
+        raise DataError(f"does not hold Hounsfield units of a chest: values from {low:g} to {high:g}; {advice}")
+    return values
+
+
+def _labels(stored: Stored) -> np.ndarray:
+    labels = np.empty(stored.values.shape, np.uint16)
+    for number, exact in _sections(stored):
+        whole = np.rint(exact)
+        wrong = (np.abs(exact - whole) > 1e-3) | (whole < 0) | (whole > 65535)
+        if wrong.any():
+            raise DataError(
+                f"holds {exact[wrong][0]:g}; labels are whole numbers from 0 to 65535, "
+                "so save the label map itself, not probabilities or a volume"
+            )
+        labels[number] = whole
+    return labels if labels.max() > 255 else labels.astype(np.uint8)

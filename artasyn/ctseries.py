@@ -1,0 +1,237 @@
+"""A series of DICOM files as one CT volume, refused where slices are missing or do not belong together."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread, uid
+from pydicom.pixels.processing import apply_modality_lut
+from pydicom.pixels.utils import pixel_array
+
+from artasyn.ctvolumes import FROM_LPS, Stored, decoding
+from artasyn.dicom import DICOM_SUFFIXES, JPEG_SYNTAXES, is_dicom
+from artasyn.errors import DataError
+from artasyn.picturefiles import jpeg_ends
+
+AIR = -1024
+"""Hounsfield units of voxels outside of the scanner's circle."""
+CT_CLASSES = (uid.CTImageStorage, uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
+GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+"""What places a slice in space, with the count of numbers."""
+
+
+def is_slice_file(path: Path) -> bool:
+    """Whether a file is DICOM by its content; one out of reach counts, so that it is reported.
+
+    Hidden files and a ``DICOMDIR`` are none. Without the magic of DICOM the suffix must speak for it.
+    """
+    if path.name.startswith(".") or path.name.upper() == "DICOMDIR" or not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            data = file.read(132)
+    except OSError:
+        return True
+    suffix = path.suffix.lower()
+    plausible = suffix in {"", ".ima", *DICOM_SUFFIXES} or suffix[1:].isdigit()  # names are often UIDs
+    return is_dicom(data) if plausible else data[128:] == b"DICM"
+
+
+def read_series(path: Path) -> Stored:
+    """Reads the slices of one CT series, sorted along the normal of their planes.
+
+    Localizers and objects that are no CT images are passed over. A file of several frames (enhanced CT) is a
+    series as well.
+
+    Args:
+        path: a folder, whose own files are read, or one file, whose series is taken from its folder.
+
+    Returns:
+        Hounsfield units, int16 (slice, row, column).
+
+    Raises:
+        DataError: no CT series, several, or one that is damaged or no regular grid; the message goes on after
+            the name of the folder or file.
+
+    Source: DICOM PS3.3 C.7.6.2.1.1 (position and orientation), C.7.6.16 (functional groups), C.11.1.1.2 (rescale).
+    """
+    slices = [placed for file, film in _one_series(path) for placed in _slices(file, film)]
+    if len(slices) < 2:
+        raise DataError("holds a single CT slice; a volume has many, put all of its files into one folder")
+    _check_alike(slices)
+    across, down = np.split(slices[0].orientation, 2)
+    normal = np.cross(across, down)
+    if abs(np.linalg.norm(normal) - 1) > 0.01:
+        raise DataError(f"has no usable orientation ({_listed(slices[0].orientation)}); export the series again")
+    slices.sort(key=lambda placed: float(placed.position @ normal))
+    affine = np.eye(4)
+    affine[:3, 0] = _step(slices, normal)
+    affine[:3, 1] = down * slices[0].spacing[0]
+    affine[:3, 2] = across * slices[0].spacing[1]
+    affine[:3, 3] = slices[0].position
+    return Stored(_volume(slices), FROM_LPS @ affine)
+
+
+@dataclass(frozen=True, eq=False)
+class _Slice:
+    """One slice: where its pixels are stored, and where it lies in the patient, in LPS+ millimetres."""
+
+    file: Path
+    frame: int
+    size: tuple[int, int]
+    position: NDArray[np.float64]
+    orientation: NDArray[np.float64]
+    spacing: NDArray[np.float64]
+    rescale: Dataset
+
+
+def _read(file: Path, *, pixels: bool) -> Dataset:
+    with decoding(f"holds {file.name}, which"):
+        film = dcmread(file, force=True, stop_before_pixels=not pixels)
+        if "TransferSyntaxUID" not in film.file_meta:  # no preamble, no header
+            syntaxes = (uid.ExplicitVRLittleEndian, uid.ImplicitVRLittleEndian)
+            film.file_meta.TransferSyntaxUID = syntaxes[bool(film.original_encoding[0])]
+        return film
+
+
+def _one_series(path: Path) -> list[tuple[Path, Dataset]]:
+    """The CT images of the one series of a folder, or of the series that a file belongs to."""
+    folder = path if path.is_dir() else path.parent
+    films = [(file, _read(file, pixels=False)) for file in sorted(folder.iterdir()) if is_slice_file(file)]
+    if not films:
+        raise DataError("holds no DICOM files; name a folder that holds CT slices, or the file of a volume")
+    for file, film in films:
+        if film.get("SOPClassUID") in CT_CLASSES and "Rows" not in film:
+            raise DataError(f"holds {file.name}, which is cut short; copy or export it again")
+    images = [(file, film) for file, film in films if film.get("Modality") == "CT" and "Rows" in film]
+    if not images:
+        found = sorted({str(film.get("Modality") or "none") for _, film in films})
+        raise DataError(f"is DICOM of modality {', '.join(found)}; name a folder that holds CT slices")
+    series = defaultdict(list)
+    for file, film in images:
+        if "LOCALIZER" not in (film.get("ImageType") or ()):
+            series[str(film.get("SeriesInstanceUID"))].append((file, film))
+    if folder != path:
+        own = [chosen for chosen in series.values() if path in dict(chosen)]
+        if not own:
+            raise DataError("is no CT slice; name one, or the folder of the slices")
+        return own[0]
+    if not series:
+        raise DataError("holds nothing but localizer images; export the slices too")
+    if len(series) > 1:
+        listed = "; ".join(f"{name} ({_described(chosen)})" for name, chosen in sorted(series.items()))
+        raise DataError(f"holds {len(series)} CT series: {listed}; name a file of one, or give it its own folder")
+    return next(iter(series.values()))
+
+
+def _described(films: Sequence[tuple[Path, Dataset]]) -> str:
+    count = f"{len(films)} file{'s' * (len(films) > 1)}"
+    description = str(films[0][1].get("SeriesDescription") or "")
+    return f"{count}, {description}" if description else count
+
+
+def _slices(file: Path, film: Dataset) -> list[_Slice]:
+    """The slices of a file: one, or as many as an enhanced CT has frames."""
+    slices = []
+    with decoding(f"holds {file.name}, which"):
+        for frame in range(int(film.get("NumberOfFrames") or 1)):
+            places = _places(film, frame)
+            position, orientation, spacing = (_numbers(places, *sought, file) for sought in GEOMETRY.items())
+            rescale = next((place for place in places if "RescaleSlope" in place), film)
+            size = int(film.Rows), int(film.Columns)
+            slices.append(_Slice(file, frame, size, position, orientation, spacing, rescale))
+    return slices
+
+
+def _numbers(places: Sequence[Dataset], keyword: str, count: int, file: Path) -> NDArray[np.float64]:
+    value: Any = next((place[keyword].value for place in places if keyword in place), None)
+    numbers = np.array([] if value is None else value, np.float64)
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        raise DataError(f"holds {file.name} without usable {keyword}; export the series as plain CT slices")
+    return numbers
+
+
+def _places(film: Dataset, frame: int) -> list[Dataset]:
+    """Where the attributes of a frame stand: in the file itself, or in the functional groups of enhanced CT."""
+    frames = film.get("PerFrameFunctionalGroupsSequence") or ()
+    groups = [*frames[frame : frame + 1], *(film.get("SharedFunctionalGroupsSequence") or ())]
+    return [film, *(item for group in groups for element in group if element.VR == "SQ" for item in element.value)]
+
+
+def _check_alike(slices: Sequence[_Slice]) -> None:
+    """Refuses slices that differ in size, orientation or spacing."""
+    for name, tolerance in {"size": 0.0, "orientation": 1e-3, "spacing": 1e-3}.items():
+        first = getattr(slices[0], name)
+        for placed in slices:
+            other = getattr(placed, name)
+            if np.abs(np.subtract(first, other)).max() > tolerance:
+                found = f"{slices[0].file.name} has {_listed(first)}, {placed.file.name} has {_listed(other)}"
+                raise DataError(f"holds slices of differing {name}: {found}; keep those of one reconstruction")
+
+
+def _listed(numbers: Iterable[float | int]) -> str:
+    return ", ".join(f"{number:g}" for number in numbers)
+
+
+def _step(slices: Sequence[_Slice], normal: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The way from each of the sorted slices to the next, which must be the same for all."""
+    positions = np.stack([placed.position for placed in slices])
+    depths = positions @ normal
+    gaps = np.diff(depths)
+    if gaps.min() < 0.01:
+        first = int(gaps.argmin())
+        raise DataError(
+            f"holds slices at the position of another, {int((gaps < 0.01).sum())} in all, as at {depths[first]:g} mm "
+            f"({slices[first].file.name}, {slices[first + 1].file.name}); keep one phase of one reconstruction"
+        )
+    steps = np.rint(gaps / np.median(gaps)).astype(int)
+    places = np.concatenate([[0], np.cumsum(steps)])
+    step: NDArray[np.float64] = (positions[-1] - positions[0]) / max(1, places[-1])
+    strays = np.linalg.norm(positions - positions[0] - places[:, None] * step, axis=1)
+    if steps.min() < 1 or strays.max() > 0.1 * np.linalg.norm(step):
+        raise DataError(
+            f"has slices that are spaced unevenly, {gaps.min():g} to {gaps.max():g} mm apart; export all slices of "
+            "one reconstruction, or resample them"
+        )
+    if steps.max() > 1:
+        after = [f"{count - 1} after {depth:g} mm" for count, depth in zip(steps, depths, strict=False) if count > 1]
+        more = f" and at {len(after) - 3} other places" if len(after) > 3 else ""
+        raise DataError(
+            f"lacks {int((steps - 1).sum())} of its slices: {', '.join(after[:3])}{more}; export all of them"
+        )
+    return step
+
+
+def _volume(slices: Sequence[_Slice]) -> NDArray[np.int16]:
+    """Hounsfield units (slice, row, column), as far as int16 holds them."""
+    volume = np.empty((len(slices), *slices[0].size), np.int16)
+    of_files: dict[Path, list[int]] = defaultdict(list)
+    for number, placed in enumerate(slices):
+        of_files[placed.file].append(number)
+    for file, numbers in of_files.items():
+        film = _read(file, pixels=True)
+        with decoding(f"holds {file.name}, which"):
+            if film.file_meta.TransferSyntaxUID in JPEG_SYNTAXES and not jpeg_ends(film.PixelData):
+                raise DataError(f"holds {file.name}, whose JPEG is cut short; copy or export it again")
+            for number in numbers:
+                volume[number] = _hounsfield(film, slices[number])
+    return volume
+
+
+def _hounsfield(film: Dataset, placed: _Slice) -> NDArray[np.int16]:
+    stored = pixel_array(film, index=placed.frame)
+    if stored.shape != placed.size:
+        raise DataError(f"holds {placed.file.name}, which is in colours; export the CT slices themselves")
+    values = np.array(apply_modality_lut(stored, placed.rescale), np.float64)
+    padding = film.get("PixelPaddingValue")
+    if padding is not None:  # where it stands for a low value it may also be a true one, and needs no care
+        values[(stored == np.array(padding, np.int64).astype(stored.dtype)) & (values > 3071)] = AIR
+    limits = np.iinfo(np.int16)
+    hounsfield: NDArray[np.int16] = np.rint(np.clip(values, limits.min, limits.max)).astype(np.int16)
+    return hounsfield

@@ -1,0 +1,140 @@
+"""The same projection as another hospital would show it: contrast, noise, scatter, borders, letters, inversion."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from artasyn.arrays import Image, Mask
+
+
+@dataclass(frozen=True)
+class FilmLook:
+    """How a film is exposed and developed, as plain numbers; the defaults change nothing.
+
+    Lengths are shares of the film's longer side.
+
+    Attributes:
+        margins: of the field above, below, left and right of the lungs' box, as shares of its longer side.
+        equalisation: of the tone curve, see `artasyn.segment.tone.Tone.film`.
+        gamma: power of the grey.
+        contrast: factor around the film's mean grey.
+        clahe: clip limit of the adaptive equalisation; 0 for none.
+        scatter: share of the light that is scattered, in [0, 1).
+        scatter_reach: how far.
+        streaks: strength of the lines that a grid leaves.
+        streaks_angle: degrees.
+        streaks_count: lines along the longer side.
+        blur: standard deviation of the focus' and the detector's blur.
+        noise: standard deviation of the noise in mid grey.
+        collimation: what the diaphragm covers above, below, left and right, as shares of the sides.
+        collimation_grey: of what it covers.
+        marker: the letter of a side, placed there, or none.
+        marker_place: row, and distance from the left or right border.
+        marker_size: height of the letter.
+        invert: whether dense is dark.
+        seed: of the noise.
+    """
+
+    margins: tuple[float, float, float, float] = (0.08, 0.08, 0.08, 0.08)
+    equalisation: float = 0.6
+    gamma: float = 1.0
+    contrast: float = 1.0
+    clahe: float = 0.0
+    scatter: float = 0.0
+    scatter_reach: float = 0.1
+    streaks: float = 0.0
+    streaks_angle: float = 0.0
+    streaks_count: float = 100.0
+    blur: float = 0.0
+    noise: float = 0.0
+    collimation: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
+    collimation_grey: float = 0.0
+    marker: Literal["", "L", "R"] = ""
+    marker_place: tuple[float, float] = (0.08, 0.06)
+    marker_size: float = 0.05
+    invert: bool = False
+    seed: int = 0
+
+    def __call__(self, image: Image) -> Image:
+        """The film, float32 (h, w) in [0, 1]; deterministic.
+
+        Args:
+            image: float32 (h, w) in [0, 1], bright = dense.
+        """
+        side = max(image.shape)
+        film = np.power(image, np.float32(self.gamma))
+        film = np.clip(film.mean() + self.contrast * (film - film.mean()), 0, 1).astype(np.float32)
+        if self.clahe:
+            film = _equalised(film, self.clahe)
+        if self.scatter:
+            film = (1 - self.scatter) * film + self.scatter * _blurred(film, self.scatter_reach * side)
+        film = _blurred(film, self.blur * side) + self._grain(film)
+        if self.streaks:
+            film = film + self.streaks * self._lines(film.shape)
+        film = np.where(self.field(film.shape), film, np.float32(self.collimation_grey))
+        film = np.maximum(film, self._letter(film.shape))
+        film = np.clip(film, 0, 1).astype(np.float32)
+        return np.asarray(1 - film if self.invert else film)
+
+    def field(self, shape: tuple[int, int]) -> Mask:
+        """What the diaphragm leaves free, bool (h, w).
+
+        Args:
+            shape: rows and columns of the film.
+        """
+        h, w = shape
+        above, below, left, right = self.collimation
+        free = np.zeros(shape, bool)
+        free[round(above * h) : h - round(below * h), round(left * w) : w - round(right * w)] = True
+        return free
+
+    def _grain(self, film: Image) -> Image:
+        """Noise: more where fewer photons come through."""
+        if not self.noise:
+            return np.zeros_like(film)
+        grain = np.random.default_rng(self.seed).standard_normal(film.shape, np.float32)
+        grain = _blurred(grain, 0.6)
+        return np.asarray(grain * (self.noise / grain.std()) * (0.5 + film), np.float32)
+
+    def _lines(self, shape: tuple[int, int]) -> Image:
+        """The shadow of the lamellae of a grid."""
+        turn = math.radians(self.streaks_angle)
+        rows, columns = np.ogrid[: shape[0], : shape[1]]
+        along = (rows * math.cos(turn) + columns * math.sin(turn)) / max(shape)
+        return np.asarray(np.sin(2 * np.pi * self.streaks_count * along), np.float32)
+
+    def _letter(self, shape: tuple[int, int]) -> Image:
+        """The marker, as opaque as lead: the patient's left is at image right."""
+        letter = np.zeros(shape, np.uint8)
+        if self.marker:
+            side = max(shape)
+            height = max(6, round(self.marker_size * side))
+            thick, font = max(1, height // 8), cv2.FONT_HERSHEY_DUPLEX
+            scale = cv2.getFontScaleFromHeight(font, height, thick)
+            (width, _), _ = cv2.getTextSize(self.marker, font, scale, thick)
+            down, across = (round(share * side) for share in self.marker_place)
+            column = shape[1] - across - width if self.marker == "L" else across
+            cv2.putText(letter, self.marker, (column, down + height), font, scale, 255, thick, cv2.LINE_AA)
+        return np.asarray(letter / np.float32(255), np.float32)
+
+
+def _blurred(image: Image, sigma: float) -> Image:
+    """A Gaussian blur; a wide one is done on fewer pixels."""
+    if sigma < 0.1:
+        return image
+    fewer = max(1, int(sigma / 4))
+    size = (max(2, image.shape[1] // fewer), max(2, image.shape[0] // fewer))
+    small = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if fewer > 1 else image
+    small = cv2.GaussianBlur(small, (0, 0), sigma / fewer, borderType=cv2.BORDER_REPLICATE)
+    return np.asarray(cv2.resize(small, image.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _equalised(image: Image, limit: float) -> Image:
+    """Contrast-limited adaptive histogram equalisation."""
+    levels = np.rint(image * 65535).astype(np.uint16)
+    return np.asarray(cv2.createCLAHE(limit, (8, 8)).apply(levels) / np.float32(65535), np.float32)

@@ -1,0 +1,299 @@
+"""Whether a CT with its labels, and a projection of it, can be trusted; with reasons where not."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from artasyn.segment.body import find_body
+from artasyn.segment.projection import COVERED, Projection
+from artasyn.segment.structures import find_members, vertebra
+from artasyn.segment.volume import Structure, Volume
+
+RIBS, RIBS_ASKED = 24, 20
+"""How many there are, and how many must be labelled."""
+
+LUNG_LITRES = (1.0, 10.0)
+"""Volume of both lungs."""
+
+LUNG_HU, LUNG_TISSUE = (-970.0, -450.0), 0.4
+"""Median of the lungs, and the largest share of them that may be denser than -300 HU, as in severe disease."""
+
+SHIFT, BETTER = (4.0, 12.0), 1.01
+"""Shifts of the lung labels that are tried, mm, and how much more air they must hold there for a reason."""
+
+BONE_HU = 90.0
+"""Least median of what is labelled as bone."""
+
+CONTRAST_HU = 150.0
+"""Median of a vessel from which on contrast agent is noted."""
+
+METAL_HU, METAL_ML = 2600, 0.5
+"""What is noted as metal, and from how much on."""
+
+TABLE_ML = 250.0
+"""What may lie beside the patient."""
+
+CUT = 0.02
+"""Share of the lungs' largest axial section that may lie in the first or last slice."""
+
+GAP = 4.0
+"""How many times as much as their neighbours two slices may differ."""
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What a check found.
+
+    Attributes:
+        reasons: against using it; empty where nothing is.
+        notes: worth knowing, nothing against it.
+    """
+
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing speaks against using it."""
+        return not self.reasons
+
+
+def check_volume(volume: Volume) -> Quality:
+    """The first stage: a CT and its labels, in three dimensions.
+
+    Checked are ribs (at least 20 of 24, where any bone is labelled), the lungs' volume, density, sides and whether the
+    scan cuts them off, bones' density, sudden jumps from one slice to the next, and a table left in. Contrast agent,
+    metal and lungs that the scan just touches are noted.
+
+    Args:
+        volume: with labels; the lungs must be among them.
+
+    Source: AnyCXR, two-stage quality control (Dong et al. 2025, arXiv 2512.17263).
+    """
+    reasons = [*_lungs(volume), *_bones(volume), *_sides(volume), *_slices(volume), *_table(volume)]
+    return Quality(tuple(reasons), tuple(_notes(volume)))
+
+
+def check_projection(projection: Projection) -> Quality:
+    """The second stage: a projection, in two dimensions.
+
+    Checked are the lungs' coverage by the scan and their share of the film, the order of the vertebrae from head to
+    foot, and that ribs, lungs, heart and vertebrae hang together; in views from front or back also the heart's size
+    against that of the lungs.
+
+    Args:
+        projection: of a volume with lungs.
+    """
+    reasons = [*_coverage(projection), *_areas(projection), *_order(projection), *_parts(projection)]
+    return Quality(tuple(reasons))
+
+
+def _litres(volume: Volume, names: list[str]) -> float:
+    return sum(volume.structures[name].voxels for name in names) * volume.voxel_volume / 1e6
+
+
+def _values(volume: Volume, names: list[str]) -> np.ndarray:
+    parts = [volume.hu[volume.structures[name].box][volume.structures[name].mask] for name in names]
+    return np.concatenate([part[:: max(1, part.size // 50000)] for part in parts])
+
+
+def _lungs(volume: Volume) -> Iterator[str]:
+    names = find_members("lungs", volume.structures)
+    if not names:
+        yield "no lungs are labelled"
+        return
+    litres = _litres(volume, names)
+    if not LUNG_LITRES[0] <= litres <= LUNG_LITRES[1]:
+        asked = f"{LUNG_LITRES[0]:g} to {LUNG_LITRES[1]:g}"
+        yield f"the lungs have {litres:.2f} l, not {asked}: parts missing or wrong labels"
+    values = _values(volume, names)
+    middle, tissue = float(np.median(values)), float((values > -300).mean())
+    if not LUNG_HU[0] <= middle <= LUNG_HU[1] or tissue > LUNG_TISSUE:
+        yield (
+            f"the lung labels lie on other tissue (median {middle:.0f} HU, {tissue:.0%} denser than -300 HU): "
+            "labels shifted or of another patient, or most of the lungs is diseased"
+        )
+    yield from _shifted(volume)
+    for end, where in ((0, "first"), (volume.hu.shape[0] - 1, "last")):
+        share = sum(_in_slice(volume.structures[name], end) for name in names)
+        widest = max(sum(_in_slice(volume.structures[name], z) for name in names) for z in range(volume.hu.shape[0]))
+        if share > CUT * widest:
+            yield f"the scan cuts the lungs off: they reach the {where} slice"
+
+
+def _shifted(volume: Volume) -> Iterator[str]:
+    """Whether the lungs' labels would hold more air elsewhere."""
+    every = [max(1, round(2.0 / size)) for size in volume.spacing]
+    coarse = tuple(slice(None, None, step) for step in every)
+    air = (volume.hu[coarse] < -500) & (volume.hu[coarse] > -1000)
+    lungs = volume.mask("lungs")[coarse]
+    held = int(np.count_nonzero(air & lungs))
+    best, shift = 0, ""
+    for axis, (less, more) in enumerate((("head", "feet"), ("front", "back"), ("right", "left"))):
+        size = volume.spacing[axis] * every[axis]
+        for mm in SHIFT:
+            for sign, way in ((-1, less), (1, more)):
+                steps = sign * max(1, round(mm / size))
+                here, there = [slice(None)] * 3, [slice(None)] * 3
+                here[axis] = slice(max(0, -steps), air.shape[axis] - max(0, steps))
+                there[axis] = slice(max(0, steps), air.shape[axis] - max(0, -steps))
+                found = int(np.count_nonzero(air[tuple(there)] & lungs[tuple(here)]))
+                if found > best:
+                    best, shift = found, f"{abs(steps) * size:.0f} mm farther to the {way}"
+    if best > BETTER * held:
+        yield f"the lung labels would hold {best / max(held, 1) - 1:.1%} more air {shift}: labels shifted"
+
+
+def _in_slice(structure: Structure, z: int) -> int:
+    """How many voxels of a structure lie in a slice of the volume."""
+    inside = z - structure.start[0]
+    return int(np.count_nonzero(structure.mask[inside])) if 0 <= inside < structure.mask.shape[0] else 0
+
+
+def _bones(volume: Volume) -> Iterator[str]:
+    bones = find_members("bones", volume.structures)
+    ribs = find_members("ribs", volume.structures)
+    numbered = [name for name in ribs if name[-1].isdigit()]
+    if bones and numbered and len(numbered) < RIBS_ASKED:
+        yield f"{len(numbered)} of {RIBS} ribs are labelled, at least {RIBS_ASKED} are asked for"
+    if bones:
+        middle = float(np.median(_values(volume, bones)))
+        if middle < BONE_HU:
+            yield f"the bone labels lie on other tissue (median {middle:.0f} HU): labels shifted or mirrored"
+
+
+def _sides(volume: Volume) -> Iterator[str]:
+    def middle(group: str) -> float | None:
+        names = find_members(group, volume.structures)
+        sizes = [volume.structures[name].voxels for name in names]
+        centres = [volume.structures[name].centroid()[2] for name in names]
+        return float(np.average(centres, weights=sizes)) if names else None
+
+    for right, left, what in (("lung_right", "lung_left", "lungs"), ("ribs_right", "ribs_left", "ribs")):
+        a, b = middle(right), middle(left)
+        if a is not None and b is not None and a >= b:
+            yield f"the {what} are on the wrong sides: left and right are mixed up in the labels or in the orientation"
+    spine, liver, lungs = middle("spine"), middle("liver"), middle("lungs")
+    midline = spine if spine is not None else lungs
+    if midline is not None and liver is not None and liver > midline:
+        yield "the liver is on the left: the volume is mirrored (or situs inversus)"
+    lobes = find_members("lungs", volume.structures)
+    upper = [n for n in lobes if "upper" in n]
+    lower = [n for n in lobes if "lower" in n]
+    if upper and lower:
+        high = min(volume.structures[name].centroid()[0] for name in lower)
+        if any(volume.structures[name].centroid()[0] > high for name in upper):
+            yield "the upper lobes lie below the lower ones: the volume is upside down"
+
+
+def _slices(volume: Volume) -> Iterator[str]:
+    """Jumps between neighbouring slices: some are missing, repeated or of another scan."""
+    small = np.stack([cv2.resize(z, (96, 96), interpolation=cv2.INTER_AREA) for z in volume.hu]).astype(np.float32)
+    small = np.clip(small, -1000, 300)
+    step = np.abs(np.diff(small, axis=0)).mean(axis=(1, 2))
+    if step.size < 8:
+        return
+    near = np.array([np.median(np.delete(step[max(0, n - 4) : n + 5], min(n, 4))) for n in range(step.size)])
+    for n in np.flatnonzero((step > GAP * near) & (step > 25)).tolist():
+        times = f"{step[n] / near[n]:.0f} times as much as neighbours do"
+        yield f"a gap between slices {n} and {n + 1}: they differ {times}"
+    for n in np.flatnonzero((step < 1e-6) & (near > 1)).tolist():
+        yield f"slices {n} and {n + 1} are the same"
+
+
+def _table(volume: Volume) -> Iterator[str]:
+    body = find_body(volume.hu, volume.spacing)
+    outside = int(np.count_nonzero((volume.hu > -600) & ~body)) * volume.voxel_volume / 1000
+    if outside > TABLE_ML:
+        yield f"{outside:.0f} ml beside the patient are denser than air: the table is in the volume; read without it"
+
+
+def _notes(volume: Volume) -> Iterator[str]:
+    vessels = [name for name in ("aorta", "superior_vena_cava", "heart") if name in volume.structures]
+    values = [float(np.median(_values(volume, [name]))) for name in vessels]
+    if values and max(values) > CONTRAST_HU:
+        yield f"contrast agent: {vessels[int(np.argmax(values))]} has a median of {max(values):.0f} HU"
+    metal = int(np.count_nonzero(volume.hu > METAL_HU)) * volume.voxel_volume / 1000
+    if metal > METAL_ML:
+        yield f"metal or undiluted contrast agent: {metal:.1f} ml are denser than {METAL_HU} HU"
+    touched = [
+        name
+        for name, structure in volume.structures.items()
+        if any(part.start == 0 or part.stop == n for part, n in zip(structure.box, volume.hu.shape, strict=True))
+    ]
+    if touched:
+        listed = ", ".join(touched[:8]) + (" ..." if len(touched) > 8 else "")
+        yield f"the scan cuts off {len(touched)} structures: {listed}"
+
+
+def _frontal(projection: Projection) -> bool:
+    """Whether a view is from front or back, within 45 degrees."""
+    return abs(math.cos(math.radians(projection.view.angle))) >= math.sqrt(0.5)
+
+
+def _coverage(projection: Projection) -> Iterator[str]:
+    if not find_members("lungs", projection.names):
+        yield "no lungs are labelled"
+        return
+    lungs = projection.mask("lungs")
+    if not lungs.any():
+        yield "the lungs are not in the picture"
+        return
+    covered = float((projection.coverage[lungs] >= COVERED).mean())
+    if covered < 0.98:
+        yield f"{1 - covered:.0%} of the lungs' pixels are not covered: rays leave the scan through its ends"
+    edge = np.r_[lungs[0], lungs[-1], lungs[:, 0], lungs[:, -1]]
+    if edge.mean() > 0.05:
+        yield "the picture's border cuts the lungs"
+
+
+def _areas(projection: Projection) -> Iterator[str]:
+    if not find_members("lungs", projection.names):
+        return
+    area = float(projection.mask("lungs").sum()) * projection.spacing_isocentre**2 / 100
+    low, high = (250.0, 1100.0) if _frontal(projection) else (150.0, 900.0)
+    if not low <= area <= high:
+        yield f"the lungs' footprint has {area:.0f} cm2, not {low:g} to {high:g}"
+    if "heart" in projection.names and _frontal(projection):
+        share = float(projection.mask("heart").sum()) / max(1, int(projection.mask("lungs").sum()))
+        if not 0.08 <= share <= 0.7:
+            yield f"the heart's footprint is {share:.2f} of the lungs', not 0.08 to 0.70"
+
+
+def _order(projection: Projection) -> Iterator[str]:
+    rows = {}
+    for name in projection.names:
+        place = vertebra(name)
+        depth = projection.depth(name) if place is not None else None
+        if place is not None and depth is not None and depth.any():
+            rows[place] = (name, float(depth.sum(axis=1) @ np.arange(depth.shape[0]) / depth.sum()))
+    ordered = [rows[place] for place in sorted(rows)]
+    for (upper, above), (lower, below) in itertools.pairwise(ordered):
+        if above >= below:
+            yield f"{upper} lies below {lower}"
+
+
+def _parts(projection: Projection) -> Iterator[str]:
+    """Structures that fall into pieces: at least a tenth of the area lies apart from the largest piece."""
+    groups = {"heart": ["heart"], "right lung": ["lung_right"], "left lung": ["lung_left"]}
+    single = {name: [name] for name in projection.names if vertebra(name) is not None or name.startswith("rib_")}
+    for title, wanted in {**groups, **single}.items():
+        names = [name for each in wanted for name in find_members(each, projection.names)]
+        if not names:
+            continue
+        mask = np.add.reduce([projection.depth(name) for name in names]) > 0.5
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if rows.size == 0:
+            continue
+        box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].view(np.uint8)
+        _, _, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(box), connectivity=8)
+        sizes = stats[1:, cv2.CC_STAT_AREA]
+        apart = 1 - sizes.max() / sizes.sum()
+        if apart > 0.1 and sizes.sum() > 50:
+            yield f"{title} is in {len(sizes)} pieces: {apart:.0%} of its footprint lies apart"

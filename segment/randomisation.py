@@ -1,0 +1,270 @@
+"""Domain randomisation: other patients, other geometry, other films from one CT, each remade from its record."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from artasyn.arrays import Image, Mask, StructureMasks
+from artasyn.errors import DataError
+from artasyn.segment.ctlesion import CTLesion, LesionKind
+from artasyn.segment.filmlook import FilmLook
+from artasyn.segment.pair import Pair
+from artasyn.segment.projection import COVERED, THRESHOLD, Projection, project
+from artasyn.segment.structures import find_members
+from artasyn.segment.tone import Tone
+from artasyn.segment.variation import Variation
+from artasyn.segment.view import PATIENT_TO_DETECTOR, View
+from artasyn.segment.volume import Volume
+
+_TOGETHER = ("lungs", "heart", "great_vessels", "abdomen", "airways")
+"""Soft tissues that vary as groups; every other structure varies on its own."""
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ProjectionRecord:
+    """All that was drawn for one film, in the three stages.
+
+    Attributes:
+        variation: of the patient.
+        view: source and detector.
+        look: of the film.
+    """
+
+    variation: Variation
+    view: View
+    look: FilmLook
+
+    def to_json(self) -> str:
+        """This record as JSON; `from_json` reads it back."""
+        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> ProjectionRecord:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            DataError: the text is no record.
+        """
+        try:
+            fields: dict[str, Any] = _with_tuples(json.loads(text))
+            variation = dict(fields["variation"])
+            variation["lesions"] = tuple(CTLesion(**lesion) for lesion in variation["lesions"])
+            return cls(Variation(**variation), View(**fields["view"]), FilmLook(**fields["look"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"not the record of a projection: {error!r}") from error
+
+
+def _with_tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that records are made of."""
+    if isinstance(value, list):
+        return tuple(_with_tuples(item) for item in value)
+    return {k: _with_tuples(v) for k, v in value.items()} if isinstance(value, dict) else value
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """A projection as a film, with its masks.
+
+    Attributes:
+        image: float32 (h, w) in [0, 1].
+        projection: what it was developed from, on the same grid; with the lesions, if there are any.
+        field: what the diaphragm left free, bool (h, w).
+        healthy: the same film without the lesions; None if there are none.
+        lesions: the pixels whose attenuation the lesions changed by at least a grey level, bool (h, w); None if there
+            are none.
+        record: remakes it.
+    """
+
+    image: Image
+    projection: Projection
+    field: Mask
+    healthy: Image | None
+    lesions: Mask | None
+    record: ProjectionRecord
+
+    def masks(self, threshold: float = THRESHOLD) -> StructureMasks:
+        """The footprints of all structures in the field, bool (k, h, w), see `Projection.masks`."""
+        return np.asarray(self.projection.masks(threshold) & self.field)
+
+    @classmethod
+    def of(cls, volume: Volume, record: ProjectionRecord, *, structures: Sequence[str] | None = None) -> Film:
+        """Makes a film from its record; deterministic.
+
+        Args:
+            volume: the patient.
+            record: from `DomainRandomisation.draw`, or any other.
+            structures: names or groups to project; None for all. The lungs always are: they give the field.
+
+        Raises:
+            DataError: the lungs are not covered, a lesion does not show, or there are no lungs.
+        """
+        wanted = None if structures is None else ["lungs", *structures]
+        patient = record.variation.healthy(volume)
+        whole = project(patient, record.view, structures=wanted)
+        tone = Tone.film(whole.attenuation, whole.coverage >= COVERED, equalisation=record.look.equalisation)
+        whole = dataclasses.replace(whole, tone=tone)
+        part = whole.film_field(record.look.margins)
+        if not record.variation.lesions:
+            shown = whole.cropped(*part)
+            film = record.look(shown.image)
+            return cls(film, shown, record.look.field(film.shape), None, None, record)
+        pair = Pair.between(whole, patient, record.variation.diseased(patient)).cropped(*part)
+        healthy, film = record.look(pair.healthy.image), record.look(pair.diseased.image)
+        return cls(film, pair.diseased, record.look.field(film.shape), healthy, pair.mask, record)
+
+
+@dataclass(frozen=True)
+class DomainRandomisation:
+    """What is drawn, and from where.
+
+    Attributes:
+        attenuation_share: of the structures, or groups of them, whose attenuation is changed.
+        attenuation_sigma: of the logarithm of the factor; its most frequent value is 1.
+        attenuation_range: of the factor.
+        fat_share: of the patients with more fat.
+        fat_range: mm.
+        turn_range: about the body axis, degrees, added to the view's angle.
+        tilt_range: degrees.
+        roll_range: degrees.
+        distance_range: from source to detector, mm.
+        parallel_share: of the films with parallel rays.
+        shift_range: of the isocentre in all directions, mm.
+        margin_range: of the field around the lungs, as a share of their size.
+        gamma_range: of the film's grey.
+        contrast_range: of the film's grey.
+        invert_share: of the films that are inverted.
+        extras_share: of the films with each of: adaptive equalisation, scatter, streaks, blur, noise, borders, letter.
+
+    Source: AnyCXR, multi-stage domain randomisation (Dong et al. 2025, arXiv 2512.17263); FleXray for the figures.
+    """
+
+    attenuation_share: float = 0.5
+    attenuation_sigma: float = 1.0
+    attenuation_range: Range = (0.1, 4.0)
+    fat_share: float = 0.3
+    fat_range: Range = (3.0, 25.0)
+    turn_range: Range = (-8.0, 8.0)
+    tilt_range: Range = (-5.0, 5.0)
+    roll_range: Range = (-5.0, 5.0)
+    distance_range: Range = (1150.0, 2000.0)
+    parallel_share: float = 0.1
+    shift_range: Range = (-15.0, 15.0)
+    margin_range: Range = (-0.03, 0.15)
+    gamma_range: Range = (0.6, 1.6)
+    contrast_range: Range = (0.5, 2.0)
+    invert_share: float = 0.5
+    extras_share: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Refuses ranges and shares that make no sense.
+
+        Raises:
+            DataError: low over high, or a share outside [0, 1].
+        """
+        for name, value in dataclasses.asdict(self).items():
+            if name.endswith("_share") and not 0 <= value <= 1:
+                raise DataError(f"{name} must be in [0, 1], not {value:g}")
+            if name.endswith("_range") and not value[0] <= value[1]:
+                raise DataError(f"{name} must be low before high, not {value}")
+        if min(self.attenuation_range[0], self.gamma_range[0], self.distance_range[0] - PATIENT_TO_DETECTOR) <= 0:
+            raise DataError("factors and gammas must be over 0, distances over 200 mm")
+
+    def draw(
+        self,
+        volume: Volume,
+        rng: np.random.Generator,
+        *,
+        view: View = View(),
+        lesions: Sequence[LesionKind] = (),
+    ) -> ProjectionRecord:
+        """Draws a record; the only place where randomness is used.
+
+        Args:
+            volume: the patient.
+            rng: the source of randomness.
+            view: is varied; its size and pixel stay.
+            lesions: what is put into the lungs.
+
+        Raises:
+            DataError: lesions are asked for, and there are no lungs.
+        """
+        variation = Variation(
+            self._attenuations(list(volume.structures), rng),
+            float(rng.uniform(*self.fat_range)) if rng.uniform() < self.fat_share else 0.0,
+            tuple(CTLesion.draw(volume, rng, kind=kind) for kind in lesions),
+        )
+        return ProjectionRecord(variation, self._view(volume, view, rng), self._look(rng))
+
+    def _attenuations(self, names: list[str], rng: np.random.Generator) -> tuple[tuple[str, float], ...]:
+        """A factor for each structure that is changed."""
+        groups = [group for group in (find_members(group, names) for group in _TOGETHER) if group]
+        grouped = {name for group in groups for name in group}
+        drawn = []
+        for group in [*groups, *([name] for name in names if name not in grouped)]:
+            changed, factor = rng.uniform() < self.attenuation_share, self._factor(rng)
+            drawn += [(name, factor) for name in group] if changed else []
+        return tuple(drawn)
+
+    def _factor(self, rng: np.random.Generator) -> float:
+        """Log-normal with mode 1, in the range."""
+        for _ in range(100):
+            factor = math.exp(rng.normal(self.attenuation_sigma**2, self.attenuation_sigma))
+            if self.attenuation_range[0] <= factor <= self.attenuation_range[1]:
+                return factor
+        return float(np.clip(1.0, *self.attenuation_range))
+
+    def _view(self, volume: Volume, view: View, rng: np.random.Generator) -> View:
+        centre = volume.centre if view.isocentre is None else np.array(view.isocentre)
+        right, front, head = (float(mm) for mm in centre + rng.uniform(*self.shift_range, size=3))
+        distance = None if rng.uniform() < self.parallel_share else float(rng.uniform(*self.distance_range))
+        return dataclasses.replace(
+            view,
+            angle=view.angle + float(rng.uniform(*self.turn_range)),
+            tilt=view.tilt + float(rng.uniform(*self.tilt_range)),
+            roll=view.roll + float(rng.uniform(*self.roll_range)),
+            source_to_detector=distance,
+            source_to_patient=None,
+            isocentre=(right, front, head),
+            mirror=view.mirrored,  # the spine of a lateral stays where it is
+        )
+
+    def _look(self, rng: np.random.Generator) -> FilmLook:
+        def maybe(low: float, high: float) -> float:
+            there, value = rng.uniform() < self.extras_share, float(rng.uniform(low, high))
+            return value if there else 0.0
+
+        above, below, left, right = (float(rng.uniform(*self.margin_range)) for _ in range(4))
+        marker = ("", "L", "R")[int(rng.integers(1, 3)) if rng.uniform() < self.extras_share else 0]
+        top, bottom, near, far = (maybe(0.0, 0.1) for _ in range(4))
+        low, high = self.gamma_range
+        contrast = self.contrast_range
+        return FilmLook(
+            margins=(above, below, left, right),
+            equalisation=float(rng.uniform(0, 1)),
+            gamma=low * (high / low) ** float(rng.uniform()),
+            contrast=contrast[0] * (contrast[1] / contrast[0]) ** float(rng.uniform()),
+            clahe=maybe(1.0, 4.0),
+            scatter=maybe(0.05, 0.4),
+            scatter_reach=float(rng.uniform(0.03, 0.15)),
+            streaks=maybe(0.002, 0.012),
+            streaks_angle=float(rng.choice([0.0, 90.0]) + rng.normal(0, 1)),
+            streaks_count=float(rng.uniform(50, 120)),
+            blur=maybe(0.0005, 0.003),
+            noise=maybe(0.003, 0.03),
+            collimation=(top, bottom, near, far),
+            collimation_grey=float(rng.choice([0.0, 1.0, rng.uniform()])),
+            marker=marker,  # type: ignore[arg-type]
+            marker_place=(float(rng.uniform(0.01, 0.3)), float(rng.uniform(0.01, 0.08))),
+            marker_size=float(rng.uniform(0.03, 0.06)),
+            invert=bool(rng.uniform() < self.invert_share),
+            seed=int(rng.integers(2**31)),
+        )

@@ -1,0 +1,83 @@
+"""Other patients from one CT: tissues of other density, more fat, lesions."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from artasyn.arrays import Hounsfield
+from artasyn.segment.attenuation import HIGHEST, LOWEST, MU_BONE, MU_WATER, attenuation
+from artasyn.segment.body import find_body
+from artasyn.segment.ctlesion import CTLesion, insert_lesion
+from artasyn.segment.volume import Volume
+
+FAT = -100
+"""Hounsfield units of fat."""
+
+ROOM = -500
+"""Hounsfield units below which there is room for more fat: the air around the patient."""
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How a patient is made another, as plain numbers.
+
+    Attributes:
+        attenuations: structures with the factor that each one's attenuation is multiplied by.
+        fat: mm of fat laid around the patient in every axial slice, as far as the volume reaches.
+        lesions: put in after that, in this order; their structures are ``lesion_1`` and so on.
+    """
+
+    attenuations: tuple[tuple[str, float], ...] = ()
+    fat: float = 0.0
+    lesions: tuple[CTLesion, ...] = ()
+
+    def __call__(self, volume: Volume) -> Volume:
+        """The other patient; lesions included.
+
+        Args:
+            volume: the patient.
+
+        Raises:
+            DataError: a lesion changes no voxel.
+        """
+        return self.diseased(self.healthy(volume))
+
+    def healthy(self, volume: Volume) -> Volume:
+        """The other patient, but for the lesions."""
+        if not (self.attenuations or self.fat):
+            return volume
+        hu = volume.hu.copy()
+        for name, factor in self.attenuations:
+            structure = volume.structures[name]
+            part = hu[structure.box]
+            part[structure.mask] = _multiplied(factor)[part[structure.mask].astype(np.intp) - LOWEST]
+        if self.fat:
+            _add_fat(hu, volume.spacing, self.fat)
+        return dataclasses.replace(volume, hu=hu)
+
+    def diseased(self, healthy: Volume) -> Volume:
+        """The other patient from what `healthy` gave."""
+        for number, lesion in enumerate(self.lesions, 1):
+            healthy = insert_lesion(healthy, lesion, f"lesion_{number}")
+        return healthy
+
+
+def _multiplied(factor: float) -> np.ndarray:
+    """For every Hounsfield unit from the lowest on, the one whose attenuation is `factor` times as large."""
+    mu = factor * attenuation(np.arange(LOWEST, HIGHEST + 1)).astype(np.float64)
+    slope = np.where(mu < MU_WATER, MU_WATER, MU_BONE - MU_WATER) / 1000
+    hu = np.clip(np.rint((mu - MU_WATER) / slope), LOWEST, HIGHEST)
+    return np.asarray(hu, np.int16)
+
+
+def _add_fat(hu: Hounsfield, spacing: tuple[float, float, float], thickness: float) -> None:
+    """Lays fat around the patient, in place."""
+    size = (spacing[1] + spacing[2]) / 2
+    for part, body in zip(hu, find_body(hu, spacing), strict=True):
+        away = cv2.distanceTransform((~body).view(np.uint8), cv2.DIST_L2, 5) * size
+        part[(away > 0) & (away <= thickness) & (part < ROOM)] = FAT
+        part[body & (part < ROOM) & (cv2.distanceTransform(body.view(np.uint8), cv2.DIST_L2, 5) * size < 4.0)] = FAT
