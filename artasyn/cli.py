@@ -17,6 +17,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter,
 
 from artasyn.commands import Done
 from artasyn.errors import ArtasynError
+from artasyn.segment.ctlesion import LesionKind
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS
 from artasyn.version import __version__
@@ -50,6 +51,27 @@ LISTS: dict[str, dict[str, Any]] = {
 }
 """Options that take several values."""
 
+LISTS |= {
+    "views": {
+        "nargs": "+",
+        "metavar": "VIEW",
+        "default": ("pa",),
+        "help": "pa, ap, lateral, right_lateral, or angles in degrees: 0 PA, 90 left lateral (default: pa)",
+    },
+    "masks": {
+        "nargs": "+",
+        "type": Path,
+        "metavar": "FILE",
+        "help": "further masks of the one CT, a lesion for instance",
+    },
+    "lesions": {
+        "nargs": "+",
+        "type": LesionKind,
+        "metavar": "LESION",
+        "help": f"lesions to put into the lungs of every film: {', '.join(get_args(LesionKind))}",
+    },
+}
+
 PYTHON_ONLY = {"synthesis"}
 """Parameters of the functions that are no options, because several options stand for each."""
 
@@ -61,6 +83,7 @@ COMMANDS = {
     "demo": ("artasyn.demo", "the whole chain on phantoms, no data needed, five minutes"),
     "segment": ("artasyn.commands", "find the lungs"),
     "synthesise": ("artasyn.augmentation", "make anomalies with exact masks on normal radiographs"),
+    "project": ("artasyn.projecting", "make radiographs with anatomy masks from CT, at any angle"),
     "train": ("artasyn.model_commands", "train a detector on normal radiographs"),
     "detect": ("artasyn.model_commands", "look for anomalies with a trained detector"),
     "evaluate": ("artasyn.evaluation", "measure a detector on a test set"),

@@ -1,17 +1,18 @@
-"""Anomalies as COCO annotations: run-length encoded regions that pycocotools reads, one for each finding shown."""
+"""Findings and structures as COCO annotations: run-length encoded regions that pycocotools reads, one for each."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 from pycocotools import mask as rle
 
+from artasyn.arrays import Mask
 from artasyn.atomic import replacing
 from artasyn.segment import Lungs
 from artasyn.segment.lungs import Zone
@@ -43,21 +44,41 @@ def annotated(anomaly: Anomaly, lungs: Lungs) -> list[Annotation]:
     for name, region in anomaly.findings.items():
         if not region.any():  # another finding hides it
             continue
-        code = rle.encode(np.asfortranarray(region.view(np.uint8)))
         area = int(np.count_nonzero(region))
         described.append(
             {
                 "finding": name,
-                "segmentation": {"size": list(region.shape), "counts": code["counts"].decode("ascii")},
-                "area": area,
-                "bbox": rle.toBbox(code).tolist(),
-                "iscrowd": 0,
+                **_encoded(region, area),
                 "share": round(area / lung_area, 6),
                 "severity": round(max(each.severity for each in anomaly.record.lesions if each.finding == name), 4),
                 "zones": _shares(places[region[box]]),
             }
         )
     return described
+
+
+def outlined(masks: Mapping[str, Mask]) -> list[Annotation]:
+    """Describes structures that a radiograph shows.
+
+    Args:
+        masks: of each structure, bool (h, w); empty ones are left out.
+
+    Returns:
+        For each structure what COCO asks for, but for the numbers that `write_coco` gives, and ``structure``.
+    """
+    areas = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
+    return [{"structure": name, **_encoded(masks[name], area)} for name, area in areas.items() if area]
+
+
+def _encoded(region: Mask, area: int) -> Annotation:
+    """A region as COCO holds it, run-length encoded."""
+    code = rle.encode(np.asfortranarray(region.view(np.uint8)))
+    return {
+        "segmentation": {"size": list(region.shape), "counts": code["counts"].decode("ascii")},
+        "area": area,
+        "bbox": rle.toBbox(code).tolist(),
+        "iscrowd": 0,
+    }
 
 
 def _places(lungs: Lungs) -> tuple[tuple[slice, slice], UInt8[np.ndarray, "rows columns"]]:
@@ -78,21 +99,32 @@ def _shares(places: UInt8[np.ndarray, " pixels"]) -> dict[str, float]:
     return {zone: round(float(share), 4) for zone, share in zip(ZONES, [*counts.sum(0), *counts.sum(1)], strict=True)}
 
 
+DESCRIPTIONS = {"finding": "synthetic lung anomalies by artasyn", "structure": "chest anatomy from CT by artasyn"}
+"""Of the collections, by what their annotations are of."""
+
+
 def write_coco(
-    path: Path, findings: Sequence[str], images: Iterable[dict[str, Any]], described: Iterable[list[Annotation]]
+    path: Path,
+    names: Sequence[str],
+    images: Iterable[dict[str, Any]],
+    described: Iterable[list[Annotation]],
+    *,
+    of: Literal["finding", "structure"] = "finding",
 ) -> None:
     """Writes a collection's annotations as one COCO file, line by line, so that no size asks for much memory.
 
     Args:
         path: the file, written whole or not at all.
-        findings: the categories, numbered from 1.
+        names: the categories, numbered from 1.
         images: each image's ``file_name``, ``width``, ``height`` and whatever else is known; numbered from 1.
-        described: of each image, from `annotated`.
+        described: of each image, from `annotated` or `outlined`.
+        of: what the annotations are of, and the key of their category's name.
     """
-    numbers = {name: number for number, name in enumerate(findings, 1)}
-    categories = [{"id": number, "name": name, "supercategory": "lung"} for name, number in numbers.items()]
+    numbers = {name: number for number, name in enumerate(names, 1)}
+    above = {"finding": "lung", "structure": "anatomy"}[of]
+    categories = [{"id": number, "name": name, "supercategory": above} for name, number in numbers.items()]
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(f'{{"info": {json.dumps({"description": "synthetic lung anomalies by artasyn"})},\n')
+        file.write(f'{{"info": {json.dumps({"description": DESCRIPTIONS[of]})},\n')
         file.write(f'"categories": {json.dumps(categories)},\n"images": [')
         for image_id, image in enumerate(images, 1):
             file.write(f"{',' * (image_id > 1)}\n{json.dumps({'id': image_id} | image)}")
@@ -101,6 +133,6 @@ def write_coco(
         for image_id, regions in enumerate(described, 1):
             for region in regions:
                 count += 1
-                about = {"id": count, "image_id": image_id, "category_id": numbers[region["finding"]]}
+                about = {"id": count, "image_id": image_id, "category_id": numbers[region[of]]}
                 file.write(f"{',' * (count > 1)}\n{json.dumps(about | region)}")
         file.write("]}\n")

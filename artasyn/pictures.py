@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -78,6 +78,41 @@ def overlay_mask(image: Image, mask: Mask) -> Picture:
     tint = 0.8 * picture[mask] + 0.2 * np.array(MASK_COLOUR)
     picture[mask] = np.rint(tint).astype(np.uint8)
     _outline(picture, mask, MASK_COLOUR)
+    return picture
+
+
+STRUCTURE_COLOURS: dict[str, Colour] = {
+    "lung_right": RIGHT_COLOUR,
+    "lung_left": LEFT_COLOUR,
+    "heart": (0, 158, 115),
+    "spine": (230, 159, 0),
+    "ribs": (204, 121, 167),
+    "clavicles": (0, 114, 178),
+    "lesions": MASK_COLOUR,
+}
+"""Of the structures that an overlay may show."""
+
+
+def overlay_structures(image: Image, tints: Mapping[str, Mask], contours: Mapping[str, Mask]) -> Picture:
+    """Tints some structures, as bones, and draws the contours of others, each in its colour.
+
+    Args:
+        image: (h, w), float32 in [0, 1].
+        tints: of a key of `STRUCTURE_COLOURS` the mask, (h, w) bool.
+        contours: the same.
+
+    Raises:
+        ImageError: not an image, or a mask of another shape.
+    """
+    check_image(image)
+    picture = _colours(image)
+    for name, mask in tints.items():
+        _check_pair(image, mask, name)
+        tint = 0.72 * picture[mask] + 0.28 * np.array(STRUCTURE_COLOURS[name])
+        picture[mask] = np.rint(tint).astype(np.uint8)
+    for name, mask in contours.items():
+        _check_pair(image, mask, name)
+        _outline(picture, mask, STRUCTURE_COLOURS[name])
     return picture
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -137,7 +139,7 @@ def insert_lesion(volume: Volume, lesion: CTLesion, name: str = "lesion") -> Vol
     for place in members(lesion.structure, volume.structures):
         _paste(inside, box, volume.structures[place])
     before = volume.hu[box].astype(np.float32)
-    share = _share(_distances(volume, box, lesion), lesion) * inside
+    share = _share(volume, box, lesion) * inside
     after = before + share * np.maximum(np.float32(lesion.hu) - before, 0)
     changed = np.rint(after).astype(np.int16)
     mask = changed != volume.hu[box]
@@ -186,46 +188,64 @@ def _paste(into: VolumeMask, box: tuple[slice, slice, slice], structure: Structu
         into[here] |= structure.mask[there]
 
 
-def _distances(volume: Volume, box: tuple[slice, slice, slice], lesion: CTLesion) -> list[np.ndarray]:
-    """How far the voxels of a box are from the lesion's centre along RAS+ x, y and z, mm; to be broadcast."""
-    index = np.meshgrid(
-        *[np.arange(part.start, part.stop, dtype=np.float32) for part in box], indexing="ij", sparse=True
-    )
-    turn = volume.affine.astype(np.float32)
-    return [
-        sum(turn[axis, k] * index[k] for k in range(3)) + (turn[axis, 3] - np.float32(lesion.centre[axis]))
-        for axis in range(3)
-    ]
-
-
-def _share(away: list[np.ndarray], lesion: CTLesion) -> VoxelMap:
-    """The share of the air that a lesion replaces, whatever is there."""
-    distance = np.sqrt(sum(part * part for part in away))
-    scale = min(lesion.radius, 40.0)  # mm of the coarsest bulge
-    rim = _noise(away, lesion.seed, 0, 0.9 * scale)
-    level = lesion.radius * (1 + lesion.irregularity * rim) - distance
-    share = np.clip(0.5 + level / lesion.edge, 0, 1)
-    share *= lesion.density * np.clip(1 + _PATCHY[lesion.kind] * _noise(away, lesion.seed, 1, 9.0), 0, 1)
+def _share(volume: Volume, box: tuple[slice, slice, slice], lesion: CTLesion) -> VoxelMap:
+    """The share of the air in a box that a lesion replaces, whatever is there."""
+    noise = functools.partial(_noise, volume, box, lesion)
+    level = noise(0, 0.9 * min(lesion.radius, 40.0))
+    level *= np.float32(lesion.irregularity * lesion.radius)
+    level += np.float32(lesion.radius)
+    level -= _distance(volume, box, lesion)
+    share = np.clip(level / np.float32(lesion.edge) + np.float32(0.5), 0, 1)
+    share *= np.clip(1 + np.float32(_PATCHY[lesion.kind]) * noise(1, 9.0), 0, 1) * np.float32(lesion.density)
     if lesion.airways:
-        across, along = _noise(away, lesion.seed, 2, 26.0), _noise(away, lesion.seed, 3, 26.0)
-        share *= 1 - 0.95 * np.exp(-(across**2 + along**2) / (2 * _AIRWAY**2))
+        away = noise(2, 26.0) ** 2 + noise(3, 26.0) ** 2
+        share *= 1 - np.float32(0.95) * np.exp(away / np.float32(-2 * _AIRWAY**2))
     return np.asarray(share, np.float32)
 
 
 _PATCHY = {"nodule": 0.05, "consolidation": 0.1, "ground_glass": 0.35}
 
 
-def _noise(away: list[np.ndarray], seed: int, layer: int, size: float) -> VoxelMap:
-    """Smooth noise of mean 0 and deviation about 1, a function of place: the same on every grid.
+def _places(volume: Volume, lesion: CTLesion, index: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Where voxels are from the lesion's centre, RAS+ mm, for the indices along z, y and x; to be broadcast."""
+    z, y, x = np.meshgrid(*[each.astype(np.float32) for each in index], indexing="ij", sparse=True)
+    rows = volume.affine.astype(np.float32)
+    rows[:3, 3] -= np.array(lesion.centre, np.float32)
+    parts = [[a * b for a, b in zip(row[:3], (z, y, x), strict=True) if a] for row in rows[:3]]
+    return [sum(part, start=row[3]) for part, row in zip(parts, rows[:3], strict=True)]
+
+
+def _distance(volume: Volume, box: tuple[slice, slice, slice], lesion: CTLesion) -> VoxelMap:
+    """How far the voxels of a box are from the lesion's centre, mm."""
+    away = _places(volume, lesion, [np.arange(part.start, part.stop) for part in box])
+    return np.asarray(np.sqrt(sum((part * part for part in away), start=np.float32(0))), np.float32)
+
+
+def _noise(volume: Volume, box: tuple[slice, slice, slice], lesion: CTLesion, layer: int, size: float) -> VoxelMap:
+    """Smooth noise of mean 0 and deviation about 1 in a box; a function of place, so about the same on every grid.
 
     Args:
-        away: RAS+ mm from the lesion's centre.
-        seed: of the lesion.
+        volume: the patient.
+        box: where.
+        lesion: gives seed and centre.
         layer: another number, other noise.
         size: of a bump, mm.
     """
-    lattice = np.random.default_rng([seed, layer]).normal(size=(_LATTICE,) * 3).astype(np.float32)
+    lattice = np.random.default_rng([lesion.seed, layer]).normal(size=(_LATTICE,) * 3).astype(np.float32)
     lattice = ndimage.gaussian_filter(lattice, 0.7, mode="wrap")
     lattice /= lattice.std()
-    at = np.stack(np.broadcast_arrays(*[part / np.float32(0.6 * size) for part in away]))
-    return np.asarray(ndimage.map_coordinates(lattice, at, order=1, mode="grid-wrap"), np.float32)
+    coarse = [
+        np.linspace(part.start, part.stop - 1, 2 + int((part.stop - part.start) * step / (0.2 * size)))
+        for part, step in zip(box, volume.spacing, strict=True)
+    ]
+    at = np.stack(np.broadcast_arrays(*_places(volume, lesion, coarse))) / np.float32(0.6 * size)
+    values = ndimage.map_coordinates(lattice, at, order=1, mode="grid-wrap")
+    for axis, (part, knots) in enumerate(zip(box, coarse, strict=True)):
+        values = np.moveaxis(np.tensordot(_between(part, knots), values, axes=(1, axis)), 0, axis)
+    return np.ascontiguousarray(values, np.float32)
+
+
+def _between(part: slice, knots: np.ndarray) -> np.ndarray:
+    """The weights, (voxels, knots), that interpolate values at knots linearly."""
+    at = np.arange(part.start, part.stop)
+    return np.stack([np.interp(at, knots, row) for row in np.eye(len(knots))], axis=1).astype(np.float32)

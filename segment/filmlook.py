@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from artasyn.arrays import Image, Mask
+from artasyn.segment.projection import MARGINS, Frame, Margins
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,8 @@ class FilmLook:
     Lengths are shares of the film's longer side.
 
     Attributes:
-        margins: of the field above, below, left and right of the lungs' box, as shares of its longer side.
+        frame: which part of the detector is shown: the ``film``'s around the lungs, what the scan ``covered``, all.
+        margins: of the film above, below, left and right of the lungs' box, as shares of its longer side.
         equalisation: of the tone curve, see `artasyn.segment.tone.Tone.film`.
         gamma: power of the grey.
         contrast: factor around the film's mean grey.
@@ -40,7 +42,8 @@ class FilmLook:
         seed: of the noise.
     """
 
-    margins: tuple[float, float, float, float] = (0.08, 0.08, 0.08, 0.08)
+    frame: Frame = "film"
+    margins: Margins = MARGINS
     equalisation: float = 0.6
     gamma: float = 1.0
     contrast: float = 1.0

@@ -11,7 +11,7 @@ from artasyn.arrays import Mask, RayMap
 from artasyn.errors import DataError
 from artasyn.segment.attenuation import attenuations
 from artasyn.segment.ctlesion import CTLesion, insert_lesion
-from artasyn.segment.projection import Projection, project, rays_of
+from artasyn.segment.projection import Projection, project, rays_of, thickness_of
 from artasyn.segment.view import View
 from artasyn.segment.volume import Structure, Volume
 
@@ -24,8 +24,9 @@ class Pair:
     """A healthy and a diseased projection of the same patient, view and tone.
 
     Attributes:
-        healthy: without the lesion; its thickness has the lesion's place too, as 0.
-        diseased: with it; differs from the healthy one exactly where `mask` is true, and in the lesion's thickness.
+        healthy: without the lesion.
+        diseased: with it, the last of its structures; the image differs from the healthy one exactly where `mask` is
+            true.
         mask: pixels that changed, bool (h, w).
         change: attenuation that was added, float32 (h, w); 0 outside of the mask.
     """
@@ -64,7 +65,7 @@ class Pair:
         """As `of`, from what is there already.
 
         Args:
-            healthy: projection of `volume`, whole.
+            healthy: projection of `volume`.
             volume: the healthy patient.
             ill: the same with more in it.
             tolerance: smallest change of a pixel that is shown.
@@ -73,7 +74,7 @@ class Pair:
             DataError: nothing of the difference shows.
         """
         new = [name for name in ill.structures if name not in healthy.names]
-        rays = rays_of(volume, healthy.view)
+        rays = rays_of(volume, healthy.view).cropped(*healthy.field)
         added = Structure.of(ill.hu != volume.hu)
         part, change = rays.through(attenuations(ill.hu[added.box]) - attenuations(volume.hu[added.box]), added.start)
         whole = np.zeros(healthy.attenuation.shape, np.float32)
@@ -82,27 +83,10 @@ class Pair:
         if not mask.any():
             raise DataError("nothing of the lesion shows in this view")
         whole *= mask
-        depths = np.zeros((len(new), *mask.shape), np.float32)
-        for place, name in enumerate(new):
-            part, depth = rays.through(ill.structures[name].mask, ill.structures[name].start)
-            depths[place][part] = depth
-        names = (*healthy.names, *new)
-        without = dataclasses.replace(
-            healthy, names=names, thickness=np.concatenate([healthy.thickness, np.zeros_like(depths)])
-        )
         diseased = dataclasses.replace(
             healthy,
-            names=names,
+            names=(*healthy.names, *new),
             attenuation=healthy.attenuation + whole,
-            thickness=np.concatenate([healthy.thickness, depths]),
+            thickness=np.concatenate([healthy.thickness, thickness_of(ill, new, rays)]),
         )
-        return cls(without, diseased, mask, whole)
-
-    def cropped(self, rows: slice, columns: slice) -> Pair:
-        """A part of both."""
-        return Pair(
-            self.healthy.cropped(rows, columns),
-            self.diseased.cropped(rows, columns),
-            np.ascontiguousarray(self.mask[rows, columns]),
-            np.ascontiguousarray(self.change[rows, columns]),
-        )
+        return cls(healthy, diseased, mask, whole)

@@ -25,6 +25,14 @@ THRESHOLD = 2.0
 COVERED = 0.98
 """The share of a ray's way through the patient that must be scanned for its pixel to count as covered."""
 
+Frame = Literal["full", "covered", "film"]
+"""Which part of a detector."""
+
+Margins = tuple[float, float, float, float]
+"""Above, below, left and right of the lungs' box, as shares of its longer side."""
+
+MARGINS: Margins = (0.08, 0.08, 0.08, 0.08)
+
 Convention = Literal["visible", "projected"]
 """Which lung: what a film shows of it beside heart and abdomen, or all that lies along the rays."""
 
@@ -43,6 +51,7 @@ class Projection:
         view: as it was asked for.
         spacing: of pixels on the detector, mm.
         spacing_isocentre: of pixels at the isocentre, mm: what measures of the patient are close to.
+        start: its first pixel (row, column) on the detector of the view.
     """
 
     attenuation: RayMap
@@ -53,11 +62,18 @@ class Projection:
     view: View
     spacing: float
     spacing_isocentre: float
+    start: tuple[int, int] = (0, 0)
 
     @cached_property
     def image(self) -> Image:
         """The radiograph, float32 (h, w) in [0, 1], bright = dense."""
         return self.tone(self.attenuation)
+
+    @property
+    def field(self) -> tuple[slice, slice]:
+        """Its rows and columns on the detector of the view."""
+        (row, column), (h, w) = self.start, self.attenuation.shape
+        return slice(row, row + h), slice(column, column + w)
 
     @property
     def covered(self) -> Mask:
@@ -135,24 +151,30 @@ class Projection:
         """A part of it.
 
         Args:
-            rows: of the detector.
-            columns: of the detector.
+            rows: of this image.
+            columns: of this image.
         """
         return dataclasses.replace(
             self,
             attenuation=np.ascontiguousarray(self.attenuation[rows, columns]),
             coverage=np.ascontiguousarray(self.coverage[rows, columns]),
             thickness=np.ascontiguousarray(self.thickness[:, rows, columns]),
+            start=(self.start[0] + rows.start, self.start[1] + columns.start),
         )
 
-    def in_coverage(self) -> Projection:
-        """The part whose rays do not leave the patient through the first or the last slice: no rims.
+    def covered_field(self) -> tuple[slice, slice]:
+        """The field whose rays do not leave the patient through the first or the last slice: no rims.
 
         Raises:
             DataError: there is no such part of 16 rows.
         """
+        rows = self._covered_rows()
         columns = np.flatnonzero((self.attenuation > BODY).any(axis=0))
-        return self.cropped(self._covered_rows(), slice(int(columns[0]), int(columns[-1]) + 1))
+        return rows, slice(int(columns[0]), int(columns[-1]) + 1)
+
+    def in_coverage(self) -> Projection:
+        """The part in `covered_field`."""
+        return self.cropped(*self.covered_field())
 
     def _covered_rows(self) -> slice:
         """The most rows, one after the other, in which the patient is there and covered everywhere."""
@@ -185,7 +207,8 @@ class Projection:
         top, bottom = max(rows.start, int(down[0]) - above), min(rows.stop, int(down[-1]) + below + 1)
         if bottom - top < 16:
             raise DataError("the lungs of this view are not covered by the scan; tilt less")
-        return slice(top, bottom), slice(max(0, int(across[0]) - left), int(across[-1]) + right + 1)
+        width = self.attenuation.shape[1]
+        return slice(top, bottom), slice(max(0, int(across[0]) - left), min(width, int(across[-1]) + right + 1))
 
     def as_film(self) -> Projection:
         """The part in `film_field`."""
@@ -193,18 +216,27 @@ class Projection:
 
 
 def project(
-    volume: Volume, view: View = View(), *, structures: Sequence[str] | None = None, tone: Tone | None = None
+    volume: Volume,
+    view: View = View(),
+    *,
+    frame: Frame = "full",
+    margins: Margins = MARGINS,
+    structures: Sequence[str] | None = None,
+    tone: Tone | None = None,
 ) -> Projection:
     """Takes a radiograph of a CT, and every structure's thickness along the same rays.
 
     Args:
         volume: the patient.
         view: where source and detector are.
+        frame: the part of the detector that is wanted: ``full``, what the scan ``covered``, or the field of a chest
+            ``film``, see `Projection.film_field`.
+        margins: of the film, see there.
         structures: names or groups to project; None for all.
         tone: makes the image; None for the one that suits this projection, see `Tone.film`.
 
     Raises:
-        DataError: no such structures, or the source is not outside of the volume.
+        DataError: no such structures, the source is not outside of the volume, or the scan covers no such part.
 
     Source: geometry and physics of digitally reconstructed radiographs; masks from projected labels: PAXRay (Seibold
         et al. 2022, 2023) and AnyCXR (Dong et al. 2025), there by density or occupancy, here in millimetres.
@@ -218,20 +250,36 @@ def project(
         ((128, 128), (13, 128, 128), True)
     """
     rays = rays_of(volume, view)
-    size = rays.exposure.size
-    names = list(volume.structures)
-    if structures is not None:
-        names = list(dict.fromkeys(name for wanted in structures for name in members(wanted, names)))
-    thickness = np.zeros((len(names), *size), np.float32)
-    for place, name in enumerate(names):
-        part, depth = rays.through(volume.structures[name].mask, volume.structures[name].start)
-        thickness[place][part] = depth
-    attenuation = np.zeros(size, np.float32)
+    attenuation = np.zeros(rays.exposure.size, np.float32)
     part, integral = rays.through(volume.matter.attenuation, volume.matter.start)
     attenuation[part] = integral
     coverage = rays.coverage(volume.matter.box)
     tone = tone or Tone.film(attenuation, coverage >= COVERED)
-    return Projection(attenuation, thickness, tuple(names), coverage, tone, view, rays.exposure.pixel, rays.pixel)
+    lungs = members("lungs", volume.structures) if frame == "film" else []
+    depths = thickness_of(volume, lungs, rays)
+    whole = Projection(attenuation, depths, tuple(lungs), coverage, tone, view, rays.exposure.pixel, rays.pixel)
+    if frame != "full":
+        field = whole.film_field(margins) if frame == "film" else whole.covered_field()
+        whole, rays = whole.cropped(*field), rays.cropped(*field)
+    names = list(volume.structures)
+    if structures is not None:
+        names = list(dict.fromkeys(name for wanted in structures for name in members(wanted, names)))
+    return dataclasses.replace(whole, thickness=thickness_of(volume, names, rays), names=tuple(names))
+
+
+def thickness_of(volume: Volume, names: Sequence[str], rays: Rays) -> Thickness:
+    """How far every ray runs in structures, mm, float32 (k, h, w).
+
+    Args:
+        volume: the patient.
+        names: of the k structures.
+        rays: through the volume.
+    """
+    thickness = np.zeros((len(names), *rays.exposure.size), np.float32)
+    for place, name in enumerate(names):
+        part, depth = rays.through(volume.structures[name].mask, volume.structures[name].start)
+        thickness[place][part] = depth
+    return thickness
 
 
 def rays_of(volume: Volume, view: View) -> Rays:

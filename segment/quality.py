@@ -42,6 +42,9 @@ TABLE_ML = 250.0
 CUT = 0.02
 """Share of the lungs' largest axial section that may lie in the first or last slice."""
 
+EDGE = 0.25
+"""Share of a picture's border that may be lung."""
+
 GAP = 4.0
 """How many times as much as their neighbours two slices may differ."""
 
@@ -249,8 +252,8 @@ def _coverage(projection: Projection) -> Iterator[str]:
     if covered < 0.98:
         yield f"{1 - covered:.0%} of the lungs' pixels are not covered: rays leave the scan through its ends"
     edge = np.r_[lungs[0], lungs[-1], lungs[:, 0], lungs[:, -1]]
-    if edge.mean() > 0.05:
-        yield "the picture's border cuts the lungs"
+    if edge.mean() > EDGE:
+        yield f"the picture cuts the lungs: they are {edge.mean():.0%} of its border"
 
 
 def _areas(projection: Projection) -> Iterator[str]:
@@ -289,7 +292,7 @@ def _parts(projection: Projection) -> Iterator[str]:
             continue
         mask = np.add.reduce([projection.depth(name) for name in names]) > 0.5
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if rows.size == 0:
+        if rows.size == 0 or mask[[0, -1]].any() or mask[:, [0, -1]].any():  # not there, or not all of it
             continue
         box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].view(np.uint8)
         _, _, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(box), connectivity=8)

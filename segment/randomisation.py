@@ -102,24 +102,22 @@ class Film:
         Args:
             volume: the patient.
             record: from `DomainRandomisation.draw`, or any other.
-            structures: names or groups to project; None for all. The lungs always are: they give the field.
+            structures: names or groups to project; None for all.
 
         Raises:
             DataError: the lungs are not covered, a lesion does not show, or there are no lungs.
         """
-        wanted = None if structures is None else ["lungs", *structures]
+        look = record.look
         patient = record.variation.healthy(volume)
-        whole = project(patient, record.view, structures=wanted)
-        tone = Tone.film(whole.attenuation, whole.coverage >= COVERED, equalisation=record.look.equalisation)
-        whole = dataclasses.replace(whole, tone=tone)
-        part = whole.film_field(record.look.margins)
+        projection = project(patient, record.view, frame=look.frame, margins=look.margins, structures=structures)
+        patient_pixels = projection.coverage >= COVERED
+        tone = Tone.film(projection.attenuation, patient_pixels, equalisation=look.equalisation)
+        projection = dataclasses.replace(projection, tone=tone)
         if not record.variation.lesions:
-            shown = whole.cropped(*part)
-            film = record.look(shown.image)
-            return cls(film, shown, record.look.field(film.shape), None, None, record)
-        pair = Pair.between(whole, patient, record.variation.diseased(patient)).cropped(*part)
-        healthy, film = record.look(pair.healthy.image), record.look(pair.diseased.image)
-        return cls(film, pair.diseased, record.look.field(film.shape), healthy, pair.mask, record)
+            return cls(look(projection.image), projection, look.field(patient_pixels.shape), None, None, record)
+        pair = Pair.between(projection, patient, record.variation.diseased(patient))
+        healthy, film = look(pair.healthy.image), look(pair.diseased.image)
+        return cls(film, pair.diseased, look.field(film.shape), healthy, pair.mask, record)
 
 
 @dataclass(frozen=True)
@@ -158,7 +156,7 @@ class DomainRandomisation:
     distance_range: Range = (1150.0, 2000.0)
     parallel_share: float = 0.1
     shift_range: Range = (-15.0, 15.0)
-    margin_range: Range = (-0.03, 0.15)
+    margin_range: Range = (0.0, 0.15)
     gamma_range: Range = (0.6, 1.6)
     contrast_range: Range = (0.5, 2.0)
     invert_share: float = 0.5
@@ -200,9 +198,14 @@ class DomainRandomisation:
         variation = Variation(
             self._attenuations(list(volume.structures), rng),
             float(rng.uniform(*self.fat_range)) if rng.uniform() < self.fat_share else 0.0,
-            tuple(CTLesion.draw(volume, rng, kind=kind) for kind in lesions),
+            self.draw_lesions(volume, rng, lesions),
         )
         return ProjectionRecord(variation, self._view(volume, view, rng), self._look(rng))
+
+    @staticmethod
+    def draw_lesions(volume: Volume, rng: np.random.Generator, kinds: Sequence[LesionKind]) -> tuple[CTLesion, ...]:
+        """Draws a lesion of each kind in the lungs."""
+        return tuple(CTLesion.draw(volume, rng, kind=kind) for kind in kinds)
 
     def _attenuations(self, names: list[str], rng: np.random.Generator) -> tuple[tuple[str, float], ...]:
         """A factor for each structure that is changed."""

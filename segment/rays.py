@@ -8,6 +8,7 @@ rays cross without moving aside by a pixel are added before they are warped: the
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -78,11 +79,15 @@ class Rays:
         return constant if self.exposure.parallel else self._detector - constant
 
     @cached_property
-    def _extreme(self) -> Float64[np.ndarray, "3 n"]:
-        """The directions, in mm along the voxels' axes, of the rays at the corners and in the middle."""
-        h, w = self.exposure.size
-        pixels = np.array([(c, r, 1) for c in (0, w - 1) for r in (0, h - 1)] + [((w - 1) / 2, (h - 1) / 2, 1)]).T
-        return np.asarray(np.linalg.norm(self.affine[:3, :3], axis=0)[:, None] * (self._towards @ pixels))
+    def _extreme(self) -> Float64[np.ndarray, "3 9"]:
+        """The directions, in mm along the voxels' axes, of the rays to the volume's corners and to its middle."""
+        corners = self._corners()
+        ends = np.vstack([corners, corners.mean(axis=0)])
+        ways = ends - self.exposure.source
+        if self.exposure.parallel:
+            ways = np.broadcast_to(self.exposure.source, ends.shape)
+        spacing = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return np.asarray(spacing[:, None] * np.linalg.solve(self.affine[:3, :3], ways.T))
 
     @cached_property
     def axis(self) -> int:
@@ -105,6 +110,10 @@ class Rays:
         c, r = (np.arange(n, dtype=np.float64) for n in reversed(self.exposure.size))
         x, y, z, along = (f[0] * c + f[1] * r[:, None] + f[2] for f in (*ways, self._towards[self.axis]))
         return np.asarray(np.sqrt(x * x + y * y + z * z) / np.abs(along), np.float32)
+
+    def cropped(self, rows: slice, columns: slice) -> Rays:
+        """The rays to a part of the detector."""
+        return dataclasses.replace(self, exposure=self.exposure.cropped(rows, columns))
 
     def coverage(self, box: tuple[slice, slice, slice]) -> RayMap:
         """The share of every ray's way through a box, prolonged toward head and feet, that lies in the box itself.

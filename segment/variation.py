@@ -77,7 +77,11 @@ def _multiplied(factor: float) -> np.ndarray:
 def _add_fat(hu: Hounsfield, spacing: tuple[float, float, float], thickness: float) -> None:
     """Lays fat around the patient, in place."""
     size = (spacing[1] + spacing[2]) / 2
+    within = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(_SKIN / size) + 1,) * 2)
     for part, body in zip(hu, find_body(hu, spacing), strict=True):
-        away = cv2.distanceTransform((~body).view(np.uint8), cv2.DIST_L2, 5) * size
-        part[(away > 0) & (away <= thickness) & (part < ROOM)] = FAT
-        part[body & (part < ROOM) & (cv2.distanceTransform(body.view(np.uint8), cv2.DIST_L2, 5) * size < 4.0)] = FAT
+        beyond = 1 - cv2.erode(body.view(np.uint8), within)
+        away = cv2.distanceTransform(beyond, cv2.DIST_L2, 3) * np.float32(size)
+        part[(away > 0) & (away <= thickness + _SKIN) & (part < ROOM)] = FAT
+
+
+_SKIN = 4.0  # mm that the patient's mask may lie off the skin

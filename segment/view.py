@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -195,6 +196,12 @@ class Exposure:
         middle = middle + view.shift[0] * down + view.shift[1] * right
         corner = middle - pixel * ((size[0] - 1) / 2 * down + (size[1] - 1) / 2 * right)
         return cls(source, view.parallel, corner, pixel * down, pixel * right, size)
+
+    def cropped(self, rows: slice, columns: slice) -> Exposure:
+        """A part of the detector."""
+        corner = self.corner + rows.start * self.row + columns.start * self.column
+        size = rows.stop - rows.start, columns.stop - columns.start
+        return dataclasses.replace(self, corner=corner, size=size)
 
     @property
     def pixel(self) -> float:
