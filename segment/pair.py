@@ -73,7 +73,7 @@ class Pair:
         Raises:
             DataError: nothing of the difference shows.
         """
-        new = [name for name in ill.structures if name not in healthy.names]
+        new = [name for name in ill.structures if name not in volume.structures]
         rays = rays_of(volume, healthy.view).cropped(*healthy.field)
         added = Structure.of(ill.hu != volume.hu)
         part, change = rays.through(attenuations(ill.hu[added.box]) - attenuations(volume.hu[added.box]), added.start)

@@ -42,11 +42,11 @@ TABLE_ML = 250.0
 CUT = 0.02
 """Share of the lungs' largest axial section that may lie in the first or last slice."""
 
-EDGE = 0.25
+EDGE = 0.15
 """Share of a picture's border that may be lung."""
 
-GAP = 4.0
-"""How many times as much as their neighbours two slices may differ."""
+GAP = 3.0
+"""How many times as much as any pair nearby two neighbouring slices may differ."""
 
 
 @dataclass(frozen=True)
@@ -202,11 +202,11 @@ def _slices(volume: Volume) -> Iterator[str]:
     step = np.abs(np.diff(small, axis=0)).mean(axis=(1, 2))
     if step.size < 8:
         return
-    near = np.array([np.median(np.delete(step[max(0, n - 4) : n + 5], min(n, 4))) for n in range(step.size)])
+    near = np.array([np.delete(step[max(0, n - 4) : n + 5], min(n, 4)).max() for n in range(step.size)])
     for n in np.flatnonzero((step > GAP * near) & (step > 25)).tolist():
         times = f"{step[n] / near[n]:.0f} times as much as neighbours do"
         yield f"a gap between slices {n} and {n + 1}: they differ {times}"
-    for n in np.flatnonzero((step < 1e-6) & (near > 1)).tolist():
+    for n in np.flatnonzero((step == 0) & (near > 1)).tolist():
         yield f"slices {n} and {n + 1} are the same"
 
 

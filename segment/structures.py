@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from artasyn.errors import DataError
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "lungs": ("lung_*", "lung"),
+    "lungs": ("lung_*", "lung", "right_lung", "left_lung"),
     "lung_right": ("lung_*_right", "lung_right", "right_lung"),
     "lung_left": ("lung_*_left", "lung_left", "left_lung"),
     "ribs": ("rib_*",),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from scipy import ndimage
@@ -69,6 +69,7 @@ class Structure:
         return z, y, x
 
 
+@runtime_checkable
 class PhantomLike(Protocol):
     """What `Volume.of_phantom` needs to know, see `artasyn.phantom.PhantomVolume`."""
 
@@ -119,7 +120,7 @@ class Volume:
         >>> from artasyn.phantom import Phantom
         >>> volume = Volume.of_phantom(Phantom().volume(Phantom().draw(np.random.default_rng(0)), spacing=6.0))
         >>> volume.spacing, sorted(volume.structures)[:3]
-        ((6.0, 6.0, 6.0), ['airways', 'bowel_gas', 'clavicles'])
+        ((6.0, 6.0, 6.0), ['abdomen', 'airway', 'clavicle'])
     """
 
     hu: Hounsfield

@@ -1,0 +1,72 @@
+"""A chest of ellipsoids: a small CT with lobes, fissures, organs, a spine and vessels, on any grid."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from artasyn.segment.volume import Structure, Volume
+from benchmarks.projection_phantom import Floats, Solid
+
+BODY = Solid((0, 0, 0), (150, 95, 400))
+LUNG_RIGHT, LUNG_LEFT = Solid((68, 0, 5), (52, 70, 110)), Solid((-68, 0, 5), (52, 70, 110))
+ORGANS = {
+    "heart": Solid((-25, 30, -40), (50, 35, 45)),
+    "liver": Solid((60, 15, -100), (75, 65, 40)),
+    "spleen": Solid((-95, -30, -105), (30, 35, 30)),
+    "stomach": Solid((-55, 30, -105), (35, 40, 25)),
+    "vertebrae_T8": Solid((0, -60, 0), (18, 18, 12), box=True),
+    "vertebrae_T9": Solid((0, -60, -30), (18, 18, 12), box=True),
+    "trachea": Solid((0, -20, 90), (9, 9, 40)),
+}
+HU = {"heart": 40, "liver": 60, "spleen": 50, "stomach": 20, "vertebrae_T8": 300, "vertebrae_T9": 300, "trachea": -1000}
+MARKER = Solid((-130, 0, 60), (8, 8, 8))
+"""On the patient's left."""
+
+
+def above_fissure(places: Floats) -> np.ndarray:
+    """Whether places belong to an upper lobe."""
+    return np.asarray(places[..., 2] + 0.8 * places[..., 1] > 0)
+
+
+def grid(spacing: tuple[float, float, float], extent: tuple[float, float, float]) -> tuple[np.ndarray, Floats]:
+    """The affine of a grid around 0, and its voxels' places (z, y, x, 3).
+
+    Args:
+        spacing: along z, y and x, mm.
+        extent: along z, y and x, mm.
+    """
+    shape = [round(e / s) for e, s in zip(extent, spacing, strict=True)]
+    affine = np.zeros((4, 4))
+    affine[[2, 1, 0], [0, 1, 2]] = [-s for s in spacing]
+    affine[[2, 1, 0], 3] = [(n - 1) / 2 * s for n, s in zip(shape, spacing, strict=True)]
+    affine[3, 3] = 1
+    index = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
+    return affine, np.asarray(index @ affine[:3, :3].T + affine[:3, 3])
+
+
+def chest(spacing: tuple[float, float, float] = (5.0, 4.0, 4.0), *, length: float = 260.0) -> Volume:
+    """The chest on a grid.
+
+    Args:
+        spacing: along z, y and x, mm.
+        length: of the scan, mm.
+    """
+    affine, places = grid(spacing, (length, 220.0, 330.0))
+    organs = {name: solid.holds(places) for name, solid in ORGANS.items()}
+    taken = np.any(list(organs.values()), axis=0)
+    hu = np.where(BODY.holds(places), 30, -1000)
+    masks = {}
+    for side, lung in (("right", LUNG_RIGHT), ("left", LUNG_LEFT)):
+        whole = lung.holds(places) & ~taken
+        hu[whole] = -850
+        masks[f"lung_upper_lobe_{side}"] = whole & above_fissure(places)
+        masks[f"lung_lower_lobe_{side}"] = whole & ~above_fissure(places)
+        y, z = places[..., 1], places[..., 2]
+        vessels = whole & (np.hypot((y + 20) % 40 - 20, (z + 20) % 40 - 20) < 5)  # tubes from side to side
+        hu[vessels] = 45
+        masks[f"vessels_{side}"] = vessels
+    for name, mask in organs.items():
+        hu[mask] = HU[name]
+    masks |= organs | {"marker": MARKER.holds(places)}
+    structures = {name: Structure.of(mask) for name, mask in masks.items() if mask.any()}
+    return Volume(hu.astype(np.int16), affine, structures)

@@ -1,0 +1,149 @@
+"""Quality control: the intact pass, each broken input is rejected with its reason."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from artasyn.segment.projection import project
+from artasyn.segment.quality import check_projection, check_volume
+from artasyn.segment.structures import members
+from artasyn.segment.view import View
+from artasyn.segment.volume import Structure, Volume
+from tests.chest import chest
+
+Break = Callable[[Volume], Volume]
+
+
+def shifted(volume: Volume, voxels: tuple[int, int, int]) -> Volume:
+    """The same CT with its labels moved; what leaves the volume is lost."""
+    moved = {}
+    for name in volume.structures:
+        mask = np.roll(volume.mask(name), voxels, axis=(0, 1, 2))
+        for axis, by in enumerate(voxels):
+            lost = [slice(None)] * 3
+            lost[axis] = slice(0, by) if by > 0 else slice(by, None) if by < 0 else slice(0, 0)
+            mask[tuple(lost)] = False
+        if mask.any():
+            moved[name] = Structure.of(mask)
+    return dataclasses.replace(volume, structures=moved)
+
+
+def sliced(volume: Volume, kept: np.ndarray) -> Volume:
+    """Only some slices, with their labels."""
+    masks = {name: volume.mask(name)[kept] for name in volume.structures}
+    structures = {name: Structure.of(mask) for name, mask in masks.items() if mask.any()}
+    return Volume(np.ascontiguousarray(volume.hu[kept]), volume.affine, structures)
+
+
+def mirrored(volume: Volume) -> Volume:
+    """Left and right exchanged in voxels and labels, but not in the names."""
+    structures = {name: Structure.of(volume.mask(name)[:, :, ::-1]) for name in volume.structures}
+    return Volume(np.ascontiguousarray(volume.hu[:, :, ::-1]), volume.affine, structures)
+
+
+def with_table(volume: Volume) -> Volume:
+    """A plate behind the patient."""
+    hu = volume.hu.copy()
+    hu[:, -2:, 6:-6] = -300
+    return dataclasses.replace(volume, hu=hu)
+
+
+def without(volume: Volume, *names: str) -> Volume:
+    return dataclasses.replace(volume, structures={n: s for n, s in volume.structures.items() if n not in names})
+
+
+def repeated(volume: Volume) -> Volume:
+    """One slice twice."""
+    hu = volume.hu + np.random.default_rng(0).integers(-20, 20, volume.hu.shape).astype(np.int16)
+    hu[20] = hu[21]
+    return dataclasses.replace(volume, hu=np.clip(hu, -1024, 3071))
+
+
+@pytest.fixture(scope="module")
+def volume() -> Volume:
+    return chest(length=320.0)
+
+
+def test_the_intact_passes(volume: Volume) -> None:
+    quality = check_volume(volume)
+    assert quality.ok
+    assert quality.reasons == ()
+
+
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        (lambda v: shifted(v, (0, 0, 3)), "labels shifted"),
+        (lambda v: shifted(v, (0, -3, 0)), "labels shifted"),
+        (lambda v: shifted(v, (2, 0, 0)), "labels shifted"),
+        (lambda v: shifted(v, (0, 0, 25)), "labels shifted"),
+        (lambda v: sliced(v, np.arange(20, 64)), "cuts the lungs off: they reach the first slice"),
+        (lambda v: sliced(v, np.arange(0, 40)), "cuts the lungs off: they reach the last slice"),
+        (mirrored, "lungs are on the wrong sides"),
+        (mirrored, "liver is on the left"),
+        (with_table, "the table is in the volume"),
+        (repeated, "slices 20 and 21 are the same"),
+        (lambda v: without(v, *(n for n in v.structures if n.startswith("lung_"))), "no lungs are labelled"),
+        (lambda v: without(v, "lung_upper_lobe_left", "lung_upper_lobe_right", "lung_lower_lobe_left"), "have 0."),
+    ],
+)
+def test_what_is_broken_is_rejected_with_its_reason(volume: Volume, broken: Break, reason: str) -> None:
+    quality = check_volume(broken(volume))
+    assert not quality.ok
+    assert any(reason in each for each in quality.reasons), quality.reasons
+
+
+@pytest.mark.parametrize("angle", [0.0, 30.0, 90.0, 180.0])
+def test_projections_of_the_intact_pass(angle: float) -> None:
+    projection = project(chest(length=420.0), View(angle, size=(160, 160)), frame="film")
+    assert check_projection(projection).ok
+
+
+def test_projections_are_rejected_with_their_reasons(volume: Volume) -> None:
+    view = View(size=(160, 160))
+    short = project(sliced(volume, np.arange(12, 45)), view)
+    assert any("not covered" in reason for reason in check_projection(short).reasons)
+    film = project(volume, view, frame="film")
+    rows, columns = film.attenuation.shape
+    half = film.cropped(slice(0, rows), slice(0, columns // 3))
+    assert any("cuts the lungs" in reason for reason in check_projection(half).reasons)
+    swapped = {"vertebrae_T8": volume.structures["vertebrae_T9"], "vertebrae_T9": volume.structures["vertebrae_T8"]}
+    wrong = project(volume.with_structures(**swapped), view, frame="film")
+    assert "vertebrae_T8 lies below vertebrae_T9" in check_projection(wrong).reasons
+    heart = Structure.of(volume.mask("heart") | volume.mask("spleen"))
+    torn = project(volume.with_structures(heart=heart), view, frame="film")
+    assert any("heart is in 2 pieces" in reason for reason in check_projection(torn).reasons)
+    small = dataclasses.replace(film, spacing_isocentre=film.spacing_isocentre / 3)
+    assert any("footprint has" in reason for reason in check_projection(small).reasons)
+    none = project(volume, view, structures=["heart"])
+    assert "no lungs are labelled" in check_projection(none).reasons
+
+
+@pytest.mark.realdata
+def test_a_real_ct_passes_and_broken_it_does_not(data: Path) -> None:
+    ct = data / "ct"
+    files = (ct / "lidc_0001.nii.gz", ct / "lidc_0001_labels.nii.gz", ct / "structures.csv")
+    volume = Volume.read(*files)
+    whole = volume
+    wanted = ("lungs", "ribs", "liver", "spine", "aorta")
+    volume = without(volume, *(volume.structures.keys() - {n for w in wanted for n in members(w, volume.structures)}))
+    quality = check_volume(volume)
+    assert quality.ok
+    assert any("contrast agent" in note for note in quality.notes)
+    ribs = [name for name in volume.structures if name.startswith("rib_")]
+    for broken, reason in (
+        (shifted(volume, (0, 0, 6)), "labels shifted"),
+        (without(volume, *ribs[::2]), "12 of 24 ribs"),
+        (sliced(volume, np.arange(25, 133)), "cuts the lungs off"),
+        (sliced(volume, np.r_[0:60, 72:133]), "a gap between slices 59 and 60"),
+        (dataclasses.replace(volume, hu=Volume.read(files[0], table=True).hu), "the table is in the volume"),
+        (mirrored(volume), "wrong sides"),
+    ):
+        assert any(reason in each for each in check_volume(broken).reasons), (reason, check_volume(broken).reasons)
+    for angle in (0.0, 45.0, 90.0):
+        assert check_projection(project(whole, View(angle, size=(256, 256)), frame="film")).ok
