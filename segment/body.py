@@ -17,7 +17,7 @@ COARSE = 2.8
 patient vanish, and a volume takes a fraction of a second."""
 
 MARGIN = 3.0
-"""What is kept around the patient, mm, for the skin's own blur."""
+"""What is kept around the patient at least, mm, for the skin's own blur."""
 
 
 def find_body(hu: Hounsfield, spacing: tuple[float, float, float]) -> VolumeMask:

@@ -154,6 +154,9 @@ class Projection:
             rows: of this image.
             columns: of this image.
         """
+        rows, columns = (
+            slice(*part.indices(n)) for part, n in zip((rows, columns), self.attenuation.shape, strict=True)
+        )
         return dataclasses.replace(
             self,
             attenuation=np.ascontiguousarray(self.attenuation[rows, columns]),
@@ -247,7 +250,7 @@ def project(
         >>> volume = Volume.of_phantom(phantom.volume(phantom.draw(np.random.default_rng(0)), spacing=6.0))
         >>> film = project(volume, View(size=(128, 128)))
         >>> film.image.shape, film.thickness.shape, bool(film.mask("lungs").any())
-        ((128, 128), (13, 128, 128), True)
+        ((128, 128), (11, 128, 128), True)
     """
     rays = rays_of(volume, view)
     attenuation = np.zeros(rays.exposure.size, np.float32)

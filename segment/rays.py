@@ -168,10 +168,10 @@ class Rays:
         Returns:
             The part of the detector that the box can reach, and the integrals there: mm, or without unit.
         """
-        slabs, centres = _slabs(np.moveaxis(voxels, self.axis, 1), self.together)
-        first, last = _boxes(slabs != 0)
+        slabs, centres = _slabs(np.moveaxis(voxels, self.axis, 1), start[self.axis], self.together)
+        first, last = _boxes(np.asarray(np.abs(slabs) > 1e-6))
         offset = np.array([s for axis, s in enumerate(start) if axis != self.axis], float)
-        warps = self.homographies(centres + start[self.axis])
+        warps = self.homographies(centres)
         tiles = self._tiles(warps, first + offset - 1, last + offset + 1)
         there = np.flatnonzero(np.all((tiles[:, 1] > tiles[:, 0]) & (last >= first), axis=1))
         if there.size == 0:
@@ -208,18 +208,24 @@ class Rays:
         return np.asarray(np.stack([low, high], axis=1), int)
 
 
-def _slabs(voxels: np.ndarray, together: int) -> tuple[Float32[np.ndarray, "v n u"], Float64[np.ndarray, " n"]]:
-    """Slices (v, a, u) added `together` at a time, and the middles of the sums."""
+def _slabs(
+    voxels: np.ndarray, start: int, together: int
+) -> tuple[Float32[np.ndarray, "v n u"], Float64[np.ndarray, " n"]]:
+    """Slices (v, a, u) added `together` at a time, and the middles of the sums.
+
+    Which slices go together depends on the volume alone, so that a sum of boxes projects to the sum of projections.
+    """
     v, count, u = voxels.shape
-    whole = count // together * together
-    parts, centres = [], [np.arange(0, whole, together) + (together - 1) / 2]
+    lead = min(-start % together, count)
+    whole = (count - lead) // together * together
+    parts = [_summed(voxels[:, None, :lead])] if lead else []
     if whole:
-        parts.append(_summed(voxels[:, :whole].reshape(v, whole // together, together, u)))
-    if whole < count:
-        parts.append(_summed(voxels[:, None, whole:]))
-        centres.append(np.array([(whole + count - 1) / 2]))
+        parts.append(_summed(voxels[:, lead : lead + whole].reshape(v, whole // together, together, u)))
+    if lead + whole < count:
+        parts.append(_summed(voxels[:, None, lead + whole :]))
     slabs = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
-    return np.ascontiguousarray(slabs), np.concatenate(centres)
+    numbers = start // together + np.arange(slabs.shape[1])
+    return np.ascontiguousarray(slabs), numbers * together + (together - 1) / 2
 
 
 def _summed(voxels: np.ndarray) -> Float32[np.ndarray, "v n u"]:

@@ -87,7 +87,8 @@ def find_members(wanted: str, names: Iterable[str]) -> list[str]:
     names = list(names)
     if wanted in names and wanted not in GROUPS:
         return [wanted]
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in GROUPS.get(wanted, ()))]
+    patterns = (wanted, *GROUPS.get(wanted, ()))
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def vertebra(name: str) -> int | None:

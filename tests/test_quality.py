@@ -115,7 +115,7 @@ def test_projections_are_rejected_with_their_reasons(volume: Volume) -> None:
     swapped = {"vertebrae_T8": volume.structures["vertebrae_T9"], "vertebrae_T9": volume.structures["vertebrae_T8"]}
     wrong = project(volume.with_structures(**swapped), view, frame="film")
     assert "vertebrae_T8 lies below vertebrae_T9" in check_projection(wrong).reasons
-    heart = Structure.of(volume.mask("heart") | volume.mask("spleen"))
+    heart = Structure.of(volume.mask("heart") | volume.mask("trachea"))
     torn = project(volume.with_structures(heart=heart), view, frame="film")
     assert any("heart is in 2 pieces" in reason for reason in check_projection(torn).reasons)
     small = dataclasses.replace(film, spacing_isocentre=film.spacing_isocentre / 3)
