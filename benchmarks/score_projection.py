@@ -4,7 +4,8 @@
 2. A real CT beside two independent projectors, plastimatch (exact) and DiffDRR (trilinear), if they are installed:
    line integrals and images where rays are covered by the scan, the table left in.
 3. Its nodule's mask against a projection with 16 times as many pixels.
-4. Figures of its lungs' and trachea's masks.
+4. Figures of its lungs' and trachea's masks, its cardiothoracic ratio and its Cobb angle.
+5. What quality control says of it, and of the same broken on purpose.
 
 Nothing is drawn at random, so there is no seed.
 """
@@ -28,10 +29,14 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from artasyn.arrays import Mask
+from artasyn.segment.measures import measure
 from artasyn.segment.projection import THRESHOLD, Projection, project, rays_of
+from artasyn.segment.quality import check_volume
+from artasyn.segment.structures import find_members
 from artasyn.segment.tone import BODY
 from artasyn.segment.view import View
 from artasyn.segment.volume import Volume
+from benchmarks.broken_inputs import mirrored, shifted, sliced, without
 from benchmarks.drr_peers import DiffDRR, Geometry, Plastimatch, attenuation
 from benchmarks.projection_phantom import SHAPE, SPACING, VIEWS, as_beam, errors, solid_volume
 
@@ -219,6 +224,56 @@ def _version(package: str) -> str | None:
         return None
 
 
+def measure_scores(volume: Volume) -> dict[str, Any]:
+    """Cardiothoracic ratio, Cobb angle and lung areas of frontal views, parallel and cone beam."""
+    views = {"parallel": View(source_to_detector=None, pixel=0.7, size=None), "pa": View(size=(MASK_SIZE,) * 2)}
+    scores = {}
+    for name, view in views.items():
+        found = measure(project(volume, view))
+        ratio, cobb, areas = found.cardiothoracic_ratio, found.cobb_angle, found.lung_areas
+        if ratio is None or cobb is None or areas is None:
+            raise RuntimeError(f"{name}: not measured: {found.reasons}")
+        scores[name] = {
+            "cardiothoracic_ratio": round(ratio.value, 4),
+            "cobb_degrees": round(cobb.angle, 2),
+            "from_to": [cobb.upper.name, cobb.lower.name],
+            "lungs_cm2": round(areas.total, 1),
+        }
+    return scores
+
+
+def quality_scores(volume: Volume, left_in: Volume) -> dict[str, Any]:
+    """What quality control says of a CT, and of the same broken in several ways.
+
+    Args:
+        volume: with labels, without the table.
+        left_in: the same with the table.
+    """
+    ribs = find_members("ribs", volume.structures)
+    slices = np.arange(volume.hu.shape[0])
+    lungs = find_members("lungs", volume.structures)
+    first = min(volume.structures[name].start[0] for name in lungs)
+    last = max(volume.structures[name].box[0].stop for name in lungs)
+    middle = (first + last) // 2
+    cases = {
+        "intact": volume,
+        "labels shifted 4 mm to the side": shifted(volume, (0, 0, round(4 / volume.spacing[2]))),
+        "labels shifted 14 mm to the back": shifted(volume, (0, round(14 / volume.spacing[1]), 0)),
+        "labels shifted 5 mm to the feet": shifted(volume, (round(5 / volume.spacing[0]), 0, 0)),
+        "half the ribs gone": without(volume, *ribs[::2]),
+        "cut through the upper lungs": sliced(volume, slices[first + 15 :]),
+        "cut through the lower lungs": sliced(volume, slices[: last - 15]),
+        "30 mm missing in the middle": sliced(volume, np.delete(slices, slice(middle, middle + 12))),
+        "mirrored": mirrored(volume),
+        "the table left in": left_in,
+    }
+    found = {}
+    for name, case in tqdm(cases.items(), desc="quality", unit="volume"):
+        quality = check_volume(case)
+        found[name] = {"ok": quality.ok, "reasons": list(quality.reasons)}
+    return found
+
+
 def main() -> None:
     """Measures and writes the result."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -239,7 +294,9 @@ def main() -> None:
     labels, names = given.ct / "lidc_0001_labels.nii.gz", given.ct / "structures.csv"
     volume = Volume.read(given.ct / "lidc_0001.nii.gz", labels, names)
     volume = volume.labelled(given.ct / "lidc_0001_nodule.nii.gz", prefix="nodule")
-    result |= {"nodule": nodule_scores(volume), "masks": mask_scores(volume)}
+    result |= {"nodule": nodule_scores(volume), "masks": mask_scores(volume), "measures": measure_scores(volume)}
+    left_in = Volume.read(given.ct / "lidc_0001.nii.gz", labels, names, table=True)
+    result |= {"quality": quality_scores(volume, left_in)}
     given.out.write_text(json.dumps(result, indent=1) + "\n")
     print(given.out)
 

@@ -1,0 +1,189 @@
+"""Time and memory of projecting a CT: ``python -m benchmarks.speed_projection``.
+
+A real CT with 89 labelled structures. Timed are the image alone and the image with the thickness of every structure;
+a volume's first view, with all that is prepared for it, beside its second; DiffDRR with masks and plastimatch, if they
+are installed, in the same run; and the command that makes 200 randomised films with masks, as a subprocess. Reading
+is not timed but for the command. What counts beside other programs is the ratio within one run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artasyn.bulk import read_manifest
+from artasyn.segment.projection import project, rays_of, thickness_of
+from artasyn.segment.view import View
+from artasyn.segment.volume import Volume
+from benchmarks.drr_peers import DiffDRR, Geometry, Plastimatch, attenuation
+from benchmarks.score_projection import ROOT
+
+VIEWS = {"pa": 0.0, "45": 45.0, "lateral": 90.0}
+SIZES = (256, 512)
+
+
+def milliseconds(work: Callable[[], object], repeats: int) -> dict[str, float]:
+    """Median and quartiles of some calls, after one that is not counted."""
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(1e3 * (time.perf_counter() - start))
+    low, _, high = statistics.quantiles(times, n=4)
+    return {"median": round(statistics.median(times), 1), "q1": round(low, 1), "q3": round(high, 1)}
+
+
+def parallel_times(volume: Volume, repeats: int) -> dict[str, Any]:
+    """The aligned parallel projection at the grid of the volume."""
+    view = View(source_to_detector=None, size=None)
+    names, matter = list(volume.structures), volume.matter
+    return {
+        "integral": milliseconds(lambda: rays_of(volume, view).through(matter.attenuation, matter.start), repeats),
+        "image, coverage and tone": milliseconds(lambda: project(volume, view, structures=()).image, repeats),
+        "thickness": milliseconds(lambda: thickness_of(volume, names, rays_of(volume, view)), repeats),
+    }
+
+
+def cone_times(volume: Volume, repeats: int) -> dict[str, Any]:
+    """Cone-beam views, image alone and with all structures."""
+    times: dict[str, Any] = {}
+    for size in SIZES:
+        for name, angle in VIEWS.items():
+            view = View(angle, size=(size, size))
+            times[f"{name} {size}"] = {
+                "image": milliseconds(lambda view=view: project(volume, view, structures=()), repeats),  # type: ignore[misc]
+                "image and thickness": milliseconds(lambda view=view: project(volume, view), repeats),  # type: ignore[misc]
+            }
+    return times
+
+
+def first_and_second(volume: Volume, labels: np.ndarray, names: dict[int, str], repeats: int) -> dict[str, Any]:
+    """A volume's first view, from voxels and label map on, and its second one at another angle."""
+    times: dict[str, list[float]] = {"first": [], "second": []}
+    for _ in range(repeats):
+        start = time.perf_counter()
+        fresh = Volume.of_labels(volume.hu, volume.affine, labels, names).without_table()
+        project(fresh, View(size=(256, 256)))
+        middle = time.perf_counter()
+        project(fresh, View(30.0, size=(256, 256)))
+        times["first"].append(middle - start)
+        times["second"].append(time.perf_counter() - middle)
+    first, second = (1e3 * statistics.median(times[name]) for name in ("first", "second"))
+    return {"first_ms": round(first, 1), "second_ms": round(second, 1), "share": round(second / first, 3)}
+
+
+def peer_times(volume: Volume, labels: np.ndarray, ours: dict[str, Any]) -> dict[str, Any]:
+    """Other programs at 256 pixels from the front, and how many times as long as ours they take."""
+    view = View(size=(256, 256))
+    exposure = rays_of(volume, view).exposure
+    geometry = Geometry(exposure.source, exposure.corner, exposure.row, exposure.column)
+    mu = attenuation(volume.hu)
+    found: dict[str, Any] = {}
+    try:
+        exact = Plastimatch(mu, volume.affine)
+        exact(geometry, (256, 256))
+        found["plastimatch, exact"] = {"image_ms": round(1e3 * exact.seconds, 1)}
+        for renderer in ("trilinear", "siddon"):
+            peer = DiffDRR(mu, volume.affine, labels, renderer=renderer)
+            if renderer == "trilinear":
+                peer(geometry, (256, 256))
+            start = time.perf_counter()
+            peer(geometry, (256, 256))
+            middle = time.perf_counter()
+            peer.masks(geometry, (256, 256))
+            found[f"DiffDRR, {renderer}"] = {
+                "image_ms": round(1e3 * (middle - start), 1),
+                "masks_ms": round(1e3 * (time.perf_counter() - middle), 1),
+            }
+    except ImportError as error:
+        found["missing"] = str(error)
+    for times in found.values():
+        if isinstance(times, dict):
+            times["image_ratio"] = round(times["image_ms"] / ours["image"]["median"], 1)
+            if "masks_ms" in times:
+                times["masks_ratio"] = round(times["masks_ms"] / ours["image and thickness"]["median"], 1)
+    return found
+
+
+def memory(files: list[str]) -> float:
+    """Most memory, MB, of a process that reads the CT and projects it at 512 pixels with every structure."""
+    code = (
+        "import resource, sys; from artasyn.segment.volume import Volume; from artasyn.segment.view import View; "
+        "from artasyn.segment.projection import project; "
+        "volume = Volume.read(*sys.argv[1:]); project(volume, View(45.0)); project(volume, View(90.0)); "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *files], capture_output=True, text=True, check=True)
+    return round(int(done.stdout) / (1024 if sys.platform != "darwin" else 1024**2), 0)
+
+
+def command(files: list[str], films: int, workers: int) -> dict[str, Any]:
+    """The command that makes randomised films of one CT."""
+    with tempfile.TemporaryDirectory() as out:
+        line = [sys.executable, "-m", "artasyn", "project", files[0], "--labels", files[1], "--names", files[2]]
+        options = ["--randomise", str(films // 2), "--views", "pa,lateral", "--workers", str(workers), "--out", out]
+        start = time.perf_counter()
+        subprocess.run([*line, *options], capture_output=True, check=False)
+        took = time.perf_counter() - start
+        rows = read_manifest(Path(out, "manifest.csv"))
+    made = [row for row in rows if row["status"] == "ok"]
+    redrawn = sum(int(row["redrawn"] or 0) for row in made)
+    times = {"films": len(made), "rejected": len(rows) - len(made), "redrawn": redrawn, "workers": workers}
+    return times | {"minutes": round(took / 60, 2), "seconds_per_film": round(took / max(1, len(made)), 2)}
+
+
+def main() -> None:
+    """Measures and writes the result."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = Path(os.environ.get("ARTASYN_DATA", ROOT / ".." / "shared" / "data"))
+    options.add_argument("--ct", type=Path, default=data / "ct", help="folder of the CT lidc_0001 with its labels")
+    options.add_argument("--repeats", type=int, default=9)
+    options.add_argument("--films", type=int, default=200, help="films that the command makes; 0 leaves it out")
+    options.add_argument("--workers", type=int, default=2)
+    options.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "speed_projection.json")
+    given = options.parse_args()
+    files = [str(given.ct / name) for name in ("lidc_0001.nii.gz", "lidc_0001_labels.nii.gz", "structures.csv")]
+    volume = Volume.read(*files)
+    raw = Volume.read(files[0], table=True)
+    labels, names = np.zeros(raw.hu.shape, np.uint8), {}
+    for number, (name, structure) in enumerate(volume.structures.items(), 1):
+        labels[structure.box][structure.mask], names[number] = number, name
+    cone = cone_times(volume, given.repeats)
+    result = {
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "python": platform.python_version(),
+            "cores": os.cpu_count(),
+            "packages": {name: version(name) for name in ("artasyn", "numpy", "opencv-python-headless")},
+        },
+        "voxels": list(volume.hu.shape),
+        "structures": len(volume.structures),
+        "repeats": given.repeats,
+        "parallel_ms": parallel_times(volume, given.repeats),
+        "cone_ms": cone,
+        "first_and_second": first_and_second(raw, labels, names, given.repeats),
+        "peers": peer_times(volume, labels, cone["pa 256"]),
+        "memory_mb": memory(files),
+    }
+    if given.films:
+        result["command"] = command(files, given.films, given.workers)
+    given.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1), given.out, sep="\n")
+
+
+if __name__ == "__main__":
+    main()
