@@ -15,7 +15,11 @@ from scipy import ndimage
 from artasyn.arrays import LEFT, RIGHT, Image, LungLabels, Mask, Picture, check_image
 from artasyn.errors import ImageError
 from artasyn.pictures import FONT, LEFT_COLOUR, RIGHT_COLOUR, RIM, Colour, _check_pair, _colours
-from artasyn.segment.measures import CardiothoracicRatio, CobbAngle, LungAreas, Measures, Point, Span, main_parts
+from artasyn.segment.cardiothoracic import CardiothoracicRatio, Span
+from artasyn.segment.cobb import CobbAngle
+from artasyn.segment.footprints import Point, main_parts
+from artasyn.segment.lungareas import LungAreas
+from artasyn.segment.measures import Measures
 
 HEART_COLOUR: Colour = (255, 130, 50)
 """Vermilion, lighter than Okabe and Ito's, to be read as text: the heart."""

@@ -143,6 +143,72 @@ def speed_collection(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def score_projection(result: dict[str, Any]) -> list[str]:
+    """How right projections of CTs are."""
+    worst, nodule, measures = result["phantom"]["worst"], result["nodule"], result["measures"]
+    views = ("pa", "45", "lateral")
+    rows = ["| projections of CT | |", "|---|---|"]
+    rows += [
+        "| solids with known chords, worst of 14 views | |",
+        f"| thickness beyond that of rays a voxel aside, mm (a voxel's diagonal: {worst['diagonal']:.2f}) "
+        f"| {worst['beyond']:.2f} |",
+        f"| mean error inside; integral against the volume, parallel "
+        f"| {worst['interior']:.2%}; {worst['integral']:.2%} |",
+        "| a real CT: PA, 45 degrees, lateral | |",
+    ]
+    for peer in ("plastimatch", "diffdrr"):
+        found = result["peers"][peer]
+        if "missing" not in found:
+            cells = ", ".join(f"{found[view]['correlation']:.5f}" for view in views)
+            rows.append(f"| correlation with {peer} {found['version']} where covered | {cells} |")
+    cells = ", ".join(f"{nodule[view]['dice']:.3f}" for view in views)
+    rows.append(f"| a nodule's mask against 16 times as many pixels, Dice | {cells} |")
+    for name, beam in (("parallel", "parallel"), ("pa", "cone beam")):
+        found = measures[name]
+        rows.append(
+            f"| cardiothoracic ratio, Cobb angle, {beam} "
+            f"| {found['cardiothoracic_ratio']:.3f}, {found['cobb_degrees']:.1f} degrees |"
+        )
+    quality = result["quality"]
+    broken = [case for name, case in quality.items() if name != "intact"]
+    rejected = sum(not case["ok"] for case in broken)
+    rows.append(f"| broken inputs rejected, intact passed | {rejected} of {len(broken)}, {quality['intact']['ok']} |")
+    return rows
+
+
+def speed_projection(result: dict[str, Any]) -> list[str]:
+    """Time of projecting a CT beside other programs."""
+    size, peers = "x".join(map(str, result["voxels"])), result["peers"]
+    rows = [
+        f"| ms, {size} voxels, {result['structures']} structures | image | image and all thickness maps |",
+        "|---|---|---|",
+    ]
+    parallel = result["parallel_ms"]
+    rows.append(
+        f"| parallel, grid of the volume | {parallel['integral']['median']:.0f} "
+        f"({parallel['image, coverage and tone']['median']:.0f} with coverage and tone) "
+        f"| {parallel['thickness']['median']:.0f} (thickness alone) |"
+    )
+    for name, times in result["cone_ms"].items():
+        rows.append(
+            f"| cone beam, {name} px | {times['image']['median']:.0f} | {times['image and thickness']['median']:.0f} |"
+        )
+    for name, times in peers.items():
+        if isinstance(times, dict):
+            masks = f"{times['masks_ms']:.0f}, {times['masks_ratio']:.0f} times" if "masks_ms" in times else "-"
+            rows.append(f"| {name}, pa 256 px | {times['image_ms']:.0f}, {times['image_ratio']:.0f} times | {masks} |")
+    pair = result["first_and_second"]
+    rows.append(f"| first view of a volume at 256 px, second one | | {pair['first_ms']:.0f}, {pair['second_ms']:.0f} |")
+    rows.append(f"| most memory, MB | | {result['memory_mb']:.0f} |")
+    if "command" in result:
+        done = result["command"]
+        rows.append(
+            f"| `artasyn project`, {done['films']} randomised films, {done['workers']} workers, minutes "
+            f"| | {done['minutes']:.1f} |"
+        )
+    return rows
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "phantom": phantom,
     "lungs": lungs,
@@ -151,6 +217,8 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "speed_synthesis": speed_synthesis,
     "speed": speed,
     "speed_collection": speed_collection,
+    "score_projection": score_projection,
+    "speed_projection": speed_projection,
 }
 
 

@@ -1,6 +1,33 @@
-"""Lungs from radiographs."""
+"""Lungs from radiographs; radiographs with anatomy masks from CT."""
 
+from artasyn.segment.ctlesion import CTLesion, insert_lesion
 from artasyn.segment.lungs import Lungs
+from artasyn.segment.measures import Measures, measure
+from artasyn.segment.pair import Pair
 from artasyn.segment.pbtseg import PBTSeg
+from artasyn.segment.projection import Projection, project
+from artasyn.segment.quality import Quality, check_projection, check_volume
+from artasyn.segment.randomisation import DomainRandomisation, Film, ProjectionRecord
+from artasyn.segment.view import View
+from artasyn.segment.volume import Structure, Volume
 
-__all__ = ["Lungs", "PBTSeg"]
+__all__ = [
+    "CTLesion",
+    "DomainRandomisation",
+    "Film",
+    "Lungs",
+    "Measures",
+    "PBTSeg",
+    "Pair",
+    "Projection",
+    "ProjectionRecord",
+    "Quality",
+    "Structure",
+    "View",
+    "Volume",
+    "check_projection",
+    "check_volume",
+    "insert_lesion",
+    "measure",
+    "project",
+]

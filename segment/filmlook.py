@@ -12,6 +12,8 @@ import numpy as np
 from artasyn.arrays import Image, Mask
 from artasyn.segment.projection import MARGINS, Frame, Margins
 
+_DETAIL = 0.012  # what counts as fine, as a share of the film's longer side
+
 
 @dataclass(frozen=True)
 class FilmLook:
@@ -25,6 +27,7 @@ class FilmLook:
         equalisation: of the tone curve, see `artasyn.segment.tone.Tone.film`.
         gamma: power of the grey.
         contrast: factor around the film's mean grey.
+        detail: how much fine structure is raised, as digital radiography does: 0 not at all, 1 doubles it.
         clahe: clip limit of the adaptive equalisation; 0 for none.
         scatter: share of the light that is scattered, in [0, 1).
         scatter_reach: how far.
@@ -44,9 +47,10 @@ class FilmLook:
 
     frame: Frame = "film"
     margins: Margins = MARGINS
-    equalisation: float = 0.6
+    equalisation: float = 1.0
     gamma: float = 1.0
     contrast: float = 1.0
+    detail: float = 0.0
     clahe: float = 0.0
     scatter: float = 0.0
     scatter_reach: float = 0.1
@@ -63,25 +67,30 @@ class FilmLook:
     invert: bool = False
     seed: int = 0
 
-    def __call__(self, image: Image) -> Image:
+    def __call__(self, image: Image, reference: Image | None = None) -> Image:
         """The film, float32 (h, w) in [0, 1]; deterministic.
 
         Args:
             image: float32 (h, w) in [0, 1], bright = dense.
+            reference: what contrast, detail and noise are taken from, the same film without a lesion; None for the
+                image itself. Where both are alike the films are too, but for adaptive equalisation, scatter and blur.
         """
         side = max(image.shape)
         film = np.power(image, np.float32(self.gamma))
-        film = np.clip(film.mean() + self.contrast * (film - film.mean()), 0, 1).astype(np.float32)
+        like = film if reference is None else np.power(reference, np.float32(self.gamma))
+        mean = like.mean()
+        film, like = (np.clip(mean + self.contrast * (each - mean), 0, 1).astype(np.float32) for each in (film, like))
+        if self.detail:
+            film = np.clip(film + np.float32(self.detail) * (like - _blurred(like, _DETAIL * side)), 0, 1)
         if self.clahe:
             film = _equalised(film, self.clahe)
         if self.scatter:
             film = (1 - self.scatter) * film + self.scatter * _blurred(film, self.scatter_reach * side)
-        film = _blurred(film, self.blur * side) + self._grain(film)
+        film = _blurred(film, self.blur * side) + self._grain(like)
         if self.streaks:
             film = film + self.streaks * self._lines(film.shape)
         film = np.where(self.field(film.shape), film, np.float32(self.collimation_grey))
-        film = np.maximum(film, self._letter(film.shape))
-        film = np.clip(film, 0, 1).astype(np.float32)
+        film = np.clip(np.maximum(film, self._letter(film.shape)), 0, 1).astype(np.float32)
         return np.asarray(1 - film if self.invert else film)
 
     def field(self, shape: tuple[int, int]) -> Mask:

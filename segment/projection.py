@@ -123,16 +123,17 @@ class Projection:
         """
         return np.asarray(np.clip(self.thickness / np.float32(2 * threshold), 0, 1))
 
-    def lungs(self, convention: Convention = "visible", threshold: float = THRESHOLD) -> Lungs:
+    def lungs(self, convention: Convention = "visible", threshold: float = THRESHOLD, *, part: str = "lungs") -> Lungs:
         """The lungs, as synthesis and detectors ask for them; where both lie in a ray, the one it runs farther in.
 
         Args:
             convention: ``projected`` is all lung along the rays; ``visible`` leaves out the footprints of the heart,
                 the liver, the spleen and the stomach, as masks drawn on films do (JSRT).
             threshold: mm that a ray must run in lung.
+            part: of the lungs, a lobe for instance, to place anomalies there alone: a structure or a group.
 
         Raises:
-            DataError: there are no lungs among the structures.
+            DataError: there are no lungs among the structures, or no such part.
         """
         members("lungs", self.names)
         right, left = (self._depth(find_members(side, self.names)) for side in ("lung_right", "lung_left"))
@@ -145,6 +146,8 @@ class Projection:
         if convention == "visible":
             for name in HIDING:
                 labels = np.where(self._depth(find_members(name, self.names)) > threshold, np.uint8(0), labels)
+        if part != "lungs":
+            labels = np.where(self.depth(part) > threshold, labels, np.uint8(0))
         return Lungs.from_labels(labels)
 
     def cropped(self, rows: slice, columns: slice) -> Projection:

@@ -116,7 +116,7 @@ class Film:
         if not record.variation.lesions:
             return cls(look(projection.image), projection, look.field(patient_pixels.shape), None, None, record)
         pair = Pair.between(projection, patient, record.variation.diseased(patient))
-        healthy, film = look(pair.healthy.image), look(pair.diseased.image)
+        healthy, film = look(pair.healthy.image), look(pair.diseased.image, pair.healthy.image)
         return cls(film, pair.diseased, look.field(film.shape), healthy, pair.mask, record)
 
 
@@ -140,7 +140,8 @@ class DomainRandomisation:
         gamma_range: of the film's grey.
         contrast_range: of the film's grey.
         invert_share: of the films that are inverted.
-        extras_share: of the films with each of: adaptive equalisation, scatter, streaks, blur, noise, borders, letter.
+        extras_share: of the films with each of: detail, adaptive equalisation, scatter, streaks, blur, noise, each
+            border, a letter.
 
     Source: AnyCXR, multi-stage domain randomisation (Dong et al. 2025, arXiv 2512.17263); FleXray for the figures.
     """
@@ -255,6 +256,7 @@ class DomainRandomisation:
             equalisation=float(rng.uniform(0, 1)),
             gamma=low * (high / low) ** float(rng.uniform()),
             contrast=contrast[0] * (contrast[1] / contrast[0]) ** float(rng.uniform()),
+            detail=maybe(0.3, 1.5),
             clahe=maybe(1.0, 4.0),
             scatter=maybe(0.05, 0.4),
             scatter_reach=float(rng.uniform(0.03, 0.15)),

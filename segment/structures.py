@@ -12,11 +12,11 @@ GROUPS: dict[str, tuple[str, ...]] = {
     "lungs": ("lung_*", "lung", "right_lung", "left_lung"),
     "lung_right": ("lung_*_right", "lung_right", "right_lung"),
     "lung_left": ("lung_*_left", "lung_left", "left_lung"),
-    "ribs": ("rib_*",),
+    "ribs": ("rib_*", "rib"),
     "ribs_right": ("rib_right_*",),
     "ribs_left": ("rib_left_*",),
-    "spine": ("vertebrae_*", "vertebra_*", "sacrum", "spine"),
-    "clavicles": ("clavicula_*", "clavicle_*"),
+    "spine": ("vertebrae_*", "vertebra_*", "vertebra", "sacrum", "spine"),
+    "clavicles": ("clavicula_*", "clavicle_*", "clavicle"),
     "scapulae": ("scapula_*",),
     "bones": (
         *("rib_*", "vertebrae_*", "vertebra_*", "sacrum", "spine", "clavicula_*", "clavicle_*", "scapula_*"),
@@ -31,7 +31,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("heart", "heart_*", "atrial_appendage_*", "aorta", "trachea", "esophagus"),
         *("superior_vena_cava", "pulmonary_*", "brachiocephalic_*"),
     ),
-    "airways": ("trachea", "bronchus*", "airways"),
+    "airways": ("trachea", "bronchus*", "airway"),
     "abdomen": (
         *("liver", "spleen", "stomach", "kidney_*", "colon", "small_bowel", "duodenum", "pancreas", "gallbladder"),
     ),

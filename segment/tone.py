@@ -35,7 +35,7 @@ class Tone:
     greys: tuple[float, ...]
 
     @classmethod
-    def film(cls, attenuation: RayMap, field: Mask, *, equalisation: float = 0.6) -> Tone:
+    def film(cls, attenuation: RayMap, field: Mask, *, equalisation: float = 1.0) -> Tone:
         """The curve that gives a projection about the greys of chest films.
 
         It lies between two: one that gives the patient's pixels the distribution of grey that films of healthy adults

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import nibabel
 import numpy as np
 
 from artasyn.segment.volume import Structure, Volume
@@ -21,6 +24,9 @@ ORGANS = {
 HU = {"heart": 40, "liver": 60, "spleen": 50, "stomach": 20, "vertebrae_T8": 300, "vertebrae_T9": 300, "trachea": -1000}
 MARKER = Solid((-130, 0, 60), (8, 8, 8))
 """On the patient's left."""
+PARTS = [f"{part}_{side}" for part in ("lung_upper_lobe", "lung_lower_lobe", "vessels") for side in ("right", "left")]
+NUMBERS = {name: number for number, name in enumerate([*PARTS, *ORGANS, "marker"], 1)}
+"""Of the structures in a label map, where vessels leave holes in the lungs."""
 
 
 def above_fissure(places: Floats) -> np.ndarray:
@@ -70,3 +76,30 @@ def chest(spacing: tuple[float, float, float] = (5.0, 4.0, 4.0), *, length: floa
     masks |= organs | {"marker": MARKER.holds(places)}
     structures = {name: Structure.of(mask) for name, mask in masks.items() if mask.any()}
     return Volume(hu.astype(np.int16), affine, structures)
+
+
+def write_chest(path: Path, volume: Volume, *, labels: Path | None = None) -> None:
+    """Writes a volume as NIfTI, and beside it its label map; the names of the numbers are those of `write_names`.
+
+    Args:
+        path: of the CT, which ends in ``.nii.gz``.
+        volume: a `chest`, or a part of it.
+        labels: of the label map.
+    """
+    numbers = np.zeros(volume.hu.shape, np.uint8)
+    for name, structure in volume.structures.items():
+        numbers[structure.box][structure.mask] = NUMBERS[name]
+    write_nifti(path, volume.hu, volume.affine)
+    write_nifti(labels or path.with_name(path.name.replace(".nii", "_labels.nii")), numbers, volume.affine)
+
+
+def write_nifti(path: Path, values: np.ndarray, affine: np.ndarray) -> None:
+    """Writes an array, of any order of axes, as its affine says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(values.astype(np.int16), affine), path)
+
+
+def write_names(path: Path) -> Path:
+    """Writes the numbers and names of `write_chest`."""
+    path.write_text("id,structure\n" + "".join(f"{number},{name}\n" for name, number in NUMBERS.items()))
+    return path

@@ -26,6 +26,7 @@ def test_the_defaults_change_nothing(film: Image) -> None:
     [
         {"gamma": 0.6},
         {"contrast": 1.7},
+        {"detail": 1.0},
         {"clahe": 3.0},
         {"scatter": 0.3},
         {"streaks": 0.01},
@@ -86,3 +87,12 @@ def test_the_marker_stands_on_its_side(film: Image, marker: str, right: bool) ->
     assert rows.min() >= 30
     assert rows.max() <= 90
     assert np.ptp(rows) + 1 == pytest.approx(32, abs=8)
+
+
+def test_a_film_differs_from_its_reference_only_where_the_image_does(film: Image) -> None:
+    ill = film.copy()
+    ill[60:80, 50:75] = np.minimum(film[60:80, 50:75] + 0.1, 1)
+    look = FilmLook(gamma=0.8, contrast=1.4, detail=1.2, noise=0.02, streaks=0.01, marker="L", invert=True)
+    assert np.array_equal(look(ill, film) != look(film), look(ill, film) != look(film, film))
+    assert ((look(ill, film) != look(film)) <= (ill != film)).all()
+    assert (look(ill) != look(film))[:40].any()  # without the reference the mean moves

@@ -11,7 +11,10 @@ from artasyn import measurepictures as module
 from artasyn.errors import ImageError
 from artasyn.measurepictures import HEART_COLOUR, SPINE_COLOUR, THORAX_COLOUR, draw_measures
 from artasyn.pictures import LEFT_COLOUR, RIGHT_COLOUR, Colour
-from artasyn.segment.measures import Measures, cardiothoracic_ratio, cobb_angle, lung_areas, measure
+from artasyn.segment.cardiothoracic import cardiothoracic_ratio
+from artasyn.segment.cobb import cobb_angle
+from artasyn.segment.lungareas import lung_areas
+from artasyn.segment.measures import Measures, measure
 from artasyn.segment.projection import project
 from artasyn.segment.view import View
 from tests.chest import chest

@@ -13,20 +13,11 @@ from hypothesis import strategies as st
 
 from artasyn.errors import DataError
 from artasyn.phantom import Phantom
-from artasyn.segment import measures as module
-from artasyn.segment.measures import (
-    CardiothoracicRatio,
-    CobbAngle,
-    LungAreas,
-    Measures,
-    Span,
-    cardiothoracic_ratio,
-    cobb_angle,
-    lung_areas,
-    main_parts,
-    measure,
-    vertebra_centroids,
-)
+from artasyn.segment.cardiothoracic import CardiothoracicRatio, Span, cardiothoracic_ratio
+from artasyn.segment.cobb import CobbAngle, cobb_angle, vertebra_centroids
+from artasyn.segment.footprints import check_masks, main_parts
+from artasyn.segment.lungareas import LungAreas, lung_areas
+from artasyn.segment.measures import Measures, measure
 from artasyn.segment.projection import Projection, project
 from artasyn.segment.view import View
 from artasyn.segment.volume import Structure, Volume
@@ -158,7 +149,7 @@ def test_what_has_no_ratio() -> None:
     with pytest.raises(DataError, match="the mask of the lungs is empty"):
         cardiothoracic_ratio(heart, lungs & False)
     with pytest.raises(DataError, match=r"heart and lungs must be of one shape, not \(100, 120\) and \(99, 120\)"):
-        module._check_masks({"heart": heart, "lungs": lungs[1:]})
+        check_masks({"heart": heart, "lungs": lungs[1:]})
     with pytest.raises(DataError, match="border cuts the lungs at a side"):
         cardiothoracic_ratio(heart[:, 11:], lungs[:, 11:])
     right = lungs & (np.arange(120) < 60)

@@ -9,10 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel
+import numpy as np
 import pytest
 
 from artasyn.radiograph import write_image
 from benchmarks.tables import TABLES, with_tables
+from tests.chest import chest
 from tests.conftest import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -26,6 +29,22 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
 
 
+def write_cts(folder: Path) -> None:
+    """A CT with its labels and their names, alone and in a collection."""
+    volume = chest(length=320.0)
+    labels = np.zeros(volume.hu.shape, np.uint8)
+    names = ["id,name"]
+    for number, (name, structure) in enumerate(volume.structures.items(), 1):
+        labels[structure.box][structure.mask] = number
+        names.append(f"{number},{name}")
+    (folder / "names.csv").write_text("\n".join(names))
+    (folder / "cts").mkdir()
+    (folder / "labels").mkdir()
+    for values, files in ((volume.hu, ("ct.nii.gz", "cts/a.nii.gz")), (labels, ("labels.nii.gz", "labels/a.nii.gz"))):
+        for file in files:
+            nibabel.save(nibabel.Nifti1Image(values, volume.affine), folder / file)
+
+
 @pytest.mark.slow
 def test_the_three_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: Path, tmp_path: Path) -> None:
     from artasyn.phantom import Phantom
@@ -34,10 +53,13 @@ def test_the_three_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: P
     shutil.copytree(phantoms / "train/healthy", tmp_path / "normals")
     write_image(tmp_path / "normals" / "film.png", Phantom(size=128)(21).image)
     write_image(tmp_path / "films" / "film.png", Phantom(size=128)(22, lesions=True).image)
-    _, benchmark, augmenting = EXAMPLES["bash"]
+    write_cts(tmp_path)
+    _, benchmark, augmenting, projecting = EXAMPLES["bash"]
     shorter = benchmark.replace("--out training\n", "--out training --epochs 1 --size 64\n")
     assert shorter != benchmark
-    *loops, detecting, remaking = EXAMPLES["python"]
+    fewer = projecting.replace("--randomise 50", "--randomise 1 --pixel 2")
+    assert fewer != projecting
+    *loops, detecting, remaking, from_ct = EXAMPLES["python"]
     assert len(loops) == 3
     for command in (
         ["bash", "-ec", shorter],
@@ -45,10 +67,18 @@ def test_the_three_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: P
         *([sys.executable, "-c", loop] for loop in loops),
         [sys.executable, "-c", detecting],
         [sys.executable, "-c", remaking],
+        ["bash", "-ec", fewer],
+        [sys.executable, "-c", from_ct],
     ):
         done = run(command, tmp_path)
         assert done.returncode == 0, done.stderr[-3000:]
-    for file in ("evaluation/report.html", "detections/scores.csv", "lungs/sheet-1.png", "synthetic/manifest.csv"):
+    for file in (
+        "evaluation/report.html",
+        "detections/scores.csv",
+        "lungs/sheet-1.png",
+        "synthetic/manifest.csv",
+        "projected/sheet-1.png",
+    ):
         assert (tmp_path / file).is_file(), file
 
 

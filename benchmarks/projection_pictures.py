@@ -1,0 +1,103 @@
+"""Draws the picture of docs/projection.md on a phantom's CT: ``python -m benchmarks.projection_pictures``.
+
+With ``--ct``, ``--labels`` and ``--names`` the same of a real CT, with what was measured on it, into ``--out``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from artasyn.arrays import Picture, generator
+from artasyn.measurepictures import draw_measures
+from artasyn.phantom import Phantom
+from artasyn.pictures import STRUCTURE_COLOURS, contact_sheet, overlay_mask, overlay_structures, write_picture
+from artasyn.segment.ctlesion import CTLesion, LesionKind
+from artasyn.segment.filmlook import FilmLook
+from artasyn.segment.measures import measure
+from artasyn.segment.projection import Projection
+from artasyn.segment.randomisation import DomainRandomisation, Film, ProjectionRecord
+from artasyn.segment.structures import find_members
+from artasyn.segment.variation import Variation
+from artasyn.segment.view import View
+from artasyn.segment.volume import Structure, Volume
+
+DOCS = Path(__file__).parent.parent / "docs"
+TILE = 320
+LOOK = FilmLook(detail=0.8)
+BONES = ("ribs", "spine", "clavicles")
+
+
+def outlined(film: Film) -> Picture:
+    """A film with its structures."""
+    projection: Projection = film.projection
+    seen = {name: projection.mask(name) for name in STRUCTURE_COLOURS if find_members(name, projection.names)}
+    bones = {name: mask for name, mask in seen.items() if name in BONES}
+    return overlay_structures(film.image, bones, {name: mask for name, mask in seen.items() if name not in BONES})
+
+
+def placed(volume: Volume, kind: LesionKind, radius: float, away: tuple[float, float, float]) -> CTLesion:
+    """A lesion in the right lung, so far from the lung's middle (RAS+ mm)."""
+    lesion = CTLesion.draw(volume, generator(3), kind=kind, structure="lung_right")
+    lung = Structure.of(volume.mask("lung_right"))
+    right, front, head = (float(mm) for mm in volume.place(np.array(lung.centroid())) + np.array(away))
+    return dataclasses.replace(lesion, structure="lung_right", radius=radius, centre=(right, front, head))
+
+
+def tiles(volume: Volume, pixel: float) -> list[tuple[str, np.ndarray]]:
+    """What is shown, with captions."""
+    shown: list[tuple[str, np.ndarray]] = []
+    for caption, name in (("PA", "pa"), ("45 degrees", "45"), ("left lateral", "lateral")):
+        record = ProjectionRecord(Variation(), View.named(name, size=None, pixel=pixel), LOOK)
+        film = Film.of(volume, record)
+        shown += [(caption, film.image), (f"{caption}: lungs, heart, bones", outlined(film))]
+    view = View(size=None, pixel=pixel)
+    lesions = (
+        ("consolidation", placed(volume, "consolidation", 32.0, (15.0, 0.0, 10.0))),
+        ("nodule", placed(volume, "nodule", 11.0, (20.0, 0.0, 45.0))),
+    )
+    for kind, lesion in lesions:
+        film = Film.of(volume, ProjectionRecord(Variation(lesions=(lesion,)), view, LOOK))
+        assert film.healthy is not None
+        assert film.lesions is not None
+        mask = overlay_mask(film.image, film.lesions)
+        shown += [("before", film.healthy), (f"{kind} put into the CT", film.image), ("exactly what changed", mask)]
+    for seed in range(6):
+        drawn = DomainRandomisation().draw(volume, generator(seed), view=view)
+        shown.append(("randomised", Film.of(volume, drawn).image))
+    return shown
+
+
+def measured(volume: Volume, pixel: float) -> Picture:
+    """A film with its cardiothoracic ratio, Cobb angle and lung areas."""
+    film = Film.of(volume, ProjectionRecord(Variation(), View(size=None, pixel=pixel), LOOK))
+    projection = film.projection
+    heart = projection.mask("heart") if "heart" in projection.names else None
+    return draw_measures(film.image, measure(projection), lungs=projection.lungs().labels, heart=heart)
+
+
+def main() -> None:
+    """Writes docs/projection.png, or the pictures of a real CT."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--ct", type=Path)
+    options.add_argument("--labels", type=Path)
+    options.add_argument("--names", type=Path)
+    options.add_argument("--out", type=Path, default=DOCS)
+    given = options.parse_args()
+    if given.ct is None:
+        phantom = Phantom()
+        volume = Volume.of_phantom(phantom.volume(phantom.draw(generator(2)), spacing=1.5))
+    else:
+        volume = Volume.read(given.ct, given.labels, given.names)
+        write_picture(given.out / "measures.png", measured(volume, 0.4))
+    shown = tiles(volume, 0.7)
+    pictures, captions = [tile for _, tile in shown], [caption for caption, _ in shown]
+    write_picture(given.out / "projection.png", contact_sheet(pictures, captions, columns=3 * 2, tile=TILE))
+    print(given.out / "projection.png")
+
+
+if __name__ == "__main__":
+    main()
