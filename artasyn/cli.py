@@ -6,9 +6,12 @@ import argparse
 import dataclasses
 import importlib
 import inspect
+import itertools
 import logging
+import re
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -26,6 +29,8 @@ DESCRIPTION = """Realistic lung anomalies with exact masks on normal chest radio
 that find real anomalies they have never seen. Start with: artasyn demo. Options may be written with - or _."""
 
 FILES = "radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively"
+
+CTS = "CT volumes (NIfTI, NRRD, MetaImage, folders of DICOM series) and folders of them, which are walked recursively"
 
 LISTS: dict[str, dict[str, Any]] = {
     "inputs": {"nargs": "+", "type": Path, "help": FILES},
@@ -55,8 +60,9 @@ LISTS |= {
     "views": {
         "nargs": "+",
         "metavar": "VIEW",
-        "default": ("pa",),
-        "help": "pa, ap, lateral, right_lateral, or angles in degrees: 0 PA, 90 left lateral (default: pa)",
+        "default": ["pa"],
+        "help": "pa, ap, lateral, right_lateral, or angles in degrees: 0 PA, 90 left lateral; several with commas or "
+        "spaces",
     },
     "masks": {
         "nargs": "+",
@@ -72,12 +78,14 @@ LISTS |= {
     },
 }
 
+FLAGS = {"keep_rejected": "make films of volumes, and keep films, that quality control rejects"}
+"""Options without a value."""
+
 PYTHON_ONLY = {"synthesis"}
 """Parameters of the functions that are no options, because several options stand for each."""
 
 LISTED = 20
-"""Failures that are printed; all of them are in the manifest."""
-
+"""Failures that are printed, each once; all of them are in the manifest."""
 
 COMMANDS = {
     "demo": ("artasyn.demo", "the whole chain on phantoms, no data needed, five minutes"),
@@ -122,8 +130,11 @@ def _options(name: str) -> ArgumentParser:
     command.add_argument("--config", action=ActionConfigFile, help="a YAML file with options")
     parameters = inspect.signature(function).parameters
     for option in [name for name in parameters if name in LISTS]:
-        command.add_argument(option if option == "inputs" else f"--{option}", **LISTS[option])
-    command.add_function_arguments(function, skip={*LISTS, *PYTHON_ONLY, "training"})
+        about = LISTS[option] | ({"help": CTS} if (name, option) == ("project", "inputs") else {})
+        command.add_argument(option if option == "inputs" else f"--{option}", **about)
+    for flag in FLAGS.keys() & parameters.keys():
+        command.add_argument(f"--{flag}", action="store_true", help=FLAGS[flag])
+    command.add_function_arguments(function, skip={*LISTS, *FLAGS, *PYTHON_ONLY, "training"})
     if "training" in parameters:
         training = parameters["training"].default
         command.add_class_arguments(type(training), skip={"seed"} & parameters.keys())
@@ -140,12 +151,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0, or 1 where a file failed, 2 where the command could not run.
     """
-    given = [_with_underscores(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
+    given = [_plain(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     reader = parser(next((argument for argument in given if argument in COMMANDS), None))
-    options = reader.instantiate(reader.parse_args(given))
+    parsed = reader.parse_args(given)
     _quiet()
     try:
-        done = _run(options)
+        done = _run(reader.instantiate(parsed))
     except ArtasynError as error:
         print(f"artasyn: {error}", file=sys.stderr)
         return 2
@@ -154,13 +165,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     failures = done.failures
     if failures:
         print(f"\n{len(failures)} of {len(done.outcomes)} failed; all are listed in the manifest:", file=sys.stderr)
-        for outcome in failures[:LISTED]:
-            print(f"  {outcome.source.path}: {outcome.reason}", file=sys.stderr)
+        counts = Counter((str(outcome.source.path), outcome.reason) for outcome in failures)
+        for (source, reason), count in itertools.islice(counts.items(), LISTED):
+            line = reason if reason.startswith(source) else f"{source}: {reason}"
+            print(f"  {line}" + f" ({count} times)" * (count > 1), file=sys.stderr)
     return 1 if failures else 0
 
 
-def _with_underscores(argument: str) -> str:
-    """An option's name as the parser knows it: ``--per-image=2`` becomes ``--per_image=2``."""
+def _plain(argument: str) -> str:
+    """An option's name as the parser knows it: ``--per-image=2`` becomes ``--per_image=2``; ``-30,30`` is no option."""
+    if re.match(r"-\d+(\.\d+)?,", argument):
+        return f" {argument}"
     name, equals, value = argument.partition("=")
     return name[:2] + name[2:].replace("-", "_") + equals + value if name.startswith("--") else argument
 
@@ -169,7 +184,7 @@ def _run(options: Namespace) -> Done:
     """Calls the chosen command with its options."""
     arguments = dict(vars(options[options.command]))
     arguments.pop("config", None)
-    arguments |= {name: tuple(arguments[name] or ()) or None for name in LISTS.keys() & arguments.keys()}
+    arguments |= {name: _several(arguments[name]) for name in LISTS.keys() & arguments.keys()}
     function = command_function(options.command)
     parameters = inspect.signature(function).parameters
     if "training" in parameters:
@@ -178,6 +193,12 @@ def _run(options: Namespace) -> Done:
         training = kind(**{name: arguments[name] for name in names})
         arguments = {n: v for n, v in arguments.items() if n not in names - parameters.keys()} | {"training": training}
     return function(**arguments)
+
+
+def _several(value: Any) -> tuple[Any, ...] | None:
+    """The values of an option; a configuration file may hold one alone."""
+    values = (value,) if isinstance(value, (str, int, Path)) else tuple(value or ())
+    return values or None
 
 
 def _quiet() -> None:

@@ -21,9 +21,9 @@ from artasyn.bulk import Outcome, Row, reason_of
 from artasyn.coco import outlined, write_coco
 from artasyn.collection import Source
 from artasyn.commands import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
-from artasyn.ctfiles import find_cts
+from artasyn.ctfiles import find_cts, read_names
 from artasyn.errors import DataError
-from artasyn.patients import called, read_patient
+from artasyn.patients import Patients, called
 from artasyn.pictures import STRUCTURE_COLOURS, overlay_structures, write_picture
 from artasyn.radiograph import write_image, write_labels, write_mask
 from artasyn.segment.ctlesion import LesionKind
@@ -38,19 +38,25 @@ from artasyn.segment.view import View
 from artasyn.segment.volume import Volume
 from artasyn.version import __version__
 
+DETAIL = 0.8
+"""How much films that are not randomised raise fine structure, see `FilmLook.detail`."""
+
 ATTEMPTS = 5
 """Records drawn for a film before it counts as one that cannot be made."""
 
 BONES = ("ribs", "spine", "clavicles")
 """What an overlay tints; of the rest it draws the contours."""
 
-FILES = ("image", "record", "overlay", "lungs", "thickness", "annotations")
-"""Columns of the manifest that name a file."""
+FILES = ("image", "record", "overlay", "lungs", "thickness", "annotations", "masks", "healthy", "lesion")
+"""Columns of the manifest that name a file; the masks' a folder."""
 
 COLUMNS = (
-    *("ct", "view", "copy", *FILES, "masks", "healthy", "lesion", "width", "height", "spacing"),
-    *("cardiothoracic_ratio", "redrawn", "notes"),
+    *("ct", "view", "copy", *FILES, "width", "height", "spacing"),
+    *("cardiothoracic_ratio", "redrawn", "quality", "notes"),
 )
+
+TOGETHER, MOST = 16, 64
+"""Films that a worker takes at once: those of whole CTs, so that each is read once, this many or some more."""
 
 
 def project(
@@ -60,7 +66,7 @@ def project(
     labels: Path | None = None,
     names: Path | None = None,
     masks: Sequence[Path] | None = None,
-    views: Sequence[str] = ("pa",),
+    views: Sequence[str | int | float] = ("pa",),
     randomise: int = 0,
     lesions: Sequence[LesionKind] | None = None,
     pixel: float = 0.7,
@@ -75,14 +81,14 @@ def project(
     """Makes radiographs at any angle from CT, with a mask of every labelled structure.
 
     For example: artasyn project ct.nii.gz --labels labels.nii.gz --names names.csv --views pa,lateral,30 --out films
-    Or a collection, each CT with 50 randomised films and a nodule in half of the views' pairs:
-    artasyn project cts/ --labels segmentations/ --views pa --randomise 50 --lesions nodule --out films
+    Or a collection, 50 randomised films of each CT, each with a nodule and once more without it:
+    artasyn project cts/ --labels segmentations/ --names names.csv --randomise 50 --lesions nodule --out films
 
     Writes to OUT, for each film NAME_VIEW (randomised: NAME_VIEW_K): images/F.png; masks/F/STRUCTURE.png (0 and 255;
     structures overlap, so each has its own); thickness/F.npz (mm that every ray runs in each structure: thickness
     float16 (k, h, w), names); lungs/F.png (visible lungs: 1 the patient's right, 2 the left); annotations/F.json
     (COCO, run-length encoded); records/F.json (remakes the film; with spacing, measures and quality); overlays/F.png;
-    with lesions also healthy/F.png (the same film without) and lesions/F.png (exactly the pixels that changed).
+    with lesions also healthy/F.png (the same film without) and lesions/F.png (the pixels whose attenuation changed).
 
     And of the whole collection: annotations.json (COCO), quality.csv (what quality control found, with reasons),
     sheet-1.png and following (the overlays), manifest.csv, settings.json. The same seed gives the same files for any
@@ -108,42 +114,71 @@ def project(
         randomisation: what is drawn, and from where.
         workers: processes; 0 takes every core, each needs about 1.5 GB for a large CT.
     """
-    wanted = [name for text in views for name in text.split(",") if name]
+    wanted = [name.strip().lower() for view in views for name in str(view).split(",") if name.strip()]
     usual = {name: View.named(name, size=None, pixel=pixel) for name in wanted}
-    if randomise < 0 or seed < 0 or not usual:
+    if randomise < 0 or seed < 0 or not threshold >= 0 or not usual:
         raise DataError(
-            f"randomise and seed must be at least 0, and a view is needed; not {randomise}, {seed}, {wanted}"
+            "randomise, seed and threshold must be at least 0, and a view is needed; "
+            f"not {randomise}, {seed}, {threshold:g}, {wanted}"
         )
-    cts = find_cts(inputs)
-    if len(cts) > 1 and (masks or (labels and labels.is_file())):
-        raise DataError(
-            f"{len(cts)} CTs were found, but labels of one; give a folder with labels of each, and no masks"
-        )
-    tasks = {
-        f"{ct.name}_{view}" + (f"_{copy}" if copy else ""): _Task(ct, view, copy)
+    masks = tuple(masks or ())
+    cts = _without_labels(find_cts(inputs), inputs, labels)
+    _check_labels(len(cts), labels, names, masks)
+    tasks = [
+        _Task(ct.path, f"{ct.name}_{view}" + (f"_{copy}" if copy else ""), ct.name, view, copy)
         for ct in cts
         for view in usual
         for copy in (range(1, randomise + 1) if randomise else [0])
-    }
+    ]
+    if len({task.name for task in tasks}) < len(tasks):
+        raise DataError("two films would have one name: a CT is called like another with a side; rename one of them")
     options: dict[str, Any] = {"labels": labels and str(labels), "names": names and str(names)}
-    options |= {"masks": list(map(str, masks or ())), "views": wanted, "randomise": randomise}
-    options |= {"lesions": lesions, "pixel": pixel, "threshold": threshold, "frame": frame, "seed": seed, "bits": bits}
+    options |= {"masks": list(map(str, masks)), "views": list(usual), "randomise": randomise, "lesions": lesions}
+    options |= {"pixel": pixel, "threshold": threshold, "frame": frame, "seed": seed, "bits": bits}
     options |= {"keep_rejected": keep_rejected, "randomisation": randomisation}
-    run = bulk_run("project", out, COLUMNS, options, files=FILES, workers=workers, batch=16)
+    each = len(tasks) // len(cts)
+    batch = min(MOST, each * max(1, TOGETHER // each))
+    run = bulk_run("project", out, COLUMNS, options, files=FILES, workers=workers, batch=batch)
+    patients = Patients(labels, names, masks, alone=len(cts) == 1)
     draw = _Draw(usual, randomise, tuple(lesions or ()), frame, seed, keep_rejected, randomisation)
-    work = _Make(out, tasks, draw, labels, names, tuple(masks or ()), threshold, bits, len(cts) == 1)
-    sources = sorted((Source(task.ct.path, name) for name, task in tasks.items()), key=lambda source: source.name)
-    outcomes = run.run(work, sources, title="project")
-    done = Done((), tuple(outcomes))
-    summary = _summarise(out, done, tasks)
-    return dataclasses.replace(done, written=(*summary, run.manifest))
+    done = Done((), tuple(run.run(_Make(out, patients, draw, threshold, bits), tasks, title="project")))
+    return dataclasses.replace(done, written=(*_summarise(out, done), run.manifest))
+
+
+def _without_labels(cts: list[Source], inputs: Sequence[Path], labels: Path | None) -> list[Source]:
+    """The CTs, but for what lies in a folder of labels below one of theirs."""
+    if labels is None or not labels.is_dir() or not any(each.resolve() in labels.resolve().parents for each in inputs):
+        return cts
+    outside = [ct for ct in cts if not ct.path.resolve().is_relative_to(labels.resolve())]
+    if not outside:
+        raise DataError(f"all CTs lie in {labels}, the folder of the labels; name that folder as the input, too")
+    return outside
+
+
+def _check_labels(count: int, labels: Path | None, names: Path | None, masks: Sequence[Path]) -> None:
+    """Refuses, before any CT is read, what would fail for each."""
+    if count > 1 and (masks or (labels and labels.is_file())):
+        raise DataError(f"{count} CTs were found, but labels of one; give a folder with labels of each, and no masks")
+    for path in (labels, *masks):
+        if path and not path.exists():
+            raise DataError(f"{path} does not exist; check the path")
+    if names:
+        read_names(names)
+    if len({called(mask) for mask in masks}) < len(masks):
+        raise DataError(f"two masks are called alike: {', '.join(map(str, masks))}; rename one of the files")
 
 
 @dataclass(frozen=True)
-class _Task:
-    """One film to be made."""
+class _Task(Source):
+    """One film to be made, by its own name from the file of its CT.
 
-    ct: Source
+    Attributes:
+        ct: the CT's name.
+        view: the view's name.
+        copy: its number, 0 where there is one alone.
+    """
+
+    ct: str
     view: str
     copy: int
 
@@ -173,17 +208,19 @@ class _Draw:
             if quality.ok or self.keep_rejected:
                 return film, quality, rejected
             rejected.append("; ".join(quality.reasons))
-        raise DataError(f"rejected by quality control, {len(rejected)} times: {' | '.join(dict.fromkeys(rejected))}")
+        drawn = f"none of {len(rejected)} films drawn" if len(rejected) > 1 else "the film"
+        verb = "can be used" if len(rejected) > 1 else "cannot be used"
+        raise DataError(f"{task.path}: {drawn} {verb}: {' | '.join(dict.fromkeys(rejected))}")
 
     def _record(self, volume: Volume, task: _Task, attempt: int) -> ProjectionRecord:
-        name = f"{task.ct.name} {task.view}".encode().hex()
+        name = f"{task.ct} {task.view}".encode().hex()
         rng = generator(self.seed, *(int(name[n : n + 15], 16) for n in range(0, len(name), 15)), task.copy, attempt)
         view = self.views[task.view]
         if self.randomise:
             record = self.randomisation.draw(volume, rng, view=view, lesions=self.lesions)
             return dataclasses.replace(record, look=dataclasses.replace(record.look, frame=self.frame))
         lesions = DomainRandomisation.draw_lesions(volume, rng, self.lesions)
-        return ProjectionRecord(Variation(lesions=lesions), view, FilmLook(frame=self.frame))
+        return ProjectionRecord(Variation(lesions=lesions), view, FilmLook(frame=self.frame, detail=DETAIL))
 
 
 @dataclass(frozen=True)
@@ -191,48 +228,56 @@ class _Make:
     """Makes and writes one film."""
 
     out: Path
-    tasks: dict[str, _Task]
+    patients: Patients
     draw: _Draw
-    labels: Path | None
-    names: Path | None
-    masks: tuple[Path, ...]
     threshold: float
     bits: Literal[8, 16]
-    alone: bool
 
-    def __call__(self, source: Source) -> list[Row]:
-        task = self.tasks[source.name]
-        volume, quality = read_patient(task.ct, self.labels, self.names, self.masks, alone=self.alone)
+    def __call__(self, task: Source) -> list[Row]:
+        assert isinstance(task, _Task)
+        volume, quality = self.patients.read(Source(task.path, task.ct))
         if not (quality.ok or self.draw.keep_rejected):
-            raise DataError(f"{task.ct.path}: rejected by quality control: {'; '.join(quality.reasons)}")
+            reasons = "; ".join(quality.reasons)
+            raise DataError(f"{task.path}: rejected by quality control: {reasons} (--keep-rejected takes it)")
         film, seen, rejected = self.draw(volume, task)
-        row: Row = {"ct": task.ct.name, "view": task.view, "copy": task.copy or "", "redrawn": len(rejected)}
-        row |= self._write(source.name, film)
-        measures = measure(film.projection).to_dict()
-        about = {"ct": str(task.ct.path), "view": task.view, "copy": task.copy, "seed": self.draw.seed}
-        about |= {"threshold": self.threshold, "spacing": film.projection.spacing, "version": __version__}
-        about |= {"spacing_isocentre": film.projection.spacing_isocentre, "measures": measures, "rejected": rejected}
-        about["quality"] = {"volume": dataclasses.asdict(quality), "projection": dataclasses.asdict(seen)}
+        projection = film.projection
+        measures = measure(projection)  # whatever fails does so before the first file is written
+        row = self._write(task.name, film)
+        about = {
+            "ct": str(task.path),
+            "view": task.view,
+            "copy": task.copy,
+            "seed": self.draw.seed,
+            "threshold": self.threshold,
+            "version": __version__,
+            "spacing": projection.spacing,
+            "spacing_isocentre": projection.spacing_isocentre,
+            "measures": measures.to_dict(),
+            "quality": {"volume": dataclasses.asdict(quality), "projection": dataclasses.asdict(seen)},
+            "rejected": rejected,
+        }
         record = {**dataclasses.asdict(film.record), "about": about}
         atomic.write_text(self.out / row["record"], json.dumps(record, indent=1) + "\n")
-        ratio = measures.get("cardiothoracic_ratio") or {}
-        row["cardiothoracic_ratio"] = f"{ratio['value']:.4f}" if ratio else ""
-        row["notes"] = "; ".join((*quality.reasons, *seen.reasons, *quality.notes))
-        row["spacing"] = f"{film.projection.spacing:.4f}"
+        ratio = measures.cardiothoracic_ratio
+        row |= {"ct": task.ct, "view": task.view, "copy": task.copy or "", "redrawn": len(rejected)}
+        row |= {"spacing": f"{projection.spacing:.4f}", "cardiothoracic_ratio": f"{ratio.value:.4f}" if ratio else ""}
+        row |= {"quality": "; ".join(quality.reasons + seen.reasons), "notes": "; ".join(quality.notes + seen.notes)}
         return [row]
 
     def _write(self, name: str, film: Film) -> Row:
         """Writes all but the record, the overlay last."""
         row: Row = {kind: f"{kind}s/{name}.png" for kind in ("image", "overlay")} | {"record": f"records/{name}.json"}
-        row |= {"lungs": f"lungs/{name}.png", "masks": f"masks/{name}", "thickness": f"thickness/{name}.npz"}
+        row |= {"masks": f"masks/{name}", "thickness": f"thickness/{name}.npz"}
         row["annotations"] = f"annotations/{name}.json"
         row["height"], row["width"] = film.image.shape
         write_image(self.out / row["image"], film.image, bits=self.bits)
         footprints = dict(zip(film.projection.names, film.masks(self.threshold), strict=True))
         for structure, mask in footprints.items():
             write_mask(self.out / row["masks"] / f"{structure}.png", mask)
-        labels = film.projection.lungs("visible", self.threshold).labels * film.field
-        write_labels(self.out / row["lungs"], labels.astype(np.uint8))
+        if find_members("lungs", film.projection.names):
+            row["lungs"] = f"lungs/{name}.png"
+            labels = film.projection.lungs("visible", self.threshold).labels * film.field
+            write_labels(self.out / row["lungs"], labels.astype(np.uint8))
         buffer = BytesIO()
         thickness = film.projection.thickness.astype(np.float16)
         np.savez_compressed(buffer, thickness=thickness, names=np.array(film.projection.names))
@@ -242,56 +287,49 @@ class _Make:
             row |= {"healthy": f"healthy/{name}.png", "lesion": f"lesions/{name}.png"}
             write_image(self.out / row["healthy"], film.healthy, bits=self.bits)
             write_mask(self.out / row["lesion"], film.lesions)
-        write_picture(self.out / row["overlay"], _overlay(film, self.masks))
+        write_picture(self.out / row["overlay"], self._overlay(film))
         return row
 
+    def _overlay(self, film: Film) -> Picture:
+        """A small film beside itself with its main structures."""
+        small, projection = thumbnail(film.image), film.projection
+        lesions = np.zeros(film.image.shape, bool) if film.lesions is None else film.lesions
+        for name in self.patients.marked(projection.names):
+            lesions = lesions | projection.mask(name, self.threshold)
+        there = [name for name in STRUCTURE_COLOURS if find_members(name, projection.names)]
+        seen = {name: projection.mask(name, self.threshold) for name in there} | {"lesions": lesions}
+        seen = {name: on_grid(mask & film.field, small) for name, mask in seen.items()}
+        bones = {name: seen.pop(name) for name in [*seen] if name in BONES}
+        return np.hstack([as_picture(small), overlay_structures(small, bones, seen)])
 
-def _overlay(film: Film, masks: tuple[Path, ...]) -> Picture:
-    """A small film beside itself with its main structures."""
-    small = thumbnail(film.image)
-    projection = film.projection
-    lesions = np.zeros(film.image.shape, bool) if film.lesions is None else film.lesions
-    for path in masks:
-        lesions = lesions | projection.mask(called(path))
-    seen = {name: projection.mask(name) for name in STRUCTURE_COLOURS if find_members(name, projection.names)}
-    seen = {name: on_grid(mask, small) for name, mask in (seen | {"lesions": lesions}).items()}
-    bones = {name: seen.pop(name) for name in [*seen] if name in BONES}
-    return np.hstack([as_picture(small), overlay_structures(small, bones, seen)])
 
-
-def _summarise(out: Path, done: Done, tasks: dict[str, _Task]) -> list[Path]:
+def _summarise(out: Path, done: Done) -> list[Path]:
     """Writes what is said of the whole collection; gives what to look at."""
     rows = done.rows
-    _write_quality(out / "quality.csv", done.outcomes, tasks)
+    _write_quality(out / "quality.csv", done.outcomes)
     if not rows:
         return [out / "quality.csv"]
-    names: dict[str, None] = {}
 
-    def described() -> Iterator[list[dict[str, Any]]]:
-        for _, row in tqdm(rows, desc="annotations", unit="film"):
+    def described(title: str) -> Iterator[list[dict[str, Any]]]:
+        for _, row in tqdm(rows, desc=title, unit="film"):
             yield json.loads((out / row["annotations"]).read_text(encoding="utf-8"))
 
-    for each in described():
-        names |= dict.fromkeys(region["structure"] for region in each)
+    names = dict.fromkeys(region["structure"] for each in described("structures") for region in each)
     images = ({"file_name": r["image"], "width": int(r["width"]), "height": int(r["height"])} for _, r in rows)
-    write_coco(out / "annotations.json", list(names), images, described(), of="structure")
+    write_coco(out / "annotations.json", list(names), images, described("annotations"), of="structure")
     sheets = write_sheets(out, [(name, row["overlay"]) for name, row in rows])
     return [*sheets, out / "quality.csv", out / "annotations.json"]
 
 
-def _write_quality(path: Path, outcomes: Sequence[Outcome], tasks: dict[str, _Task]) -> None:
+def _write_quality(path: Path, outcomes: Sequence[Outcome]) -> None:
     """Writes what quality control found in every film, and in those that were rejected."""
     text = io.StringIO()
     table = csv.DictWriter(text, ["name", "ct", "view", "ok", "reasons", "redrawn", "notes"], lineterminator="\n")
     table.writeheader()
     for outcome in outcomes:
-        task = tasks[outcome.source.name]
-        row = outcome.rows[0] if outcome.rows else {}
-        about = {"name": outcome.source.name, "ct": task.ct.name, "view": task.view, "reasons": outcome.reason}
-        about |= {
-            "ok": str(not outcome.reason).lower(),
-            "redrawn": row.get("redrawn", ""),
-            "notes": row.get("notes", ""),
-        }
-        table.writerow(about)
+        assert isinstance(outcome.source, _Task)
+        row = outcome.rows[0] if outcome.rows else {"quality": outcome.reason, "redrawn": "", "notes": ""}
+        about = {"name": outcome.source.name, "ct": outcome.source.ct, "view": outcome.source.view}
+        about |= {"ok": str(not row["quality"]).lower(), "reasons": row["quality"]}
+        table.writerow(about | {"redrawn": row["redrawn"], "notes": row["notes"]})
     atomic.write_text(path, text.getvalue())

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pycocotools import mask as rle
+from pycocotools.coco import COCO
 
 from artasyn.arrays import Mask
-from artasyn.coco import Annotation, annotated, write_coco
+from artasyn.coco import Annotation, annotated, outlined, write_coco
 from artasyn.phantom import Phantom
 from artasyn.segment import Lungs
 from artasyn.synthesis import Anomaly, LungOpacity
@@ -73,3 +74,44 @@ def test_numbers_run_through_the_file(tmp_path: Path) -> None:
 def test_a_file_without_images_is_json_too(tmp_path: Path) -> None:
     write_coco(tmp_path / "a.json", [], [], [])
     assert json.loads((tmp_path / "a.json").read_text())["annotations"] == []
+
+
+def structures() -> dict[str, Mask]:
+    """Structures that overlap, one in two parts, one of a single pixel, one that is not there."""
+    heart, ribs, nodule, spleen = np.zeros((4, 30, 40), bool)
+    heart[10:20, 15:25] = True
+    ribs[2:4, 5:35] = ribs[12:14, 5:35] = True
+    nodule[29, 39] = True
+    return {"heart": heart, "ribs": ribs, "nodule": nodule, "spleen": spleen}
+
+
+def test_structures_are_outlined_with_area_and_box_and_keep_their_overlap() -> None:
+    masks = structures()
+    described = outlined(masks)
+    assert [each["structure"] for each in described] == ["heart", "ribs", "nodule"]
+    assert [each["area"] for each in described] == [100, 120, 1]
+    assert [each["bbox"] for each in described] == [[15, 10, 10, 10], [5, 2, 30, 12], [39, 29, 1, 1]]
+    for each in json.loads(json.dumps(described)):
+        assert each["iscrowd"] == 0
+        np.testing.assert_array_equal(rle.decode(each["segmentation"]) > 0, masks[each["structure"]])
+    assert outlined({}) == outlined({"spleen": masks["spleen"]}) == []
+
+
+def test_structures_are_read_by_pycocotools(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    masks = structures()
+    fewer = {"spleen": masks["heart"], "heart": masks["ribs"]}
+    images = [{"file_name": f"{n}.png", "width": 40, "height": 30} for n in range(2)]
+    names = ["heart", "ribs", "nodule", "spleen"]
+    write_coco(tmp_path / "a.json", names, images, [outlined(masks), outlined(fewer)], of="structure")
+    coco = COCO(tmp_path / "a.json")
+    capsys.readouterr()
+    assert [(c["id"], c["name"], c["supercategory"]) for c in coco.loadCats(coco.getCatIds())] == [
+        (number, name, "anatomy") for number, name in enumerate(names, 1)
+    ]
+    for number, made in enumerate((masks, fewer), 1):
+        found = {coco.cats[a["category_id"]]["name"]: coco.annToMask(a) for a in coco.imgToAnns[number]}
+        assert found.keys() == {name for name, mask in made.items() if mask.any()}
+        for name, mask in found.items():
+            np.testing.assert_array_equal(mask > 0, made[name])
+    info = json.loads((tmp_path / "a.json").read_text())["info"]
+    assert info == {"description": "chest anatomy from CT by artasyn"}

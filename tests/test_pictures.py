@@ -20,11 +20,13 @@ from artasyn.pictures import (
     MASK_COLOUR,
     PAPER,
     RIGHT_COLOUR,
+    STRUCTURE_COLOURS,
     contact_sheet,
     data_uri,
     overlay_heatmap,
     overlay_lungs,
     overlay_mask,
+    overlay_structures,
     png_bytes,
 )
 from artasyn.radiograph import read_mask, read_radiograph
@@ -99,6 +101,49 @@ def test_a_mask_is_tinted_lightly() -> None:
     np.testing.assert_allclose(picture[60, 45], inside, atol=1)
     np.testing.assert_array_equal(picture[100:], grey(image)[100:])
     assert painted(picture, MASK_COLOUR)[30, 45]
+
+
+def test_bones_are_tinted_and_other_structures_have_contours() -> None:
+    image, ribs = film(), np.zeros((128, 160), bool)
+    ribs[100:110, 10:150] = True
+    picture = overlay_structures(image, {"ribs": ribs}, {"heart": square()})
+    contour = painted(picture, STRUCTURE_COLOURS["heart"])
+    assert contour[30, 20:70].all()
+    assert contour[89, 20:70].all()
+    assert not contour[40:80, 30:60].any()
+    np.testing.assert_array_equal(picture[40:80, 30:60], grey(image)[40:80, 30:60])
+    tinted = 0.72 * grey(image)[ribs] + 0.28 * np.array(STRUCTURE_COLOURS["ribs"])
+    np.testing.assert_allclose(picture[ribs], tinted, atol=0.51)
+    np.testing.assert_array_equal(picture[112:], grey(image)[112:])
+    np.testing.assert_array_equal(overlay_structures(image, {}, {}), grey(image))
+
+
+def test_contours_lie_over_tints_and_tints_add_up() -> None:
+    image = np.full((128, 160), 0.5, np.float32)
+    both = overlay_structures(image, {"ribs": square(), "spine": square()}, {"lesions": square()})
+    ribs = 0.72 * 128 + 0.28 * np.array(STRUCTURE_COLOURS["ribs"])
+    np.testing.assert_allclose(both[60, 45], 0.72 * ribs + 0.28 * np.array(STRUCTURE_COLOURS["spine"]), atol=1)
+    assert painted(both, STRUCTURE_COLOURS["lesions"])[30, 45]
+
+
+def test_structures_that_are_empty_or_full_are_drawn_too() -> None:
+    image, nothing = film(), np.zeros((128, 160), bool)
+    np.testing.assert_array_equal(overlay_structures(image, {"ribs": nothing}, {"heart": nothing}), grey(image))
+    picture = overlay_structures(image, {"ribs": ~nothing}, {"heart": ~nothing})
+    assert painted(picture, STRUCTURE_COLOURS["heart"])[0].all()
+
+
+@pytest.mark.parametrize("name", STRUCTURE_COLOURS)
+def test_every_structure_has_a_colour_of_its_own(name: str) -> None:
+    picture = overlay_structures(np.zeros((128, 160), np.float32), {}, {name: square()})
+    assert painted(picture, STRUCTURE_COLOURS[name]).any()
+    apart = [np.abs(np.subtract(STRUCTURE_COLOURS[name], c)).max() for n, c in STRUCTURE_COLOURS.items() if n != name]
+    assert min(apart) >= 30
+
+
+def test_structures_are_drawn_on_films_alone() -> None:
+    with pytest.raises(ImageError, match="lie in"):
+        overlay_structures(film() + 1, {}, {})
 
 
 def test_heat_is_clear_at_0_and_full_at_the_top() -> None:
