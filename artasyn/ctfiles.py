@@ -37,6 +37,8 @@ from artasyn.errors import DataError
 
 LABEL_STEM = re.compile(r"[._](labels?|seg|segmentation|mask|nodule|lunglabels|wholelung)$", re.IGNORECASE)
 """What the names of label maps end in, before the suffix."""
+MASKS = "segmentations"
+"""The folder of masks beside a CT in TotalSegmentator's data set."""
 AIR, DENSEST = -1024, 3071
 """Hounsfield units beyond are cut off: padding below, metal above."""
 LUNGLIKE = (-1500, -500)
@@ -138,7 +140,7 @@ def find_cts(inputs: Sequence[Path]) -> list[Source]:
     A volume's file is a source, and so is every folder that itself holds DICOM files. Hidden files are left
     out of folders, and so are label maps as far as their names tell: those that end, before the suffix, in
     ``_labels``, ``_label``, ``_seg``, ``_segmentation``, ``_mask``, ``_nodule``, ``_lunglabels`` or
-    ``_wholelung``. A file that is named outright is taken whatever it is called; one that is met twice counts
+    ``_wholelung``, or lie in a folder ``segmentations``. A file that is named outright is taken whatever it is called; one that is met twice counts
     once. Names are as `artasyn.collection.find_sources` gives them.
 
     Raises:
@@ -220,6 +222,8 @@ def _cts_below(folder: Path) -> list[Path]:
     """The volumes' files and the folders of slices, relative to a folder."""
     found: dict[Path, None] = {}
     for below in visible(folder):
+        if MASKS in below.parts[:-1]:
+            continue
         if _is_volume_file(below):
             if not LABEL_STEM.search(re.sub(r"(\.nii)?\.\w+$", "", below.name, flags=re.IGNORECASE)):
                 found[below] = None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from artasyn.bulk import FAILURES, reason_of
 from artasyn.collection import Source
+from artasyn.ctfiles import MASKS
 from artasyn.ctvolumes import VOLUME_SUFFIXES
 from artasyn.errors import DataError
 from artasyn.segment.quality import Quality, check_volume
@@ -101,7 +102,8 @@ def labels_of(ct: Source, labels: Path | None, *, alone: bool) -> Path:
     Args:
         ct: the CT.
         labels: a file, a folder that has NAME.nii.gz, NAME_labels.nii.gz or a folder NAME of masks, or the folder
-            with the masks of the only CT; None for what lies beside the CT.
+            with the masks of the only CT; None for what lies beside the CT: NAME_labels.nii.gz or the like, or the
+            folder ``segmentations`` of TotalSegmentator's data set.
         alone: whether it is the only CT.
 
     Raises:
@@ -118,6 +120,8 @@ def labels_of(ct: Source, labels: Path | None, *, alone: bool) -> Path:
     looked = [folder.with_name(f"{folder.name}{suffix}") for folder in folders for suffix in SUFFIXES]
     found = [file for file in looked if file.is_file() and not file.samefile(path)]
     found += [folder for folder in folders if labels is not None and folder.is_dir() and not folder.samefile(path)]
+    beside = path.parent / MASKS
+    found += [beside] if labels is None and beside.is_dir() else []
     if found:
         return found[0]
     if labels is not None and alone and any(file.name.lower().endswith(SUFFIXES) for file in labels.iterdir()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
@@ -23,12 +24,13 @@ from artasyn.collection import Source
 from artasyn.commands import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
 from artasyn.ctfiles import find_cts, read_names
 from artasyn.errors import DataError
+from artasyn.measurepictures import draw_measures
 from artasyn.patients import Patients, called
 from artasyn.pictures import STRUCTURE_COLOURS, overlay_structures, write_picture
 from artasyn.radiograph import write_image, write_labels, write_mask
 from artasyn.segment.ctlesion import LesionKind
 from artasyn.segment.filmlook import FilmLook
-from artasyn.segment.measures import measure
+from artasyn.segment.measures import Measures, measure
 from artasyn.segment.projection import THRESHOLD
 from artasyn.segment.quality import Quality, check_projection
 from artasyn.segment.randomisation import DomainRandomisation, Film, ProjectionRecord
@@ -47,7 +49,7 @@ ATTEMPTS = 5
 BONES = ("ribs", "spine", "clavicles")
 """What an overlay tints; of the rest it draws the contours."""
 
-FILES = ("image", "record", "overlay", "lungs", "thickness", "annotations", "masks", "healthy", "lesion")
+FILES = ("image", "record", "overlay", "lungs", "thickness", "annotations", "masks", "healthy", "lesion", "measured")
 """Columns of the manifest that name a file; the masks' a folder."""
 
 COLUMNS = (
@@ -88,6 +90,7 @@ def project(
     structures overlap, so each has its own); thickness/F.npz (mm that every ray runs in each structure: thickness
     float16 (k, h, w), names); lungs/F.png (visible lungs: 1 the patient's right, 2 the left); annotations/F.json
     (COCO, run-length encoded); records/F.json (remakes the film; with spacing, measures and quality); overlays/F.png;
+    where something was measured measured/F.png (cardiothoracic ratio, Cobb angle and lung areas, drawn on the film);
     with lesions also healthy/F.png (the same film without) and lesions/F.png (the pixels whose attenuation changed).
 
     And of the whole collection: annotations.json (COCO), quality.csv (what quality control found, with reasons),
@@ -213,8 +216,8 @@ class _Draw:
         raise DataError(f"{task.path}: {drawn} {verb}: {' | '.join(dict.fromkeys(rejected))}")
 
     def _record(self, volume: Volume, task: _Task, attempt: int) -> ProjectionRecord:
-        name = f"{task.ct} {task.view}".encode().hex()
-        rng = generator(self.seed, *(int(name[n : n + 15], 16) for n in range(0, len(name), 15)), task.copy, attempt)
+        name = hashlib.blake2b(f"{task.ct} {task.view}".encode(), digest_size=8).hexdigest()
+        rng = generator(self.seed, name, task.copy, attempt)
         view = self.views[task.view]
         if self.randomise:
             record = self.randomisation.draw(volume, rng, view=view, lesions=self.lesions)
@@ -242,7 +245,7 @@ class _Make:
         film, seen, rejected = self.draw(volume, task)
         projection = film.projection
         measures = measure(projection)  # whatever fails does so before the first file is written
-        row = self._write(task.name, film)
+        row = self._write(task.name, film, measures)
         about = {
             "ct": str(task.path),
             "view": task.view,
@@ -264,7 +267,7 @@ class _Make:
         row |= {"quality": "; ".join(quality.reasons + seen.reasons), "notes": "; ".join(quality.notes + seen.notes)}
         return [row]
 
-    def _write(self, name: str, film: Film) -> Row:
+    def _write(self, name: str, film: Film, measures: Measures) -> Row:
         """Writes all but the record, the overlay last."""
         row: Row = {kind: f"{kind}s/{name}.png" for kind in ("image", "overlay")} | {"record": f"records/{name}.json"}
         row |= {"masks": f"masks/{name}", "thickness": f"thickness/{name}.npz"}
@@ -287,6 +290,9 @@ class _Make:
             row |= {"healthy": f"healthy/{name}.png", "lesion": f"lesions/{name}.png"}
             write_image(self.out / row["healthy"], film.healthy, bits=self.bits)
             write_mask(self.out / row["lesion"], film.lesions)
+        if measures.cardiothoracic_ratio or measures.cobb_angle or measures.lung_areas:
+            row["measured"] = f"measured/{name}.png"
+            write_picture(self.out / row["measured"], _measured(film, measures))
         write_picture(self.out / row["overlay"], self._overlay(film))
         return row
 
@@ -301,6 +307,14 @@ class _Make:
         seen = {name: on_grid(mask & film.field, small) for name, mask in seen.items()}
         bones = {name: seen.pop(name) for name in [*seen] if name in BONES}
         return np.hstack([as_picture(small), overlay_structures(small, bones, seen)])
+
+
+def _measured(film: Film, measures: Measures) -> Picture:
+    """A film with what was measured on it."""
+    projection = film.projection
+    lungs = projection.lungs().labels if measures.lung_areas else None
+    heart = projection.mask("heart") if measures.cardiothoracic_ratio else None
+    return draw_measures(film.image, measures, lungs=lungs, heart=heart)
 
 
 def _summarise(out: Path, done: Done) -> list[Path]:

@@ -14,6 +14,9 @@ from artasyn.errors import DataError
 
 LEFT_SIDE, FRONT, HEAD = np.array([-1.0, 0, 0]), np.array([0, 1.0, 0]), np.array([0, 0, 1.0])
 
+LARGEST = 8192
+"""Rows and columns of a detector, at most."""
+
 PATIENT_TO_DETECTOR = 200.0
 """From the middle of the patient to the detector, mm, where a view does not say."""
 
@@ -73,8 +76,8 @@ class View:
             raise DataError(f"tilt must be from -60 to 60 degrees, not {self.tilt:g}")
         if not all(map(math.isfinite, (self.angle, self.roll, *self.shift, *(self.isocentre or ())))):
             raise DataError("angle, roll, shift and isocentre must be finite numbers")
-        if self.size is not None and not all(16 <= side <= 8192 for side in self.size):
-            raise DataError(f"size must be 16 to 8192 rows and columns, not {self.size}")
+        if self.size is not None and not all(16 <= side <= LARGEST for side in self.size):
+            raise DataError(f"size must be 16 to {LARGEST} rows and columns, not {self.size}")
         if self.pixel is not None and not 0 < self.pixel < 100:
             raise DataError(f"pixel must be over 0 and under 100 mm, not {self.pixel:g}")
         if self.source_to_detector is None:
@@ -193,6 +196,10 @@ class Exposure:
                 pixel = float(np.linalg.norm(affine[:3, :3], axis=0).min()) * view.magnification
             pixel = pixel or float((extent / np.array(size)).max())
             size = size or (math.ceil(extent[0] / pixel - 1e-6), math.ceil(extent[1] / pixel - 1e-6))
+        if max(size) > LARGEST:
+            raise DataError(
+                f"a detector of {size[0]} x {size[1]} pixels of {pixel:g} mm is too large; take larger pixels"
+            )
         middle = middle + view.shift[0] * down + view.shift[1] * right
         corner = middle - pixel * ((size[0] - 1) / 2 * down + (size[1] - 1) / 2 * right)
         return cls(source, view.parallel, corner, pixel * down, pixel * right, size)

@@ -292,17 +292,16 @@ def _label_files(path: Path) -> Iterator[tuple[Path, str]]:
         return
     for file in sorted(path.iterdir()):
         bare = file.name.removesuffix(".gz")
-        if Path(bare).suffix.lower() in (".nii", ".nrrd", ".mha") and not file.name.startswith("."):
+        if Path(bare).suffix.lower() in (".nii", ".nrrd", ".nhdr", ".mha", ".mhd") and not file.name.startswith("."):
             yield file, canonical(Path(bare).stem)
 
 
 def _of_label_map(labels: VolumeLabels, names: Mapping[int, str], prefix: str = "") -> dict[str, Structure]:
     """The structures of a label map; one mask alone is called by its prefix."""
-    found = {}
-    for number, box in enumerate(ndimage.find_objects(labels), 1):
-        if box is None:
-            continue
-        alone = prefix and number == 1 and not names
+    found: dict[str, Structure] = {}
+    boxes = {number: box for number, box in enumerate(ndimage.find_objects(labels), 1) if box is not None}
+    for number, box in boxes.items():
+        alone = prefix and len(boxes) == 1 and not names
         name = canonical(names[number]) if number in names else prefix if alone else f"{prefix or 'label'}_{number}"
         if name in found:
             raise DataError(f"two labels are called {name}; give every number a name of its own")

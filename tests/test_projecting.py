@@ -175,9 +175,12 @@ def test_a_collection_has_coco_a_quality_table_a_sheet_and_settings(
     assert settings["randomisation"]["tilt_range"] == [-5.0, 5.0]
     top = {path.name for path in three_views.iterdir()}
     assert top == {
-        *("images", "masks", "thickness", "lungs", "annotations", "records", "overlays"),
+        *("images", "masks", "thickness", "lungs", "annotations", "records", "overlays", "measured"),
         *("annotations.json", "quality.csv", "sheet-1.png", "manifest.csv", "settings.json"),
     }
+    measured = {row["view"]: row["measured"] for row in rows}
+    assert (measured["lateral"], measured["30"]) == ("", "")
+    assert read_picture(three_views / measured["pa"]).shape[:2] == read_radiograph(three_views / rows[0]["image"]).shape
     capsys.readouterr()
 
 
@@ -326,6 +329,19 @@ def test_a_collection_has_labels_in_a_folder(names: Path, tmp_path: Path) -> Non
     assert [row["name"] for row in rows] == [f"ward/p{n}_{view}" for n in range(3) for view in ("pa", "lateral")]
     assert {len(list((tmp_path / "out" / row["masks"]).iterdir())) for row in rows} == {len(NUMBERS)}
     assert (tmp_path / "out" / "images" / "ward" / "p2_lateral.png").is_file()
+
+
+def test_the_layout_of_totalsegmentators_data_set_is_understood(tmp_path: Path) -> None:
+    for subject in ("s0001", "s0002"):
+        volume = chest(SPACING, length=330.0)
+        write_nifti(tmp_path / subject / "ct.nii.gz", volume.hu, volume.affine)
+        for name in volume.structures:
+            mask = volume.mask(name).astype(np.uint8)
+            write_nifti(tmp_path / subject / "segmentations" / f"{name}.nii.gz", mask, volume.affine)
+    assert run(tmp_path, tmp_path / "out", pixel=4) == 0
+    rows = rows_of(tmp_path / "out")
+    assert [row["name"] for row in rows] == ["s0001/ct_pa", "s0002/ct_pa"]
+    assert (tmp_path / "out" / rows[0]["masks"] / "heart.png").is_file()
 
 
 def test_labels_in_a_folder_below_the_cts_are_no_cts(ct: Path, names: Path, tmp_path: Path) -> None:
