@@ -140,8 +140,8 @@ def find_cts(inputs: Sequence[Path]) -> list[Source]:
     A volume's file is a source, and so is every folder that itself holds DICOM files. Hidden files are left
     out of folders, and so are label maps as far as their names tell: those that end, before the suffix, in
     ``_labels``, ``_label``, ``_seg``, ``_segmentation``, ``_mask``, ``_nodule``, ``_lunglabels`` or
-    ``_wholelung``, or lie in a folder ``segmentations``. A file that is named outright is taken whatever it is called; one that is met twice counts
-    once. Names are as `artasyn.collection.find_sources` gives them.
+    ``_wholelung``, or lie in a folder ``segmentations``. A file that is named outright is taken whatever it is
+    called; one that is met twice counts once. Names are as `artasyn.collection.find_sources` gives them.
 
     Raises:
         DataError: an input does not exist, or there is nothing to read.
