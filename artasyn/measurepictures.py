@@ -50,7 +50,7 @@ def draw_measures(
         ImageError: not an image, masks of another shape, or measures of a larger picture.
 
     Example:
-        >>> from artasyn.segment.measures import lung_areas
+        >>> from artasyn.segment.lungareas import lung_areas
         >>> labels = np.zeros((128, 128), np.uint8)
         >>> labels[30:100, 20:50], labels[30:100, 75:105] = 1, 2
         >>> measures = Measures(lung_areas=lung_areas(labels == 1, labels == 2, 3.0))

@@ -12,21 +12,23 @@ from artasyn.segment.volume import Structure, Volume
 def shifted(volume: Volume, voxels: tuple[int, int, int]) -> Volume:
     """The same CT with its labels moved; what leaves the volume is lost."""
     moved = {}
-    for name in volume.structures:
-        mask = np.roll(volume.mask(name), voxels, axis=(0, 1, 2))
-        for axis, by in enumerate(voxels):
-            lost = [slice(None)] * 3
-            lost[axis] = slice(0, by) if by > 0 else slice(by, None) if by < 0 else slice(0, 0)
-            mask[tuple(lost)] = False
-        if mask.any():
-            moved[name] = Structure.of(mask)
+    for name, structure in volume.structures.items():
+        start = [s + by for s, by in zip(structure.start, voxels, strict=True)]
+        kept = tuple(slice(max(0, -s), max(0, limit - s)) for s, limit in zip(start, volume.hu.shape, strict=True))
+        if structure.mask[kept].any():
+            z, y, x = (max(0, s) for s in start)
+            moved[name] = Structure.of(structure.mask[kept], (z, y, x))
     return dataclasses.replace(volume, structures=moved)
 
 
 def sliced(volume: Volume, kept: np.ndarray) -> Volume:
     """Only some slices, with their labels."""
-    masks = {name: volume.mask(name)[kept] for name in volume.structures}
-    structures = {name: Structure.of(mask) for name, mask in masks.items() if mask.any()}
+    structures = {}
+    for name, structure in volume.structures.items():
+        inside = kept - structure.start[0]
+        there = np.flatnonzero((inside >= 0) & (inside < structure.mask.shape[0]))
+        if structure.mask[inside[there]].any():
+            structures[name] = Structure.of(structure.mask[inside[there]], (int(there[0]), *structure.start[1:]))
     return Volume(np.ascontiguousarray(volume.hu[kept]), volume.affine, structures)
 
 
