@@ -11,6 +11,7 @@ from pydicom.data import get_testdata_file
 from artasyn.collection import find_sources
 from artasyn.demo import write_phantoms
 from artasyn.radiograph import read_radiograph, write_image
+from artasyn.segment.volume import Volume
 from artasyn.training import TrainingRun
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +29,13 @@ def data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real radiographs at {folder}; set ARTASYN_DATA to the folder that holds them")
     return folder
+
+
+@pytest.fixture(scope="session")
+def real_ct(data: Path) -> Volume:
+    """A real CT with its structures, without the table."""
+    ct = data / "ct"
+    return Volume.read(ct / "lidc_0001.nii.gz", ct / "lidc_0001_labels.nii.gz", ct / "structures.csv")
 
 
 @pytest.fixture(scope="session")

@@ -117,7 +117,7 @@ def test_one_and_two_workers_write_the_same_bytes_and_a_second_run_changes_nothi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", ["shards"])  # folders: tests of bulk work
 def test_killed_half_way_and_started_again_it_ends_in_the_same_files(
     normals: Path, tmp_path: Path, format: str
 ) -> None:

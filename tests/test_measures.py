@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -390,10 +389,8 @@ def test_the_phantom() -> None:
 
 
 @pytest.fixture(scope="module")
-def patient(data: Path) -> Volume:
-    folder = data / "ct"
-    names = folder / "structures.csv"
-    return Volume.read(folder / "lidc_0001.nii.gz", labels=folder / "lidc_0001_labels.nii.gz", names=names)
+def patient(real_ct: Volume) -> Volume:
+    return real_ct
 
 
 def across(lungs: np.ndarray) -> np.ndarray:

@@ -380,10 +380,8 @@ def test_a_lung_opacity_is_put_into_one_lobe(patient: Volume) -> None:
 
 
 @pytest.fixture(scope="module")
-def real(data: Path) -> Volume:
-    folder = data / "ct"
-    volume = Volume.read(folder / "lidc_0001.nii.gz", folder / "lidc_0001_labels.nii.gz", folder / "structures.csv")
-    return volume.labelled(folder / "lidc_0001_nodule.nii.gz", prefix="nodule")
+def real(real_ct: Volume, data: Path) -> Volume:
+    return real_ct.labelled(data / "ct" / "lidc_0001_nodule.nii.gz", prefix="nodule")
 
 
 @pytest.mark.realdata

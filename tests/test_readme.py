@@ -23,6 +23,14 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 EXAMPLES = {kind: [text for k, text in BLOCKS if k == kind] for kind in ("bash", "python")}
 
 
+EACH = """
+import sys
+for block in sys.argv[1:]:
+    exec(compile(block, block, "exec"), {"__name__": "__main__"})
+"""
+"""Runs every example as if alone, in one process."""
+
+
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"PATH": path, "PYTHONPATH": str(ROOT), "LOKY_MAX_CPU_COUNT": "1"}  # no pools to start
@@ -64,11 +72,8 @@ def test_the_three_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: P
     for command in (
         ["bash", "-ec", shorter],
         ["bash", "-ec", augmenting],
-        *([sys.executable, "-c", loop] for loop in loops),
-        [sys.executable, "-c", detecting],
-        [sys.executable, "-c", remaking],
         ["bash", "-ec", fewer],
-        [sys.executable, "-c", from_ct],
+        [sys.executable, "-c", EACH, *loops, detecting, remaking, from_ct],
     ):
         done = run(command, tmp_path)
         assert done.returncode == 0, done.stderr[-3000:]
