@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 from artasyn.errors import DataError
 
 GROUPS: dict[str, tuple[str, ...]] = {
-    "lungs": ("lung_*", "lung", "right_lung", "left_lung"),
-    "lung_right": ("lung_*_right", "lung_right", "right_lung"),
-    "lung_left": ("lung_*_left", "lung_left", "left_lung"),
+    "lungs": ("lung_*_lobe_*", "*_lobe", "lung_right", "lung_left", "right_lung", "left_lung", "lung"),
+    "lung_right": ("lung_*_lobe_right", "right_*_lobe", "lung_right", "right_lung"),
+    "lung_left": ("lung_*_lobe_left", "left_*_lobe", "lung_left", "left_lung"),
     "ribs": ("rib_*", "rib"),
     "ribs_right": ("rib_right_*",),
     "ribs_left": ("rib_left_*",),

@@ -103,3 +103,9 @@ def test_every_group_is_found_among_a_real_label_maps_names(data: Path) -> None:
         assert members(group, names), group
     assert len(members("lungs", names)) == 5
     assert len(members("ribs", names)) == 24
+
+
+def test_what_lies_in_the_lungs_is_no_lung() -> None:
+    names = ["lung_vessels", "lung_nodule", "lung_trachea_bronchia", "lung_upper_lobe_left", "left_lower_lobe"]
+    assert find_members("lungs", names) == find_members("lung_left", names) == names[3:]
+    assert find_members("lung_right", names) == []
