@@ -82,6 +82,7 @@ def overlay_mask(image: Image, mask: Mask) -> Picture:
 
 
 STRUCTURE_COLOURS: dict[str, Colour] = {
+    "lungs": (225, 225, 225),  # where the sides are not known
     "lung_right": RIGHT_COLOUR,
     "lung_left": LEFT_COLOUR,
     "heart": (0, 158, 115),

@@ -303,6 +303,8 @@ class _Make:
         for name in self.patients.marked(projection.names):
             lesions = lesions | projection.mask(name, self.threshold)
         there = [name for name in STRUCTURE_COLOURS if find_members(name, projection.names)]
+        if {"lung_right", "lung_left"} & set(there):
+            there.remove("lungs")
         seen = {name: projection.mask(name, self.threshold) for name in there} | {"lesions": lesions}
         seen = {name: on_grid(mask & film.field, small) for name, mask in seen.items()}
         bones = {name: seen.pop(name) for name in [*seen] if name in BONES}

@@ -14,7 +14,7 @@ import numpy as np
 from artasyn.arrays import Picture, generator
 from artasyn.measurepictures import draw_measures
 from artasyn.phantom import Phantom
-from artasyn.pictures import STRUCTURE_COLOURS, contact_sheet, overlay_mask, overlay_structures, write_picture
+from artasyn.pictures import contact_sheet, overlay_mask, overlay_structures, write_picture
 from artasyn.segment.ctlesion import CTLesion, LesionKind
 from artasyn.segment.filmlook import FilmLook
 from artasyn.segment.measures import measure
@@ -29,12 +29,13 @@ DOCS = Path(__file__).parent.parent / "docs"
 TILE = 320
 LOOK = FilmLook(detail=0.8)
 BONES = ("ribs", "spine", "clavicles")
+SHOWN = (*BONES, "heart", "lung_right", "lung_left")
 
 
 def outlined(film: Film) -> Picture:
     """A film with its structures."""
     projection: Projection = film.projection
-    seen = {name: projection.mask(name) for name in STRUCTURE_COLOURS if find_members(name, projection.names)}
+    seen = {name: projection.mask(name) for name in SHOWN if find_members(name, projection.names)}
     bones = {name: mask for name, mask in seen.items() if name in BONES}
     return overlay_structures(film.image, bones, {name: mask for name, mask in seen.items() if name not in BONES})
 
