@@ -129,10 +129,10 @@ class Rays:
         spans = []
         for axis in (1, 2, 0):
             along, start = self._towards[axis].astype(np.float32), self._starts[axis].astype(np.float32)
-            along = along[0] * c + along[1] * r[:, None] + along[2]
-            along = np.where(np.abs(along) < 1e-9, np.float32(1e-9), along)
-            start = start[0] * c + start[1] * r[:, None] + start[2]
-            first, last = (box[axis].start - 0.5 - start) / along, (box[axis].stop - 0.5 - start) / along
+            along = along[2:] if self.exposure.parallel else along[0] * c + along[1] * r[:, None] + along[2]
+            slowness = 1 / np.where(np.abs(along) < 1e-9, np.float32(1e-9), along)
+            start = (start[0] * c + start[2]) + start[1] * r[:, None]
+            first, last = (box[axis].start - 0.5 - start) * slowness, (box[axis].stop - 0.5 - start) * slowness
             near, far = np.maximum(near, np.minimum(first, last)), np.minimum(far, np.maximum(first, last))
             spans.append(np.maximum(far - near, 0))
         _, column, inside = spans
