@@ -62,6 +62,9 @@ Masks = Float[Tensor, "b 1 h w"]
 Features = Float[Tensor, "b c y x"]
 """A feature map of an encoder."""
 
+LOWEST, HIGHEST = -1024, 3071
+"""Hounsfield units that a volume may hold: 12 bits."""
+
 BACKGROUND, RIGHT, LEFT = 0, 1, 2
 """The values of `LungLabels`; right and left are the patient's."""
 

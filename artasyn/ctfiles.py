@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from artasyn.arrays import HIGHEST, LOWEST
 from artasyn.collection import Source, unique_names, visible
 from artasyn.ctseries import is_slice_file, read_series
 from artasyn.ctvolumes import (
@@ -39,8 +40,6 @@ LABEL_STEM = re.compile(r"[._](labels?|seg|segmentation|mask|nodule|lunglabels|w
 """What the names of label maps end in, before the suffix."""
 MASKS = "segmentations"
 """The folder of masks beside a CT in TotalSegmentator's data set."""
-AIR, DENSEST = -1024, 3071
-"""Hounsfield units beyond are cut off: padding below, metal above."""
 LUNGLIKE = (-1500, -500)
 """Every CT of a chest has values between, and stored values or padding do not."""
 ID_COLUMNS, NAME_COLUMNS = ("id", "label", "index", "value"), ("structure", "name")
@@ -272,7 +271,7 @@ def _hounsfield(stored: Stored) -> np.ndarray:
     for number, exact in _sections(stored):
         low, high = min(low, exact.min()), max(high, exact.max())
         lunglike |= bool(((exact > LUNGLIKE[0]) & (exact < LUNGLIKE[1])).any())
-        values[number] = np.rint(np.clip(exact, AIR, DENSEST))
+        values[number] = np.rint(np.clip(exact, LOWEST, HIGHEST))
     if not lunglike or high < LUNGLIKE[1]:
         advice = "stored values, a normalised volume and MR cannot be used"
         if high > 1500 and not LUNGLIKE[1] <= low < 0:

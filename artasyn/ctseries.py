@@ -14,13 +14,12 @@ from pydicom import Dataset, dcmread, uid
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
+from artasyn.arrays import HIGHEST, LOWEST
 from artasyn.ctvolumes import FROM_LPS, Stored, decoding
 from artasyn.dicom import DICOM_SUFFIXES, JPEG_SYNTAXES, is_dicom
 from artasyn.errors import DataError
 from artasyn.picturefiles import jpeg_ends
 
-AIR = -1024
-"""Hounsfield units of voxels outside of the scanner's circle."""
 CT_CLASSES = (uid.CTImageStorage, uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
 GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
 """What places a slice in space, with the count of numbers."""
@@ -231,7 +230,7 @@ def _hounsfield(film: Dataset, placed: _Slice) -> NDArray[np.int16]:
     values = np.array(apply_modality_lut(stored, placed.rescale), np.float64)
     padding = film.get("PixelPaddingValue")
     if padding is not None:  # where it stands for a low value it may also be a true one, and needs no care
-        values[(stored == np.array(padding, np.int64).astype(stored.dtype)) & (values > 3071)] = AIR
+        values[(stored == np.array(padding, np.int64).astype(stored.dtype)) & (values > HIGHEST)] = LOWEST
     limits = np.iinfo(np.int16)
     hounsfield: NDArray[np.int16] = np.rint(np.clip(values, limits.min, limits.max)).astype(np.int16)
     return hounsfield

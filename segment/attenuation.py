@@ -11,9 +11,6 @@ from artasyn.arrays import Hounsfield, VoxelMap
 MU_WATER, MU_BONE = 0.0192, 0.0573
 """Attenuation a millimetre of water (0 HU) and of bone (1000 HU) at about 70 keV."""
 
-LOWEST, HIGHEST = -1024, 3071
-"""Hounsfield units that a volume may hold: 12 bits."""
-
 _BELOW, _ABOVE = MU_WATER / 1000, (MU_BONE - MU_WATER) / 1000
 
 

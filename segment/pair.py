@@ -71,8 +71,10 @@ class Pair:
             tolerance: smallest change of a pixel that is shown.
 
         Raises:
-            DataError: nothing of the difference shows.
+            DataError: nothing of the difference shows, or there is none.
         """
+        if np.array_equal(ill.hu, volume.hu):
+            raise DataError("both volumes are alike: no lesion was put in")
         new = [name for name in ill.structures if name not in volume.structures]
         rays = rays_of(volume, healthy.view).cropped(*healthy.field)
         added = Structure.of(ill.hu != volume.hu)

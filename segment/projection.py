@@ -195,7 +195,7 @@ class Projection:
             )
         return slice(first, last)
 
-    def film_field(self, margins: tuple[float, float, float, float] = (0.08, 0.08, 0.08, 0.08)) -> tuple[slice, slice]:
+    def film_field(self, margins: Margins = MARGINS) -> tuple[slice, slice]:
         """The field that a chest film shows, rows and columns: around the lungs, as far as it is covered.
 
         Args:

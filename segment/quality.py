@@ -42,6 +42,18 @@ TABLE_ML = 250.0
 CUT = 0.02
 """Share of the lungs' largest axial section that may lie in the first or last slice."""
 
+COVERAGE = 0.98
+"""Share of the lungs' pixels that the scan must cover."""
+
+FRONTAL_CM2, OTHER_CM2 = (250.0, 1100.0), (150.0, 900.0)
+"""Footprint of the lungs in views from front or back, and in others."""
+
+HEART = (0.08, 0.7)
+"""Footprint of the heart over that of the lungs, from front or back."""
+
+PIECES, NOTHING = 0.1, 50
+"""Share of a footprint that may lie apart from its largest piece, and pixels below which it does not matter."""
+
 EDGE = 0.15
 """Share of a picture's border that may be lung."""
 
@@ -70,9 +82,9 @@ class Quality:
 def check_volume(volume: Volume) -> Quality:
     """The first stage: a CT and its labels, in three dimensions.
 
-    Checked are ribs (at least 20 of 24, where any bone is labelled), the lungs' volume, density, sides and whether the
-    scan cuts them off, bones' density, sudden jumps from one slice to the next, and a table left in. Contrast agent,
-    metal and lungs that the scan just touches are noted.
+    Checked are ribs (at least 20 of 24, where any is labelled), the lungs' volume, density, sides, whether the scan
+    cuts them off and whether their labels are shifted, bones' density, sudden jumps from one slice to the next, and a
+    table left in. Contrast agent, metal, other structures that the scan cuts off and bones without ribs are noted.
 
     Args:
         volume: with labels; the lungs must be among them.
@@ -225,6 +237,8 @@ def _notes(volume: Volume) -> Iterator[str]:
     metal = int(np.count_nonzero(volume.hu > METAL_HU)) * volume.voxel_volume / 1000
     if metal > METAL_ML:
         yield f"metal or undiluted contrast agent: {metal:.1f} ml are denser than {METAL_HU} HU"
+    if find_members("bones", volume.structures) and not find_members("ribs", volume.structures):
+        yield "bones are labelled, but no ribs"
     touched = [
         name
         for name, structure in volume.structures.items()
@@ -249,7 +263,7 @@ def _coverage(projection: Projection) -> Iterator[str]:
         yield "the lungs are not in the picture"
         return
     covered = float((projection.coverage[lungs] >= COVERED).mean())
-    if covered < 0.98:
+    if covered < COVERAGE:
         yield f"{1 - covered:.0%} of the lungs' pixels are not covered: rays leave the scan through its ends"
     edge = np.r_[lungs[0], lungs[-1], lungs[:, 0], lungs[:, -1]]
     if edge.mean() > EDGE:
@@ -260,13 +274,13 @@ def _areas(projection: Projection) -> Iterator[str]:
     if not find_members("lungs", projection.names):
         return
     area = float(projection.mask("lungs").sum()) * projection.spacing_isocentre**2 / 100
-    low, high = (250.0, 1100.0) if _frontal(projection) else (150.0, 900.0)
+    low, high = FRONTAL_CM2 if _frontal(projection) else OTHER_CM2
     if not low <= area <= high:
         yield f"the lungs' footprint has {area:.0f} cm2, not {low:g} to {high:g}"
     if "heart" in projection.names and _frontal(projection):
         share = float(projection.mask("heart").sum()) / max(1, int(projection.mask("lungs").sum()))
-        if not 0.08 <= share <= 0.7:
-            yield f"the heart's footprint is {share:.2f} of the lungs', not 0.08 to 0.70"
+        if not HEART[0] <= share <= HEART[1]:
+            yield f"the heart's footprint is {share:.2f} of the lungs', not {HEART[0]:.2f} to {HEART[1]:.2f}"
 
 
 def _order(projection: Projection) -> Iterator[str]:
@@ -298,5 +312,5 @@ def _parts(projection: Projection) -> Iterator[str]:
         _, _, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(box), connectivity=8)
         sizes = stats[1:, cv2.CC_STAT_AREA]
         apart = 1 - sizes.max() / sizes.sum()
-        if apart > 0.1 and sizes.sum() > 50:
+        if apart > PIECES and sizes.sum() > NOTHING:
             yield f"{title} is in {len(sizes)} pieces: {apart:.0%} of its footprint lies apart"

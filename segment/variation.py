@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from artasyn.arrays import Hounsfield
-from artasyn.segment.attenuation import HIGHEST, LOWEST, MU_BONE, MU_WATER, attenuation
+from artasyn.arrays import HIGHEST, LOWEST, Hounsfield
+from artasyn.errors import DataError
+from artasyn.segment.attenuation import MU_BONE, MU_WATER, attenuation
 from artasyn.segment.body import find_body
 from artasyn.segment.ctlesion import CTLesion, insert_lesion
 from artasyn.segment.volume import Volume
@@ -42,12 +43,19 @@ class Variation:
             volume: the patient.
 
         Raises:
-            DataError: a lesion changes no voxel.
+            DataError: the patient lacks one of the structures, or a lesion changes no voxel.
         """
         return self.diseased(self.healthy(volume))
 
     def healthy(self, volume: Volume) -> Volume:
-        """The other patient, but for the lesions."""
+        """The other patient, but for the lesions.
+
+        Raises:
+            DataError: the patient lacks one of the structures.
+        """
+        missing = [name for name, _ in self.attenuations if name not in volume.structures]
+        if missing:
+            raise DataError(f"no {', '.join(missing)} in this volume; the record belongs to another one")
         if not (self.attenuations or self.fat):
             return volume
         hu = volume.hu.copy()

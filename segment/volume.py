@@ -12,9 +12,9 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from scipy import ndimage
 
-from artasyn.arrays import Affine, Hounsfield, Vector, VolumeLabels, VolumeMask, VoxelMap
+from artasyn.arrays import HIGHEST, LOWEST, Affine, Hounsfield, Vector, VolumeLabels, VolumeMask, VoxelMap
 from artasyn.errors import DataError
-from artasyn.segment.attenuation import HIGHEST, LOWEST, attenuations
+from artasyn.segment.attenuation import attenuations
 from artasyn.segment.body import find_body
 from artasyn.segment.structures import canonical, members
 
@@ -54,8 +54,7 @@ class Structure:
     @property
     def box(self) -> tuple[slice, slice, slice]:
         """Where it lies in the volume."""
-        z, y, x = (slice(s, s + n) for s, n in zip(self.start, self.mask.shape, strict=True))
-        return z, y, x
+        return _box(self.start, self.mask.shape)
 
     @cached_property
     def voxels(self) -> int:
@@ -99,8 +98,7 @@ class Matter(NamedTuple):
     @property
     def box(self) -> tuple[slice, slice, slice]:
         """Where it lies in the volume."""
-        z, y, x = (slice(s, s + n) for s, n in zip(self.start, self.attenuation.shape, strict=True))
-        return z, y, x
+        return _box(self.start, self.attenuation.shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -242,7 +240,9 @@ class Volume:
         """The same volume with more structures, or others in place of those of the same names."""
         return dataclasses.replace(self, structures={**self.structures, **structures})
 
-    def labelled(self, path: Path, names: Mapping[int, str] | Path | str | None = None, prefix: str = "") -> Volume:
+    def labelled(
+        self, path: Path | str, names: Mapping[int, str] | Path | str | None = None, prefix: str = ""
+    ) -> Volume:
         """The same volume with the structures of a label map's file or of a folder of masks, see `read`.
 
         Args:
@@ -257,7 +257,7 @@ class Volume:
 
         given = read_names(Path(names)) if isinstance(names, (str, Path)) else names
         found: dict[str, Structure] = {}
-        for file, name in _label_files(path):
+        for file, name in _label_files(Path(path)):
             part = _of_label_map(self._read_labels(file), given or {}, prefix or name)
             twice = sorted(part.keys() & found.keys())
             if twice:
@@ -285,15 +285,22 @@ class Volume:
         return dataclasses.replace(self, hu=np.where(find_body(self.hu, self.spacing), self.hu, np.int16(LOWEST)))
 
 
+def _box(start: tuple[int, int, int], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
+    """Where a box lies in its volume."""
+    z, y, x = (slice(s, s + n) for s, n in zip(start, shape, strict=True))
+    return z, y, x
+
+
 def _label_files(path: Path) -> Iterator[tuple[Path, str]]:
     """The files of a label map or of a folder of masks; a name where the file names the structure."""
     if not path.is_dir():
         yield path, ""
         return
+    from artasyn.ctfiles import is_ct_file
+
     for file in sorted(path.iterdir()):
-        bare = file.name.removesuffix(".gz")
-        if Path(bare).suffix.lower() in (".nii", ".nrrd", ".nhdr", ".mha", ".mhd") and not file.name.startswith("."):
-            yield file, canonical(Path(bare).stem)
+        if file.is_file() and is_ct_file(file) and not file.name.startswith("."):
+            yield file, canonical(file.name.split(".")[0])
 
 
 def _of_label_map(labels: VolumeLabels, names: Mapping[int, str], prefix: str = "") -> dict[str, Structure]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from artasyn.segment.attenuation import HIGHEST, LOWEST, MU_BONE, MU_WATER, attenuation, attenuations
+from artasyn.arrays import HIGHEST, LOWEST
+from artasyn.segment.attenuation import MU_BONE, MU_WATER, attenuation, attenuations
 
 
 @pytest.mark.parametrize(

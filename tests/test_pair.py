@@ -110,3 +110,8 @@ def test_structures_that_were_not_projected_are_not_in_the_pair(patient: Volume)
     healthy = project(patient, VIEW, structures=["lungs"])
     pair = Pair.between(healthy, patient, insert_lesion(patient, NODULE))
     assert pair.diseased.names == (*healthy.names, "lesion")
+
+
+def test_volumes_that_are_alike_make_no_pair(patient: Volume) -> None:
+    with pytest.raises(DataError, match="both volumes are alike"):
+        Pair.between(project(patient, VIEW), patient, patient)

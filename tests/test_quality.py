@@ -60,6 +60,12 @@ def test_what_is_broken_is_rejected_with_its_reason(volume: Volume, broken: Brea
     assert any(reason in each for each in quality.reasons), quality.reasons
 
 
+def test_bones_without_ribs_are_noted(volume: Volume) -> None:
+    assert "bones are labelled, but no ribs" in check_volume(volume).notes
+    rib = Structure.of(volume.mask("marker"))
+    assert "bones are labelled, but no ribs" not in check_volume(volume.with_structures(rib_left_1=rib)).notes
+
+
 @pytest.mark.parametrize("angle", [0.0, 30.0, 90.0, 180.0])
 def test_projections_of_the_intact_pass(angle: float) -> None:
     projection = project(chest(length=420.0), View(angle, size=(160, 160)), frame="film")

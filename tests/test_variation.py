@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from artasyn.errors import DataError
 from artasyn.segment.attenuation import attenuation
 from artasyn.segment.ctlesion import CTLesion
 from artasyn.segment.projection import project
@@ -65,3 +66,8 @@ def test_lesions_are_put_into_the_other_patient(volume: Volume) -> None:
     assert "lesion_1" not in healthy.structures
     assert np.array_equal(other.hu, variation.diseased(healthy).hu)
     assert ((other.hu != healthy.hu) <= (other.mask("lesion_1") | other.mask("lesion_2"))).all()
+
+
+def test_a_record_of_another_patient_is_refused(volume: Volume) -> None:
+    with pytest.raises(DataError, match="no rib_left_1 in this volume"):
+        Variation((("heart", 0.5), ("rib_left_1", 2.0)))(volume)
