@@ -239,7 +239,8 @@ def project(
             ``film``, see `Projection.film_field`.
         margins: of the film, see there.
         structures: names or groups to project; None for all.
-        tone: makes the image; None for the one that suits this projection, see `Tone.film`.
+        tone: makes the image; None for the one that suits all that is covered, whatever the frame, see
+            `Tone.film`.
 
     Raises:
         DataError: no such structures, the source is not outside of the volume, or the scan covers no such part.

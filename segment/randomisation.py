@@ -16,7 +16,7 @@ from artasyn.errors import DataError
 from artasyn.segment.ctlesion import CTLesion, LesionKind
 from artasyn.segment.filmlook import FilmLook
 from artasyn.segment.pair import Pair
-from artasyn.segment.projection import COVERED, THRESHOLD, Projection, project
+from artasyn.segment.projection import THRESHOLD, Projection, project
 from artasyn.segment.structures import find_members
 from artasyn.segment.tone import Tone
 from artasyn.segment.variation import Variation
@@ -97,7 +97,7 @@ class Film:
 
     @classmethod
     def of(cls, volume: Volume, record: ProjectionRecord, *, structures: Sequence[str] | None = None) -> Film:
-        """Makes a film from its record; deterministic.
+        """Makes a film from its record; deterministic. Its tone curve suits what the film shows.
 
         Args:
             volume: the patient.
@@ -110,11 +110,10 @@ class Film:
         look = record.look
         patient = record.variation.healthy(volume)
         projection = project(patient, record.view, frame=look.frame, margins=look.margins, structures=structures)
-        patient_pixels = projection.coverage >= COVERED
-        tone = Tone.film(projection.attenuation, patient_pixels, equalisation=look.equalisation)
+        tone = Tone.film(projection.attenuation, projection.covered, equalisation=look.equalisation)
         projection = dataclasses.replace(projection, tone=tone)
         if not record.variation.lesions:
-            return cls(look(projection.image), projection, look.field(patient_pixels.shape), None, None, record)
+            return cls(look(projection.image), projection, look.field(projection.covered.shape), None, None, record)
         pair = Pair.between(projection, patient, record.variation.diseased(patient))
         healthy, film = look(pair.healthy.image), look(pair.diseased.image, pair.healthy.image)
         return cls(film, pair.diseased, look.field(film.shape), healthy, pair.mask, record)
