@@ -142,7 +142,7 @@ def test_a_record_tells_how_a_film_was_made_and_what_it_measures(three_views: Pa
     assert about["pa"]["threshold"] == 2.0
     assert about["pa"]["rejected"] == []
     assert about["pa"]["quality"] == {
-        "volume": {"reasons": [], "notes": []},
+        "volume": {"reasons": [], "notes": ["bones are labelled, but no ribs"]},
         "projection": {"reasons": [], "notes": []},
     }
     ratio = about["pa"]["measures"]["cardiothoracic_ratio"]["value"]
