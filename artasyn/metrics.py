@@ -11,13 +11,14 @@ What is undefined (no lesion, no healthy pixel, one class only) is NaN, never si
   not enter it: healthy ones give `false_positive_pixels_on_healthy` and `flagged_healthy` instead.
 - A diseased radiograph whose mask is empty counts as diseased, and all its pixels as healthy ones. A mask
   that is missing there is an error, unless no diseased radiograph has one: what needs masks is NaN then.
+- Pointing is the mean over diseased radiographs *with* boxes; the others do not enter it.
 - Resamples in which a figure is undefined do not enter its interval.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -26,6 +27,7 @@ import numpy as np
 from artasyn.arrays import Heatmap, Mask
 from artasyn.bootstrap import UNDEFINED, Figures, intervals, resample_weights
 from artasyn.bootstrap import Interval as Interval
+from artasyn.boxes import Box, pointing
 from artasyn.curves import Floats, auroc, average_precision, mean
 from artasyn.errors import DataError, ImageError
 from artasyn.histograms import Histogram, Tables, histogram
@@ -61,6 +63,8 @@ class Metrics:
         oracle_threshold: that threshold.
         false_positive_pixels_on_healthy: share of pixels at or above the stored threshold, mean over healthy
             radiographs.
+        pointing: how often the highest point of a heatmap lies inside one of the boxes, mean over the diseased
+            radiographs with boxes; see `artasyn.boxes.pointing`.
         pixel_auroc_error: both pooled pixel AUROCs lie within this of those of unquantised heatmaps.
         pixel_ap_error: the same for both pooled pixel APs; a worst case, the error met is far smaller.
     """
@@ -84,6 +88,7 @@ class Metrics:
     oracle_dice: Interval = UNDEFINED
     oracle_threshold: Interval = UNDEFINED
     false_positive_pixels_on_healthy: Interval
+    pointing: Interval = UNDEFINED
     pixel_auroc_error: float = math.nan
     pixel_ap_error: float = math.nan
 
@@ -108,6 +113,7 @@ class _Record:
     histogram: Histogram | None = None
     dice: float = math.nan
     false_positives: float = math.nan
+    pointing: float = math.nan
 
 
 class Evaluation:
@@ -148,6 +154,7 @@ class Evaluation:
         heatmap: Heatmap | None = None,
         lesions: Mask | None = None,
         lungs: Mask | None = None,
+        boxes: Sequence[Box] = (),
     ) -> None:
         """Adds one radiograph; nothing of the arrays is kept but their histogram.
 
@@ -158,10 +165,11 @@ class Evaluation:
             heatmap: (h, w) in [0, 1]; given for all radiographs or for none.
             lesions: the true lesions, (h, w); may be missing where healthy.
             lungs: (h, w), inside which to judge as well; given for all radiographs or for none.
+            boxes: around lesions; any diseased radiographs with a heatmap may have some.
 
         Raises:
             ImageError: values outside [0, 1], or arrays of different shapes.
-            DataError: a name twice, a score that is not finite, a healthy radiograph with lesions; or a
+            DataError: a name twice, a score that is not finite, a healthy radiograph with lesions or boxes; or a
                 heatmap, lungs or (of diseased ones) a lesion mask that others have and this one lacks, or the
                 reverse.
         """
@@ -171,6 +179,8 @@ class Evaluation:
             raise DataError(f"the score of {name} must be finite, not {score}")
         if lesions is not None and not diseased and lesions.any():
             raise DataError(f"{name} is labelled healthy but has lesions; correct the label or the mask")
+        if boxes and (not diseased or heatmap is None):
+            raise DataError(f"{name} has boxes but {'no heatmap' if diseased else 'is labelled healthy'}")
         _check_arrays(name, heatmap, lesions, lungs)
         kinds = {"a heatmap": heatmap is not None, "lungs": lungs is not None}
         if diseased:
@@ -180,6 +190,8 @@ class Evaluation:
                 came = f"{name} comes {'with' if given else 'without'} {kind}, unlike others before"
                 raise DataError(f"{came}; give all or none" + " (of the diseased)" * (kind == "a lesion mask"))
         nothing = _Record(score, diseased)
+        if heatmap is not None and boxes:
+            nothing = replace(nothing, pointing=pointing(heatmap, boxes))
         self._records[name] = nothing if heatmap is None else self._reduce(nothing, heatmap, lesions, lungs)
 
     def result(self, *, bootstrap: int = 1000, seed: int = 0) -> Metrics:
@@ -256,11 +268,12 @@ def _check_arrays(name: str, heatmap: Any, lesions: Any, lungs: Any) -> None:
 
 
 def _image_statistic(records: list[_Record], threshold: float | None) -> Callable[[Floats], Figures]:
-    """The statistic of what radiographs have one each of: scores, labels, Dice, shares."""
+    """The statistic of what radiographs have one each of: scores, labels, Dice, shares, pointing."""
     scores = np.array([record.score for record in records])
     diseased = np.array([record.diseased for record in records])
     dice = np.array([record.dice for record in records])
     false_positives = np.array([record.false_positives for record in records])
+    hits = np.array([record.pointing for record in records])
     order = np.argsort(-scores, kind="stable")
     starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))  # of groups with equal scores
     flagged = np.full(scores.size, np.nan) if threshold is None else (scores >= threshold).astype(np.float64)
@@ -276,6 +289,7 @@ def _image_statistic(records: list[_Record], threshold: float | None) -> Callabl
             "flagged_healthy": mean(weights, np.where(diseased, np.nan, flagged)),
             "dice": mean(weights, dice),
             "false_positive_pixels_on_healthy": mean(weights, false_positives),
+            "pointing": mean(weights, hits),
         }
 
     return statistic

@@ -73,6 +73,30 @@ def detect(
         device: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one.
         workers: processes; 0 takes every core, or one on a GPU.
     """
+    return detect_sources(
+        find_sources(inputs), out, model=model, restrict_to_lungs=restrict_to_lungs, device=device, workers=workers
+    )
+
+
+def detect_sources(
+    sources: Sequence[Source],
+    out: Path,
+    *,
+    model: str,
+    restrict_to_lungs: bool = True,
+    device: str = "auto",
+    workers: int = 0,
+) -> Done:
+    """Looks for anomalies on exactly these radiographs; else as `detect`.
+
+    Args:
+        sources: the radiographs.
+        out: the folder to write to.
+        model: the detector.
+        restrict_to_lungs: look only inside the lungs.
+        device: to run on.
+        workers: processes.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     detector = load_detector(model, device)
@@ -81,7 +105,7 @@ def detect(
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": fingerprint(detector)}
     workers = workers or (available_cores() if device == "cpu" else 1)
     run = bulk_run("detect", out, columns, options, files=files, workers=workers)
-    outcomes = run.run(_Detect(out, model, device, restrict_to_lungs), find_sources(inputs), title="detect")
+    outcomes = run.run(_Detect(out, model, device, restrict_to_lungs), sources, title="detect")
     done = Done((), tuple(outcomes))
     ranked = sorted(done.rows, key=lambda item: (-float(item[1]["score"]), item[0]))
     table = ["name,score,abnormal,marked,lungs_found"]

@@ -32,6 +32,7 @@ FIGURES: Mapping[str, str] = {
     "dice": "Dice at the stored threshold",
     "oracle_dice": "oracle Dice (threshold from the test set)",
     "false_positive_pixels_on_healthy": "pixels marked on healthy films",
+    "pointing": "highest point inside a box",
 }
 """The figures that a report shows, in order, with their names for people."""
 

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from artasyn.bulk import read_manifest
 from artasyn.cli import main
 from artasyn.errors import DataError
-from artasyn.evaluation import TestSet
+from artasyn.evaluation import TestSet, _view
+from artasyn.pictures import MASK_COLOUR, read_picture
 from artasyn.radiograph import read_heatmap, read_labels, read_mask, write_mask
 
 
-def run(data: Path, out: Path, trained: Path) -> int:
-    options = ["--model", str(trained / "model"), "--bootstrap", "50", "--workers", "1"]
+def run(data: Path, out: Path, trained: Path, *more: str) -> int:
+    options = ["--model", str(trained / "model"), "--bootstrap", "50", "--workers", "1", *more]
     return main(["evaluate", "--data", str(data), "--out", str(out), *options])
 
 
@@ -104,3 +106,96 @@ def test_masks_of_another_size_are_brought_to_the_films_grid(phantoms: Path, tra
     assert run(phantoms, tmp_path / "same", trained) == 0
     figures = [json.loads((tmp_path / o / "metrics.json").read_text())["detector"]["dice"] for o in ("big", "same")]
     assert figures[0] == figures[1]
+
+
+def write_boxes(phantoms: Path, data: Path, *rows: str) -> dict[str, tuple[int, int, int, int]]:
+    """The phantoms with the boxes around their lesions instead of masks: first row, first column, last ones."""
+    ends = {}
+    for path in sorted((phantoms / "test").rglob("*.png")):
+        (data / "images").mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, data / "images")
+        truth = phantoms / "ground_truth" / path.name
+        line = f"{path.name},,,,"
+        if truth.exists():
+            down, across = read_mask(truth).nonzero()
+            top, left, bottom, right = ends[path.stem] = down.min(), across.min(), down.max(), across.max()
+            line = f"{path.name},{left},{top},{right - left + 1},{bottom - top + 1}"
+        rows += (line,)
+    (data / "boxes.csv").write_text("\n".join(["file,x,y,w,h", *rows]))
+    return ends
+
+
+def test_a_set_with_boxes_alone(phantoms: Path, trained: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    ends = write_boxes(phantoms, data, "gone.png,1,1,5,5")
+    assert run(data, out, trained, "--layout", "folder") == 0
+    assert len(read_manifest(out / "manifest.csv")) == 5
+    shares = []
+    for name, (top, left, bottom, right) in ends.items():
+        heatmap = read_heatmap(out / "heatmaps" / f"{name}.png")
+        down, across = (heatmap == heatmap.max()).nonzero()
+        hit = (down >= top) & (down <= bottom) & (across >= left) & (across <= right)
+        shares.append(hit.mean())
+    metrics = json.loads((out / "metrics.json").read_text())
+    ours = metrics["detector"]
+    assert ours["pointing"]["value"] == pytest.approx(np.mean(shares))
+    assert 0 < metrics["lungs_prior"]["pointing"]["value"] < 1
+    assert (ours["images"], ours["diseased"], metrics["layout"], metrics["lungs"]) == (5, 3, "folder", "PBTSeg")
+    assert ours["image_auroc"]["value"] is not None
+    assert ours["pixel_auroc"]["value"] is ours["dice"]["value"] is None
+    page = (out / "report.html").read_text()
+    for text in (
+        "highest point inside a box",
+        "worst first",
+        "the ground truth",
+        "1 listed but not on disk (gone.png)",
+    ):
+        assert text in page
+
+
+def test_boxes_are_drawn_as_outlines(phantoms: Path, trained: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    ends = write_boxes(phantoms, data)
+    assert run(data, out, trained) == 0
+    rows = {row["name"]: row for row in read_manifest(out / "manifest.csv")}
+    for film in TestSet.find(data).films:
+        name = film.source.name
+        view, overlay = _view(rows[name], film, out), read_picture(out / f"overlays/{name}.png")
+        if not film.diseased:
+            assert (view == overlay).all()
+            continue
+        truth = view[:, overlay.shape[1] :]
+        top, left, bottom, right = ends[name]
+        coloured = (truth == MASK_COLOUR).all(axis=2)
+        assert coloured[top, left : right + 1].all()
+        assert coloured[top : bottom + 1, right].all()
+        assert not coloured[top + 1 : bottom, left + 1 : right].any()
+        assert (truth[(top + bottom) // 2, (left + right) // 2] == view[(top + bottom) // 2, (left + right) // 2]).all()
+
+
+def test_a_box_outside_its_film_is_listed(
+    phantoms: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    ends = write_boxes(phantoms, data)
+    text = (data / "boxes.csv").read_text()
+    (data / "boxes.csv").write_text(f"{text}\n{min(ends)},500,500,20,20")
+    assert run(data, tmp_path / "out", trained) == 1
+    assert "ground truth: a box at row 500, column 500 lies outside the film of 128 x 128" in capsys.readouterr().err
+    assert json.loads((tmp_path / "out/metrics.json").read_text())["detector"]["images"] == 4
+    assert run(data, tmp_path / "out", trained, "--layout", "rsna") == 2
+    assert "no test set of layout rsna: stage_2_train_labels.csv" in capsys.readouterr().err
+
+
+def test_labels_alone_rank_the_diseased_films_by_score(phantoms: Path, trained: Path, tmp_path: Path) -> None:
+    data, out = tmp_path / "chest_xray", tmp_path / "out"
+    shutil.copytree(phantoms / "test/healthy", data / "test/NORMAL")
+    shutil.copytree(phantoms / "test/diseased", data / "test/PNEUMONIA")
+    assert run(data, out, trained) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert (metrics["layout"], metrics["detector"]["images"], metrics["detector"]["diseased"]) == ("zhanglab", 5, 3)
+    assert metrics["detector"]["pointing"]["value"] is None
+    page = (out / "report.html").read_text()
+    assert "Diseased films, worst first" in page
+    assert "the ground truth" not in page
+    assert "highest point" not in page

@@ -22,6 +22,7 @@ from torchmetrics.functional.classification import binary_auroc, binary_average_
 from artasyn import metrics as module
 from artasyn.arrays import Heatmap, Mask
 from artasyn.bootstrap import resample_weights
+from artasyn.boxes import Box, inside_boxes, pointing
 from artasyn.curves import average_precision
 from artasyn.errors import DataError, ImageError
 from artasyn.levels import level_thresholds, quantise
@@ -39,6 +40,7 @@ class Film:
     heatmap: Heatmap
     lesions: Mask
     lungs: Mask
+    boxes: tuple[Box, ...] = ()
 
 
 def draw(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Heatmap:
@@ -65,7 +67,8 @@ def films(kind: str, seed: int = 0, count: int = 7) -> list[Film]:
         lungs = rng.random((rows, columns)) < 0.5
         lungs[2, 2:4] = True
         heatmap = draw(kind, (rows, columns), rng)
-        made.append(Film(rng.integers(0, 5) / 4 + 0.5 * diseased, diseased, heatmap, lesions, lungs))
+        score, boxes = rng.integers(0, 5) / 4 + 0.5 * diseased, ((1.0, 2.0, 3.0 + number % 4, 5.0),) * diseased
+        made.append(Film(score, diseased, heatmap, lesions, lungs, boxes))
     return made
 
 
@@ -79,6 +82,7 @@ def evaluation(of: list[Film], threshold: float | None = 0.5, image_threshold: f
             heatmap=film.heatmap,
             lesions=film.lesions,
             lungs=film.lungs,
+            boxes=film.boxes,
         )
     return made
 
@@ -116,6 +120,16 @@ def naive_aupro(of: list[Film], limit: float = 0.3) -> float:
 
 def dice(prediction: Mask, truth: Mask) -> float:
     return binary_f1_score(torch.from_numpy(prediction).int(), torch.from_numpy(truth).int()).item()
+
+
+def naive_pointing(film: Film) -> float:
+    """Every pixel one after the other."""
+    hits = []
+    for (row, column), value in np.ndenumerate(film.heatmap):
+        if value == film.heatmap.max():
+            inside = [r <= row < r + h and c <= column < c + w for r, c, h, w in film.boxes]  # of whole pixels
+            hits.append(any(inside))
+    return sum(hits) / len(hits)
 
 
 def mean_dice(of: list[Film], threshold: float) -> float:
@@ -253,7 +267,7 @@ RANKED -= {"pixel_base_rate_in_lungs"}
 def test_only_healthy_is_undefined_but_for_its_false_positives() -> None:
     found = evaluate([film for film in films("random") if not film.diseased], bootstrap=20)
     image = {"image_auroc", "image_ap", "sensitivity"}
-    assert undefined(found) == image | RANKED | ORACLE | {"dice"}
+    assert undefined(found) == image | RANKED | ORACLE | {"dice", "pointing"}
     assert found.image_base_rate.value == found.pixel_base_rate.value == 0
     assert 0 < found.false_positive_pixels_on_healthy.value < 1
 
@@ -262,7 +276,7 @@ def test_only_lesions_is_undefined_but_for_their_dice() -> None:
     everything = np.ones((4, 4), bool)
     film = Film(1.0, True, np.full((4, 4), 0.5, np.float32), everything, everything)
     found = evaluate([film, film], bootstrap=20)
-    image = {"image_auroc", "image_ap", "flagged_healthy"}
+    image = {"image_auroc", "image_ap", "flagged_healthy", "pointing"}
     assert undefined(found) == image | RANKED | {"false_positive_pixels_on_healthy"}
     assert found.pixel_base_rate.value == found.dice.value == found.oracle_dice.value == 1
 
@@ -286,12 +300,13 @@ def test_without_masks_lungs_or_thresholds_what_needs_them_is_undefined() -> Non
         unmasked.add(name, film.score, diseased=film.diseased, heatmap=heatmap, lungs=film.lungs)
         lungs = np.zeros_like(film.lungs)
         nowhere.add(name, film.score, diseased=film.diseased, heatmap=heatmap, lesions=lesions, lungs=lungs)
-    at_threshold = {"dice", "false_positive_pixels_on_healthy", "sensitivity", "flagged_healthy"}
+    at_threshold = {"dice", "false_positive_pixels_on_healthy", "sensitivity", "flagged_healthy", "pointing"}
     assert undefined(bare.result(bootstrap=20)) == IN_LUNGS | at_threshold
     assert undefined(nowhere.result(bootstrap=20)) == IN_LUNGS | at_threshold
     assert undefined(unmasked.result(bootstrap=20)) == RANKED | IN_LUNGS | ORACLE | {
         "pixel_base_rate",
         "dice",
+        "pointing",
     }
 
 
@@ -351,6 +366,7 @@ def test_bootstrap_as_a_plain_loop_over_resamples(monkeypatch: pytest.MonkeyPatc
             "pixel_base_rate": pooled(drawn)[0].mean(),
             "aupro": naive_aupro(drawn),
             "dice": mean_dice(drawn, 0.5),
+            "pointing": np.mean([naive_pointing(film) for film in sick]),
             "oracle_dice": max(values),
             "oracle_threshold": thresholds[int(np.argmax(np.round(values, 5)))],
         }.items():
@@ -415,6 +431,29 @@ def test_json_has_every_figure_and_null_for_what_is_undefined() -> None:
     assert text["pixel_auroc_error"] is None
 
 
+def test_pointing_worked_out_by_hand() -> None:
+    heatmap = np.zeros((4, 6), np.float32)
+    box = (1.0, 2.0, 2.0, 3.0)  # rows 1 and 2, columns 2 to 4
+    assert inside_boxes([box], (4, 6)).nonzero()[0].tolist() == [1, 1, 1, 2, 2, 2]
+    assert pointing(heatmap, [box]) == 6 / 24  # the same everywhere: chance, no lucky hit
+    heatmap[0, 0] = heatmap[2, 4] = 0.25
+    assert pointing(heatmap, [box]) == 0.5
+    heatmap[1, 2] = 0.5
+    assert pointing(heatmap, [box]) == 1
+    heatmap[3, 2] = 0.75
+    assert pointing(heatmap, [box]) == 0
+    assert pointing(heatmap, [box, (3.5, 2.5, 4.0, 1.0)]) == 1  # from the middle of that pixel to beyond the edge
+    assert pointing(heatmap, [box, (3.0, 1.5, 1.0, 1.0)]) == 0  # up to its middle
+    made = Evaluation()
+    made.add("normal", 0.0, diseased=False, heatmap=heatmap)
+    made.add("hit", 1.0, diseased=True, heatmap=heatmap, boxes=[(3.0, 0.0, 1.0, 6.0)])
+    made.add("miss", 1.0, diseased=True, heatmap=heatmap, boxes=[box])
+    made.add("unmarked", 1.0, diseased=True, heatmap=heatmap)
+    found = made.result(bootstrap=200, seed=1)
+    assert found.pointing == Interval(0.5, 0.0, 1.0)
+    assert made.result(bootstrap=0).pointing.value == 0.5
+
+
 def test_memory_does_not_grow_with_pixels() -> None:
     rng = np.random.default_rng(0)
     heatmap = rng.random((768, 768), np.float32)
@@ -440,6 +479,10 @@ def test_what_does_not_fit_is_refused() -> None:
             made.add("1", score, diseased=True, heatmap=heatmap, lesions=lesions, lungs=lungs)
     with pytest.raises(DataError, match="healthy but has lesions"):
         made.add("1", 0.0, diseased=False, heatmap=heatmap, lesions=lesions, lungs=lungs)
+    with pytest.raises(DataError, match="has boxes but is labelled healthy"):
+        made.add("1", 0.0, diseased=False, heatmap=heatmap, lungs=lungs, boxes=film.boxes)
+    with pytest.raises(DataError, match="has boxes but no heatmap"):
+        made.add("1", 0.0, diseased=True, boxes=film.boxes)
     with pytest.raises(DataError, match="without a lesion mask"):
         made.add("1", 0.0, diseased=True, heatmap=heatmap, lungs=lungs)
     with pytest.raises(DataError, match="without lungs"):

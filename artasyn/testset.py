@@ -1,0 +1,175 @@
+"""Test sets: which films, which of them are diseased, and where; `artasyn.layouts` reads them from disk."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from artasyn.arrays import Mask
+from artasyn.boxes import Box
+from artasyn.collection import Source
+from artasyn.errors import DataError
+from artasyn.truth import Truth
+
+NAMED = 3
+"""Names that a text about films gives as examples."""
+
+
+@dataclass(frozen=True)
+class TestFilm:
+    """A film of a test set with what is known of it.
+
+    Attributes:
+        source: its file and its name.
+        diseased: its label.
+        truth: its true lesions, read when they are asked for; None where the set has none drawn.
+        boxes: around lesions.
+        frame: rows and columns of the grid that the boxes are given in; None for the film's own.
+        lungs: a file with its true lungs, as a mask or as labels 1 and 2.
+    """
+
+    source: Source
+    diseased: bool
+    truth: Truth | None = None
+    boxes: tuple[Box, ...] = ()
+    frame: tuple[int, int] | None = None
+    lungs: Path | None = None
+
+    __test__ = False  # no test class, whatever pytest thinks of its name
+
+    def lesions(self, shape: tuple[int, int]) -> Mask | None:
+        """The true lesions on the film's grid: none on a healthy film, None where the set has none drawn.
+
+        Args:
+            shape: rows and columns of that grid.
+
+        Raises:
+            RadiographError: the mask is not readable.
+            DataError: the code is damaged.
+        """
+        if not self.diseased:
+            return np.zeros(shape, bool)
+        return None if self.truth is None else self.truth.on(shape)
+
+    def boxes_on(self, shape: tuple[int, int]) -> tuple[Box, ...]:
+        """The boxes on the film's grid, cut at its edges.
+
+        Args:
+            shape: rows and columns of that grid.
+
+        Raises:
+            DataError: the middle of a box lies outside the film.
+        """
+        found = []
+        for box in self.boxes:
+            down, across = (s / f for s, f in zip(shape, self.frame or shape, strict=True))
+            row, column, height, width = (n * by for n, by in zip(box, (down, across, down, across), strict=True))
+            if not (0 < row + height / 2 < shape[0] and 0 < column + width / 2 < shape[1]):
+                raise DataError(
+                    f"a box at row {box[0]:g}, column {box[1]:g} lies outside the film of {shape[0]} x {shape[1]} "
+                    "pixels; use the films in the size in which the boxes were drawn"
+                )
+            top, left = max(row, 0.0), max(column, 0.0)
+            found.append((top, left, min(row + height, shape[0]) - top, min(column + width, shape[1]) - left))
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Films to measure a detector on.
+
+    Attributes:
+        layout: how the set lies on disk, a key of `artasyn.layouts.LAYOUTS`.
+        films: at least one; each with a name of its own, and masks for all diseased ones or for none.
+        left_out: why which films of the set are not among them.
+        note: what a reader of the figures should know.
+    """
+
+    layout: str
+    films: tuple[TestFilm, ...]
+    left_out: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    note: str = ""
+
+    __test__ = False
+
+    def __post_init__(self) -> None:
+        if not self.films:
+            raise DataError(f"a test set without films; left out: {self._reasons() or 'nothing'}")
+        twice = [name for name, count in Counter(film.source.name for film in self.films).items() if count > 1]
+        if twice:
+            raise DataError(f"several films are called {_listed(twice)}; give each a name of its own")
+        diseased = [film for film in self.films if film.diseased]
+        missing = [film.source.name for film in diseased if film.truth is None]
+        if missing and len(missing) < len(diseased):
+            raise DataError(
+                f"no mask for {len(missing)} of {len(diseased)} diseased films ({_listed(missing)}); add them, or "
+                "leave those films out: missing is not empty"
+            )
+        wrong = [film.source.name for film in self.films if film.boxes and not film.diseased]
+        if wrong:
+            raise DataError(f"healthy films with boxes around lesions: {_listed(wrong)}")
+
+    @classmethod
+    def find(cls, data: Path, layout: str = "auto") -> TestSet:
+        """Reads a test set from disk.
+
+        Args:
+            data: its folder.
+            layout: a key of `artasyn.layouts.LAYOUTS`, which says what each looks like; auto tells it from what is
+                there.
+
+        Raises:
+            DataError: nothing of that layout is there, or something of it is missing or damaged.
+        """
+        from artasyn.layouts import find  # it builds on this module
+
+        return find(data, layout)
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether the diseased films have masks."""
+        return any(film.diseased and film.truth is not None for film in self.films)
+
+    @property
+    def has_boxes(self) -> bool:
+        """Whether there are films with boxes."""
+        return any(film.boxes for film in self.films)
+
+    @property
+    def has_lungs(self) -> bool:
+        """Whether every film comes with its lungs."""
+        return all(film.lungs is not None for film in self.films)
+
+    @property
+    def summary(self) -> str:
+        """What was found, what was left out and why, for people."""
+        count = Counter(
+            kind
+            for film in self.films
+            for kind, there in (
+                ("diseased", film.diseased),
+                ("masks", film.diseased and film.truth is not None),
+                ("boxes", film.boxes),
+                ("lungs", film.lungs),
+            )
+            if there
+        )
+        healthy = len(self.films) - count["diseased"]
+        text = (
+            f"Layout {self.layout}: {len(self.films)} films, {healthy} healthy and {count['diseased']} diseased; "
+            f"{count['masks']} with masks, {count['boxes']} with boxes, {count['lungs']} with lungs."
+        )
+        reasons = self._reasons()
+        return text + f" Left out: {reasons}." * bool(reasons) + f" {self.note}" * bool(self.note)
+
+    def _reasons(self) -> str:
+        return "; ".join(f"{len(names)} {why} ({_listed(names)})" for why, names in self.left_out.items() if names)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Some names, and whether there are more."""
+    return ", ".join([*names[:NAMED], *["..."] * (len(names) > NAMED)])
