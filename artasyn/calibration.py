@@ -17,41 +17,44 @@ class Calibration:
     Nothing but counts is kept, so that any number of images fits and those of several devices can be added.
 
     Args:
-        counts: int64 (3, LEVELS) to start from: pixels inside anomalies, pixels outside, healthy images.
+        counts: int64 (4, LEVELS) to start from: pixels inside anomalies, pixels outside, healthy images, pixels of the
+            lungs of healthy images.
 
     Example:
         >>> calibration = Calibration()
         >>> heatmap = np.array([[0.1, 0.1], [0.2, 0.4]], np.float32)
         >>> calibration.add(heatmap, heatmap > 0.15, score=0.4)
-        >>> threshold, dice = calibration.pixel_threshold()
+        >>> threshold, dice = calibration.best_dice()
         >>> 0.1 < threshold <= 0.2, dice
         (True, 1.0)
     """
 
-    def __init__(self, counts: Int64[np.ndarray, "3 levels"] | None = None) -> None:
-        self.counts = np.zeros((3, LEVELS), np.int64) if counts is None else counts.copy()
+    def __init__(self, counts: Int64[np.ndarray, "4 levels"] | None = None) -> None:
+        self.counts = np.zeros((4, LEVELS), np.int64) if counts is None else counts.copy()
 
-    def add(self, heatmap: Heatmap, mask: Mask, score: float) -> None:
+    def add(self, heatmap: Heatmap, mask: Mask, score: float, lungs: Mask | None = None) -> None:
         """Counts one image.
 
         Args:
             heatmap: float32 (h, w) in [0, 1].
             mask: bool (h, w), the anomaly; empty in a healthy image.
             score: the image's score in [0, 1]; counts if the image is healthy.
+            lungs: bool (h, w), whose pixels count if the image is healthy; None for all.
         """
-        inside, outside, healthy = self.counts
+        inside, outside, healthy, tissue = self.counts
         level = _level(heatmap)
         inside += np.bincount(level[mask], minlength=LEVELS)
         outside += np.bincount(level[~mask], minlength=LEVELS)
         if not mask.any():
             healthy[_level(np.array(score))] += 1
+            tissue += np.bincount(level.ravel() if lungs is None else level[lungs], minlength=LEVELS)
 
-    def pixel_threshold(self) -> tuple[float, float]:
+    def best_dice(self) -> tuple[float, float]:
         """The threshold with the best Dice coefficient over all pixels together, and that coefficient.
 
         Without any anomaly the coefficient is NaN and the threshold 1.
         """
-        inside, outside, _ = self.counts
+        inside, outside, _, _ = self.counts
         if not inside.any():
             return 1.0, float("nan")
         found = inside[::-1].cumsum()[::-1]
@@ -60,17 +63,29 @@ class Calibration:
         best = int(dice.argmax())
         return best / LEVELS, float(dice[best])
 
+    def pixel_threshold(self, false_positive_rate: float) -> float:
+        """The lowest threshold that at most this share of the pixels of healthy lungs reaches.
+
+        Real disease is fainter and wider than synthetic anomalies, where the threshold with the best Dice coefficient
+        is several times too high; what healthy lungs look like is known from real films.
+        """
+        return _reached(self.counts[3], false_positive_rate)
+
     def image_threshold(self, false_positive_rate: float) -> float:
         """The lowest threshold that at most this share of the healthy images reaches.
 
-        It is 1 where no candidate is high enough, and without any healthy image.
+        Both thresholds are 1 where no candidate is high enough, and without any healthy image.
         """
-        healthy = self.counts[2]
-        if not healthy.any():
-            return 1.0
-        flagged = healthy[::-1].cumsum()[::-1] / healthy.sum()
-        allowed = np.flatnonzero(flagged <= false_positive_rate)
-        return float(allowed[0] / LEVELS) if allowed.size else 1.0
+        return _reached(self.counts[2], false_positive_rate)
+
+
+def _reached(counts: Int64[np.ndarray, " levels"], share: float) -> float:
+    """The lowest threshold that at most a share of what was counted reaches."""
+    if not counts.any():
+        return 1.0
+    flagged = counts[::-1].cumsum()[::-1] / counts.sum()
+    allowed = np.flatnonzero(flagged <= share)
+    return float(allowed[0] / LEVELS) if allowed.size else 1.0
 
 
 def _level(values: np.ndarray) -> np.ndarray:

@@ -2,45 +2,48 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 
 from artasyn import atomic
-from artasyn.arrays import Image, generator, identity
+from artasyn.arrays import LEFT, RIGHT, Attenuation, Image, generator, identity
 from artasyn.bulk import BulkRun, Outcome, Row, read_manifest
 from artasyn.collection import Source
 from artasyn.errors import DataError
-from artasyn.preparation import prepare
+from artasyn.filmvariation import FilmVariation
+from artasyn.preparation import MARGIN, LungWindow, lung_region, normalised, resized
 from artasyn.radiograph import read_radiograph
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import LungOpacity
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks a server for newer versions otherwise
-import albumentations as A
-
 FINEST = 65535
 """Images are stored in 16 bits: no synthetic anomaly is as faint as that."""
+
+ROOM = 0.25
+"""Margin around the lungs that is kept of a film, as `MARGIN`, so that the window can be moved and turned."""
 
 
 @dataclass(frozen=True, eq=False)
 class Normals:
-    """Normal radiographs at one size, with their lungs.
+    """Normal radiographs around the lungs at one size, with these.
 
     Attributes:
         identities: what each one's random choices start from.
-        images: uint16 (n, size, size), 0 to 65535 for 0 to 1.
-        labels: uint8 (n, size, size), as `artasyn.arrays.LungLabels`.
+        folders: where each one is from.
+        images: uint16 (n, stored, stored), 0 to 65535 for 0 to 1, as exposed; `stored_size` tells how many.
+        labels: uint8 (n, stored, stored), as `artasyn.arrays.LungLabels`.
     """
 
     identities: tuple[str, ...]
+    folders: tuple[str, ...]
     images: UInt16[np.ndarray, "n h w"]
     labels: UInt8[np.ndarray, "n h w"]
 
@@ -48,7 +51,7 @@ class Normals:
         return len(self.identities)
 
     def image(self, index: int) -> Image:
-        """One radiograph, float32 (size, size) in [0, 1]."""
+        """One radiograph, float32 (stored, stored) in [0, 1]."""
         return np.asarray(self.images[index] / np.float32(FINEST), np.float32)
 
     def lungs(self, index: int) -> Lungs:
@@ -58,7 +61,26 @@ class Normals:
     def subset(self, indices: Sequence[int]) -> Normals:
         """Some of them."""
         picked = np.asarray(indices, int)
-        return Normals(tuple(self.identities[i] for i in picked), self.images[picked], self.labels[picked])
+        names, folders = (tuple(names[i] for i in picked) for names in (self.identities, self.folders))
+        return Normals(names, folders, self.images[picked], self.labels[picked])
+
+    def order(self, *, seed: int, epoch: int) -> list[int]:
+        """An epoch's samples in random order, as many as there are radiographs, as many from each folder.
+
+        A small collection is gone through several times, so that a large one does not decide alone what is normal.
+
+        Returns:
+            Numbers of radiographs; ``len(self)`` is added for each time that the same one comes again.
+        """
+        rng = generator(seed, epoch)
+        names = sorted(set(self.folders))
+        samples: list[int] = []
+        for number, name in enumerate(names):
+            there = np.flatnonzero(np.array(self.folders) == name)
+            wanted = (len(self) * (number + 1)) // len(names) - (len(self) * number) // len(names)
+            rounds = -(-wanted // there.size)
+            samples += np.concatenate([rng.permutation(there) + len(self) * r for r in range(rounds)])[:wanted].tolist()
+        return [samples[i] for i in rng.permutation(len(samples))]
 
     def split(self, held_out: float, *, seed: int) -> tuple[Normals, Normals]:
         """Two parts; which part an image goes to depends on the seed and on all images' identities, not on order.
@@ -77,6 +99,11 @@ class Normals:
         return self.subset(sorted(order[count:])), self.subset(sorted(order[:count]))
 
 
+def stored_size(size: int) -> int:
+    """Rows and columns that are kept of a film for a network that sees `size`: the middle is the network's window."""
+    return size + 2 * round(size * (ROOM - MARGIN) / (1 + 2 * MARGIN))
+
+
 @dataclass(frozen=True)
 class _PrepareOne:
     """Reads, segments and prepares one normal radiograph; writes it to the cache."""
@@ -90,11 +117,13 @@ class _PrepareOne:
         lungs = self.segmenter(film)
         if not lungs.found:
             raise DataError(f"{source.path}: lungs not found ({'; '.join(lungs.reasons)}); left out of training")
-        image = np.rint(prepare(film, self.size) * FINEST).astype(np.uint16)
+        window, stored = LungWindow.around(lungs, ROOM), stored_size(self.size)
+        image = np.rint(resized(window.cut(film), stored) * FINEST).astype(np.uint16)
+        labels = cv2.resize(window.cut(lungs.labels), image.shape, interpolation=cv2.INTER_NEAREST_EXACT)
         file = f"{source.name}.npz"
         with atomic.replacing(self.cache / file) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, image=image, labels=lungs.resized(image.shape).labels)
-        return [{"file": file, "identity": identity(film)}]
+            np.savez(stream, image=image, labels=labels)
+        return [{"file": file, "identity": identity(film), "folder": str(source.path.parent)}]
 
 
 def prepare_normals(
@@ -105,7 +134,7 @@ def prepare_normals(
     Args:
         sources: their files.
         cache: a folder for the prepared radiographs; `load_normals` reads it.
-        size: rows and columns.
+        size: rows and columns that the network sees.
         segmenter: finds the lungs.
         workers: processes.
 
@@ -114,7 +143,7 @@ def prepare_normals(
     """
     segmenter = segmenter or PBTSeg()
     settings = {"size": size, "segmenter": repr(segmenter)}
-    run = BulkRun(cache, settings, ("file", "identity"), files=("file",), workers=workers)
+    run = BulkRun(cache, settings, ("file", "identity", "folder"), files=("file",), workers=workers)
     return run.run(_PrepareOne(cache, size, segmenter), sources, title="prepare normals")
 
 
@@ -125,13 +154,13 @@ def load_normals(cache: Path) -> Normals:
         DataError: fewer than two radiographs could be prepared.
     """
     rows = read_manifest(cache / "manifest.csv")
-    files = {row["identity"]: row["file"] for row in rows if row["status"] == "ok"}
-    if len(files) < 2:
+    kept = {row["identity"]: row for row in rows if row["status"] == "ok"}
+    if len(kept) < 2:
         reasons = "; ".join(row["reason"] for row in rows if row["status"] != "ok")[:500]
-        raise DataError(f"{len(files)} usable normal radiographs in {cache}, two are needed. {reasons}")
-    stored = [np.load(cache / file) for file in files.values()]
+        raise DataError(f"{len(kept)} usable normal radiographs in {cache}, two are needed. {reasons}")
+    stored = [np.load(cache / row["file"]) for row in kept.values()]
     images, labels = (np.stack([film[key] for film in stored]) for key in ("image", "labels"))
-    return Normals(tuple(files), images, labels)
+    return Normals(tuple(kept), tuple(row["folder"] for row in kept.values()), images, labels)
 
 
 class Sample(TypedDict):
@@ -144,67 +173,71 @@ class Sample(TypedDict):
     mask: Float[Tensor, "1 h w"]
     """1 where the two differ."""
     lungs: Float[Tensor, "1 h w"]
-    """1 inside the lungs."""
+    """How much a pixel counts as lung, see `artasyn.preparation.lung_region`."""
 
 
 class SyntheticAnomalies(torch.utils.data.Dataset[Sample]):
     """Normal radiographs with anomalies made on the fly: the same for a seed, an image and an epoch, in any worker.
 
+    The anomaly is made on the film as it is; then film and normal film vary alike (`FilmVariation`), and at last the
+    contrast of both is normalised as the film with the anomaly asks for, as in detection.
+
     Args:
         normals: the radiographs.
+        size: rows and columns of the samples, what the network sees.
         synthesis: makes the anomalies.
         seed: of everything random.
         epoch: another epoch, other anomalies.
         healthy_probability: of a sample that stays normal.
-        vary: whether exposure and position of the normal radiograph vary too, so that another hospital's film is no
-            anomaly.
+        variation: how films vary, so that another hospital's film is no anomaly; None leaves them as they are.
+        tolerance: attenuation from which a pixel belongs to the mask, in image units; what is fainter is neither seen
+            nor drawn by a radiologist.
     """
 
     def __init__(
         self,
         normals: Normals,
+        size: int,
         synthesis: LungOpacity,
         *,
         seed: int,
         epoch: int = 0,
-        healthy_probability: float = 0.25,
-        vary: bool = True,
+        healthy_probability: float = 0.3,
+        variation: FilmVariation | None = None,
+        tolerance: float = 0.02,
     ) -> None:
-        self.normals, self.synthesis = normals, synthesis
+        self.normals, self.size, self.synthesis = normals, size, synthesis
         self.seed, self.epoch = seed, epoch
-        self.healthy_probability = healthy_probability
-        self.variation = variation() if vary else None
+        self.healthy_probability, self.tolerance = healthy_probability, tolerance
+        self.variation = variation
 
     def __len__(self) -> int:
         return len(self.normals)
 
     def __getitem__(self, index: int) -> Sample:
-        rng = generator(self.seed, self.epoch, self.normals.identities[index])
+        again, index = divmod(index, len(self.normals))
+        rng = generator(self.seed, self.epoch, self.normals.identities[index], again)
         normal, lungs = self.normals.image(index), self.normals.lungs(index)
-        if self.variation is not None:
-            self.variation.set_random_seed(int(rng.integers(2**31)))
-            varied = self.variation(image=normal, mask=lungs.labels)
-            kept = Lungs.from_labels(varied["mask"])
-            normal, lungs = (np.clip(varied["image"], 0, 1), kept) if kept.mask.any() else (normal, lungs)
-        image, mask = normal, np.zeros(normal.shape, bool)
+        image, added = normal, np.zeros(normal.shape, np.float32)
         if rng.random() >= self.healthy_probability:
             anomaly = self.synthesis(normal, lungs, rng)
-            image, mask = anomaly.image, anomaly.mask
+            image, added = anomaly.image, anomaly.attenuation
+        films: tuple[Image, Image] = (image, normal)
+        regions: tuple[Attenuation, ...] = (added, lungs.right.astype(np.float32), lungs.left.astype(np.float32))
+        if self.variation is not None:
+            films, regions = self.variation(films, regions, rng)
+        edge = (normal.shape[0] - self.size) // 2
+        middle = slice(edge, edge + self.size)
+        image, normal, added, right, left = (values[middle, middle] for values in (*films, *regions))
+        labels = np.where(right >= 0.5, RIGHT, np.where(left >= 0.5, LEFT, 0)).astype(np.uint8)
         return {
-            "image": torch.from_numpy(image)[None],
-            "normal": torch.from_numpy(normal)[None],
-            "mask": torch.from_numpy(mask.astype(np.float32))[None],
-            "lungs": torch.from_numpy(lungs.mask.astype(np.float32))[None],
+            "image": _tensor(normalised(image, image)),
+            "normal": _tensor(normalised(normal, image)),
+            "mask": _tensor(added >= self.tolerance),
+            "lungs": _tensor(lung_region(labels, self.size)),
         }
 
 
-def variation() -> A.Compose:
-    """How normal radiographs vary between patients and hospitals: position, exposure, noise."""
-    return A.Compose(
-        [
-            A.Affine(scale=(0.9, 1.1), translate_percent=(-0.05, 0.05), rotate=(-5, 5), border_mode=1, p=0.7),
-            A.RandomBrightnessContrast(brightness_limit=0.1, contrast_limit=0.15, p=0.5),
-            A.RandomGamma(gamma_limit=(75, 135), p=0.5),
-            A.GaussNoise(std_range=(0.002, 0.02), p=0.3),
-        ]
-    )
+def _tensor(values: np.ndarray) -> Float[Tensor, "1 h w"]:
+    """An array as a tensor of one channel."""
+    return torch.from_numpy(np.ascontiguousarray(values, np.float32))[None]

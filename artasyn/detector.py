@@ -7,9 +7,8 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, NamedTuple, overload
 
-import cv2
 import numpy as np
 import torch
 from huggingface_hub import PyTorchModelHubMixin
@@ -18,9 +17,14 @@ from torch.nn import functional as F
 
 from artasyn.arrays import Heatmap, Image, Images, Mask, Prepared, check_image
 from artasyn.errors import ImageError, ModelError
+from artasyn.head import DiscriminativeHead
 from artasyn.network import ReconstructionNet
-from artasyn.preparation import prepare
+from artasyn.preparation import LungWindow, lung_region, prepare
 from artasyn.segment import Lungs, PBTSeg
+
+Kind = Literal["reconstruction", "discriminative", "segmentation"]
+"""What the heatmap is: the difference from the reconstruction; what a head makes of that and of the features; or, to
+compare with, what the same head makes of the features alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +47,22 @@ class Detection:
     lungs: Lungs | None
 
 
+class Look(NamedTuple):
+    """What a detector's network says of a batch of prepared radiographs.
+
+    Attributes:
+        features: the encoder's maps, finest first.
+        reconstructions: (b, 1, size, size), not clipped.
+        heatmaps: (b, 1, size, size) in [0, 1].
+        logits: (b, 1, size, size) of the head; None without one.
+    """
+
+    features: list[Tensor]
+    reconstructions: Tensor
+    heatmaps: Tensor
+    logits: Tensor | None
+
+
 class Detector(
     nn.Module,
     PyTorchModelHubMixin,
@@ -52,9 +72,11 @@ class Detector(
 ):
     """Finds anomalies on radiographs as what a network trained on normals reconstructs differently.
 
-    The heatmap is ``|G * (x - x')|``: the difference between the prepared radiograph x and its reconstruction x',
-    smoothed by a Gaussian G before the absolute value, so that edges that are drawn a pixel off cancel out and a
-    region that is denser or more lucent than it should be remains.
+    The network sees the lungs' window of a film, x, and reconstructs it as a healthy chest, x'. The heatmap is what a
+    discriminative head makes of the encoder's features and of ``x - x'``: the probability of an anomaly, as far as
+    synthetic ones are like real ones. Without the head it is ``|G * (x - x')|``, smoothed by a Gaussian G before the
+    absolute value, so that edges that are drawn a pixel off cancel out and a region that is denser or more lucent
+    than it should be remains.
 
     `from_pretrained(folder or hub id)` and `save_pretrained(folder)` read and write ``config.json`` and
     ``model.safetensors`` through huggingface_hub.
@@ -62,28 +84,37 @@ class Detector(
     Args:
         encoder: the timm encoder of `ReconstructionNet`.
         size: rows and columns that the network sees.
+        kind: what the heatmap is.
+        levels: of the encoder that are used, see `ReconstructionNet`.
         threshold: heatmap value from which a pixel belongs to the mask; training calibrates it.
         image_threshold: score from which a radiograph counts as abnormal; training calibrates it.
-        smoothing: standard deviation of the Gaussian as a fraction of the image's side.
+        smoothing: standard deviation of the Gaussian as a fraction of the window's side.
         top: share of the pixels whose mean is the score.
-        restrict_to_lungs: look only inside the lungs, found by PBTSeg unless they are given.
+        restrict_to_lungs: look only at the lungs, found by PBTSeg unless they are given; their convex hulls with a soft
+            border count, so that what disease or the heart hides is looked at too.
 
     Source: ART-ASyn (arXiv 2512.00310), where the score is the mean squared error and the threshold depends on the
-    test batch.
+    test batch; the head as in DRAEM (ICCV 2021).
     """
 
     def __init__(
         self,
         encoder: str = "test_resnet",
         size: int = 128,
-        threshold: float = 0.03,
-        image_threshold: float = 0.03,
-        smoothing: float = 0.02,
-        top: float = 0.02,
+        kind: Kind = "discriminative",
+        levels: int | None = None,
+        threshold: float = 0.5,
+        image_threshold: float = 0.5,
+        smoothing: float = 0.015,
+        top: float = 0.1,
         restrict_to_lungs: bool = True,
     ) -> None:
         super().__init__()
-        self.network = ReconstructionNet(encoder, size=size)
+        self.network = ReconstructionNet(encoder, size=size, levels=levels)
+        self.kind = kind
+        if kind != "reconstruction":
+            info: Any = self.network.encoder.feature_info
+            self.head = DiscriminativeHead([int(c) for c in info.channels()])
         self.size, self.smoothing, self.top = size, smoothing, top
         self.restrict_to_lungs = restrict_to_lungs
         self.calibrate(threshold, image_threshold)
@@ -100,6 +131,21 @@ class Detector(
         """Where the network is."""
         return next(self.network.parameters()).device
 
+    def look(self, images: Images) -> Look:
+        """All that the network says of prepared radiographs.
+
+        Args:
+            images: (b, 1, size, size) in [0, 1], from `prepare`.
+        """
+        features = self.network.encode(images)
+        plain = self.kind == "segmentation"
+        reconstructions = images if plain else self.network.decode(features, images)
+        if self.kind == "reconstruction":
+            difference = smoothed(images - reconstructions, self.smoothing)
+            return Look(features, reconstructions, difference.abs().clamp(max=1), None)
+        logits: Tensor = self.head(features, images, reconstructions)
+        return Look(features, reconstructions, smoothed(torch.sigmoid(logits), self.smoothing), logits)
+
     def maps(self, images: Images) -> tuple[Images, Images]:
         """Reconstructions and heatmaps of prepared radiographs.
 
@@ -109,12 +155,8 @@ class Detector(
         Returns:
             Two batches (b, 1, size, size); the reconstruction is not clipped.
         """
-        reconstruction: Tensor = self.network(images)
-        return reconstruction, self.heatmaps(images, reconstruction)
-
-    def heatmaps(self, images: Images, reconstruction: Images) -> Images:
-        """``|G * (x - x')|``, in [0, 1]."""
-        return smoothed(images - reconstruction, self.smoothing).abs().clamp(max=1)
+        seen = self.look(images)
+        return seen.reconstructions, seen.heatmaps
 
     @overload
     def __call__(self, images: Image, lungs: Lungs | None = None) -> Detection: ...
@@ -125,8 +167,8 @@ class Detector(
 
         Args:
             images: float32 (h, w) in [0, 1], or a sequence of these.
-            lungs: the lungs to look in, on the image's grid; found by PBTSeg where None, if the detector is restricted
-                to lungs. A film whose lungs are not both found is searched as a whole.
+            lungs: the lungs to look at, on the image's grid; found by PBTSeg where None. A film whose lungs are not
+                both found is looked at as a whole.
 
         Returns:
             A `Detection`, or a list of them.
@@ -150,28 +192,32 @@ class Detector(
                 raise ImageError(f"lungs are {known.labels.shape}, image {number} is {image.shape}")
         if not len(images):
             return []
-        prepared = torch.from_numpy(np.stack([prepare(image, self.size) for image in images]))[:, None]
-        training = self.network.training
-        self.network.eval()
-        reconstructions, heatmaps = (maps.float().cpu().numpy()[:, 0] for maps in self.maps(prepared.to(self.device)))
-        self.network.train(training)
+        found = [PBTSeg()(image) if known is None else known for image, known in zip(images, given, strict=True)]
+        windows = [LungWindow.around(each) for each in found]
+        cuts = [prepare(window.cut(image), self.size) for window, image in zip(windows, images, strict=True)]
+        training = self.training
+        self.eval()
+        prepared = torch.from_numpy(np.stack(cuts))[:, None].to(self.device)
+        maps = [each.float().cpu().numpy()[:, 0] for each in self.maps(prepared)]
+        self.train(training)
         return [
-            self._detection(image, known, reconstruction, heatmap)
-            for image, known, reconstruction, heatmap in zip(images, given, reconstructions, heatmaps, strict=True)
+            self._detection(image.shape, lungs, window, *both)
+            for image, lungs, window, *both in zip(images, found, windows, *maps, strict=True)
         ]
 
-    def _detection(self, image: Image, lungs: Lungs | None, reconstruction: Prepared, heatmap: Prepared) -> Detection:
+    def _detection(
+        self, shape: tuple[int, int], lungs: Lungs, window: LungWindow, reconstruction: Prepared, heatmap: Prepared
+    ) -> Detection:
         """The network's maps brought to the radiograph's own grid and restricted to its lungs."""
-        if lungs is None and self.restrict_to_lungs:
-            found = PBTSeg()(image)
-            lungs = found if found.found else None
-        shape = image.shape[::-1]
-        heatmap = cv2.resize(heatmap, shape, interpolation=cv2.INTER_LINEAR)
-        if lungs is not None:
-            heatmap = np.where(lungs.mask, heatmap, np.float32(0))
-        values = heatmap[lungs.mask] if lungs is not None and lungs.mask.any() else heatmap.ravel()
-        reconstruction = cv2.resize(np.clip(reconstruction, 0, 1), shape, interpolation=cv2.INTER_LINEAR)
-        return Detection(score(values, self.top), heatmap, heatmap >= self.threshold, reconstruction, lungs)
+        region = np.ones_like(heatmap)
+        restricted = self.restrict_to_lungs and lungs.found
+        if restricted:
+            region = lung_region(window.cut(lungs.labels), self.size)
+        heatmap = heatmap * region
+        whole = window.restore(heatmap, shape)
+        healthy = window.restore(np.clip(reconstruction, 0, 1), shape)
+        rated = score(heatmap[region >= 0.5], self.top)
+        return Detection(rated, whole, whole >= self.threshold, healthy, lungs if restricted else None)
 
     @classmethod
     def from_pretrained(cls, model: str | Path, **options: Any) -> Detector:  # type: ignore[override]

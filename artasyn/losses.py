@@ -4,7 +4,7 @@ With x a radiograph with an anomaly, m its mask, y the normal radiograph, x' the
 encoder and sg the stop-gradient:
 
     L = r * region_focused(x', y, m) + g * mean((x' - y)^2) + a * feature_alignment(E(x), sg(E(y)))
-        + d * soft_dice(soft_mask(x - x'), m)
+        + d * soft_dice(soft_mask(G * (x - x')), m) + h * discriminative(head(E(x), x, x'), m)
 """
 
 from __future__ import annotations
@@ -106,3 +106,19 @@ def soft_dice(prediction: Masks, mask: Masks, *, smoothing: float = 1.0) -> Scal
     overlap = (prediction * mask).sum(dim=(1, 2, 3))
     total = prediction.sum(dim=(1, 2, 3)) + mask.sum(dim=(1, 2, 3))
     return (1 - (2 * overlap + smoothing) / (total + smoothing)).mean()
+
+
+def discriminative(logits: Images, mask: Masks) -> Scalar:
+    """Binary cross-entropy of every pixel, and half the soft Dice loss of every image.
+
+    Args:
+        logits: (b, 1, h, w), what the head says.
+        mask: (b, 1, h, w), 0 or 1.
+
+    Example:
+        >>> mask = torch.zeros(1, 1, 4, 4); mask[..., :2, :] = 1
+        >>> discriminative(40 * mask - 20, mask).item() < 1e-6, discriminative(20 - 40 * mask, mask).item() > 20
+        (True, True)
+    """
+    entropy = F.binary_cross_entropy_with_logits(logits, mask)
+    return entropy + 0.5 * soft_dice(torch.sigmoid(logits), mask, smoothing=20.0)

@@ -12,6 +12,10 @@ from torch.nn import functional as F
 
 from artasyn.arrays import Features, Images
 from artasyn.errors import ModelError
+from artasyn.pretrained import PACKAGES, load_pretrained
+
+MEAN, DEVIATION = 0.45, 0.225
+"""Of the grey of photographs, which pretrained encoders expect; others do not mind."""
 
 
 class ReconstructionNet(nn.Module):
@@ -27,8 +31,10 @@ class ReconstructionNet(nn.Module):
 
     Args:
         encoder: any timm model that has `features_only`.
-        pretrained: start from timm's weights, which are downloaded then; never required.
+        pretrained: start from weights learnt on photographs (`artasyn.pretrained`); never required.
         size: rows and columns of the images, for encoders that need to know (transformers); others take any.
+        levels: feature maps of the encoder that are used, finest first; None for all. The deepest ones have most of the
+            weights.
         decoder_channels: channels of the decoder at each level, deepest first; the last repeats for further
             levels.
 
@@ -50,24 +56,25 @@ class ReconstructionNet(nn.Module):
         *,
         pretrained: bool = False,
         size: int = 128,
+        levels: int | None = None,
         decoder_channels: tuple[int, ...] = (96, 64, 48, 32, 16),
     ) -> None:
         super().__init__()
-        self.encoder = _create_encoder(encoder, pretrained=pretrained, size=size)
+        self.encoder = _create_encoder(encoder, pretrained=pretrained, size=size, levels=levels)
         info: Any = self.encoder.feature_info
         channels = [int(c) for c in info.channels()][::-1]
         widths = [*decoder_channels, *[decoder_channels[-1]] * len(channels)][: len(channels)]
-        self.bottleneck = _block(channels[0], widths[0])
+        self.bottleneck = block(channels[0], widths[0])
         self.gates = nn.ModuleList(Gate(before, skip) for before, skip in zip(widths, channels[1:], strict=False))
         self.levels = nn.ModuleList(
-            _block(before + skip, after) for before, skip, after in zip(widths, channels[1:], widths[1:], strict=False)
+            block(before + skip, after) for before, skip, after in zip(widths, channels[1:], widths[1:], strict=False)
         )
         self.last_gate = Gate(widths[-1], 1)
         self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
     def encode(self, images: Images) -> list[Tensor]:
         """The encoder's feature maps, finest first, each (b, c, y, x)."""
-        maps: list[Tensor] = self.encoder(images)
+        maps: list[Tensor] = self.encoder((images - MEAN) / DEVIATION)
         channels_last = getattr(self.encoder, "output_fmt", "NCHW") == "NHWC"
         return [m.permute(0, 3, 1, 2) for m in maps] if channels_last else list(maps)
 
@@ -84,9 +91,9 @@ class ReconstructionNet(nn.Module):
         *shallow, deepest = features
         x: Tensor = self.bottleneck(deepest)
         for level, gate, feature in zip(self.levels, self.gates, reversed(shallow), strict=True):
-            x = _enlarged(x, feature)
+            x = enlarged(x, feature)
             x = level(torch.cat([x, (1 - gate(x, feature)) * feature], dim=1))
-        x = _enlarged(x, images)
+        x = enlarged(x, images)
         closed: Tensor = self.last_gate(x, images)
         drawn: Tensor = self.head(x)
         return (1 - closed) * images + closed * drawn
@@ -106,7 +113,7 @@ class Gate(nn.Module):
 
     def __init__(self, expected: int, seen: int) -> None:
         super().__init__()
-        self.compare = nn.Sequential(_block(expected + seen, 16), nn.Conv2d(16, 1, 1))
+        self.compare = nn.Sequential(block(expected + seen, 16), nn.Conv2d(16, 1, 1))
         bias = self.compare[-1].get_parameter("bias")
         nn.init.constant_(bias, -2.0)  # open at first: a healthy radiograph comes through
 
@@ -115,9 +122,12 @@ class Gate(nn.Module):
         return torch.sigmoid(self.compare(torch.cat([expected, seen], dim=1)))
 
 
-def _create_encoder(name: str, *, pretrained: bool, size: int) -> nn.Module:
+def _create_encoder(name: str, *, pretrained: bool, size: int, levels: int | None) -> nn.Module:
     """A timm model of one input channel that returns feature maps, tried out once."""
-    options: dict[str, Any] = {"features_only": True, "in_chans": 1, "pretrained": pretrained}
+    here = pretrained and name in PACKAGES
+    options: dict[str, Any] = {"features_only": True, "in_chans": 1, "pretrained": pretrained and not here}
+    if levels is not None:
+        options["out_indices"] = tuple(range(levels))
     try:
         try:
             encoder: nn.Module = timm.create_model(name, img_size=size, **options)
@@ -125,6 +135,8 @@ def _create_encoder(name: str, *, pretrained: bool, size: int) -> nn.Module:
             encoder = timm.create_model(name, **options)
     except (RuntimeError, AttributeError, AssertionError) as error:
         raise ModelError(f"{name!r} is no timm model with feature maps ({error}); see timm.list_models()") from error
+    if here:
+        load_pretrained(encoder, name)
     try:
         with torch.no_grad():
             encoder.eval()(torch.zeros(1, 1, size, size))
@@ -133,13 +145,13 @@ def _create_encoder(name: str, *, pretrained: bool, size: int) -> nn.Module:
     return encoder.train()
 
 
-def _block(before: int, after: int) -> nn.Sequential:
+def block(before: int, after: int) -> nn.Sequential:
     """A 3 x 3 convolution, normalised by groups so that a batch of any size gives the same."""
     groups = next(g for g in (8, 4, 2, 1) if after % g == 0)
     convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
     return nn.Sequential(convolution, nn.GroupNorm(groups, after), nn.SiLU())
 
 
-def _enlarged(features: Float[Tensor, "b c _ _"], like: Float[Tensor, "b _ y x"]) -> Features:
+def enlarged(features: Float[Tensor, "b c _ _"], like: Float[Tensor, "b _ y x"]) -> Features:
     """Features on the grid of others."""
     return F.interpolate(features, like.shape[-2:], mode="bilinear", align_corners=False)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -20,12 +19,16 @@ from tqdm import tqdm
 from artasyn.calibration import Calibration
 from artasyn.collection import Source, claim
 from artasyn.dataset import Normals, Sample, SyntheticAnomalies, load_normals, prepare_normals
-from artasyn.detector import Detector, score
+from artasyn.detector import Detector, Kind, score, smoothed
 from artasyn.errors import DataError
-from artasyn.losses import feature_alignment, region_focused, soft_dice, soft_mask
+from artasyn.filmvariation import FilmVariation
+from artasyn.losses import discriminative, feature_alignment, region_focused, soft_dice, soft_mask
 from artasyn.network import ReconstructionNet
 from artasyn.synthesis import LungOpacity
 from artasyn.version import __version__
+
+DIFFERENCE_BLUR = 0.02
+"""Standard deviation of the Gaussian on image minus reconstruction before the soft mask, as a share of the side."""
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
 
@@ -38,7 +41,8 @@ class LossWeights:
         region: of the error inside the anomaly.
         image: of the error over the whole image.
         alignment: of the features' alignment.
-        dice: of the overlap between the softly thresholded heatmap and the mask.
+        dice: of the overlap between the softly thresholded difference and the mask.
+        head: of the head's logits against the mask.
 
     Source: ART-ASyn (arXiv 2512.00310) has 2, 1, 1, 1; squared errors of images in [0, 1] are small beside the other
     two, hence the larger weights here.
@@ -46,8 +50,9 @@ class LossWeights:
 
     region: float = 20.0
     image: float = 10.0
-    alignment: float = 1.0
+    alignment: float = 0.3
     dice: float = 1.0
+    head: float = 1.0
 
 
 class NormalsData(lightning.LightningDataModule):
@@ -103,10 +108,11 @@ class NormalsData(lightning.LightningDataModule):
                     "make the Trainer with reload_dataloaders_every_n_epochs=1: every epoch has anomalies of its own"
                 )
         training, _ = self._loaded()
-        samples = SyntheticAnomalies(training, self.synthesis, seed=self.seed, epoch=epoch)
-        shuffled = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch)
+        samples = SyntheticAnomalies(
+            training, self.size, self.synthesis, seed=self.seed, epoch=epoch, variation=FilmVariation()
+        )
         # the order itself, for how often a loader draws from a generator depends on its workers
-        order = torch.randperm(len(samples), generator=shuffled).tolist()
+        order = training.order(seed=self.seed, epoch=epoch)
         drop = len(samples) >= self.batch_size
         return self._loader(samples, sampler=order, drop_last=drop)
 
@@ -114,9 +120,7 @@ class NormalsData(lightning.LightningDataModule):
         """The held-out radiographs: the same anomalies at every epoch, half of the films healthy."""
         _, held_out = self._loaded()
         seed = self.seed + 1
-        return self._loader(
-            SyntheticAnomalies(held_out, self.synthesis, seed=seed, healthy_probability=0.5, vary=False)
-        )
+        return self._loader(SyntheticAnomalies(held_out, self.size, self.synthesis, seed=seed, healthy_probability=0.5))
 
     def _loaded(self) -> tuple[Normals, Normals]:
         if self.normals is None:
@@ -144,6 +148,7 @@ class ReconstructionTraining(lightning.LightningModule):
         learning_rate: of AdamW, annealed by a cosine to 0 over the whole training after a short warm-up.
         weight_decay: of AdamW.
         false_positive_rate: share of held-out normals that may be flagged at the stored image threshold.
+        false_positive_pixels: share of their lungs' pixels that may be marked at the stored pixel threshold.
     """
 
     def __init__(
@@ -153,13 +158,14 @@ class ReconstructionTraining(lightning.LightningModule):
         weights: LossWeights | None = None,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-2,
-        false_positive_rate: float = 0.1,
+        false_positive_rate: float = 0.05,
+        false_positive_pixels: float = 0.2,
     ) -> None:
         super().__init__()
         self.detector = detector
         self.weights = weights or LossWeights()
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.false_positive_rate = false_positive_rate
+        self.false_positive_rate, self.false_positive_pixels = false_positive_rate, false_positive_pixels
         self.calibration = Calibration()
 
     def training_step(self, batch: Sample, index: int) -> Tensor:
@@ -173,18 +179,21 @@ class ReconstructionTraining(lightning.LightningModule):
 
     def losses(self, batch: Sample) -> dict[str, Tensor]:
         """Every term of the loss and their weighted total."""
-        network, image, normal, mask = self.detector.network, batch["image"], batch["normal"], batch["mask"]
-        features = network.encode(image)
-        with torch.no_grad():
-            normal_features = network.encode(normal)
-        reconstruction = network.decode(features, image)
-        heatmap = self.detector.heatmaps(image, reconstruction)
-        terms = {
-            "region": region_focused(reconstruction, normal, mask),
-            "image": (reconstruction - normal).square().mean(),
-            "alignment": feature_alignment(features[-1], normal_features[-1]),
-            "dice": soft_dice(soft_mask(heatmap), mask),
-        }
+        detector, image, normal, mask = self.detector, batch["image"], batch["normal"], batch["mask"]
+        seen = detector.look(image)
+        terms: dict[str, Tensor] = {}
+        if detector.kind != "segmentation":
+            with torch.no_grad():
+                normal_features = detector.network.encode(normal)
+            difference = smoothed(image - seen.reconstructions, DIFFERENCE_BLUR)
+            terms = {
+                "region": region_focused(seen.reconstructions, normal, mask),
+                "image": (seen.reconstructions - normal).square().mean(),
+                "alignment": feature_alignment(seen.features[-1], normal_features[-1]),
+                "dice": soft_dice(soft_mask(difference), mask),
+            }
+        if seen.logits is not None:
+            terms["head"] = discriminative(seen.logits, mask)
         total = torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum()
         return terms | {"total": total}
 
@@ -195,17 +204,16 @@ class ReconstructionTraining(lightning.LightningModule):
     def validation_step(self, batch: Sample, index: int) -> None:
         """Adds a batch's heatmaps to the calibration."""
         _, heatmaps = self.detector.maps(batch["image"])
-        heatmaps = heatmaps * batch["lungs"] if self.detector.restrict_to_lungs else heatmaps
-        for heatmap, mask, lungs in zip(heatmaps[:, 0], batch["mask"][:, 0], batch["lungs"][:, 0], strict=True):
-            values = heatmap.float().cpu().numpy()
-            inside = lungs.bool().cpu().numpy() if self.detector.restrict_to_lungs else np.ones(values.shape, bool)
-            self.calibration.add(values, mask.bool().cpu().numpy(), score(values[inside], self.detector.top))
+        region = batch["lungs"] if self.detector.restrict_to_lungs else torch.ones_like(heatmaps)
+        arrays = ((heatmaps * region).float(), batch["mask"].bool(), region >= 0.5)
+        for heatmap, mask, inside in zip(*(array[:, 0].cpu().numpy() for array in arrays), strict=True):
+            self.calibration.add(heatmap, mask, score(heatmap[inside], self.detector.top), inside)
 
     def on_validation_epoch_end(self) -> None:
-        """Fixes the thresholds from synthetic anomalies on held-out normals, over all devices."""
+        """Fixes the thresholds from held-out normals, over all devices; Dice is that of synthetic anomalies on them."""
         counts: Any = self.all_gather(torch.from_numpy(self.calibration.counts).to(self.device))
         calibration = Calibration(counts.reshape(-1, *self.calibration.counts.shape).sum(0).cpu().numpy())
-        threshold, dice = calibration.pixel_threshold()
+        threshold, (_, dice) = calibration.pixel_threshold(self.false_positive_pixels), calibration.best_dice()
         self.detector.calibrate(threshold, calibration.image_threshold(self.false_positive_rate))
         self.log_dict({"val/dice": dice, "val/threshold": threshold}, prog_bar=True, sync_dist=False)
 
@@ -235,18 +243,23 @@ class TrainingRun:
 
     Attributes:
         encoder: any timm model with feature maps.
+        levels: of these that are used, finest first; None for all.
+        kind: what the heatmap is: discriminative, reconstruction or, to compare with, segmentation.
         size: rows and columns that the network sees.
         epochs: passes through the normal radiographs, each with other anomalies.
         batch_size: radiographs in a batch, on each device.
         learning_rate: the highest, of AdamW.
         held_out: share of the normals for validation and calibration.
         seed: of weights, order and anomalies.
-        pretrained: start from timm's weights, which are downloaded then.
+        pretrained: start from weights learnt on photographs: those of efficientnet_lite0 come with
+            artasyn[pretrained], others are downloaded.
         precision: Lightning's: 32-true, bf16-mixed, 16-mixed.
         weights: of the losses.
     """
 
     encoder: str = "test_resnet"
+    levels: int | None = None
+    kind: Kind = "discriminative"
     size: int = 128
     epochs: int = 30
     batch_size: int = 8
@@ -284,10 +297,14 @@ class TrainingRun:
             held_out=self.held_out,
         )  # fmt: skip
         module = ReconstructionTraining(
-            Detector(self.encoder, self.size), weights=self.weights, learning_rate=self.learning_rate
+            Detector(self.encoder, self.size, self.kind, self.levels),
+            weights=self.weights,
+            learning_rate=self.learning_rate,
         )
         if self.pretrained:
-            module.detector.network = ReconstructionNet(self.encoder, size=self.size, pretrained=True)
+            module.detector.network = ReconstructionNet(
+                self.encoder, size=self.size, levels=self.levels, pretrained=True
+            )
         checkpoints = ModelCheckpoint(
             out / "checkpoints", "best", monitor="val/dice", mode="max", save_last=True, enable_version_counter=False
         )

@@ -1,0 +1,116 @@
+"""How films of healthy people differ between patients and hospitals, so that a network learns not to mind."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from jaxtyping import Float32
+
+from artasyn.arrays import Attenuation, Image
+from artasyn.segment.filmlook import FilmLook
+
+_KNOTS = 4  # rows and columns of the uneven light
+
+
+@dataclass(frozen=True)
+class FilmVariation:
+    """Varies position, tone, light, sharpness and noise, alike on films that belong together.
+
+    Attributes:
+        strength: 1 as between hospitals, 0 leaves everything but the position.
+        shift: largest shift, as a share of the film's side.
+        scale_range: of both sides together; each side varies by a further 8 %.
+        turn: largest turn, degrees.
+        mirrored: whether left and right may change places.
+
+    Example:
+        >>> film = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))
+        >>> (one, same), _ = FilmVariation()((film, film), (film,), np.random.default_rng(0))
+        >>> bool((one == same).all()), bool((one == film).all())
+        (True, False)
+    """
+
+    strength: float = 1.0
+    shift: float = 0.06
+    scale_range: tuple[float, float] = (0.87, 1.15)
+    turn: float = 7.0
+    mirrored: bool = True
+
+    def __call__(
+        self, films: tuple[Image, Image], regions: tuple[Attenuation, ...], rng: np.random.Generator
+    ) -> tuple[tuple[Image, Image], tuple[Attenuation, ...]]:
+        """Varies a film and its normal counterpart.
+
+        Args:
+            films: float32 (h, w) in [0, 1], the film and the same without its anomaly: what is alike stays so, but for
+                adaptive equalisation and blur.
+            regions: float32 (h, w), maps on the films; they are moved with them.
+            rng: the source of randomness.
+
+        Returns:
+            Films in [0, 1] and regions.
+        """
+        shape = films[0].shape
+        move = self._move(shape, rng)
+        light, look = self._light(shape, rng), self._look(rng)
+        film, normal = (np.clip(_moved(each, move, cv2.BORDER_REPLICATE) + light, 0, 1) for each in films)
+        there = tuple(_moved(region, move, cv2.BORDER_CONSTANT) for region in regions)
+        return (look(film, normal), look(normal)), there
+
+    def _move(self, shape: tuple[int, int], rng: np.random.Generator) -> Float32[np.ndarray, "2 3"]:
+        """From a place on the varied film, (column, row, 1), to one on the given film."""
+        low, high = (math.log(end) for end in self.scale_range)
+        size = math.exp(rng.uniform(low, high))
+        rows, columns = size * np.exp(rng.uniform(-0.04, 0.04, size=2))
+        columns = -columns if self.mirrored and rng.random() < 0.5 else columns
+        angle = math.radians(rng.uniform(-self.turn, self.turn))
+        cosine, sine = math.cos(angle), math.sin(angle)
+        linear = np.array([[columns * cosine, -rows * sine], [columns * sine, rows * cosine]])
+        middle = (np.array(shape[::-1]) - 1) / 2
+        to = middle + rng.uniform(-self.shift, self.shift, size=2) * shape[::-1]
+        return np.column_stack([linear, to - linear @ middle]).astype(np.float32)
+
+    def _light(self, shape: tuple[int, int], rng: np.random.Generator) -> Image:
+        """Grey that is added: a tilt, uneven light, patches of lucent lung, breasts or other soft tissue."""
+        rows, columns = (np.linspace(-1, 1, length, dtype=np.float32) for length in shape)
+        rows = rows[:, None]
+        light = rng.uniform(-0.1, 0.1) * rows + rng.uniform(-0.1, 0.1) * columns
+        if rng.random() < 0.6:
+            light = light + rng.uniform(0, 0.06) * _uneven(shape, _KNOTS, rng)
+        if rng.random() < 0.3:
+            light = light - rng.uniform(0, 0.15) * np.clip(_uneven(shape, _KNOTS + 2, rng) - 0.6, 0, 1)
+        if rng.random() < 0.25:
+            height, width = rng.uniform(0.3, 0.6), rng.uniform(0.35, 0.6)
+            down, out = rng.uniform(0.2, 0.7), rng.uniform(0.4, 0.65)
+            inside = 1 - ((np.abs(columns) - out) / width) ** 2 - ((rows - down) / height) ** 2
+            light = light + rng.uniform(0, 0.12) / (1 + np.exp(-rng.uniform(2, 12) * np.clip(inside, -6, 6)))
+        return np.asarray(self.strength * light, np.float32)
+
+    def _look(self, rng: np.random.Generator) -> FilmLook:
+        """How the film is exposed and developed."""
+        often = rng.random(5) < (0.7, 0.2, 0.3, 0.4, 0.6)
+        return FilmLook(
+            gamma=math.exp(self.strength * rng.uniform(-0.45, 0.45)),
+            contrast=math.exp(self.strength * rng.uniform(-0.25, 0.25)),
+            detail=self.strength * rng.uniform(-0.5, 1.2) * often[0],
+            clahe=self.strength * rng.uniform(0.3, 1.0) * often[1],
+            scatter=self.strength * rng.uniform(0, 0.3) * often[2],
+            blur=self.strength * rng.uniform(0, 0.01) * often[3],
+            noise=self.strength * rng.uniform(0, 0.025) * often[4],
+            seed=int(rng.integers(2**31)),
+        )
+
+
+def _uneven(shape: tuple[int, int], knots: int, rng: np.random.Generator) -> Image:
+    """Smooth noise of about unit variance."""
+    coarse = rng.standard_normal((knots, knots)).astype(np.float32)
+    return np.asarray(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
+
+
+def _moved(values: Image, move: Float32[np.ndarray, "2 3"], border: int) -> Image:
+    """Values at the places that `move` leads to."""
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(cv2.warpAffine(values, move, values.shape[::-1], flags=flags, borderMode=border), np.float32)

