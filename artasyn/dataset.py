@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import Protocol, TypedDict, runtime_checkable
 
 import cv2
 import numpy as np
@@ -22,7 +22,6 @@ from artasyn.filmvariation import FilmVariation
 from artasyn.preparation import MARGIN, LungWindow, lung_region, normalised, resized
 from artasyn.radiograph import read_radiograph
 from artasyn.segment import Lungs, PBTSeg
-from artasyn.synthesis import LungOpacity
 
 FINEST = 65535
 """Images are stored in 16 bits: no synthetic anomaly is as faint as that."""
@@ -163,6 +162,23 @@ def load_normals(cache: Path) -> Normals:
     return Normals(tuple(kept), tuple(row["folder"] for row in kept.values()), images, labels)
 
 
+@runtime_checkable
+class Made(Protocol):
+    """An anomaly, as far as training asks: `artasyn.synthesis.Anomaly` is one."""
+
+    @property
+    def image(self) -> Image:
+        """The film with the anomaly."""
+
+    @property
+    def attenuation(self) -> Attenuation:
+        """How much it is there; it belongs to the mask from the tolerance on."""
+
+
+Synthesis = Callable[[Image, Lungs, np.random.Generator], Made]
+"""What makes anomalies: `LungOpacity`, or something else to compare with."""
+
+
 class Sample(TypedDict):
     """One training sample; a batch has the same keys with a leading axis."""
 
@@ -198,7 +214,7 @@ class SyntheticAnomalies(torch.utils.data.Dataset[Sample]):
         self,
         normals: Normals,
         size: int,
-        synthesis: LungOpacity,
+        synthesis: Synthesis,
         *,
         seed: int,
         epoch: int = 0,

@@ -107,7 +107,7 @@ def _measure(
         try:
             lesions, boxes = film.lesions(heatmap.shape), film.boxes_on(heatmap.shape)
             lungs = resized(
-                _read_lungs(film.lungs if test.has_lungs and film.lungs else out / row["lungs"]), heatmap.shape
+                read_lungs(film.lungs if test.has_lungs and film.lungs else out / row["lungs"]), heatmap.shape
             )
         except (DataError, OSError, ValueError) as error:
             failed.append(Outcome(film.source, reason=f"ground truth: {error}"))
@@ -134,7 +134,7 @@ def _measure(
     )
 
 
-def _read_lungs(path: Path) -> Mask:
+def read_lungs(path: Path) -> Mask:
     """The union of both lungs, from labels or from a mask."""
     try:
         return read_labels(path) > 0

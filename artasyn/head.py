@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artasyn.arrays import Features, Images
+from artasyn.arrays import Images
 from artasyn.network import block, enlarged
 
 WIDTHS = (64, 48, 32, 24)
@@ -46,7 +46,7 @@ class DiscriminativeHead(nn.Module):
         )
         self.compare = nn.Sequential(block(before[-1] + 2, WIDTHS[-1]), nn.Conv2d(WIDTHS[-1], 1, 1))
 
-    def forward(self, features: list[Features], images: Images, reconstructions: Images) -> Float[Tensor, "b 1 h w"]:
+    def forward(self, features: list[Tensor], images: Images, reconstructions: Images) -> Float[Tensor, "b 1 h w"]:
         """Logits of the anomaly.
 
         Args:

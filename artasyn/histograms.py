@@ -119,6 +119,28 @@ class Tables:
             "oracle_threshold": np.where(np.isnan(oracle), np.nan, self._thresholds[best]),
         }
 
+    def curves(self, points: int = 200) -> dict[str, list[float]]:
+        """The curves that the pooled pixels' figures are areas under, at some of the thresholds, the highest first.
+
+        Args:
+            points: of each curve.
+
+        Returns:
+            recall, precision, false_positive_rate and overlap with the lesion regions (PRO), each of as many points.
+        """
+        total = self.totals(np.ones((1, self._radiographs)))[:, 0]
+        healthy, lesion = total[0] + total[_LUNG], total[_LESION] + total[_LUNG | _LESION]
+        hits, alarms, overlap = lesion.cumsum(), healthy.cumsum(), total[_OVERLAP].cumsum()
+        along = np.unique(np.searchsorted(hits + alarms, np.linspace(0, (hits + alarms)[-1], points)))
+        at = np.minimum(along, hits.size - 1)
+        shares = {
+            "recall": share(hits, hits[-1:]),
+            "precision": share(hits, hits + alarms),
+            "false_positive_rate": share(alarms, alarms[-1:]),
+            "overlap": share(overlap, overlap[-1:]),
+        }
+        return {name: curve[at].tolist() for name, curve in shares.items()}
+
     def errors(self) -> tuple[float, float]:
         """How far quantising can have moved the pooled AUROCs and APs at most; NaN where those are.
 

@@ -228,6 +228,17 @@ class Evaluation:
             **figures,
         )
 
+    def curves(self) -> dict[str, list[float]]:
+        """Recall, precision, false-positive rate and overlap with lesion regions of all pixels, threshold by threshold.
+
+        Raises:
+            DataError: no heatmaps with lesions were added.
+        """
+        histograms = [record.histogram for record in self._records.values() if record.histogram is not None]
+        if not histograms or not self._given.get("a lesion mask", False):
+            raise DataError("no heatmaps with lesion masks to draw curves of; add them first")
+        return Tables(histograms, self._levels.mixed).curves()
+
     def _reduce(self, record: _Record, heatmap: Heatmap, lesions: Mask | None, lungs: Mask | None) -> _Record:
         """The record with the histogram of the pixels, and with Dice and false positives at the threshold."""
         levels = quantise(heatmap)

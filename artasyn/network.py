@@ -17,6 +17,9 @@ from artasyn.pretrained import PACKAGES, load_pretrained
 MEAN, DEVIATION = 0.45, 0.225
 """Of the grey of photographs, which pretrained encoders expect; others do not mind."""
 
+GATE = 8
+"""Channels in which a gate compares."""
+
 
 class ReconstructionNet(nn.Module):
     """A timm encoder and a decoder whose skips are closed where a healthy chest would not show what is seen.
@@ -57,7 +60,7 @@ class ReconstructionNet(nn.Module):
         pretrained: bool = False,
         size: int = 128,
         levels: int | None = None,
-        decoder_channels: tuple[int, ...] = (96, 64, 48, 32, 16),
+        decoder_channels: tuple[int, ...] = (64, 48, 32, 24, 16),
     ) -> None:
         super().__init__()
         self.encoder = _create_encoder(encoder, pretrained=pretrained, size=size, levels=levels)
@@ -113,7 +116,7 @@ class Gate(nn.Module):
 
     def __init__(self, expected: int, seen: int) -> None:
         super().__init__()
-        self.compare = nn.Sequential(block(expected + seen, 16), nn.Conv2d(16, 1, 1))
+        self.compare = nn.Sequential(block(expected + seen, GATE), nn.Conv2d(GATE, 1, 1))
         bias = self.compare[-1].get_parameter("bias")
         nn.init.constant_(bias, -2.0)  # open at first: a healthy radiograph comes through
 
@@ -137,6 +140,10 @@ def _create_encoder(name: str, *, pretrained: bool, size: int, levels: int | Non
         raise ModelError(f"{name!r} is no timm model with feature maps ({error}); see timm.list_models()") from error
     if here:
         load_pretrained(encoder, name)
+    blocks = getattr(encoder, "blocks", None)
+    if levels is not None and isinstance(blocks, nn.Sequential):  # timm would compute those that no one uses
+        info: Any = encoder.feature_info
+        encoder.blocks = blocks[: max(int(level["stage"]) for level in info.get_dicts())]
     try:
         with torch.no_grad():
             encoder.eval()(torch.zeros(1, 1, size, size))

@@ -77,19 +77,35 @@ def roc_picture(curves: Mapping[str, tuple[Sequence[float], Sequence[bool]]]) ->
     Args:
         curves: scores and labels of each curve; both classes must be there.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg  # these three take a second to import
+    from sklearn.metrics import roc_curve  # takes a second to import
+
+    lines = {name: roc_curve(labels, scores)[:2] for name, (scores, labels) in curves.items()}
+    return curve_picture(lines, "healthy films flagged", "diseased films flagged", diagonal=True)
+
+
+def curve_picture(
+    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], across: str, up: str, *, diagonal: bool = False
+) -> Picture:
+    """Curves in a square from 0 to 1.
+
+    Args:
+        lines: values across and up of each curve.
+        across: what the one axis shows.
+        up: what the other axis shows.
+        diagonal: whether chance is drawn, from corner to corner.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg  # these two take a second to import
     from matplotlib.figure import Figure
-    from sklearn.metrics import roc_curve
 
     figure = Figure(figsize=(4.2, 4.2), dpi=110, layout="tight")
     canvas = FigureCanvasAgg(figure)
     axes = figure.subplots()
-    for name, (scores, labels) in curves.items():
-        false_positive, true_positive, _ = roc_curve(labels, scores)
-        axes.plot(false_positive, true_positive, label=name)
-    axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance")
-    axes.set(xlabel="healthy films flagged", ylabel="diseased films flagged", aspect="equal")
-    axes.legend(loc="lower right")
+    for name, (values, heights) in lines.items():
+        axes.plot(values, heights, label=name)
+    if diagonal:
+        axes.plot([0, 1], [0, 1], color="grey", linestyle=":", label="chance")
+    axes.set(xlabel=across, ylabel=up, aspect="equal", xlim=(0, 1), ylim=(0, 1.01))
+    axes.legend(loc="best", fontsize="small")
     canvas.draw()  # type: ignore[no-untyped-call]
     pixels = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     return np.ascontiguousarray(pixels[..., :3])

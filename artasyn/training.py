@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from artasyn.calibration import Calibration
 from artasyn.collection import Source, claim
-from artasyn.dataset import Normals, Sample, SyntheticAnomalies, load_normals, prepare_normals
+from artasyn.dataset import Normals, Sample, Synthesis, SyntheticAnomalies, load_normals, prepare_normals
 from artasyn.detector import Detector, Kind, score, smoothed
 from artasyn.errors import DataError
 from artasyn.filmvariation import FilmVariation
@@ -82,7 +82,7 @@ class NormalsData(lightning.LightningDataModule):
         workers: int = 0,
         seed: int = 0,
         held_out: float = 0.15,
-        synthesis: LungOpacity | None = None,
+        synthesis: Synthesis | None = None,
     ) -> None:
         super().__init__()
         self.sources, self.cache, self.size = sources, cache, size
@@ -271,7 +271,13 @@ class TrainingRun:
     weights: LossWeights = LossWeights()
 
     def fit(
-        self, sources: Sequence[Source], out: Path, *, workers: int = 0, trainer: Mapping[str, Any] | None = None
+        self,
+        sources: Sequence[Source],
+        out: Path,
+        *,
+        workers: int = 0,
+        trainer: Mapping[str, Any] | None = None,
+        synthesis: Synthesis | None = None,
     ) -> Detector:
         """Trains on normal radiographs, or goes on where a killed training in the same folder was.
 
@@ -284,6 +290,7 @@ class TrainingRun:
             out: the folder to write to.
             workers: processes that prepare and synthesise.
             trainer: further options of `lightning.Trainer`: devices, num_nodes, strategy, max_time, ...
+            synthesis: makes the anomalies; None for `LungOpacity`.
 
         Raises:
             DataError: too few radiographs, or `out` holds a training with other options.
@@ -294,7 +301,7 @@ class TrainingRun:
         lightning.seed_everything(self.seed, workers=True, verbose=False)
         data = NormalsData(
             sources, out / "cache", size=self.size, batch_size=self.batch_size, workers=workers, seed=self.seed,
-            held_out=self.held_out,
+            held_out=self.held_out, synthesis=synthesis,
         )  # fmt: skip
         module = ReconstructionTraining(
             Detector(self.encoder, self.size, self.kind, self.levels),

@@ -1,0 +1,80 @@
+"""The radiographs to develop on, as training normals and test sets: no patient is in both.
+
+Normals of the ZhangLab training set and of NIH ChestX-ray14 are shared out by patient. Everything diseased, and the
+normals of JSRT, are never trained on.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from artasyn.collection import Source, find_sources
+from artasyn.layouts import find
+from artasyn.testset import TestFilm, TestSet
+
+HELD_OUT = {"zhanglab": 0.15, "nih": 0.3}
+"""Share of each collection's patients whose normals are kept for the tests; NIH's is small."""
+
+
+def training_normals(data: Path) -> list[Source]:
+    """The normals to train on."""
+    return [
+        source for collection in HELD_OUT for source in _normals(data, collection) if not held_out(source, collection)
+    ]
+
+
+def held_out(source: Source, collection: str) -> bool:
+    """Whether a normal film is for the tests: all films of a patient are, or none."""
+    name = source.path.stem
+    patient = name.split("_")[0] if collection == "nih" else name.rsplit("-", 1)[0]
+    return zlib.crc32(f"artasyn {patient}".encode()) / 2**32 < HELD_OUT[collection]
+
+
+def _normals(data: Path, collection: str) -> list[Source]:
+    folder = {"zhanglab": data / "zhanglab/train/healthy", "nih": data / "nih_normal"}[collection]
+    return [Source(source.path, f"{collection}/{source.name}") for source in find_sources([folder])]
+
+
+def _healthy(data: Path, collection: str) -> list[TestFilm]:
+    kept = [source for source in _normals(data, collection) if held_out(source, collection)]
+    return [TestFilm(Source(s.path, f"healthy/{s.name}"), diseased=False) for s in kept]
+
+
+def _diseased(folder: Path) -> list[TestFilm]:
+    return [TestFilm(Source(s.path, f"diseased/{s.name}"), diseased=True) for s in find_sources([folder])]
+
+
+def lesions(data: Path) -> TestSet:
+    """Real opacities drawn by radiologists, with true lungs: pixel figures alone."""
+    return find(data / "lesions")
+
+
+def zhanglab(data: Path) -> TestSet:
+    """Children: held-out normals against pneumonia of the same hospital."""
+    return TestSet("development", (*_healthy(data, "zhanglab"), *_diseased(data / "zhanglab/val/diseased")))
+
+
+def nih(data: Path) -> TestSet:
+    """Adults: held-out normals against films with boxes around opacities, of the same hospital."""
+    return TestSet("development", (*_healthy(data, "nih"), *find(data / "opacity_boxes").films))
+
+
+def unseen_normals(data: Path) -> TestSet:
+    """Normals of a source that is not trained on, JSRT's without a nodule, against COVID-19 of another hospital."""
+    nodules = {path.stem for path in (data / "lung_masks/jsrt/nodule").iterdir()}
+    films = find_sources([data / "lung_masks/jsrt/images"])
+    normal = [
+        TestFilm(Source(s.path, f"healthy/{s.name}"), diseased=False) for s in films if s.path.stem not in nodules
+    ]
+    return TestSet("development", (*normal, *_diseased(data / "covid_hannover")))
+
+
+SETS: dict[str, Callable[[Path], TestSet]] = {
+    "lesions": lesions,
+    "zhanglab": zhanglab,
+    "nih": nih,
+    "jsrt and hannover": unseen_normals,
+}
+"""Every test set by its name."""

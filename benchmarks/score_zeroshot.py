@@ -1,0 +1,248 @@
+"""Zero-shot detection on unseen data sets: ``python -m benchmarks.score_zeroshot --data DIR``.
+
+DIR is a test set in a public layout (QaTa-COV19, ZhangLab, RSNA pneumonia, NIH boxes, CheXlocalize, SIIM-ACR,
+VinDr-CXR, or plain folders; see `artasyn.layouts`), or the folder of development sets (see `benchmarks.development`). Beside the
+detector stand the anatomy prior ("everything inside the lungs"), an atlas of normal films with no network where
+--normals is given, and any further detectors:
+
+    python -m benchmarks.score_zeroshot --data DIR --compare patch=models/patch --compare perlin=models/perlin
+
+Writes to --out: zeroshot.json (every figure with its 95 % interval), table.md, report.html (tables; ROC, precision and
+PRO curves; the worst and the best films).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from artasyn import atomic
+from artasyn.arrays import Heatmap, Image, Mask, Picture
+from artasyn.boxes import inside_boxes, pointing
+from artasyn.commands import as_picture, on_grid, thumbnail
+from artasyn.dataset import load_normals
+from artasyn.detector import Detector
+from artasyn.errors import ArtasynError
+from artasyn.evaluation import read_lungs
+from artasyn.metrics import Evaluation, Metrics, anatomy_prior
+from artasyn.pictures import contact_sheet, overlay_heatmap, overlay_mask
+from artasyn.radiograph import read_radiograph
+from artasyn.report import FIGURES, Section, curve_picture, metrics_section, roc_picture, shown, write_report
+from artasyn.segment import Lungs, PBTSeg
+from artasyn.testset import TestFilm, TestSet
+from artasyn.truth import resized
+from benchmarks.atlas import Atlas
+from benchmarks.development import SETS
+from benchmarks.speed_stages import machine
+
+SHOWN = 8
+"""Films at each end of the ranking."""
+
+Method = Callable[[Image, Lungs, Mask], tuple[float, Heatmap]]
+"""From a film, its lungs by PBTSeg and its lungs that figures use (true where known) to a score and a heatmap."""
+
+
+@dataclass(eq=False)
+class Scored:
+    """One method on one test set.
+
+    Attributes:
+        evaluation: gathers its figures.
+        scores: of every film.
+        quality: Dice, or how far the highest point lies inside the boxes, of the diseased films.
+    """
+
+    evaluation: Evaluation
+    scores: dict[str, float] = field(default_factory=dict)
+    quality: dict[str, float] = field(default_factory=dict)
+
+
+def network(detector: Detector) -> Method:
+    """A detector as a method."""
+
+    def detect(film: Image, lungs: Lungs, region: Mask) -> tuple[float, Heatmap]:
+        found = detector(film, lungs)
+        return found.score, found.heatmap
+
+    return detect
+
+
+def prior(film: Image, lungs: Lungs, region: Mask) -> tuple[float, Heatmap]:
+    """Everything inside the lungs."""
+    return 0.0, anatomy_prior(region)
+
+
+def no_network(atlas: Atlas) -> Method:
+    """An atlas as a method."""
+    return lambda film, lungs, region: atlas(film, lungs)
+
+
+def score_set(
+    test: TestSet, methods: Mapping[str, Method], detectors: Mapping[str, Detector], *, title: str
+) -> tuple[dict[str, Scored], list[str]]:
+    """Every method on every film; films that cannot be read are left out with the reason."""
+    scored = {
+        name: Scored(
+            Evaluation(threshold=detectors[name].threshold, image_threshold=detectors[name].image_threshold)
+            if name in detectors
+            else Evaluation(threshold=0.5)
+        )
+        for name in methods
+    }
+    failed = []
+    for film in tqdm(test.films, desc=title, unit="film"):
+        name = film.source.name
+        try:
+            image = read_radiograph(film.source.path)
+            lungs = PBTSeg()(image)
+            lesions = film.lesions(image.shape) if test.has_masks else None
+            region = resized(read_lungs(film.lungs), image.shape) if film.lungs else lungs.mask
+            boxes = film.boxes_on(image.shape)
+        except (ArtasynError, OSError) as error:
+            failed.append(f"{film.source.path}: {error}")
+            continue
+        for key, method in methods.items():
+            score, heatmap = method(image, lungs, region)
+            one = scored[key]
+            one.evaluation.add(
+                name, score, diseased=film.diseased, heatmap=heatmap, lesions=lesions, lungs=region, boxes=boxes
+            )
+            one.scores[name] = score
+            if film.diseased:
+                one.quality[name] = _quality(heatmap, one.evaluation.threshold or 0.5, lesions, boxes, score)
+    return scored, failed
+
+
+def _quality(heatmap: Heatmap, threshold: float, lesions: Mask | None, boxes: Any, score: float) -> float:
+    """What a diseased film is ranked by: Dice, the highest point's place, or the score."""
+    if lesions is not None and lesions.any():
+        called = heatmap >= np.float32(threshold)
+        return float(2 * (called & lesions).sum() / (called.sum() + lesions.sum()))
+    return float(pointing(heatmap, boxes)) if boxes else score
+
+
+def report_sections(title: str, test: TestSet, scored: Mapping[str, Scored], figures: Mapping[str, Metrics],
+                    detector: Detector) -> list[Section]:  # fmt: skip
+    """Figures, curves and films of one test set."""
+    labels = {film.source.name: film.diseased for film in test.films}
+    parts = [metrics_section(title, test.summary, figures)]
+    pictures: list[tuple[str, Picture]] = []
+    measured = {name: one for name, one in scored.items() if len(set(one.scores.values())) > 1}
+    if len(set(labels.values())) > 1:
+        curves = {n: (list(one.scores.values()), [labels[film] for film in one.scores]) for n, one in measured.items()}
+        pictures.append(("ROC of image scores", roc_picture(curves)))
+    if test.has_masks:
+        lines = {name: one.evaluation.curves() for name, one in scored.items()}
+        for caption, (across, up) in {
+            "Precision and recall of pixels": ("recall", "precision"),
+            "Overlap with lesion regions (PRO) against healthy pixels marked": ("false_positive_rate", "overlap"),
+        }.items():
+            drawn = {name: (line[across], line[up]) for name, line in lines.items()}
+            pictures.append((caption, curve_picture(drawn, across.replace("_", " "), up)))
+    if pictures:
+        parts.append(Section(f"{title}: curves", pictures=pictures))
+    first = next(iter(scored.values()))
+    order = sorted(first.quality, key=lambda name: first.quality[name])
+    healthy = sorted((n for n in first.scores if not labels[n]), key=lambda n: -first.scores[n])
+    films = {film.source.name: film for film in test.films}
+    for heading, names, values in (
+        ("worst diseased films", order[:SHOWN], first.quality),
+        ("best diseased films", order[::-1][:SHOWN], first.quality),
+        ("healthy films of the highest score", healthy[:SHOWN], first.scores),
+    ):
+        if names:
+            views = [film_view(films[name], detector) for name in names]
+            captions = [f"{values[name]:.2f}  {name}" for name in names]
+            sheet = contact_sheet(views, captions, columns=2, tile=640)
+            parts.append(
+                Section(f"{title}: {heading}", "Film, heatmap, mask, truth where known.", pictures=[("", sheet)])
+            )
+    return parts
+
+
+def film_view(film: TestFilm, detector: Detector) -> Picture:
+    """A film, its heatmap, its mask and the truth, side by side."""
+    image = read_radiograph(film.source.path)
+    found = detector(image)
+    small = thumbnail(image)
+    views = [
+        as_picture(small),
+        overlay_heatmap(small, on_grid(found.heatmap, small), top=1.0),
+        overlay_mask(small, on_grid(found.mask, small)),
+    ]
+    lesions = film.lesions(image.shape) if film.diseased else None
+    if lesions is None and film.boxes:
+        lesions = inside_boxes(film.boxes_on(image.shape), image.shape)
+    views.append(as_picture(small) if lesions is None else overlay_mask(small, resized(lesions, small.shape)))
+    return np.hstack(views)
+
+
+def table(figures: Mapping[str, Mapping[str, Metrics]]) -> str:
+    """The figures of every set as Markdown."""
+    lines = []
+    for title, methods in figures.items():
+        lines += [f"### {title}", "", "| | " + " | ".join(methods) + " |", "|---" * (len(methods) + 1) + "|"]
+        for key, name in FIGURES.items():
+            cells = [shown(getattr(metrics, key)) for metrics in methods.values()]
+            if set(cells) != {"-"}:
+                lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measures and writes the results."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--data", type=Path, required=True, help="a test set, or the folder of development sets")
+    options.add_argument("--layout", default="auto", help="of the test set, where it is not recognised")
+    options.add_argument("--model", default=None, help="a detector's folder or hub id; the bundled one if left out")
+    options.add_argument("--compare", nargs="*", default=[], metavar="NAME=MODEL", help="further detectors")
+    options.add_argument("--normals", type=Path, help="cache/ of a training, for the atlas without a network")
+    options.add_argument("--out", type=Path, default=Path("zeroshot"), help="folder of the results")
+    options.add_argument("--bootstrap", type=int, default=1000)
+    given = options.parse_args()
+    named = {"artasyn": given.model} | dict(each.split("=", 1) for each in given.compare)
+    detectors = {
+        n: Detector.from_pretrained(model) if model else Detector.from_pretrained() for n, model in named.items()
+    }
+    methods: dict[str, Method] = {name: network(each) for name, each in detectors.items()}
+    methods["lungs alone"] = prior
+    if given.normals:
+        methods["atlas, no network"] = no_network(Atlas.of(load_normals(given.normals), detectors["artasyn"].size))
+    development = (given.data / "lesions").is_dir() and (given.data / "nih_normal").is_dir()
+    tests = (
+        {name: make(given.data) for name, make in SETS.items()}
+        if development
+        else {given.data.name: TestSet.find(given.data, given.layout)}
+    )
+    figures: dict[str, dict[str, Metrics]] = {}
+    parts: list[Section] = []
+    failures: list[str] = []
+    for title, test in tests.items():
+        print(f"{title}: {test.summary}")
+        scored, failed = score_set(test, methods, detectors, title=title)
+        failures += failed
+        figures[title] = {name: one.evaluation.result(bootstrap=given.bootstrap) for name, one in scored.items()}
+        parts += report_sections(title, test, scored, figures[title], detectors["artasyn"])
+    result = {"machine": machine(), "models": {n: str(m or "bundled") for n, m in named.items()}, "failures": failures}
+    result["sets"] = {t: {n: m.to_json() for n, m in each.items()} for t, each in figures.items()}
+    given.out.mkdir(parents=True, exist_ok=True)
+    atomic.write_text(given.out / "zeroshot.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
+    atomic.write_text(given.out / "table.md", table(figures))
+    write_report(given.out / "report.html", "Zero-shot detection", parts)
+    for name in ("report.html", "table.md", "zeroshot.json"):
+        print(given.out / name)
+    if failures:
+        print(f"{len(failures)} films left out:", *failures, sep="\n")
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
