@@ -95,6 +95,7 @@ COMMANDS = {
     "train": ("artasyn.model_commands", "train a detector on normal radiographs"),
     "detect": ("artasyn.model_commands", "look for anomalies with a trained detector"),
     "evaluate": ("artasyn.evaluation", "measure a detector on a test set"),
+    "export": ("artasyn.export", "write a trained detector as one ONNX file, which runs without torch"),
 }
 """Each command's name, which is its function's, with the module it is in and a summary."""
 

@@ -5,46 +5,25 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, NamedTuple, overload
 
-import numpy as np
 import torch
 from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artasyn.arrays import Heatmap, Image, Images, Mask, Prepared, check_image
-from artasyn.errors import ImageError, ModelError
+from artasyn.arrays import Image, Images
+from artasyn.detection import Detection, Examination, Kind, Squares, score
+from artasyn.errors import ModelError
 from artasyn.head import DiscriminativeHead
 from artasyn.network import ReconstructionNet
-from artasyn.preparation import LungWindow, lung_region, prepare
-from artasyn.segment import Lungs, PBTSeg
+from artasyn.segment import Lungs
 
-Kind = Literal["reconstruction", "discriminative", "segmentation"]
-"""What the heatmap is: the difference from the reconstruction; what a head makes of that and of the features; or, to
-compare with, what the same head makes of the features alone."""
+__all__ = ["Detection", "Detector", "Kind", "Look", "score", "smoothed"]
 
-
-@dataclass(frozen=True, eq=False)
-class Detection:
-    """What the detector says about one radiograph, on that radiograph's own grid.
-
-    Attributes:
-        score: how abnormal the whole image is, in [0, 1]: the mean of the heatmap's highest values.
-        heatmap: float32 (h, w) in [0, 1], how far each region is from its healthy reconstruction.
-        mask: bool (h, w), where the heatmap reaches the threshold that was fixed before the test.
-        reconstruction: float32 (h, w) in [0, 1], the radiograph as a healthy chest would give it, with the contrast
-            stretched as the network sees it.
-        lungs: the lungs that the heatmap is restricted to; None where it covers the whole film.
-    """
-
-    score: float
-    heatmap: Heatmap
-    mask: Mask
-    reconstruction: Image
-    lungs: Lungs | None
+BUNDLED = Path(__file__).parent / "model"
+"""The detector that comes with artasyn."""
 
 
 class Look(NamedTuple):
@@ -92,6 +71,7 @@ class Detector(
         top: share of the pixels whose mean is the score.
         restrict_to_lungs: look only at the lungs, found by PBTSeg unless they are given; their convex hulls with a soft
             border count, so that what disease or the heart hides is looked at too.
+        mirrored: whether the heatmap is the mean of the film's and the mirrored film's: steadier, at twice the time.
 
     Source: ART-ASyn (arXiv 2512.00310), where the score is the mean squared error and the threshold depends on the
     test batch; the head as in DRAEM (ICCV 2021).
@@ -108,6 +88,7 @@ class Detector(
         smoothing: float = 0.015,
         top: float = 0.1,
         restrict_to_lungs: bool = True,
+        mirrored: bool = True,
     ) -> None:
         super().__init__()
         self.network = ReconstructionNet(encoder, size=size, levels=levels)
@@ -116,7 +97,7 @@ class Detector(
             info: Any = self.network.encoder.feature_info
             self.head = DiscriminativeHead([int(c) for c in info.channels()])
         self.size, self.smoothing, self.top = size, smoothing, top
-        self.restrict_to_lungs = restrict_to_lungs
+        self.restrict_to_lungs, self.mirrored = restrict_to_lungs, mirrored
         self.calibrate(threshold, image_threshold)
 
     def calibrate(self, threshold: float, image_threshold: float) -> None:
@@ -156,7 +137,9 @@ class Detector(
             Two batches (b, 1, size, size); the reconstruction is not clipped.
         """
         seen = self.look(images)
-        return seen.reconstructions, seen.heatmaps
+        if not self.mirrored:
+            return seen.reconstructions, seen.heatmaps
+        return seen.reconstructions, (seen.heatmaps + self.look(images.flip(-1)).heatmaps.flip(-1)) / 2
 
     @overload
     def __call__(self, images: Image, lungs: Lungs | None = None) -> Detection: ...
@@ -181,50 +164,26 @@ class Detector(
     @torch.inference_mode()
     def forward(self, images: Any, lungs: Any = None) -> Any:
         """See `__call__`."""
-        if isinstance(images, np.ndarray):
-            return self.forward([images], [lungs])[0]
-        given: Sequence[Lungs | None] = lungs if lungs is not None else [None] * len(images)
-        if len(given) != len(images):
-            raise ImageError(f"{len(images)} images, but lungs for {len(given)}")
-        for number, (image, known) in enumerate(zip(images, given, strict=True)):
-            check_image(image, f"image {number}")
-            if known is not None and known.labels.shape != image.shape:
-                raise ImageError(f"lungs are {known.labels.shape}, image {number} is {image.shape}")
-        if not len(images):
-            return []
-        found = [PBTSeg()(image) if known is None else known for image, known in zip(images, given, strict=True)]
-        windows = [LungWindow.around(each) for each in found]
-        cuts = [prepare(window.cut(image), self.size) for window, image in zip(windows, images, strict=True)]
+        examination = Examination(self.size, self.threshold, self.top, self.restrict_to_lungs)
+        return examination(images, lungs, self._arrays)
+
+    def _arrays(self, prepared: Squares) -> tuple[Squares, Squares]:
+        """See `maps`, from arrays to arrays, in evaluation mode."""
         training = self.training
         self.eval()
-        prepared = torch.from_numpy(np.stack(cuts))[:, None].to(self.device)
-        maps = [each.float().cpu().numpy()[:, 0] for each in self.maps(prepared)]
+        reconstructions, heatmaps = self.maps(torch.from_numpy(prepared).to(self.device))
         self.train(training)
-        return [
-            self._detection(image.shape, lungs, window, *both)
-            for image, lungs, window, *both in zip(images, found, windows, *maps, strict=True)
-        ]
-
-    def _detection(
-        self, shape: tuple[int, int], lungs: Lungs, window: LungWindow, reconstruction: Prepared, heatmap: Prepared
-    ) -> Detection:
-        """The network's maps brought to the radiograph's own grid and restricted to its lungs."""
-        region = np.ones_like(heatmap)
-        restricted = self.restrict_to_lungs and lungs.found
-        if restricted:
-            region = lung_region(window.cut(lungs.labels), self.size)
-        heatmap = heatmap * region
-        whole = window.restore(heatmap, shape)
-        healthy = window.restore(np.clip(reconstruction, 0, 1), shape)
-        rated = score(heatmap[region >= 0.5], self.top)
-        return Detection(rated, whole, whole >= self.threshold, healthy, lungs if restricted else None)
+        return reconstructions.float().cpu().numpy(), heatmaps.float().cpu().numpy()
 
     @classmethod
-    def from_pretrained(cls, model: str | Path, **options: Any) -> Detector:  # type: ignore[override]
+    def from_pretrained(  # type: ignore[override]
+        cls, model: str | Path = BUNDLED, **options: Any
+    ) -> Detector:
         """Loads a detector.
 
         Args:
-            model: a folder that `save_pretrained` or training wrote, or the id of a model on the Hugging Face hub.
+            model: a folder that `save_pretrained` or training wrote, or the id of a model on the Hugging Face hub; the
+                one that comes with artasyn if left out (its card: ``artasyn/model/README.md``).
             **options: of `huggingface_hub.PyTorchModelHubMixin.from_pretrained` (revision, token, ...).
 
         Raises:
@@ -237,26 +196,10 @@ class Detector(
                     raise ModelError(f"{folder}: no {name}; give the folder that artasyn train wrote as OUT/model")
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # the mixin prints what it loads
-                detector: Detector = super().from_pretrained(str(model), **options)
+                detector: Detector = super().from_pretrained(str(model), **{"strict": True} | options)
         except Exception as error:  # whatever the hub, JSON and safetensors raise, with the model's name on it
             raise ModelError(f"{model}: cannot be loaded as a detector: {type(error).__name__}: {error}") from error
         return detector.eval()
-
-
-def score(values: np.ndarray, top: float) -> float:
-    """The mean of the highest values.
-
-    Args:
-        values: heatmap values of the pixels that count, any shape.
-        top: the share of them that is averaged; at least one value.
-
-    Example:
-        >>> score(np.array([0.1, 0.2, 0.3, 0.5], np.float32), top=0.5)
-        0.4
-    """
-    flat = values.ravel()
-    count = max(1, round(top * flat.size))
-    return round(float(np.partition(flat, flat.size - count)[flat.size - count :].mean()), 7)
 
 
 def smoothed(images: Images, sigma: float) -> Images:

@@ -91,7 +91,7 @@ class FilmVariation:
 
     def _look(self, rng: np.random.Generator) -> FilmLook:
         """How the film is exposed and developed."""
-        often = rng.random(5) < (0.7, 0.2, 0.3, 0.4, 0.6)
+        often = (rng.random(5) < (0.7, 0.2, 0.3, 0.4, 0.6)).tolist()
         return FilmLook(
             gamma=math.exp(self.strength * rng.uniform(-0.45, 0.45)),
             contrast=math.exp(self.strength * rng.uniform(-0.25, 0.25)),

@@ -17,6 +17,7 @@ from artasyn.bulk import Outcome, Row, read_manifest
 from artasyn.collection import Source, available_cores, find_sources
 from artasyn.commands import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
 from artasyn.detector import Detector
+from artasyn.onnxdetector import OnnxDetector
 from artasyn.pictures import overlay_heatmap, overlay_mask, write_picture
 from artasyn.radiograph import read_radiograph, write_image, write_labels, write_mask
 from artasyn.training import TrainingRun
@@ -68,7 +69,8 @@ def detect(
     Args:
         inputs: radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
         out: the folder to write to. A run that was killed goes on there.
-        model: the folder that `artasyn train` wrote as OUT/model, or the id of a model on the Hugging Face hub.
+        model: the folder that `artasyn train` wrote as OUT/model, the file that `artasyn export` wrote, or the id of a
+            model on the Hugging Face hub.
         restrict_to_lungs: look only inside the lungs, found by PBTSeg.
         device: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one.
         workers: processes; 0 takes every core, or one on a GPU.
@@ -116,13 +118,17 @@ def detect_sources(
 
 
 @functools.lru_cache(maxsize=2)
-def load_detector(model: str, device: str) -> Detector:
-    """A detector, loaded once in each process."""
+def load_detector(model: str, device: str) -> Detector | OnnxDetector:
+    """A detector, loaded once in each process: an ONNX file, a folder or the id of one."""
+    if model.endswith(".onnx"):
+        return OnnxDetector(model, ["CPUExecutionProvider"], threads=1) if device == "cpu" else OnnxDetector(model)
     return Detector.from_pretrained(model).to(device)
 
 
-def fingerprint(detector: Detector) -> str:
+def fingerprint(detector: Detector | OnnxDetector) -> str:
     """Tells two trained detectors apart."""
+    if isinstance(detector, OnnxDetector):
+        return detector.digest
     total = sum(float(p.detach().double().abs().sum()) for p in detector.parameters())
     return f"{total:.6e} {detector.threshold:.6f}"
 

@@ -130,12 +130,16 @@ def _create_encoder(name: str, *, pretrained: bool, size: int, levels: int | Non
     here = pretrained and name in PACKAGES
     options: dict[str, Any] = {"features_only": True, "in_chans": 1, "pretrained": pretrained and not here}
     if levels is not None:
+        if levels < 1:
+            raise ModelError(f"levels must be 1 or more, or None for all of {name!r}; not {levels}")
         options["out_indices"] = tuple(range(levels))
     try:
         try:
             encoder: nn.Module = timm.create_model(name, img_size=size, **options)
         except TypeError:  # convolutional networks take any size and know no img_size
             encoder = timm.create_model(name, **options)
+    except IndexError as error:
+        raise ModelError(f"{name!r} has no {levels} levels of feature maps; give fewer, or None for all") from error
     except (RuntimeError, AttributeError, AssertionError) as error:
         raise ModelError(f"{name!r} is no timm model with feature maps ({error}); see timm.list_models()") from error
     if here:

@@ -117,7 +117,8 @@ def lung_region(labels: LungLabels, size: int) -> Float32[np.ndarray, "{size} {s
             cv2.fillConvexPoly(hulls, cv2.convexHull(places), 1)
     reach = round(BORDER * size)
     wider = cv2.dilate(hulls, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)))
-    return np.asarray(cv2.GaussianBlur(wider.astype(np.float32), (0, 0), max(1, reach)), np.float32)
+    soft = cv2.GaussianBlur(wider.astype(np.float32), (0, 0), max(1, reach))
+    return np.asarray(np.minimum(soft, 1), np.float32)
 
 
 def prepare(image: Image, size: int) -> Float32[np.ndarray, "{size} {size}"]:

@@ -16,6 +16,9 @@ from artasyn.metrics import Interval, Metrics
 from artasyn.pictures import data_uri
 from artasyn.version import __version__
 
+Values = Sequence[float] | np.ndarray
+"""What a curve runs through along one axis, (n,)."""
+
 FIGURES: Mapping[str, str] = {
     "image_auroc": "image AUROC",
     "image_ap": "image AP",
@@ -84,7 +87,7 @@ def roc_picture(curves: Mapping[str, tuple[Sequence[float], Sequence[bool]]]) ->
 
 
 def curve_picture(
-    lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], across: str, up: str, *, diagonal: bool = False
+    lines: Mapping[str, tuple[Values, Values]], across: str, up: str, *, diagonal: bool = False
 ) -> Picture:
     """Curves in a square from 0 to 1.
 

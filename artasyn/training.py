@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import ConcatDataset, DataLoader
 from tqdm import tqdm
 
 from artasyn.calibration import Calibration
@@ -117,10 +117,13 @@ class NormalsData(lightning.LightningDataModule):
         return self._loader(samples, sampler=order, drop_last=drop)
 
     def val_dataloader(self) -> DataLoader[Sample]:
-        """The held-out radiographs: the same anomalies at every epoch, half of the films healthy."""
+        """The held-out radiographs, each healthy and with an anomaly, the same at every epoch."""
         _, held_out = self._loaded()
-        seed = self.seed + 1
-        return self._loader(SyntheticAnomalies(held_out, self.size, self.synthesis, seed=seed, healthy_probability=0.5))
+        healthy, ill = (
+            SyntheticAnomalies(held_out, self.size, self.synthesis, seed=self.seed + 1, healthy_probability=share)
+            for share in (1.0, 0.0)
+        )
+        return self._loader(ConcatDataset([healthy, ill]))
 
     def _loaded(self) -> tuple[Normals, Normals]:
         if self.normals is None:
@@ -128,7 +131,7 @@ class NormalsData(lightning.LightningDataModule):
         assert self.normals is not None
         return self.normals
 
-    def _loader(self, samples: SyntheticAnomalies, **options: Any) -> DataLoader[Sample]:
+    def _loader(self, samples: SyntheticAnomalies | ConcatDataset[Sample], **options: Any) -> DataLoader[Sample]:
         batches = -(-len(samples) // self.batch_size)
         return DataLoader(
             samples,

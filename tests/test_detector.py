@@ -3,24 +3,49 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter
+from skimage.morphology import convex_hull_image
+from torch import Tensor
 
-from artasyn.arrays import Image, Images
-from artasyn.detector import Detector, score, smoothed
+from artasyn.arrays import Image, Images, Mask
+from artasyn.detector import Detector, Kind, score, smoothed
 from artasyn.errors import ImageError, ModelError
 from artasyn.phantom import Phantom
+from artasyn.preparation import prepare
 from artasyn.segment import Lungs
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small only wait for a second thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
-def detector() -> Detector:
-    torch.manual_seed(0)
-    return Detector(size=64, threshold=0.01, image_threshold=0.02).eval()
+def detectors() -> dict[Kind, Detector]:
+    """One of each kind, not trained."""
+    made = {}
+    for kind in KINDS:
+        torch.manual_seed(0)
+        made[kind] = Detector(size=64, kind=kind, levels=4, threshold=0.4, image_threshold=0.02).eval()
+    return made
+
+
+@pytest.fixture
+def detector(detectors: dict[Kind, Detector]) -> Detector:
+    return detectors["discriminative"]
 
 
 @pytest.fixture(scope="module")
@@ -28,37 +53,159 @@ def film() -> Image:
     return Phantom(size=160)(3).image[:, 5:150]
 
 
-def test_everything_is_on_the_films_own_grid(detector: Detector, film: Image) -> None:
-    found = detector(film)
+@pytest.fixture(scope="module")
+def lungs() -> Lungs:
+    """Of the film, the right one with a notch; their box is rows 30 to 125, columns 20 to 119."""
+    labels = np.zeros((160, 145), np.uint8)
+    labels[30:126, 20:60], labels[35:120, 85:120] = 1, 2
+    labels[60:100, 45:60] = 0
+    return Lungs.from_labels(labels)
+
+
+WINDOW = np.s_[30 - 8 : 126 + 8, 20 - 8 : 120 + 8]
+"""The box with 8 % of 96 rows and of 100 columns on every side."""
+
+
+def around(lungs: Lungs) -> Mask:
+    """Where the window is."""
+    there = np.zeros(lungs.labels.shape, bool)
+    there[WINDOW] = True
+    return there
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_everything_is_on_the_films_own_grid(detectors: dict[Kind, Detector], film: Image, kind: Kind) -> None:
+    found = detectors[kind](film)
     assert found.heatmap.shape == found.mask.shape == found.reconstruction.shape == film.shape
-    assert 0 <= found.heatmap.min() <= found.heatmap.max() <= 1
-    assert 0 <= found.reconstruction.min() <= found.reconstruction.max() <= 1
-    np.testing.assert_array_equal(found.mask, found.heatmap >= np.float32(0.01))
+    assert 0 <= found.heatmap.min() < found.heatmap.max() <= 1
+    assert 0 <= found.reconstruction.min() < found.reconstruction.max() <= 1
+    assert 0 < found.score <= found.heatmap.max() + 1e-6
+    np.testing.assert_array_equal(found.mask, found.heatmap >= np.float32(0.4))
     assert found.lungs is not None
-    assert not found.heatmap[~found.lungs.mask].any()
-    assert found.heatmap[found.lungs.mask].any()
+    assert found.heatmap[found.lungs.mask].all()
 
 
-def test_a_batch_of_films_of_several_sizes_is_the_same_as_one_by_one(detector: Detector, film: Image) -> None:
-    films = [film, Phantom(size=128)(4).image, film]
-    batch = detector(films)
-    for one, other in zip(batch, map(detector, films), strict=True):
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_the_lungs_hulls_and_a_border_around_them_are_looked_at(
+    detectors: dict[Kind, Detector], film: Image, lungs: Lungs, kind: Kind
+) -> None:
+    heatmap = detectors[kind](film, lungs).heatmap
+    hulls = np.zeros(film.shape, bool)
+    for lung in (lungs.right, lungs.left):
+        hulls |= convex_hull_image(lung, offset_coordinates=False)  # type: ignore[no-untyped-call]
+    assert hulls[80, 52]
+    assert not lungs.mask[80, 52]
+    assert heatmap[hulls].min() > 0
+    # the border is 3 % of the window's 116 columns wide, and four times as much on its way to nothing
+    assert not heatmap[distance_transform_edt(~hulls) > 5 * 0.03 * 116 * 1.45].any()
+    assert not heatmap[~around(lungs)].any()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_unrestricted_the_whole_window_is_looked_at(
+    detectors: dict[Kind, Detector], film: Image, lungs: Lungs, kind: Kind
+) -> None:
+    restricted = detectors[kind]
+    free = Detector(size=64, kind=kind, levels=4, restrict_to_lungs=False).eval()
+    free.load_state_dict(restricted.state_dict())
+    found, other = free(film, lungs), restricted(film, lungs)
+    assert found.lungs is None
+    np.testing.assert_array_equal(found.heatmap > 0, around(lungs))
+    assert (found.heatmap >= other.heatmap - 1e-6).all()
+    np.testing.assert_allclose(found.heatmap[60:90, 25:40], other.heatmap[60:90, 25:40], rtol=0.01)  # inside a lung
+    np.testing.assert_array_equal(found.reconstruction, other.reconstruction)
+
+
+def test_maps_come_back_to_the_place_they_are_of(
+    detector: Detector, film: Image, lungs: Lungs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def maps(images: Images) -> tuple[Images, Images]:
+        hot = torch.zeros_like(images)
+        hot[..., 16:20, 8:12] = 1
+        return images, hot
+
+    monkeypatch.setattr(detector, "maps", maps)
+    heatmap = detector(film, lungs).heatmap
+    rows, columns = np.nonzero(heatmap > 0.5)
+    # of 64 rows those from 16 to 19, which is from 112 * 16 / 64 to 112 * 20 / 64; of 116 columns likewise
+    assert (rows.min(), rows.max()) == pytest.approx((22 + 28, 22 + 35 - 1), abs=1)
+    assert (columns.min(), columns.max()) == pytest.approx((12 + 14.5, 12 + 21.75 - 1), abs=1)
+
+
+def test_the_network_sees_the_window_and_nothing_else(
+    detectors: dict[Kind, Detector], film: Image, lungs: Lungs
+) -> None:
+    detector = detectors["segmentation"]  # whose reconstruction is what it sees
+    seen = detector(film, lungs).reconstruction[WINDOW]
+    assert np.abs(prepare(seen, 64) - prepare(film[WINDOW], 64)).mean() < 0.03
+    other = film.copy()
+    other[~around(lungs)] = 0.5
+    np.testing.assert_array_equal(detector(other, lungs).reconstruction[WINDOW], seen)
+    other[60:80, 90:110] = 1
+    assert np.abs(detector(other, lungs).reconstruction[WINDOW] - seen).max() > 0.1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_of_films_of_several_sizes_is_the_same_as_one_by_one(
+    detectors: dict[Kind, Detector], film: Image, lungs: Lungs, kind: Kind
+) -> None:
+    noise = np.random.default_rng(0).random((80, 70), dtype=np.float32)
+    films, given = [film, noise, film[::-1].copy()], [lungs, Lungs.from_labels(np.zeros((80, 70), np.uint8)), lungs]
+    batch = detectors[kind](films, given)
+    for one, other in zip(batch, map(detectors[kind], films, given), strict=True):
         np.testing.assert_allclose(one.heatmap, other.heatmap, atol=1e-5)
+        np.testing.assert_allclose(one.reconstruction, other.reconstruction, atol=1e-4)
         assert one.score == pytest.approx(other.score, abs=1e-5)
-    assert detector([]) == []
+    assert detectors[kind]([]) == []
 
 
-def test_given_lungs_are_used_and_films_without_lungs_searched_whole(detector: Detector, film: Image) -> None:
-    labels = np.zeros(film.shape, np.uint8)
-    labels[40:80, 20:50] = 1
-    given = detector(film, Lungs.from_labels(labels))
-    assert not given.heatmap[labels == 0].any()
+def test_films_without_both_lungs_are_searched_whole(detector: Detector) -> None:
     noise = np.random.default_rng(0).random((80, 80), dtype=np.float32)
     whole = detector(noise)
     assert whole.lungs is None
-    assert (whole.heatmap > 0).mean() > 0.9
-    unrestricted = Detector(size=64, restrict_to_lungs=False).eval()(film)
-    assert unrestricted.lungs is None
+    assert (whole.heatmap > 0).all()
+    labels = np.zeros((80, 80), np.uint8)
+    labels[20:60, 10:30] = 1
+    one = detector(noise, Lungs.from_labels(labels))
+    assert one.lungs is None
+    np.testing.assert_array_equal(one.heatmap, whole.heatmap)
+
+
+@pytest.mark.parametrize(
+    ("kind", "matters"), [("reconstruction", True), ("discriminative", True), ("segmentation", False)]
+)
+@torch.no_grad()
+def test_what_the_heatmap_is_made_of(detectors: dict[Kind, Detector], kind: Kind, matters: bool) -> None:
+    detector = detectors[kind]
+    images = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    seen = detector.look(images)
+    assert len(seen.features) == 4
+    assert (seen.logits is None) == (kind == "reconstruction")
+    if kind == "segmentation":
+        assert torch.equal(seen.reconstructions, images)
+    else:
+        torch.testing.assert_close(seen.reconstructions, detector.network(images))
+    reconstructions, heatmaps = detector.maps(images)
+    assert torch.equal(reconstructions, seen.reconstructions)
+    assert torch.equal(heatmaps, seen.heatmaps)
+    bias = detector.network.head.get_parameter("bias")  # of what the decoder draws
+    bias.add_(2)
+    changed = detector.maps(images)[1]
+    bias.sub_(2)
+    assert (not torch.equal(changed, heatmaps)) == matters
+
+
+@torch.no_grad()
+def test_the_heatmap_of_a_head_is_its_probability_smoothed(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    logits = torch.linspace(-6, 6, 64).expand(1, 1, 64, 64)
+
+    def head(features: list[Tensor], image: Tensor, healthy: Tensor) -> Tensor:
+        return logits
+
+    monkeypatch.setattr(detector.head, "forward", head)
+    expected = gaussian_filter(1 / (1 + np.exp(-logits[0, 0].numpy())), 0.015 * 64, mode="nearest", truncate=3.0)
+    np.testing.assert_allclose(detector.maps(images)[1][0, 0].numpy(), expected, atol=1e-3)
 
 
 def test_bad_input_is_named(detector: Detector, film: Image) -> None:
@@ -70,17 +217,36 @@ def test_bad_input_is_named(detector: Detector, film: Image) -> None:
         detector(film, Lungs.from_labels(np.ones((20, 20), np.uint8)))
 
 
-def test_saved_and_loaded_it_says_the_same(detector: Detector, film: Image, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_saved_and_loaded_it_says_the_same(
+    detectors: dict[Kind, Detector], film: Image, lungs: Lungs, tmp_path: Path, kind: Kind
+) -> None:
+    detector = detectors[kind]
     detector.calibrate(0.0123, 0.045)
     detector.save_pretrained(tmp_path / "model")
+    detector.calibrate(0.4, 0.02)
     config = json.loads((tmp_path / "model" / "config.json").read_text())
-    assert config["threshold"] == 0.0123
-    assert config["image_threshold"] == 0.045
+    assert (config["threshold"], config["image_threshold"]) == (0.0123, 0.045)
     loaded = Detector.from_pretrained(tmp_path / "model")
     assert not loaded.training
-    assert (loaded.threshold, loaded.image_threshold, loaded.size) == (0.0123, 0.045, 64)
-    np.testing.assert_array_equal(loaded(film).heatmap, detector(film).heatmap)
-    detector.calibrate(0.01, 0.02)
+    assert (loaded.threshold, loaded.image_threshold, loaded.size, loaded.kind) == (0.0123, 0.045, 64, kind)
+    ours, theirs = detector(film, lungs), loaded(film, lungs)
+    np.testing.assert_array_equal(theirs.heatmap, ours.heatmap)
+    np.testing.assert_array_equal(theirs.reconstruction, ours.reconstruction)
+    assert theirs.score == ours.score
+
+
+@pytest.mark.parametrize(
+    ("kind", "other"), [("reconstruction", "discriminative"), ("discriminative", "reconstruction")]
+)
+def test_weights_of_another_kind_are_refused_and_not_replaced_by_chance(
+    detectors: dict[Kind, Detector], tmp_path: Path, kind: Kind, other: Kind
+) -> None:
+    detectors[kind].save_pretrained(tmp_path / "model")
+    file = tmp_path / "model" / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"kind": other}))
+    with pytest.raises(ModelError, match=r"cannot be loaded as a detector: (.|\n)*head\."):
+        Detector.from_pretrained(tmp_path / "model")
 
 
 def test_a_model_that_cannot_be_loaded_is_named(detector: Detector, tmp_path: Path) -> None:
@@ -110,17 +276,32 @@ def test_smoothing_is_scipys_gaussian() -> None:
     assert torch.equal(smoothed(values, 0.0), values)
 
 
-def test_edges_that_are_a_pixel_off_cancel_out_and_a_denser_region_remains() -> None:
-    detector = Detector(size=64)
+@torch.no_grad()
+def test_edges_that_are_a_pixel_off_cancel_out_and_a_denser_region_remains(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    detector = Detector(size=64, kind="reconstruction", smoothing=0.03).eval()
+
+    def heatmap(image: Tensor, healthy: Tensor) -> Tensor:
+        monkeypatch.setattr(detector.network, "decode", lambda features, images: healthy)
+        return detector.maps(image)[1]
+
     stripes: Images = (torch.arange(64) % 4 < 2).float().expand(1, 1, 64, 64)
-    shifted = detector.heatmaps(stripes, stripes.roll(1, -1))
-    assert shifted[..., 8:-8].max() < 0.15  # of a difference of 1
+    assert heatmap(stripes, stripes.roll(1, -1))[..., 8:-8].max() < 0.15  # of a difference of 1
     denser = stripes * 0.5
     denser[..., 20:40, 20:40] += 0.3
-    assert detector.heatmaps(denser, stripes * 0.5)[0, 0, 30, 30] == pytest.approx(0.3, abs=1e-4)
+    assert heatmap(denser, stripes * 0.5)[0, 0, 30, 30].item() == pytest.approx(0.3, abs=1e-4)
+    assert heatmap(stripes * 0.5, denser)[0, 0, 30, 30].item() == pytest.approx(0.3, abs=1e-4)  # or more lucent
 
 
 def test_score_is_the_mean_of_the_highest_values() -> None:
     values = np.arange(100, dtype=np.float32)[np.random.default_rng(0).permutation(100)].reshape(10, 10)
     assert score(values, top=0.1) == pytest.approx(np.mean(np.arange(90, 100)))
     assert score(values, top=1e-9) == 99
+
+
+def test_the_score_is_of_the_lungs_alone(detectors: dict[Kind, Detector], film: Image, lungs: Lungs) -> None:
+    for kind in KINDS:
+        found = detectors[kind](film, lungs)
+        top = np.sort(found.heatmap[lungs.mask])[-round(0.1 * lungs.mask.sum()) :]
+        assert found.score == pytest.approx(top.mean(), rel=0.05)

@@ -60,9 +60,7 @@ def test_global_generators_are_left_alone(film: Image) -> None:
 
 @pytest.mark.parametrize("strength", [0.0, 1.0, 2.0])
 @pytest.mark.parametrize("shape", [(48, 80), (81, 40)])
-def test_films_of_any_shape_stay_films_and_regions_stay_in_their_range(
-    strength: float, shape: tuple[int, int]
-) -> None:
+def test_films_of_any_shape_stay_films_and_regions_stay_in_their_range(strength: float, shape: tuple[int, int]) -> None:
     image = np.random.default_rng(0).random(shape, dtype=np.float32)
     image[:10], image[-10:] = 0, 1
     for seed in range(8):

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from artasyn.losses import feature_alignment, region_focused, soft_dice, soft_mask
+from artasyn.losses import discriminative, feature_alignment, region_focused, soft_dice, soft_mask
 
 
 def batch(*rows: list[list[float]], dtype: torch.dtype = torch.float32) -> Tensor:
@@ -172,6 +172,41 @@ def test_a_step_down_the_gradient_marks_more_of_the_lesion_and_less_beside_it(em
     assert (after[mask == 1] > before[mask == 1]).all()
 
 
+# The head ---------------------------------------------------------------------------------------------------
+
+
+def test_discriminative_worked_out_by_hand() -> None:
+    logits = batch([[0, 0], [0, 0]], [[math.log(3), 0], [0, -math.log(3)]])
+    mask = batch([[1, 1], [0, 0]], [[1, 0], [0, 0]])
+    # probabilities are one half, and then 3/4, 1/2, 1/2, 1/4
+    entropy = -(6 * math.log(0.5) + 2 * math.log(0.75)) / 8
+    dice = [1 - (2 * 1 + 20) / (2 + 2 + 20), 1 - (2 * 0.75 + 20) / (2 + 1 + 20)]
+    assert discriminative(logits, mask).item() == pytest.approx(entropy + 0.5 * sum(dice) / 2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_discriminative_as_a_plain_loop(seed: int) -> None:
+    first, second, mask = random_batch(seed)
+    logits = 8 * (first - second)
+    entropies, dice = [], []
+    for z, m in zip(logits.numpy(), mask.numpy(), strict=True):
+        p = 1 / (1 + np.exp(-z))
+        entropies += [-math.log(a if b else 1 - a) for a, b in zip(p.ravel(), m.ravel(), strict=True)]
+        dice.append(1 - (2 * p[m > 0].sum() + 20) / (p.sum() + m.sum() + 20))
+    assert discriminative(logits, mask).item() == pytest.approx(np.mean(entropies) + 0.5 * np.mean(dice))
+
+
+def test_discriminative_of_logits_beyond_all_measure_is_finite_and_pulls_them_back() -> None:
+    logits = batch([[1e4, -1e4], [1e4, -1e4]]).requires_grad_()
+    mask = batch([[1, 1], [0, 0]])
+    loss = discriminative(logits, mask)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == pytest.approx(5000 + 0.5 * (1 - 22 / 24))
+    assert logits.grad is not None
+    # those that are right stay; of the others each pulls by a quarter of the mean over four pixels
+    assert logits.grad.flatten().tolist() == pytest.approx([0, -0.25, 0.25, 0])
+
+
 # Gradients --------------------------------------------------------------------------------------------------
 
 
@@ -189,3 +224,4 @@ def test_gradients_are_those_of_finite_differences() -> None:
     assert gradcheck(lambda x: feature_alignment(x, other), features)
     assert gradcheck(lambda x: soft_dice(x, mask), reconstruction)
     assert gradcheck(dice_of_difference, reconstruction)
+    assert gradcheck(lambda x: discriminative(3 * x, mask), reconstruction)

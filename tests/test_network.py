@@ -206,6 +206,34 @@ def test_an_encoder_that_cannot_take_the_size_is_refused_at_once() -> None:
         ReconstructionNet("efficientformer_l1", size=64)
 
 
+@pytest.mark.parametrize("levels", [2, 3])
+@pytest.mark.parametrize("encoder", ["test_resnet", "convnext_atto", "efficientnet_lite0"])
+def test_fewer_levels_are_the_finest_ones_without_the_weights_of_the_others(encoder: str, levels: int) -> None:
+    torch.manual_seed(0)
+    whole = ReconstructionNet(encoder, size=64).eval()
+    fewer = ReconstructionNet(encoder, size=64, levels=levels).eval()
+    known = whole.encoder.state_dict()
+    fewer.encoder.load_state_dict({name: known[name] for name in fewer.encoder.state_dict()})
+    batch = images(2, 64)
+    with torch.no_grad():
+        for one, other in zip(fewer.encode(batch), whole.encode(batch)[:levels], strict=True):
+            torch.testing.assert_close(one, other)
+    weights = [sum(p.numel() for p in net.encoder.parameters()) for net in (whole, fewer)]
+    assert weights[1] < 0.5 * weights[0]
+    found = fewer(batch)
+    assert found.shape == batch.shape
+    found.square().mean().backward()
+    assert [name for name, p in fewer.named_parameters() if p.grad is None] == []
+
+
+@pytest.mark.parametrize("encoder", ["test_resnet", "convnext_atto", "efficientnet_lite0"])
+def test_more_levels_than_there_are_and_none_at_all_are_refused(encoder: str) -> None:
+    with pytest.raises(ModelError, match=f"'{encoder}' has no 9 levels"):
+        ReconstructionNet(encoder, size=64, levels=9)
+    with pytest.raises(ModelError, match=f"levels must be 1 or more, or None for all of '{encoder}'; not 0"):
+        ReconstructionNet(encoder, size=64, levels=0)
+
+
 def test_a_fresh_network_is_ready_for_training_and_made_by_the_seed_alone() -> None:
     made = []
     for seed in (3, 3, 4):

@@ -1,0 +1,132 @@
+"""What detection is, whatever runs the network: from films to prepared squares, and from maps back to films."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import Float32
+
+from artasyn.arrays import Heatmap, Image, Mask, Prepared, check_image
+from artasyn.errors import ImageError
+from artasyn.preparation import LungWindow, lung_region, prepare
+from artasyn.segment import Lungs, PBTSeg
+
+Kind = Literal["reconstruction", "discriminative", "segmentation"]
+"""What the heatmap is: the difference from the reconstruction; what a head makes of that and of the features; or, to
+compare with, what the same head makes of the features alone."""
+
+Squares = Float32[np.ndarray, "b 1 size size"]
+"""A batch of prepared radiographs, or of maps of them."""
+
+Maps = Callable[[Squares], tuple[Squares, Squares]]
+"""A network: prepared radiographs in; reconstructions, not clipped, and heatmaps in [0, 1] out."""
+
+
+@dataclass(frozen=True, eq=False)
+class Detection:
+    """What the detector says about one radiograph, on that radiograph's own grid.
+
+    Attributes:
+        score: how abnormal the whole image is, in [0, 1]: the mean of the heatmap's highest values.
+        heatmap: float32 (h, w) in [0, 1], how far each region is from its healthy reconstruction.
+        mask: bool (h, w), where the heatmap reaches the threshold that was fixed before the test.
+        reconstruction: float32 (h, w) in [0, 1], the radiograph as a healthy chest would give it, with the contrast
+            stretched as the network sees it.
+        lungs: the lungs that the heatmap is restricted to; None where it covers the whole film.
+    """
+
+    score: float
+    heatmap: Heatmap
+    mask: Mask
+    reconstruction: Image
+    lungs: Lungs | None
+
+
+@dataclass(frozen=True)
+class Examination:
+    """How radiographs are examined: all that a detector does beside its network.
+
+    Attributes:
+        size: rows and columns that the network sees.
+        threshold: heatmap value from which a pixel belongs to the mask.
+        top: share of the pixels whose mean is the score.
+        restrict_to_lungs: look only at the lungs.
+
+    Example:
+        >>> film = np.random.default_rng(0).random((40, 50), np.float32)
+        >>> found = Examination(32, 0.5, 0.1, False)(film, None, lambda images: (images, 0 * images + 0.25))
+        >>> found.score, found.heatmap.shape, bool(found.mask.any())
+        (0.25, (40, 50), False)
+    """
+
+    size: int
+    threshold: float
+    top: float
+    restrict_to_lungs: bool
+
+    def __call__(self, images: Any, lungs: Any, maps: Maps) -> Any:
+        """Examines one radiograph or a batch of them, of any sizes.
+
+        Args:
+            images: float32 (h, w) in [0, 1], or a sequence of these.
+            lungs: to look at, on the image's grid, one or a sequence; found by PBTSeg where None.
+            maps: the network.
+
+        Returns:
+            A `Detection`, or a list of them.
+
+        Raises:
+            ImageError: an image is none, or its lungs are on another grid.
+        """
+        if isinstance(images, np.ndarray):
+            return self([images], [lungs], maps)[0]
+        given: Sequence[Lungs | None] = lungs if lungs is not None else [None] * len(images)
+        if len(given) != len(images):
+            raise ImageError(f"{len(images)} images, but lungs for {len(given)}")
+        for number, (image, known) in enumerate(zip(images, given, strict=True)):
+            check_image(image, f"image {number}")
+            if known is not None and known.labels.shape != image.shape:
+                raise ImageError(f"lungs are {known.labels.shape}, image {number} is {image.shape}")
+        if not len(images):
+            return []
+        found = [PBTSeg()(image) if known is None else known for image, known in zip(images, given, strict=True)]
+        windows = [LungWindow.around(each) for each in found]
+        cuts = [prepare(window.cut(image), self.size) for window, image in zip(windows, images, strict=True)]
+        reconstructions, heatmaps = maps(np.stack(cuts)[:, None])
+        return [
+            self._detection(image.shape, *each)
+            for image, *each in zip(images, found, windows, reconstructions[:, 0], heatmaps[:, 0], strict=True)
+        ]
+
+    def _detection(
+        self, shape: tuple[int, int], lungs: Lungs, window: LungWindow, reconstruction: Prepared, heatmap: Prepared
+    ) -> Detection:
+        """The network's maps brought to the radiograph's own grid and restricted to its lungs."""
+        region = np.ones_like(heatmap)
+        restricted = self.restrict_to_lungs and lungs.found
+        if restricted:
+            region = lung_region(window.cut(lungs.labels), self.size)
+        heatmap = heatmap * region
+        whole = window.restore(heatmap, shape)
+        healthy = window.restore(np.clip(reconstruction, 0, 1), shape)
+        rated = score(heatmap[region >= 0.5], self.top)
+        return Detection(rated, whole, whole >= self.threshold, healthy, lungs if restricted else None)
+
+
+def score(values: np.ndarray, top: float) -> float:
+    """The mean of the highest values.
+
+    Args:
+        values: heatmap values of the pixels that count, any shape.
+        top: the share of them that is averaged; at least one value.
+
+    Example:
+        >>> score(np.array([0.1, 0.2, 0.3, 0.5], np.float32), top=0.5)
+        0.4
+    """
+    flat = values.ravel()
+    count = max(1, round(top * flat.size))
+    return round(float(np.partition(flat, flat.size - count)[flat.size - count :].mean()), 7)

@@ -1,0 +1,164 @@
+"""A trained detector as one ONNX file, checked against torch before it is there."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from artasyn import atomic
+from artasyn.arrays import Images
+from artasyn.commands import Done
+from artasyn.detection import Squares
+from artasyn.detector import Detector
+from artasyn.errors import ArtasynError, ModelError
+from artasyn.onnxdetector import INPUT, OUTPUTS, OnnxDetector, OnnxSettings, optional
+from artasyn.phantom import Phantom
+from artasyn.preparation import prepare
+from artasyn.version import __version__
+
+TOLERANCE = 1e-4
+"""How far a pixel of onnxruntime's maps may be from torch's."""
+
+BATCHES = (1, 3, 5)
+"""Sizes of the batches that are compared; the network is traced with another one."""
+
+OPSET = 18
+"""Of the file's operators: what torch's exporter writes by itself, and onnxruntime reads since 1.14."""
+
+OLDEST = (2, 9)
+"""The first torch that writes ONNX through torch.export by default; older ones do not know today's onnxscript."""
+
+ABOUT = """A detector of anomalies on chest radiographs, written by artasyn. Input: the lungs' window of a radiograph,
+bright = dense, as artasyn.preparation.prepare gives it. artasyn.onnxdetector.OnnxDetector does all the rest."""
+
+
+def export(out: Path, *, model: str) -> Done:
+    """Writes a trained detector as one ONNX file, which onnxruntime runs without torch.
+
+    Writes to OUT, whose name ends in .onnx: the network, and as metadata its thresholds and all other settings. Before
+    that, phantoms in batches of several sizes are given to torch and to onnxruntime; where a pixel of the two differs
+    by more than 0.0001, nothing is written. Needs pip install artasyn[onnx].
+
+    The file takes the model's place: `artasyn detect --model detector.onnx`, and in Python
+    artasyn.onnxdetector.OnnxDetector("detector.onnx"). Programs of other languages give it `images`, float32
+    (b, 1, size, size), prepared as artasyn.preparation.prepare does, and get `reconstruction` and `heatmap`.
+
+    Args:
+        out: the file to write; one that is there is replaced.
+        model: the folder that `artasyn train` wrote as OUT/model, or the id of a model on the Hugging Face hub.
+    """
+    if out.suffix != ".onnx":
+        raise ArtasynError(f"{out}: the name must end in .onnx; artasyn detect knows such a model by that")
+    for name in ("onnx", "onnxruntime", "onnxscript"):
+        optional(name)
+    detector = Detector.from_pretrained(model)
+    with atomic.replacing(out) as temporary:
+        export_onnx(detector, temporary)
+        difference = largest_difference(detector, OnnxDetector(temporary, ["CPUExecutionProvider"]))
+        if not difference <= TOLERANCE:  # NaN too
+            raise ModelError(
+                f"{model}: onnxruntime's maps differ from torch's by up to {difference:.2g}, more than {TOLERANCE:g}; "
+                f"nothing was written; try other versions of torch and onnxruntime"
+            )
+    return Done((out,))
+
+
+def export_onnx(detector: Detector, path: Path) -> None:
+    """Writes a detector as one ONNX file, whole or not at all, for batches of any size.
+
+    Args:
+        detector: on any device, in any mode; it stays as it is.
+        path: the file to write; its folder is made.
+
+    Raises:
+        ArtasynError: onnx or onnxscript is not installed, or torch is too old.
+    """
+    onnx = optional("onnx")
+    optional("onnxscript")
+    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
+    if version < OLDEST:
+        raise ArtasynError(f"export needs torch {'.'.join(map(str, OLDEST))} or newer, not {torch.__version__}")
+    network = _Maps(copy.deepcopy(detector).cpu().float()).eval().requires_grad_(False)
+    program = torch.onnx.export(
+        network,
+        (torch.rand(2, 1, detector.size, detector.size, generator=torch.Generator().manual_seed(0)),),
+        input_names=[INPUT],
+        output_names=OUTPUTS,
+        opset_version=OPSET,
+        dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+        dynamo=True,
+        verbose=False,
+    )
+    if program is None:
+        raise ModelError("torch wrote no ONNX program")
+    proto = program.model_proto
+    _forget_sources(proto)
+    proto.doc_string = ABOUT
+    onnx.helper.set_model_props(proto, settings_of(detector).to_metadata())
+    atomic.write_bytes(path, proto.SerializeToString())
+
+
+def settings_of(detector: Detector) -> OnnxSettings:
+    """What a file says about a detector."""
+    return OnnxSettings(
+        size=detector.size,
+        kind=detector.kind,
+        threshold=detector.threshold,
+        image_threshold=detector.image_threshold,
+        smoothing=detector.smoothing,
+        top=detector.top,
+        restrict_to_lungs=detector.restrict_to_lungs,
+        version=__version__,
+        license="MIT",
+    )
+
+
+@torch.inference_mode()
+def largest_difference(detector: Detector, other: OnnxDetector) -> float:
+    """How far the maps of two detectors are from each other on phantoms, at most; NaN where one has NaN.
+
+    Args:
+        detector: in evaluation mode.
+        other: the same as an ONNX file.
+    """
+    differences = []
+    phantoms = prepared_phantoms(detector.size, max(BATCHES))
+    for count in BATCHES:
+        batch = phantoms[:count]
+        ours = [each.float().cpu().numpy() for each in detector.maps(torch.from_numpy(batch).to(detector.device))]
+        theirs = other.maps(batch)
+        differences += [np.abs(a - b).max() for a, b in zip(ours, theirs, strict=True)]
+    return float(np.max(differences))
+
+
+def prepared_phantoms(size: int, count: int) -> Squares:
+    """Phantoms as a network sees them, every other one with lesions: float32 (count, 1, size, size)."""
+    films = [Phantom(size=96)(seed, lesions=seed % 2 == 1).image for seed in range(count)]
+    return np.stack([prepare(film, size) for film in films])[:, None]
+
+
+class _Maps(nn.Module):
+    """A detector's network from its input to its outputs."""
+
+    def __init__(self, detector: Detector) -> None:
+        super().__init__()
+        self.detector = detector
+
+    def forward(self, images: Images) -> tuple[Images, Images]:
+        return self.detector.maps(images)
+
+
+def _forget_sources(proto: Any) -> None:
+    """Deletes what the exporter notes about the source code: folders of this machine, most of all."""
+    graph = proto.graph
+    parts = [proto, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info]
+    for function in proto.functions:
+        parts += [function, *function.node, *function.value_info]
+    for part in parts:
+        del part.metadata_props[:]
+        part.doc_string = ""

@@ -1,0 +1,93 @@
+"""Ways to make anomalies, and ways to judge, at one budget: ``python -m benchmarks.score_ladder --data DIR``.
+
+Every rung is a training with the same network, steps, normals and seeds; only the anomalies or the kind of heatmap
+differ. The budget is small, so that the whole ladder fits into an hour on two cores: figures are to be compared with
+each other, not with those of the detector that ships. DIR is the folder of development sets.
+
+Trained detectors are kept in --work, where a killed run goes on. Writes results/zeroshot_ladder.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from artasyn import atomic
+from artasyn.dataset import load_normals, prepare_normals
+from artasyn.detector import Detector
+from artasyn.training import TrainingRun
+from benchmarks.atlas import Atlas
+from benchmarks.development import SETS, training_normals
+from benchmarks.presets import presets
+from benchmarks.score_zeroshot import Method, network, no_network, prior, score_set
+from benchmarks.speed_stages import RESULTS, machine
+
+RUN = TrainingRun(encoder="efficientnet_lite0", levels=4, size=64, epochs=2, batch_size=16, learning_rate=1e-3,
+                  pretrained=True)  # fmt: skip
+"""The budget of every rung: about 140 steps."""
+
+KINDS = {
+    "artasyn: reconstruction alone": {"kind": "reconstruction"},
+    "artasyn: segmentation, no reconstruction": {"kind": "segmentation"},
+    "artasyn: no pretrained encoder": {"pretrained": False},
+}
+"""Other rungs with our anomalies."""
+
+FIGURES = ("pixel_auroc_in_lungs", "pixel_auroc_in_lungs_per_image", "pixel_ap", "dice", "oracle_dice")
+
+
+def train_rungs(data: Path, work: Path, seeds: list[int], workers: int) -> dict[str, list[Detector]]:
+    """Trains what is not trained yet."""
+    sources = training_normals(data)
+    prepare_normals(sources, work / "normals", size=RUN.size, workers=max(1, workers))
+    ways = presets(load_normals(work / "normals"))
+    rungs: dict[str, tuple[Any, dict[str, Any]]] = {name: (way, {}) for name, way in ways.items()}
+    rungs |= {name: (ways["artasyn"], changes) for name, changes in KINDS.items()}
+    rungs["published texture"] = rungs.pop("published texture")  # last: it takes longest
+    detectors: dict[str, list[Detector]] = {}
+    for name, (way, changes) in rungs.items():
+        for seed in seeds:
+            out = work / name.replace(":", "").replace(",", "").replace(" ", "-") / f"seed-{seed}"
+            run = TrainingRun(**vars(RUN) | {"seed": seed} | changes)
+            detectors.setdefault(name, []).append(run.fit(sources, out, workers=workers, synthesis=way).eval())
+    return detectors
+
+
+def main() -> None:
+    """Trains, measures and writes the result."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--data", type=Path, required=True, help="the folder of development sets")
+    options.add_argument("--work", type=Path, default=Path("ladder"), help="folder for the trainings")
+    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options.add_argument("--workers", type=int, default=1)
+    options.add_argument("--out", type=Path, default=RESULTS / "zeroshot_ladder.json")
+    given = options.parse_args()
+    trained = train_rungs(given.data, given.work, given.seeds, given.workers)
+    detectors = {f"{name}#{k}": each for name, several in trained.items() for k, each in enumerate(several)}
+    methods: dict[str, Method] = {name: network(each) for name, each in detectors.items()}
+    methods["everything inside the true lungs#0"] = prior
+    methods["atlas of normals, no network#0"] = no_network(Atlas.of(load_normals(given.work / "normals"), RUN.size))
+    found: dict[str, list[dict[str, float]]] = {name.split("#")[0]: [] for name in methods}
+    for title, make in SETS.items():
+        test = make(given.data)
+        scored, failed = score_set(test, methods, detectors, title=title)
+        if failed:
+            raise SystemExit("\n".join(failed))
+        for name, one in scored.items():
+            metrics = one.evaluation.result(bootstrap=0)
+            figures = {key: getattr(metrics, key).value for key in FIGURES} if test.has_masks else {}
+            if not test.has_masks:
+                figures = {f"{title}: image_auroc": metrics.image_auroc.value}
+            rung, _, seed = name.partition("#")
+            while len(found[rung]) <= int(seed):
+                found[rung].append({})
+            found[rung][int(seed)] |= figures
+    result = {"machine": machine(), "budget": {n: v for n, v in vars(RUN).items() if n != "weights"}, "rungs": found}
+    atomic.write_text(given.out, json.dumps(result, indent=1) + "\n")
+    print(given.out)
+
+
+if __name__ == "__main__":
+    main()

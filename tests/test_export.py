@@ -1,0 +1,260 @@
+"""The detector as an ONNX file: the same maps as torch's, all settings in the file, what is refused."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from torch import nn
+
+from artasyn import export as exporting
+from artasyn.arrays import Image
+from artasyn.bulk import read_manifest
+from artasyn.cli import main
+from artasyn.detection import Kind, Squares
+from artasyn.detector import Detector
+from artasyn.errors import ArtasynError, ImageError, ModelError
+from artasyn.export import export_onnx, largest_difference, prepared_phantoms, settings_of
+from artasyn.onnxdetector import OnnxDetector, OnnxSettings
+from artasyn.phantom import Phantom
+from artasyn.radiograph import read_heatmap
+from artasyn.segment import Lungs
+
+CPU = ["CPUExecutionProvider"]
+KINDS = get_args(Kind)
+
+
+def a_detector(kind: Kind, **options: Any) -> Detector:
+    """A detector whose weights are drawn, and whose statistics are those of phantoms: its features are alive."""
+    torch.manual_seed(KINDS.index(kind))
+    detector = Detector(**{"size": 48, "levels": 2, "kind": kind, "threshold": 0.02, "image_threshold": 0.04} | options)
+    for layer in detector.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = 1.0
+    with torch.no_grad():
+        detector.maps(torch.from_numpy(prepared_phantoms(detector.size, 4)))
+    return detector.eval()
+
+
+@pytest.fixture(scope="module")
+def detectors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Detector, Path]]:
+    """For each kind a detector and its file; torch takes seconds for each."""
+    folder, made = tmp_path_factory.mktemp("onnx"), {}
+    for kind in KINDS:
+        made[kind] = a_detector(kind), folder / f"{kind}.onnx"
+        export_onnx(*made[kind])
+    return made
+
+
+@pytest.fixture(scope="module")
+def squares() -> Squares:
+    """Radiographs as the small detectors see them."""
+    return prepared_phantoms(48, 5)
+
+
+@pytest.fixture(scope="module")
+def films() -> list[Image]:
+    """Radiographs of several sizes, one without lungs."""
+    first, second = (Phantom(size=120)(seed, lesions=True).image for seed in (3, 4))
+    return [first[:, 5:110], second, np.random.default_rng(0).random((60, 70), dtype=np.float32)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [1, 3, 5])
+def test_maps_are_torchs_for_any_batch(
+    kind: Kind, count: int, detectors: dict[str, tuple[Detector, Path]], squares: Squares
+) -> None:
+    detector, path = detectors[kind]
+    with torch.inference_mode():
+        ours = detector.maps(torch.from_numpy(squares[:count]))
+    theirs = OnnxDetector(path, CPU, threads=1).maps(squares[:count])
+    for one, other in zip(ours, theirs, strict=True):
+        assert other.shape == (count, 1, 48, 48)
+        np.testing.assert_allclose(one.numpy(), other, atol=1e-4)
+    assert theirs[1].std() > 1e-4
+    assert (np.abs(theirs[0] - squares[:count]).max() > 1e-3) == (kind != "segmentation")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_detections_are_torchs(kind: Kind, detectors: dict[str, tuple[Detector, Path]], films: list[Image]) -> None:
+    detector, path = detectors[kind]
+    other = OnnxDetector(path, CPU)
+    ours = detector(films)
+    middle = float(np.median(ours[0].heatmap[ours[0].heatmap > 0]))
+    detector.calibrate(middle, 0.1)
+    other.threshold = middle
+    ours, theirs = detector(films), other(films)
+    assert [each.lungs is None for each in theirs] == [False, False, True]
+    for one, same in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(one.heatmap, same.heatmap, atol=1e-4)
+        np.testing.assert_allclose(one.reconstruction, same.reconstruction, atol=1e-4)
+        sure = np.abs(one.heatmap - middle) > 1e-4
+        np.testing.assert_array_equal(one.mask[sure], same.mask[sure])
+        assert one.score == pytest.approx(same.score, abs=1e-4)
+        assert (one.lungs is None) == (same.lungs is None)
+    assert 0 < theirs[0].mask.mean() < 1
+    detector.calibrate(0.02, 0.04)
+
+
+def test_one_film_given_lungs_and_no_films(detectors: dict[str, tuple[Detector, Path]], films: list[Image]) -> None:
+    detector, path = detectors["discriminative"]
+    other = OnnxDetector(path, CPU)
+    labels = np.zeros(films[1].shape, np.uint8)
+    labels[30:80, 20:50], labels[30:80, 60:100] = 1, 2
+    lungs = Lungs.from_labels(labels)
+    found = other(films[1], lungs)
+    assert found.lungs is lungs
+    np.testing.assert_allclose(found.heatmap, detector(films[1], lungs).heatmap, atol=1e-4)
+    other.restrict_to_lungs = False
+    assert other(films[1], lungs).lungs is None
+    assert other([]) == []
+    with pytest.raises(ImageError, match="image 0 must be float32"):
+        other((255 * films[1]).astype(np.uint8))
+    with pytest.raises(ImageError, match="lungs for 1"):
+        other(films, [None])
+
+
+def test_the_file_alone_holds_all_settings(detectors: dict[str, tuple[Detector, Path]]) -> None:
+    for kind, (detector, path) in detectors.items():
+        found = OnnxDetector(path, CPU)
+        assert found.settings == settings_of(detector)
+        assert found.settings.kind == kind
+        assert (found.threshold, found.image_threshold, found.restrict_to_lungs) == (0.02, 0.04, True)
+        assert found.settings.license == "MIT"
+    assert len({OnnxDetector(path, CPU).digest for _, path in detectors.values()}) == 3
+
+
+def test_the_file_is_valid_one_piece_and_says_nothing_of_this_machine(
+    detectors: dict[str, tuple[Detector, Path]],
+) -> None:
+    path = detectors["discriminative"][1]
+    proto = onnx.load(path, load_external_data=False)
+    onnx.checker.check_model(proto, full_check=True)
+    assert not any(onnx.external_data_helper.uses_external_data(each) for each in proto.graph.initializer)
+    assert [each.name for each in path.parent.iterdir() if not each.name.endswith(".onnx")] == []
+    content = path.read_bytes()
+    for place in (Path(__file__).parent.parent, Path(sys.prefix)):
+        assert str(place).encode() not in content
+    assert b"stack_trace" not in content
+
+
+@pytest.mark.slow
+def test_a_pretrained_encoders_odd_maps_are_torchs(tmp_path: Path) -> None:
+    detector = a_detector("discriminative", encoder="efficientnet_lite0", size=96, levels=4)
+    detector.train()
+    export_onnx(detector, tmp_path / "detector.onnx")
+    assert detector.network.training
+    assert largest_difference(detector.eval(), OnnxDetector(tmp_path / "detector.onnx", CPU)) < 1e-4
+
+
+def test_what_is_no_detector_is_named(detectors: dict[str, tuple[Detector, Path]], tmp_path: Path) -> None:
+    path = detectors["segmentation"][1]
+    with pytest.raises(ModelError, match=r"nothing\.onnx: cannot be read"):
+        OnnxDetector(tmp_path / "nothing.onnx")
+    damaged = tmp_path / "damaged.onnx"
+    damaged.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ModelError, match=r"damaged\.onnx: cannot be loaded"):
+        OnnxDetector(damaged)
+    proto = onnx.load(path)
+    settings = {each.key: each.value for each in proto.metadata_props}
+    foreign = tmp_path / "foreign.onnx"
+    for changed, message in (
+        ({}, r"foreign\.onnx: is no detector of artasyn: there is no artasyn\.size"),
+        (settings | {"artasyn.top": "much"}, "its artasyn.top is 'much'"),
+        (settings | {"artasyn.kind": '"other"'}, "its kind is 'other'"),
+        (settings | {"artasyn.size": "64"}, "its images is"),
+    ):
+        onnx.helper.set_model_props(proto, changed)
+        onnx.save(proto, foreign)
+        with pytest.raises(ModelError, match=message):
+            OnnxDetector(foreign)
+    onnx.helper.set_model_props(proto, settings)
+    proto.graph.output.pop()
+    onnx.save(proto, foreign)
+    with pytest.raises(ModelError, match="it makes reconstruction of images"):
+        OnnxDetector(foreign)
+    with pytest.raises(ModelError, match="this onnxruntime has no AbacusExecutionProvider"):
+        OnnxDetector(path, ["AbacusExecutionProvider"])
+
+
+def test_settings_survive_the_metadata() -> None:
+    settings = OnnxSettings(96, "reconstruction", 1 / 3, 0.1 + 0.2, 0.015, 0.1, False, "0.1.0", "MIT")
+    assert OnnxSettings.from_metadata(settings.to_metadata()) == settings
+
+
+@pytest.mark.parametrize("missing", ["onnx", "onnxruntime", "onnxscript"])
+def test_a_missing_package_is_named_with_its_extra(
+    missing: str, detectors: dict[str, tuple[Detector, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector, path = detectors["segmentation"]
+    detector.save_pretrained(tmp_path / "model")
+    out = tmp_path / "out" / "detector.onnx"
+    monkeypatch.setitem(sys.modules, missing, None)
+    refused = pytest.raises(ArtasynError, match=rf"{missing} is not installed .*; pip install artasyn\[onnx\]")
+    with refused:
+        exporting.export(out, model=str(tmp_path / "model"))
+    with refused:
+        OnnxDetector(path) if missing == "onnxruntime" else export_onnx(detector, out)
+    assert not out.parent.exists()
+
+
+def test_an_old_torch_is_refused(
+    detectors: dict[str, tuple[Detector, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "__version__", "2.4.1+cpu")
+    with pytest.raises(ArtasynError, match=r"export needs torch 2\.9 or newer, not 2\.4\.1"):
+        export_onnx(detectors["segmentation"][0], tmp_path / "detector.onnx")
+
+
+def test_export_command_writes_a_file_that_detect_takes(
+    trained: Path, phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = tmp_path / "detector.onnx"
+    assert main(["export", "--out", str(model), "--model", str(trained / "model")]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(model)]
+    film = str(min((phantoms / "test/diseased").iterdir()))
+    heatmaps = {}
+    for name, each in (("onnx", model), ("torch", trained / "model")):
+        out = tmp_path / name
+        assert main(["detect", film, "--model", str(each), "--out", str(out), "--workers", "1", "--device", "cpu"]) == 0
+        (row,) = read_manifest(out / "manifest.csv")
+        heatmaps[name] = read_heatmap(out / row["heatmap"])
+    np.testing.assert_allclose(heatmaps["onnx"], heatmaps["torch"], atol=1e-4)
+
+
+def test_export_command_refuses_what_differs_and_leaves_nothing(
+    detectors: dict[str, tuple[Detector, Path]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    detector, path = detectors["discriminative"]
+    detector.save_pretrained(tmp_path / "model")
+
+    def slightly_off(_: Detector, out: Path) -> None:
+        proto = onnx.load(path)
+        bias = next(each for each in proto.graph.initializer if each.name.endswith("head.compare.1.bias"))
+        bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + np.float32(0.1), bias.name))
+        onnx.save(proto, out)
+
+    monkeypatch.setattr(exporting, "export_onnx", slightly_off)
+    out = tmp_path / "out" / "detector.onnx"
+    assert main(["export", "--out", str(out), "--model", str(tmp_path / "model")]) == 2
+    assert "onnxruntime's maps differ from torch's by up to 0.0" in capsys.readouterr().err
+    assert not list(out.parent.iterdir())
+    assert main(["export", "--out", str(tmp_path / "detector"), "--model", str(tmp_path / "model")]) == 2
+    assert "must end in .onnx" in capsys.readouterr().err
+
+
+def test_help_tells_what_export_does(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as shown:
+        main(["export", "--help"])
+    assert shown.value.code == 0
+    text = capsys.readouterr().out
+    assert "Writes to OUT" in text
+    assert "pip install artasyn[onnx]" in text
