@@ -35,7 +35,8 @@ class Detection:
         mask: bool (h, w), where the heatmap reaches the threshold that was fixed before the test.
         reconstruction: float32 (h, w) in [0, 1], the radiograph as a healthy chest would give it, with the contrast
             stretched as the network sees it.
-        lungs: the lungs that the heatmap is restricted to; None where it covers the whole film.
+        lungs: the lungs whose region the heatmap is restricted to; None where it covers all that the network sees: the
+            lungs' window or, where no lungs were found, the whole film.
     """
 
     score: float
@@ -112,7 +113,8 @@ class Examination:
         heatmap = heatmap * region
         whole = window.restore(heatmap, shape)
         healthy = window.restore(np.clip(reconstruction, 0, 1), shape)
-        rated = score(heatmap[region >= 0.5], self.top)
+        inside = region >= min(0.5, float(region.max()))  # lungs of a few pixels have a faint region
+        rated = score(heatmap[inside], self.top)
         return Detection(rated, whole, whole >= self.threshold, healthy, lungs if restricted else None)
 
 

@@ -6,7 +6,7 @@ import contextlib
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, overload
+from typing import Any, NamedTuple, get_args, overload
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
@@ -91,6 +91,8 @@ class Detector(
         mirrored: bool = True,
     ) -> None:
         super().__init__()
+        if kind not in get_args(Kind):
+            raise ModelError(f"no kind of detector {kind!r}; choose from {', '.join(get_args(Kind))}")
         self.network = ReconstructionNet(encoder, size=size, levels=levels)
         self.kind = kind
         if kind != "reconstruction":
@@ -177,26 +179,27 @@ class Detector(
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
-        cls, model: str | Path = BUNDLED, **options: Any
+        cls, model: str | Path = "bundled", **options: Any
     ) -> Detector:
         """Loads a detector.
 
         Args:
-            model: a folder that `save_pretrained` or training wrote, or the id of a model on the Hugging Face hub; the
-                one that comes with artasyn if left out (its card: ``artasyn/model/README.md``).
+            model: a folder that `save_pretrained` or training wrote, or the id of a model on the Hugging Face hub;
+                ``bundled`` is the one that comes with artasyn (its card: ``artasyn/model/README.md``).
             **options: of `huggingface_hub.PyTorchModelHubMixin.from_pretrained` (revision, token, ...).
 
         Raises:
             ModelError: there is no such model, or its files are damaged or of another kind.
         """
-        folder = Path(model)
+        folder = BUNDLED if model == "bundled" else Path(model)
         if folder.exists():
             for name in ("config.json", "model.safetensors"):
                 if not (folder / name).is_file():
                     raise ModelError(f"{folder}: no {name}; give the folder that artasyn train wrote as OUT/model")
         try:
             with contextlib.redirect_stdout(io.StringIO()):  # the mixin prints what it loads
-                detector: Detector = super().from_pretrained(str(model), **{"strict": True} | options)
+                found = str(folder if folder.exists() else model)
+                detector: Detector = super().from_pretrained(found, **{"strict": True} | options)
         except Exception as error:  # whatever the hub, JSON and safetensors raise, with the model's name on it
             raise ModelError(f"{model}: cannot be loaded as a detector: {type(error).__name__}: {error}") from error
         return detector.eval()

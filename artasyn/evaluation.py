@@ -33,7 +33,7 @@ def evaluate(
     data: Path,
     out: Path,
     *,
-    model: str,
+    model: str = "bundled",
     layout: str = "auto",
     restrict_to_lungs: bool = True,
     device: str = "auto",
@@ -60,7 +60,8 @@ def evaluate(
     Args:
         data: the test set's folder.
         out: the folder to write to. A run that was killed goes on there.
-        model: the folder that `artasyn train` wrote as OUT/model, or the id of a model on the Hugging Face hub.
+        model: bundled is the one that comes with artasyn; or the folder that `artasyn train` wrote as OUT/model, the
+            file that `artasyn export` wrote, or the id of a model on the Hugging Face hub.
         layout: how the test set lies in its folder, one of the above; auto tells it from what is there.
         restrict_to_lungs: look only inside the lungs, found by PBTSeg.
         device: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one.

@@ -28,7 +28,8 @@ BATCHES = (1, 3, 5)
 """Sizes of the batches that are compared; the network is traced with another one."""
 
 OPSET = 18
-"""Of the file's operators: what torch's exporter writes by itself, and onnxruntime reads since 1.14."""
+"""Of the file's operators: those that torch's exporter writes without a conversion; onnxruntime reads them since 1.18,
+which is the first to read the file's format."""
 
 OLDEST = (2, 9)
 """The first torch that writes ONNX through torch.export by default; older ones do not know today's onnxscript."""
@@ -37,7 +38,7 @@ ABOUT = """A detector of anomalies on chest radiographs, written by artasyn. Inp
 bright = dense, as artasyn.preparation.prepare gives it. artasyn.onnxdetector.OnnxDetector does all the rest."""
 
 
-def export(out: Path, *, model: str) -> Done:
+def export(out: Path, *, model: str = "bundled") -> Done:
     """Writes a trained detector as one ONNX file, which onnxruntime runs without torch.
 
     Writes to OUT, whose name ends in .onnx: the network, and as metadata its thresholds and all other settings. Before
@@ -50,7 +51,8 @@ def export(out: Path, *, model: str) -> Done:
 
     Args:
         out: the file to write; one that is there is replaced.
-        model: the folder that `artasyn train` wrote as OUT/model, or the id of a model on the Hugging Face hub.
+        model: bundled is the one that comes with artasyn; or the folder that `artasyn train` wrote as OUT/model, or
+            the id of a model on the Hugging Face hub.
     """
     if out.suffix != ".onnx":
         raise ArtasynError(f"{out}: the name must end in .onnx; artasyn detect knows such a model by that")
@@ -150,7 +152,8 @@ class _Maps(nn.Module):
         self.detector = detector
 
     def forward(self, images: Images) -> tuple[Images, Images]:
-        return self.detector.maps(images)
+        reconstructions, heatmaps = self.detector.maps(images)
+        return reconstructions.clone(), heatmaps  # an input that is an output too loses its name in torch 2.9
 
 
 def _forget_sources(proto: Any) -> None:

@@ -53,14 +53,14 @@ def train(
 
 def detect(
     inputs: Sequence[Path],
-    out: Path,
+    out: Path = Path("detections"),
     *,
-    model: str,
+    model: str = "bundled",
     restrict_to_lungs: bool = True,
     device: str = "auto",
     workers: int = 0,
 ) -> Done:
-    """Looks for anomalies on radiographs with a trained detector.
+    """Looks for anomalies on radiographs, with the detector that comes with artasyn or another one.
 
     Writes to OUT: heatmaps/NAME.png (16 bits, 65535 for 1), masks/NAME.png (0 and 255), lungs/NAME.png (where the
     detector looked), overlays/NAME.png (film, heatmap, mask), scores.csv (highest score first), sheet-1.png and
@@ -69,9 +69,9 @@ def detect(
     Args:
         inputs: radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
         out: the folder to write to. A run that was killed goes on there.
-        model: the folder that `artasyn train` wrote as OUT/model, the file that `artasyn export` wrote, or the id of a
-            model on the Hugging Face hub.
-        restrict_to_lungs: look only inside the lungs, found by PBTSeg.
+        model: bundled is the one that comes with artasyn; or the folder that `artasyn train` wrote as OUT/model, the
+            file that `artasyn export` wrote, or the id of a model on the Hugging Face hub.
+        restrict_to_lungs: look only at the lungs, found by PBTSeg, with a soft border around their convex hulls.
         device: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one.
         workers: processes; 0 takes every core, or one on a GPU.
     """

@@ -47,9 +47,12 @@ def train_rungs(data: Path, work: Path, seeds: list[int], workers: int) -> dict[
     rungs |= {name: (ways["artasyn"], changes) for name, changes in KINDS.items()}
     rungs["published texture"] = rungs.pop("published texture")  # last: it takes longest
     detectors: dict[str, list[Detector]] = {}
-    for name, (way, changes) in rungs.items():
-        for seed in seeds:
+    for seed in seeds:
+        for name, (way, changes) in rungs.items():
             out = work / name.replace(":", "").replace(",", "").replace(" ", "-") / f"seed-{seed}"
+            out.mkdir(parents=True, exist_ok=True)
+            if not (out / "cache").exists():  # the normals are prepared once
+                (out / "cache").symlink_to((work / "normals").resolve(), target_is_directory=True)
             run = TrainingRun(**vars(RUN) | {"seed": seed} | changes)
             detectors.setdefault(name, []).append(run.fit(sources, out, workers=workers, synthesis=way).eval())
     return detectors

@@ -1,9 +1,9 @@
 """Zero-shot detection on unseen data sets: ``python -m benchmarks.score_zeroshot --data DIR``.
 
 DIR is a test set in a public layout (QaTa-COV19, ZhangLab, RSNA pneumonia, NIH boxes, CheXlocalize, SIIM-ACR,
-VinDr-CXR, or plain folders; see `artasyn.layouts`), or the folder of development sets (see `benchmarks.development`). Beside the
-detector stand the anatomy prior ("everything inside the lungs"), an atlas of normal films with no network where
---normals is given, and any further detectors:
+VinDr-CXR, or plain folders; see `artasyn.layouts`), or the folder of development sets (see `benchmarks.development`).
+Beside the detector stand the anatomy prior ("everything inside the lungs"), an atlas of normal films with no network
+where --normals is given, and any further detectors:
 
     python -m benchmarks.score_zeroshot --data DIR --compare patch=models/patch --compare perlin=models/perlin
 
@@ -202,16 +202,14 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, required=True, help="a test set, or the folder of development sets")
     options.add_argument("--layout", default="auto", help="of the test set, where it is not recognised")
-    options.add_argument("--model", default=None, help="a detector's folder or hub id; the bundled one if left out")
+    options.add_argument("--model", default="bundled", help="a detector's folder or hub id")
     options.add_argument("--compare", nargs="*", default=[], metavar="NAME=MODEL", help="further detectors")
     options.add_argument("--normals", type=Path, help="cache/ of a training, for the atlas without a network")
     options.add_argument("--out", type=Path, default=Path("zeroshot"), help="folder of the results")
     options.add_argument("--bootstrap", type=int, default=1000)
     given = options.parse_args()
     named = {"artasyn": given.model} | dict(each.split("=", 1) for each in given.compare)
-    detectors = {
-        n: Detector.from_pretrained(model) if model else Detector.from_pretrained() for n, model in named.items()
-    }
+    detectors = {name: Detector.from_pretrained(model) for name, model in named.items()}
     methods: dict[str, Method] = {name: network(each) for name, each in detectors.items()}
     methods["lungs alone"] = prior
     if given.normals:
@@ -231,7 +229,7 @@ def main() -> None:
         failures += failed
         figures[title] = {name: one.evaluation.result(bootstrap=given.bootstrap) for name, one in scored.items()}
         parts += report_sections(title, test, scored, figures[title], detectors["artasyn"])
-    result = {"machine": machine(), "models": {n: str(m or "bundled") for n, m in named.items()}, "failures": failures}
+    result = {"machine": machine(), "models": named, "failures": failures}
     result["sets"] = {t: {n: m.to_json() for n, m in each.items()} for t, each in figures.items()}
     given.out.mkdir(parents=True, exist_ok=True)
     atomic.write_text(given.out / "zeroshot.json", json.dumps(result, indent=1, allow_nan=False) + "\n")
