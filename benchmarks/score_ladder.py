@@ -28,7 +28,7 @@ RUN = TrainingRun(encoder="efficientnet_lite0", levels=4, size=64, epochs=2, bat
                   pretrained=True)  # fmt: skip
 """The budget of every rung: about 140 steps."""
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "artasyn: reconstruction alone": {"kind": "reconstruction"},
     "artasyn: segmentation, no reconstruction": {"kind": "segmentation"},
     "artasyn: no pretrained encoder": {"pretrained": False},

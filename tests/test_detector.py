@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from skimage.morphology import convex_hull_image
 from torch import Tensor
 
 from artasyn.arrays import Image, Images, Mask
-from artasyn.detector import Detector, Kind, score, smoothed
+from artasyn.detector import BUNDLED, Detector, Kind, score, smoothed
 from artasyn.errors import ImageError, ModelError
 from artasyn.phantom import Phantom
 from artasyn.preparation import prepare
@@ -187,7 +187,11 @@ def test_what_the_heatmap_is_made_of(detectors: dict[Kind, Detector], kind: Kind
         torch.testing.assert_close(seen.reconstructions, detector.network(images))
     reconstructions, heatmaps = detector.maps(images)
     assert torch.equal(reconstructions, seen.reconstructions)
-    assert torch.equal(heatmaps, seen.heatmaps)
+    turned = detector.look(images.flip(-1)).heatmaps.flip(-1)
+    torch.testing.assert_close(heatmaps, (seen.heatmaps + turned) / 2)
+    detector.mirrored = False
+    assert torch.equal(detector.maps(images)[1], seen.heatmaps)
+    detector.mirrored = True
     bias = detector.network.head.get_parameter("bias")  # of what the decoder draws
     bias.add_(2)
     changed = detector.maps(images)[1]
@@ -204,6 +208,7 @@ def test_the_heatmap_of_a_head_is_its_probability_smoothed(detector: Detector, m
         return logits
 
     monkeypatch.setattr(detector.head, "forward", head)
+    monkeypatch.setattr(detector, "mirrored", False)
     expected = gaussian_filter(1 / (1 + np.exp(-logits[0, 0].numpy())), 0.015 * 64, mode="nearest", truncate=3.0)
     np.testing.assert_allclose(detector.maps(images)[1][0, 0].numpy(), expected, atol=1e-3)
 
@@ -260,6 +265,19 @@ def test_a_model_that_cannot_be_loaded_is_named(detector: Detector, tmp_path: Pa
         Detector.from_pretrained(tmp_path / "model")
 
 
+def test_a_kind_that_there_is_not_is_named() -> None:
+    kind: Any = "classification"
+    with pytest.raises(Exception, match="kind"):  # beartype's, where the tests' hints are checked, or ours
+        Detector(size=64, kind=kind)
+
+
+def test_the_detector_that_comes_with_artasyn_looks_at_a_film(film: Image) -> None:
+    found = Detector.from_pretrained()(film)
+    assert found.lungs is not None
+    assert 0 < found.score < 1
+    assert sum(path.stat().st_size for path in BUNDLED.iterdir()) < 12e6
+
+
 def test_training_mode_is_left_as_it_was(film: Image) -> None:
     detector = Detector(size=64)
     detector.train()
@@ -280,7 +298,7 @@ def test_smoothing_is_scipys_gaussian() -> None:
 def test_edges_that_are_a_pixel_off_cancel_out_and_a_denser_region_remains(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    detector = Detector(size=64, kind="reconstruction", smoothing=0.03).eval()
+    detector = Detector(size=64, kind="reconstruction", smoothing=0.03, mirrored=False).eval()
 
     def heatmap(image: Tensor, healthy: Tensor) -> Tensor:
         monkeypatch.setattr(detector.network, "decode", lambda features, images: healthy)
@@ -304,4 +322,4 @@ def test_the_score_is_of_the_lungs_alone(detectors: dict[Kind, Detector], film: 
     for kind in KINDS:
         found = detectors[kind](film, lungs)
         top = np.sort(found.heatmap[lungs.mask])[-round(0.1 * lungs.mask.sum()) :]
-        assert found.score == pytest.approx(top.mean(), rel=0.05)
+        assert found.score == pytest.approx(top.mean(), rel=0.08)

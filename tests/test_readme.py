@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from artasyn.radiograph import write_image
-from benchmarks.tables import TABLES, with_tables
+from benchmarks.tables import DOCUMENTS, TABLES, with_tables
 from tests.chest import chest
 from tests.conftest import ROOT
 
@@ -63,7 +63,7 @@ def test_the_three_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: P
     write_image(tmp_path / "films" / "film.png", Phantom(size=128)(22, lesions=True).image)
     write_cts(tmp_path)
     _, benchmark, augmenting, projecting = EXAMPLES["bash"]
-    shorter = benchmark.replace("--out training\n", "--out training --epochs 1 --size 64\n")
+    shorter = benchmark.replace("--out training ", "--out training --epochs 1 --size 64 ")
     assert shorter != benchmark
     fewer = projecting.replace("--randomise 50", "--randomise 1 --pixel 2")
     assert fewer != projecting
@@ -96,7 +96,11 @@ def test_the_two_commands_are_those_that_are_tested() -> None:
 
 def test_the_tables_are_generated_from_the_results() -> None:
     results = ROOT / "benchmarks" / "results"
-    assert with_tables(README, results) == README, "run python benchmarks/tables.py"
+    documents = [(ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS]
+    for text in documents:
+        assert with_tables(text, results) == text, "run python benchmarks/tables.py"
+    marks = set(re.findall(r"<!-- results:(\w+) -->", "".join(documents)))
+    assert marks == set(TABLES)
     assert {path.stem for path in results.glob("*.json")} == set(TABLES)
 
 
