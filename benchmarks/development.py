@@ -6,6 +6,7 @@ normals of JSRT, are never trained on.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -27,8 +28,8 @@ def training_normals(data: Path) -> list[Source]:
 
 def held_out(source: Source, collection: str) -> bool:
     """Whether a normal film is for the tests: all films of a patient are, or none."""
-    name = source.path.stem
-    patient = name.split("_")[0] if collection == "nih" else name.rsplit("-", 1)[0]
+    found = re.match({"nih": r"\d+", "zhanglab": r".*?IM-\d+"}[collection], source.path.stem)
+    patient = found.group() if found else source.path.stem
     return zlib.crc32(f"artasyn {patient}".encode()) / 2**32 < HELD_OUT[collection]
 
 

@@ -92,9 +92,9 @@ def score_set(
         name: Scored(
             Evaluation(threshold=detectors[name].threshold, image_threshold=detectors[name].image_threshold)
             if name in detectors
-            else Evaluation(threshold=0.5)
+            else Evaluation(threshold=0.5 if method is prior else None)
         )
-        for name in methods
+        for name, method in methods.items()
     }
     failed = []
     for film in tqdm(test.films, desc=title, unit="film"):

@@ -98,6 +98,7 @@ def main() -> None:
     stages["training, 128 px, batch of 8"] = milliseconds(step, repeats=repeats, per_call=8)
     bar.update()
     film = Phantom(size=256)(2)
+    detector = Detector.from_pretrained()
     stages["detection, 256 px, lungs given"] = milliseconds(lambda _: detector(film.image, film.lungs), repeats=repeats)
     bar.update()
     stages["detection, 256 px, lungs by PBTSeg"] = milliseconds(lambda _: detector(film.image), repeats=repeats)
