@@ -38,7 +38,9 @@ KINDS: dict[str, dict[str, Any]] = {
 FIGURES = ("pixel_auroc_in_lungs", "pixel_auroc_in_lungs_per_image", "pixel_ap", "dice", "oracle_dice")
 
 
-def train_rungs(data: Path, work: Path, seeds: list[int], workers: int) -> dict[str, list[Detector]]:
+def train_rungs(
+    data: Path, work: Path, seeds: list[int], *, workers: int, without: list[str]
+) -> dict[str, list[Detector]]:
     """Trains what is not trained yet."""
     sources = training_normals(data)
     prepare_normals(sources, work / "normals", size=RUN.size, workers=max(1, workers))
@@ -46,6 +48,7 @@ def train_rungs(data: Path, work: Path, seeds: list[int], workers: int) -> dict[
     rungs: dict[str, tuple[Any, dict[str, Any]]] = {name: (way, {}) for name, way in ways.items()}
     rungs |= {name: (ways["artasyn"], changes) for name, changes in KINDS.items()}
     rungs["published texture"] = rungs.pop("published texture")  # last: it takes longest
+    rungs = {name: rung for name, rung in rungs.items() if name not in without}
     detectors: dict[str, list[Detector]] = {}
     for seed in seeds:
         for name, (way, changes) in rungs.items():
@@ -64,15 +67,16 @@ def main() -> None:
     options.add_argument("--data", type=Path, required=True, help="the folder of development sets")
     options.add_argument("--work", type=Path, default=Path("ladder"), help="folder for the trainings")
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options.add_argument("--without", nargs="*", default=[], metavar="NAME", help="rungs to leave out")
     options.add_argument("--workers", type=int, default=1)
     options.add_argument("--out", type=Path, default=RESULTS / "zeroshot_ladder.json")
     given = options.parse_args()
-    trained = train_rungs(given.data, given.work, given.seeds, given.workers)
+    trained = train_rungs(given.data, given.work, given.seeds, workers=given.workers, without=given.without)
     detectors = {f"{name}#{k}": each for name, several in trained.items() for k, each in enumerate(several)}
     methods: dict[str, Method] = {name: network(each) for name, each in detectors.items()}
     methods["everything inside the true lungs#0"] = prior
     methods["atlas of normals, no network#0"] = no_network(Atlas.of(load_normals(given.work / "normals"), RUN.size))
-    found: dict[str, list[dict[str, float]]] = {name.split("#")[0]: [] for name in methods}
+    found: dict[str, list[dict[str, float | None]]] = {name.split("#")[0]: [] for name in methods}
     for title, make in SETS.items():
         test = make(given.data)
         scored, failed = score_set(test, methods, detectors, title=title)
@@ -80,15 +84,16 @@ def main() -> None:
             raise SystemExit("\n".join(failed))
         for name, one in scored.items():
             metrics = one.evaluation.result(bootstrap=0)
-            figures = {key: getattr(metrics, key).value for key in FIGURES} if test.has_masks else {}
+            plain = metrics.to_json()  # null where undefined
+            figures = {key: plain[key]["value"] for key in FIGURES} if test.has_masks else {}
             if not test.has_masks:
-                figures = {f"{title}: image_auroc": metrics.image_auroc.value}
+                figures = {f"{title}: image_auroc": plain["image_auroc"]["value"]}
             rung, _, seed = name.partition("#")
             while len(found[rung]) <= int(seed):
                 found[rung].append({})
             found[rung][int(seed)] |= figures
     result = {"machine": machine(), "budget": {n: v for n, v in vars(RUN).items() if n != "weights"}, "rungs": found}
-    atomic.write_text(given.out, json.dumps(result, indent=1) + "\n")
+    atomic.write_text(given.out, json.dumps(result, indent=1, allow_nan=False) + "\n")
     print(given.out)
 
 

@@ -263,7 +263,10 @@ def zeroshot_ladder(result: dict[str, Any]) -> list[str]:
     for rung, seeds in result["rungs"].items():
         cells = []
         for key in keys:
-            values = [seed[key] for seed in seeds]
+            values = [seed[key] for seed in seeds if seed[key] is not None]
+            if not values:
+                cells.append("-")
+                continue
             spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
             cells.append(f"{sum(values) / len(values):.3f}{spread}")
         rows.append(f"| {rung} | {len(seeds)} | " + " | ".join(cells) + " |")

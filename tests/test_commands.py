@@ -51,7 +51,7 @@ def test_detect_writes_maps_on_the_films_grid_and_ranks_the_scores(
         heatmap = read_heatmap(out / "heatmaps" / f"{row['name']}.png")
         lungs = read_labels(out / "lungs" / f"{row['name']}.png")
         assert heatmap.shape == read_radiograph(phantoms / "test" / f"{row['name']}.png").shape
-        around = distance_transform_edt(~convex_hull_image(lungs > 0)) < 0.2 * len(lungs)
+        around = distance_transform_edt(~convex_hull_image(lungs > 0)) < 0.2 * len(lungs)  # type: ignore[no-untyped-call]
         assert not heatmap[~around].any()
         mask = read_mask(out / "masks" / f"{row['name']}.png")
         np.testing.assert_array_equal(
