@@ -141,7 +141,7 @@ def prepare_normals(
         What became of each source; those without lungs are left out, with the reason.
     """
     segmenter = segmenter or PBTSeg()
-    settings = {"size": size, "segmenter": repr(segmenter)}
+    settings = {"size": size, "room": ROOM, "segmenter": repr(segmenter)}
     run = BulkRun(cache, settings, ("file", "identity", "folder"), files=("file",), workers=workers)
     return run.run(_PrepareOne(cache, size, segmenter), sources, title="prepare normals")
 
