@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,8 +22,11 @@ compare with, what the same head makes of the features alone."""
 Squares = Float32[np.ndarray, "b 1 size size"]
 """A batch of prepared radiographs, or of maps of them."""
 
-Maps = Callable[[Squares], tuple[Squares, Squares]]
-"""A network: prepared radiographs in; reconstructions, not clipped, and heatmaps in [0, 1] out."""
+Novelties = Float32[np.ndarray, " b"]
+"""How unusual each film of a batch is, see `artasyn.novelty`."""
+
+Maps = Callable[[Squares], tuple[Squares, Squares, Novelties]]
+"""A network: prepared radiographs in; reconstructions, not clipped, heatmaps in [0, 1] and novelties out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +34,10 @@ class Detection:
     """What the detector says about one radiograph, on that radiograph's own grid.
 
     Attributes:
-        score: how abnormal the whole image is, in [0, 1]: the mean of the heatmap's highest values.
+        score: how abnormal the whole image is, in [0, 1]: the mean of the heatmap's highest values, its odds
+            multiplied by how unusual the image is.
+        novelty: how far the whole image is from normal ones, in standard deviations of held-out normal films; high for
+            disease, and for films of another kind than the detector was trained on.
         heatmap: float32 (h, w) in [0, 1], how far each region is from its healthy reconstruction.
         mask: bool (h, w), where the heatmap reaches the threshold that was fixed before the test.
         reconstruction: float32 (h, w) in [0, 1], the radiograph as a healthy chest would give it, with the contrast
@@ -40,6 +47,7 @@ class Detection:
     """
 
     score: float
+    novelty: float
     heatmap: Heatmap
     mask: Mask
     reconstruction: Image
@@ -54,11 +62,13 @@ class Examination:
         size: rows and columns that the network sees.
         threshold: heatmap value from which a pixel belongs to the mask.
         top: share of the pixels whose mean is the score.
+        novelty_weight: of the novelty in the score's log-odds.
         restrict_to_lungs: look only at the lungs.
 
     Example:
         >>> film = np.random.default_rng(0).random((40, 50), np.float32)
-        >>> found = Examination(32, 0.5, 0.1, False)(film, None, lambda images: (images, 0 * images + 0.25))
+        >>> maps = lambda images: (images, 0 * images + 0.25, np.zeros(len(images), np.float32))
+        >>> found = Examination(32, 0.5, 0.1, 1.0, False)(film, None, maps)
         >>> found.score, found.heatmap.shape, bool(found.mask.any())
         (0.25, (40, 50), False)
     """
@@ -66,6 +76,7 @@ class Examination:
     size: int
     threshold: float
     top: float
+    novelty_weight: float
     restrict_to_lungs: bool
 
     def __call__(self, images: Any, lungs: Any, maps: Maps) -> Any:
@@ -96,14 +107,22 @@ class Examination:
         found = [PBTSeg()(image) if known is None else known for image, known in zip(images, given, strict=True)]
         windows = [LungWindow.around(each) for each in found]
         cuts = [prepare(window.cut(image), self.size) for window, image in zip(windows, images, strict=True)]
-        reconstructions, heatmaps = maps(np.stack(cuts)[:, None])
+        reconstructions, heatmaps, novelties = maps(np.stack(cuts)[:, None])
         return [
             self._detection(image.shape, *each)
-            for image, *each in zip(images, found, windows, reconstructions[:, 0], heatmaps[:, 0], strict=True)
+            for image, *each in zip(
+                images, found, windows, reconstructions[:, 0], heatmaps[:, 0], novelties.tolist(), strict=True
+            )
         ]
 
     def _detection(
-        self, shape: tuple[int, int], lungs: Lungs, window: LungWindow, reconstruction: Prepared, heatmap: Prepared
+        self,
+        shape: tuple[int, int],
+        lungs: Lungs,
+        window: LungWindow,
+        reconstruction: Prepared,
+        heatmap: Prepared,
+        novelty: float,
     ) -> Detection:
         """The network's maps brought to the radiograph's own grid and restricted to its lungs."""
         region = np.ones_like(heatmap)
@@ -114,21 +133,25 @@ class Examination:
         whole = window.restore(heatmap, shape)
         healthy = window.restore(np.clip(reconstruction, 0, 1), shape)
         inside = region >= min(0.5, float(region.max()))  # lungs of a few pixels have a faint region
-        rated = score(heatmap[inside], self.top)
-        return Detection(rated, whole, whole >= self.threshold, healthy, lungs if restricted else None)
+        rated = score(heatmap[inside], self.top, self.novelty_weight * novelty)
+        return Detection(rated, novelty, whole, whole >= self.threshold, healthy, lungs if restricted else None)
 
 
-def score(values: np.ndarray, top: float) -> float:
-    """The mean of the highest values.
+def score(values: np.ndarray, top: float, evidence: float = 0.0) -> float:
+    """The mean of the highest values, and what else speaks for disease.
 
     Args:
-        values: heatmap values of the pixels that count, any shape.
+        values: heatmap values of the pixels that count, any shape, in [0, 1].
         top: the share of them that is averaged; at least one value.
+        evidence: added to the log-odds of that mean.
 
     Example:
         >>> score(np.array([0.1, 0.2, 0.3, 0.5], np.float32), top=0.5)
         0.4
+        >>> score(np.array([0.1, 0.2, 0.3, 0.5], np.float32), top=0.5, evidence=1.0)
+        0.644405
     """
     flat = values.ravel()
     count = max(1, round(top * flat.size))
-    return round(float(np.partition(flat, flat.size - count)[flat.size - count :].mean()), 7)
+    mean = float(np.partition(flat, flat.size - count)[flat.size - count :].mean())
+    return round(mean / (mean + (1 - mean) * math.exp(-evidence)), 7)

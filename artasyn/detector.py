@@ -10,14 +10,16 @@ from typing import Any, NamedTuple, get_args, overload
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artasyn.arrays import Image, Images
-from artasyn.detection import Detection, Examination, Kind, Squares, score
+from artasyn.detection import Detection, Examination, Kind, Novelties, Squares, score
 from artasyn.errors import ModelError
 from artasyn.head import DiscriminativeHead
 from artasyn.network import ReconstructionNet
+from artasyn.novelty import Novelty
 from artasyn.segment import Lungs
 
 __all__ = ["Detection", "Detector", "Kind", "Look", "score", "smoothed"]
@@ -55,7 +57,8 @@ class Detector(
     discriminative head makes of the encoder's features and of ``x - x'``: the probability of an anomaly, as far as
     synthetic ones are like real ones. Without the head it is ``|G * (x - x')|``, smoothed by a Gaussian G before the
     absolute value, so that edges that are drawn a pixel off cancel out and a region that is denser or more lucent
-    than it should be remains.
+    than it should be remains. `Novelty` says how far the film as a whole is from normal ones; it moves the odds of
+    score and heatmap.
 
     `from_pretrained(folder or hub id)` and `save_pretrained(folder)` read and write ``config.json`` and
     ``model.safetensors`` through huggingface_hub.
@@ -71,6 +74,9 @@ class Detector(
         top: share of the pixels whose mean is the score.
         restrict_to_lungs: look only at the lungs, found by PBTSeg unless they are given; their convex hulls with a soft
             border count, so that what disease or the heart hides is looked at too.
+        novelty_weight: of the novelty in the score's log-odds; 0 for the heatmap alone.
+        novelty_prior: of the novelty in the log-odds of every pixel of a head's heatmap: the same shadow means more on
+            an unusual film.
         mirrored: whether the heatmap is the mean of the film's and the mirrored film's: steadier, at twice the time.
 
     Source: ART-ASyn (arXiv 2512.00310), where the score is the mean squared error and the threshold depends on the
@@ -88,6 +94,8 @@ class Detector(
         smoothing: float = 0.015,
         top: float = 0.1,
         restrict_to_lungs: bool = True,
+        novelty_weight: float = 1.0,
+        novelty_prior: float = 0.2,
         mirrored: bool = True,
     ) -> None:
         super().__init__()
@@ -95,12 +103,15 @@ class Detector(
             raise ModelError(f"no kind of detector {kind!r}; choose from {', '.join(get_args(Kind))}")
         self.network = ReconstructionNet(encoder, size=size, levels=levels)
         self.kind = kind
+        info: Any = self.network.encoder.feature_info
+        channels = [int(c) for c in info.channels()]
+        self.novelty = Novelty(channels, size)
         if kind != "reconstruction":
-            info: Any = self.network.encoder.feature_info
-            self.head = DiscriminativeHead([int(c) for c in info.channels()])
+            self.head = DiscriminativeHead(channels)
         self.size, self.smoothing, self.top = size, smoothing, top
         self.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
         self.restrict_to_lungs, self.mirrored = restrict_to_lungs, mirrored
+        self.novelty_weight, self.novelty_prior = novelty_weight, novelty_prior
         self.calibrate(threshold, image_threshold)
 
     def calibrate(self, threshold: float, image_threshold: float) -> None:
@@ -130,19 +141,25 @@ class Detector(
         logits: Tensor = self.head(features, images, reconstructions)
         return Look(features, reconstructions, smoothed(torch.sigmoid(logits), self.smoothing), logits)
 
-    def maps(self, images: Images) -> tuple[Images, Images]:
-        """Reconstructions and heatmaps of prepared radiographs.
+    def maps(self, images: Images) -> tuple[Images, Images, Float[Tensor, " b"]]:
+        """Reconstructions, heatmaps and novelties of prepared radiographs.
 
         Args:
             images: (b, 1, size, size) in [0, 1], from `prepare`.
 
         Returns:
-            Two batches (b, 1, size, size); the reconstruction is not clipped.
+            Two batches (b, 1, size, size), where the reconstruction is not clipped, and (b,), see `Novelty`.
         """
         seen = self.look(images)
-        if not self.mirrored:
-            return seen.reconstructions, seen.heatmaps
-        return seen.reconstructions, (seen.heatmaps + self.look(images.flip(-1)).heatmaps.flip(-1)) / 2
+        heatmaps, novelties = seen.heatmaps, self.novelty(seen.features)
+        if self.mirrored:
+            turned = self.look(images.flip(-1))
+            heatmaps = (heatmaps + turned.heatmaps.flip(-1)) / 2
+            novelties = (novelties + self.novelty(turned.features)) / 2
+        if self.kind != "reconstruction":
+            against = torch.exp(-self.novelty_prior * novelties)[:, None, None, None]
+            heatmaps = heatmaps / (heatmaps + (1 - heatmaps) * against)
+        return seen.reconstructions, heatmaps, novelties
 
     @overload
     def __call__(self, images: Image, lungs: Lungs | None = None) -> Detection: ...
@@ -167,16 +184,17 @@ class Detector(
     @torch.inference_mode()
     def forward(self, images: Any, lungs: Any = None) -> Any:
         """See `__call__`."""
-        examination = Examination(self.size, self.threshold, self.top, self.restrict_to_lungs)
+        examination = Examination(self.size, self.threshold, self.top, self.novelty_weight, self.restrict_to_lungs)
         return examination(images, lungs, self._arrays)
 
-    def _arrays(self, prepared: Squares) -> tuple[Squares, Squares]:
+    def _arrays(self, prepared: Squares) -> tuple[Squares, Squares, Novelties]:
         """See `maps`, from arrays to arrays, in evaluation mode."""
         training = self.training
         self.eval()
-        reconstructions, heatmaps = self.maps(torch.from_numpy(prepared).to(self.device))
+        found = self.maps(torch.from_numpy(prepared).to(self.device))
         self.train(training)
-        return reconstructions.float().cpu().numpy(), heatmaps.float().cpu().numpy()
+        reconstructions, heatmaps, novelties = (each.float().cpu().numpy() for each in found)
+        return reconstructions, heatmaps, novelties
 
     @classmethod
     def from_pretrained(  # type: ignore[override]

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from artasyn import atomic
 from artasyn.arrays import Images
@@ -22,7 +23,7 @@ from artasyn.preparation import prepare
 from artasyn.version import __version__
 
 TOLERANCE = 1e-4
-"""How far a pixel of onnxruntime's maps may be from torch's."""
+"""How far a pixel of onnxruntime's maps, or a film's novelty, may be from torch's."""
 
 BATCHES = (1, 3, 5)
 """Sizes of the batches that are compared; the network is traced with another one."""
@@ -47,7 +48,8 @@ def export(out: Path, *, model: str = "bundled") -> Done:
 
     The file takes the model's place: `artasyn detect --model detector.onnx`, and in Python
     artasyn.onnxdetector.OnnxDetector("detector.onnx"). Programs of other languages give it `images`, float32
-    (b, 1, size, size), prepared as artasyn.preparation.prepare does, and get `reconstruction` and `heatmap`.
+    (b, 1, size, size), prepared as artasyn.preparation.prepare does, and get `reconstruction`, `heatmap` and
+    `novelty`.
 
     Args:
         out: the file to write; one that is there is replaced.
@@ -114,6 +116,7 @@ def settings_of(detector: Detector) -> OnnxSettings:
         image_threshold=detector.image_threshold,
         smoothing=detector.smoothing,
         top=detector.top,
+        novelty_weight=detector.novelty_weight,
         restrict_to_lungs=detector.restrict_to_lungs,
         version=__version__,
         license="MIT",
@@ -151,9 +154,13 @@ class _Maps(nn.Module):
         super().__init__()
         self.detector = detector
 
-    def forward(self, images: Images) -> tuple[Images, Images]:
-        reconstructions, heatmaps = self.detector.maps(images)
-        return reconstructions.clone(), heatmaps  # an input that is an output too loses its name in torch 2.9
+    def forward(self, images: Images) -> tuple[Images, Images, Float[Tensor, " b"]]:
+        reconstructions, heatmaps, novelties = self.detector.maps(images)
+        return (
+            reconstructions.clone(),
+            heatmaps,
+            novelties,
+        )  # an input that is an output too loses its name in torch 2.9
 
 
 def _forget_sources(proto: Any) -> None:

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any, get_args, overload
 
 from artasyn.arrays import Image
-from artasyn.detection import Detection, Examination, Kind, Squares
+from artasyn.detection import Detection, Examination, Kind, Novelties, Squares
 from artasyn.errors import ArtasynError, ModelError
 from artasyn.segment import Lungs
 
 INPUT = "images"
 """Of the file: (b, 1, size, size) float32 in [0, 1], the lungs' window as `artasyn.preparation.prepare` gives it."""
 
-OUTPUTS = ("reconstruction", "heatmap")
-"""Of the file: each (b, 1, size, size) float32; the reconstruction is not clipped, the heatmap lies in [0, 1]."""
+OUTPUTS = ("reconstruction", "heatmap", "novelty")
+"""Of the file: two (b, 1, size, size) float32, where the reconstruction is not clipped and the heatmap lies in [0, 1];
+and (b,) float32, how unusual each film is."""
 
 PREFIX = "artasyn."
 """Before the names of the settings in the file's metadata."""
@@ -36,12 +37,13 @@ class OnnxSettings:
         image_threshold: score from which a radiograph counts as abnormal.
         smoothing: of the heatmap, as a fraction of the window's side; done by the network.
         top: share of the pixels whose mean is the score.
+        novelty_weight: of the novelty in the score's log-odds.
         restrict_to_lungs: look only at the lungs.
         version: of artasyn, which wrote the file.
         license: of the weights.
 
     Example:
-        >>> settings = OnnxSettings(96, "discriminative", 0.5, 0.3, 0.015, 0.1, True, "0.1.0", "MIT")
+        >>> settings = OnnxSettings(96, "discriminative", 0.5, 0.3, 0.015, 0.1, 1.0, True, "0.1.0", "MIT")
         >>> settings.to_metadata()["artasyn.size"]
         '96'
         >>> OnnxSettings.from_metadata(settings.to_metadata()) == settings
@@ -54,6 +56,7 @@ class OnnxSettings:
     image_threshold: float
     smoothing: float
     top: float
+    novelty_weight: float
     restrict_to_lungs: bool
     version: str
     license: str
@@ -142,20 +145,22 @@ class OnnxDetector:
             raise ModelError(f"it makes {', '.join(names[1])} of {', '.join(names[0])}")
         size = self.settings.size
         for port in (*inputs, *outputs):
-            if port.type != "tensor(float)" or port.shape[1:] != [1, size, size]:
-                raise ModelError(f"its {port.name} is {port.type} {port.shape}, not float (b, 1, {size}, {size})")
+            expected = [] if port.name == "novelty" else [1, size, size]
+            if port.type != "tensor(float)" or port.shape[1:] != expected:
+                shape = ", ".join(map(str, ["b", *expected]))
+                raise ModelError(f"its {port.name} is {port.type} {port.shape}, not float ({shape})")
 
-    def maps(self, images: Squares) -> tuple[Squares, Squares]:
-        """Reconstructions and heatmaps of prepared radiographs.
+    def maps(self, images: Squares) -> tuple[Squares, Squares, Novelties]:
+        """Reconstructions, heatmaps and novelties of prepared radiographs.
 
         Args:
             images: float32 (b, 1, size, size) in [0, 1], from `prepare`.
 
         Returns:
-            Two batches (b, 1, size, size); the reconstruction is not clipped.
+            Two batches (b, 1, size, size), where the reconstruction is not clipped, and (b,).
         """
-        reconstructions, heatmaps = self._session.run(OUTPUTS, {INPUT: images})
-        return reconstructions, heatmaps
+        reconstructions, heatmaps, novelties = self._session.run(OUTPUTS, {INPUT: images})
+        return reconstructions, heatmaps, novelties
 
     @overload
     def __call__(self, images: Image, lungs: Lungs | None = None) -> Detection: ...
@@ -175,7 +180,10 @@ class OnnxDetector:
         Raises:
             ImageError: an image is none, or its lungs are on another grid.
         """
-        examination = Examination(self.settings.size, self.threshold, self.settings.top, self.restrict_to_lungs)
+        stated = self.settings
+        examination = Examination(
+            stated.size, self.threshold, stated.top, stated.novelty_weight, self.restrict_to_lungs
+        )
         return examination(images, lungs, self.maps)
 
 

@@ -13,7 +13,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
-from torch.utils.data import ConcatDataset, DataLoader
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 from tqdm import tqdm
 
 from artasyn.calibration import Calibration
@@ -29,6 +29,10 @@ from artasyn.version import __version__
 
 DIFFERENCE_BLUR = 0.02
 """Standard deviation of the Gaussian on image minus reconstruction before the soft mask, as a share of the side."""
+
+PASSES = 3
+"""Passes through the normal films from which the detector learns what is normal as a whole; one leaves them as they
+are."""
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
 
@@ -119,11 +123,33 @@ class NormalsData(lightning.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Sample]:
         """The held-out radiographs, each healthy and with an anomaly, the same at every epoch."""
         _, held_out = self._loaded()
-        healthy, ill = (
-            SyntheticAnomalies(held_out, self.size, self.synthesis, seed=self.seed + 1, healthy_probability=share)
-            for share in (1.0, 0.0)
-        )
-        return self._loader(ConcatDataset([healthy, ill]))
+        ill = SyntheticAnomalies(held_out, self.size, self.synthesis, seed=self.seed + 1, healthy_probability=0.0)
+        return self._loader(ConcatDataset([self._normal(held_out), ill]))
+
+    def healthy(self, *, held_out: bool) -> DataLoader[Sample]:
+        """Films without anomalies, from which the detector learns what is normal as a whole.
+
+        Args:
+            held_out: those of the validation, as they are; otherwise those of the training, as many of each folder, as
+                they are and varied.
+        """
+        training, validation = self._loaded()
+        if held_out:
+            return self._loader(self._normal(validation))
+        parts = [
+            Subset(
+                self._normal(training, epoch, FilmVariation() if epoch else None),
+                training.order(seed=self.seed, epoch=epoch),
+            )
+            for epoch in range(PASSES)
+        ]
+        return self._loader(ConcatDataset(parts))
+
+    def _normal(self, normals: Normals, epoch: int = 0, variation: FilmVariation | None = None) -> SyntheticAnomalies:
+        return SyntheticAnomalies(
+            normals, self.size, self.synthesis, seed=self.seed, epoch=epoch, healthy_probability=1.0,
+            variation=variation,
+        )  # fmt: skip
 
     def _loaded(self) -> tuple[Normals, Normals]:
         if self.normals is None:
@@ -131,8 +157,8 @@ class NormalsData(lightning.LightningDataModule):
         assert self.normals is not None
         return self.normals
 
-    def _loader(self, samples: SyntheticAnomalies | ConcatDataset[Sample], **options: Any) -> DataLoader[Sample]:
-        batches = -(-len(samples) // self.batch_size)
+    def _loader(self, samples: Dataset[Sample], **options: Any) -> DataLoader[Sample]:
+        batches = -(-len(samples) // self.batch_size)  # type: ignore[arg-type]
         return DataLoader(
             samples,
             self.batch_size,
@@ -161,7 +187,7 @@ class ReconstructionTraining(lightning.LightningModule):
         weights: LossWeights | None = None,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-2,
-        false_positive_rate: float = 0.05,
+        false_positive_rate: float = 0.03,
         false_positive_pixels: float = 0.2,
     ) -> None:
         super().__init__()
@@ -206,11 +232,12 @@ class ReconstructionTraining(lightning.LightningModule):
 
     def validation_step(self, batch: Sample, index: int) -> None:
         """Adds a batch's heatmaps to the calibration."""
-        _, heatmaps = self.detector.maps(batch["image"])
+        _, heatmaps, novelties = self.detector.maps(batch["image"])
         region = batch["lungs"] if self.detector.restrict_to_lungs else torch.ones_like(heatmaps)
         arrays = ((heatmaps * region).float(), batch["mask"].bool(), region >= 0.5)
-        for heatmap, mask, inside in zip(*(array[:, 0].cpu().numpy() for array in arrays), strict=True):
-            self.calibration.add(heatmap, mask, score(heatmap[inside], self.detector.top), inside)
+        evidence = (self.detector.novelty_weight * novelties).tolist()
+        for heatmap, mask, inside, also in zip(*(a[:, 0].cpu().numpy() for a in arrays), evidence, strict=True):
+            self.calibration.add(heatmap, mask, score(heatmap[inside], self.detector.top, also), inside)
 
     def on_validation_epoch_end(self) -> None:
         """Fixes the thresholds from held-out normals, over all devices; Dice is that of synthetic anomalies on them."""
@@ -219,6 +246,24 @@ class ReconstructionTraining(lightning.LightningModule):
         threshold, (_, dice) = calibration.pixel_threshold(self.false_positive_pixels), calibration.best_dice()
         self.detector.calibrate(threshold, calibration.image_threshold(self.false_positive_rate))
         self.log_dict({"val/dice": dice, "val/threshold": threshold}, prog_bar=True, sync_dist=False)
+
+    @torch.inference_mode()
+    def learn_normal(self, data: NormalsData) -> None:
+        """Fits the detector's novelty to normal films; after the network's training."""
+        detector, novelty = self.detector.eval(), self.detector.novelty
+        loaders = data.healthy(held_out=False), data.healthy(held_out=True)
+        # fitting is the same on all devices: one shows it
+        hidden = self._trainer is not None and not self.trainer.is_global_zero
+        with tqdm(desc="learn normal films", total=sum(map(len, loaders)), unit="batch", disable=hidden) as bar:
+            novelty.look_at(torch.cat([batch["lungs"] for batch in loaders[1]]).mean(dim=0, keepdim=True))
+            found: list[list[Tensor]] = [[], []]
+            for statistics, loader in zip(found, loaders, strict=True):
+                for batch in loader:
+                    images = batch["image"].to(detector.device)
+                    for view in (images, images.flip(-1)):
+                        statistics.append(novelty.statistics(detector.network.encode(view)).float())
+                    bar.update()
+        novelty.fit(*map(torch.cat, found))
 
     def configure_optimizers(self) -> Any:
         """AdamW with a warm-up and a cosine, stepped every batch."""
@@ -286,7 +331,7 @@ class TrainingRun:
 
         Writes ``checkpoints/`` (last and best), ``logs/run_N/`` (CSV, TensorBoard), ``cache/`` (prepared radiographs)
         and, at the end, ``model/`` for `Detector.from_pretrained`: the best epoch by Dice on held-out synthetic
-        anomalies, with its thresholds.
+        anomalies, with its novelty (`ReconstructionTraining.learn_normal`) and its thresholds.
 
         Args:
             sources: normal radiographs.
@@ -335,10 +380,11 @@ class TrainingRun:
         )
         last = out / "checkpoints" / "last.ckpt"
         fitting.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=False)
+        best = torch.load(checkpoints.best_model_path, map_location="cpu", weights_only=False)
+        module.load_state_dict(best["state_dict"])
+        module.learn_normal(data)
+        fitting.validate(module, data, verbose=False)  # the thresholds with the novelty
         if fitting.is_global_zero:
-            best = torch.load(checkpoints.best_model_path, map_location="cpu", weights_only=False)
-            module.load_state_dict(best["state_dict"])
-            module.on_load_checkpoint(best)
             module.detector.cpu().eval().save_pretrained(out / "model")
         return module.detector
 

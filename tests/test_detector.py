@@ -119,10 +119,10 @@ def test_unrestricted_the_whole_window_is_looked_at(
 def test_maps_come_back_to_the_place_they_are_of(
     detector: Detector, film: Image, lungs: Lungs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def maps(images: Images) -> tuple[Images, Images]:
+    def maps(images: Images) -> tuple[Images, Images, Tensor]:
         hot = torch.zeros_like(images)
         hot[..., 16:20, 8:12] = 1
-        return images, hot
+        return images, hot, torch.zeros(len(images))
 
     monkeypatch.setattr(detector, "maps", maps)
     heatmap = detector(film, lungs).heatmap
@@ -185,12 +185,13 @@ def test_what_the_heatmap_is_made_of(detectors: dict[Kind, Detector], kind: Kind
         assert torch.equal(seen.reconstructions, images)
     else:
         torch.testing.assert_close(seen.reconstructions, detector.network(images))
-    reconstructions, heatmaps = detector.maps(images)
+    reconstructions, heatmaps, novelties = detector.maps(images)
     assert torch.equal(reconstructions, seen.reconstructions)
+    assert torch.equal(novelties, torch.zeros(2))  # no normal films were learnt
     turned = detector.look(images.flip(-1)).heatmaps.flip(-1)
     torch.testing.assert_close(heatmaps, (seen.heatmaps + turned) / 2)
     detector.mirrored = False
-    assert torch.equal(detector.maps(images)[1], seen.heatmaps)
+    torch.testing.assert_close(detector.maps(images)[1], seen.heatmaps)
     detector.mirrored = True
     bias = detector.network.head.get_parameter("bias")  # of what the decoder draws
     bias.add_(2)
@@ -211,6 +212,36 @@ def test_the_heatmap_of_a_head_is_its_probability_smoothed(detector: Detector, m
     monkeypatch.setattr(detector, "mirrored", False)
     expected = gaussian_filter(1 / (1 + np.exp(-logits[0, 0].numpy())), 0.015 * 64, mode="nearest", truncate=3.0)
     np.testing.assert_allclose(detector.maps(images)[1][0, 0].numpy(), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_a_novel_film_has_more_evidence_in_score_and_heatmap(kind: Kind) -> None:
+    torch.manual_seed(1)
+    detector = Detector(size=64, kind=kind, levels=4, novelty_weight=0.5, novelty_prior=0.25).eval()
+    images = torch.rand(12, 1, 64, 64, generator=torch.Generator().manual_seed(0))
+    _, before, _ = detector.maps(images[:2])
+    statistics = detector.novelty.statistics(detector.network.encode(images))
+    detector.novelty.fit(statistics[:6], statistics[6:])
+    odd = (images[:2] * 0.2 + 0.6).clamp(0, 1)
+    _, _, usual = detector.maps(images[6:])
+    assert detector.maps(odd)[2].min() > usual.max() + 2
+    _, after, novelties = detector.maps(images[:2])
+    views = (images[:2], images[:2].flip(-1))
+    single = torch.stack([detector.novelty(detector.network.encode(view)) for view in views])
+    torch.testing.assert_close(novelties, single.mean(dim=0))
+    added = torch.logit(after) - torch.logit(before)
+    expected = 0.25 * novelties[:, None, None, None] if kind != "reconstruction" else torch.zeros(2, 1, 1, 1)
+    torch.testing.assert_close(added, expected.expand_as(added), rtol=1e-3, atol=1e-3)
+    square = odd[0, 0].numpy()
+    plain, moved = Detector(size=64, kind=kind, levels=4, novelty_weight=0.0, novelty_prior=0.25).eval(), detector
+    plain.load_state_dict(detector.state_dict())
+    one, other = plain(square), moved(square)
+    np.testing.assert_array_equal(one.heatmap, other.heatmap)
+    assert one.novelty == other.novelty > 0.5
+    assert np.log(other.score / (1 - other.score)) - np.log(one.score / (1 - one.score)) == pytest.approx(
+        0.5 * one.novelty, rel=1e-3
+    )
 
 
 def test_bad_input_is_named(detector: Detector, film: Image) -> None:

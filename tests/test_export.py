@@ -36,9 +36,12 @@ def a_detector(kind: Kind, **options: Any) -> Detector:
     for layer in detector.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = 1.0
+    films = torch.from_numpy(prepared_phantoms(detector.size, 8))
     with torch.no_grad():
-        detector.maps(torch.from_numpy(prepared_phantoms(detector.size, 4)))
-    return detector.eval()
+        detector.maps(films)
+        statistics = detector.eval().novelty.statistics(detector.network.encode(films))
+        detector.novelty.fit(statistics[:5], statistics[5:])
+    return detector
 
 
 @pytest.fixture(scope="module")
@@ -74,9 +77,11 @@ def test_maps_are_torchs_for_any_batch(
         ours = detector.maps(torch.from_numpy(squares[:count]))
     theirs = OnnxDetector(path, CPU, threads=1).maps(squares[:count])
     for one, other in zip(ours, theirs, strict=True):
-        assert other.shape == (count, 1, 48, 48)
+        assert other.shape == one.shape
         np.testing.assert_allclose(one.numpy(), other, atol=1e-4)
     assert theirs[1].std() > 1e-4
+    assert theirs[2].shape == (count,)
+    assert np.abs(theirs[2]).min() > 1e-2
     assert (np.abs(theirs[0] - squares[:count]).max() > 1e-3) == (kind != "segmentation")
 
 
@@ -96,6 +101,7 @@ def test_detections_are_torchs(kind: Kind, detectors: dict[str, tuple[Detector, 
         sure = np.abs(one.heatmap - middle) > 1e-4
         np.testing.assert_array_equal(one.mask[sure], same.mask[sure])
         assert one.score == pytest.approx(same.score, abs=1e-4)
+        assert one.novelty == pytest.approx(same.novelty, abs=1e-3)
         assert (one.lungs is None) == (same.lungs is None)
     assert 0 < theirs[0].mask.mean() < 1
     detector.calibrate(0.02, 0.04)
@@ -176,14 +182,14 @@ def test_what_is_no_detector_is_named(detectors: dict[str, tuple[Detector, Path]
     onnx.helper.set_model_props(proto, settings)
     proto.graph.output.pop()
     onnx.save(proto, foreign)
-    with pytest.raises(ModelError, match="it makes reconstruction of images"):
+    with pytest.raises(ModelError, match="it makes reconstruction, heatmap of images"):
         OnnxDetector(foreign)
     with pytest.raises(ModelError, match="this onnxruntime has no AbacusExecutionProvider"):
         OnnxDetector(path, ["AbacusExecutionProvider"])
 
 
 def test_settings_survive_the_metadata() -> None:
-    settings = OnnxSettings(96, "reconstruction", 1 / 3, 0.1 + 0.2, 0.015, 0.1, False, "0.1.0", "MIT")
+    settings = OnnxSettings(96, "reconstruction", 1 / 3, 0.1 + 0.2, 0.015, 0.1, 0.7, False, "0.1.0", "MIT")
     assert OnnxSettings.from_metadata(settings.to_metadata()) == settings
 
 

@@ -38,18 +38,27 @@ def test_a_training_leaves_what_it_promises(trained: Path) -> None:
     assert list((trained / "logs").glob("run_1/events.out.tfevents.*"))
     metrics = read_manifest(trained / "logs" / "run_1" / "metrics.csv")
     dice = [float(row["val/dice"]) for row in metrics if row["val/dice"]]
-    assert len(dice) == 2
+    assert len(dice) == 3  # each epoch, and the best one with the novelty
     assert all(0 <= value <= 1 for value in dice)
 
 
-def test_the_stored_thresholds_are_those_of_the_best_epoch(trained: Path) -> None:
+def test_the_model_is_the_best_epoch_and_knows_what_is_normal(trained: Path, phantoms: Path) -> None:
     best = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=False)
     detector = Detector.from_pretrained(trained / "model")
-    assert (detector.threshold, detector.image_threshold) == best["thresholds"]
     assert 0 < detector.threshold < 1
     stored = {name.removeprefix("detector."): value for name, value in best["state_dict"].items()}
     for name, value in detector.state_dict().items():
-        torch.testing.assert_close(value, stored[name])
+        if not name.startswith("novelty."):
+            torch.testing.assert_close(value, stored[name])
+    data = NormalsData(
+        find_sources([phantoms / "train"]), trained / "cache", size=64, batch_size=4, seed=3, held_out=0.34
+    )
+    loaders = {held_out: data.healthy(held_out=held_out) for held_out in (False, True)}
+    films = {held_out: torch.cat([batch["image"] for batch in loader]) for held_out, loader in loaders.items()}
+    assert (len(films[False]), len(films[True])) == (3 * 4, 2)
+    novelties = {held_out: detector.maps(images)[2] for held_out, images in films.items()}
+    assert float(novelties[True].mean()) == pytest.approx(0, abs=1e-2)
+    assert novelties[False].mean() < -1  # of so few films it knows these by heart
 
 
 def test_thresholds_are_those_of_the_healthy_among_the_held_out_films(trained: Path, phantoms: Path) -> None:
@@ -57,10 +66,12 @@ def test_thresholds_are_those_of_the_healthy_among_the_held_out_films(trained: P
     data = NormalsData(
         find_sources([phantoms / "train"]), trained / "cache", size=64, batch_size=2, seed=3, held_out=0.34
     )
-    heatmaps, masks, regions = [], [], []
+    heatmaps, masks, regions, novelties = [], [], [], []
     with torch.inference_mode():
         for batch in data.val_dataloader():
-            heatmaps.append(detector.maps(batch["image"])[1] * batch["lungs"])
+            _, found, unusual = detector.maps(batch["image"])
+            heatmaps.append(found * batch["lungs"])
+            novelties.append(unusual)
             masks.append(batch["mask"].bool())
             regions.append(batch["lungs"] >= 0.5)
     heatmap, mask, region = torch.cat(heatmaps), torch.cat(masks), torch.cat(regions)
@@ -69,9 +80,10 @@ def test_thresholds_are_those_of_the_healthy_among_the_held_out_films(trained: P
     lungs = heatmap[healthy][region[healthy]]
     assert (lungs >= detector.threshold).float().mean() <= 0.2
     assert (lungs >= detector.threshold - 1.01 / LEVELS).float().mean() > 0.2
-    scores = [
-        float(h[r].sort().values[-round(0.1 * int(r.sum())) :].mean()) for h, r in zip(heatmap, region, strict=True)
-    ]
+    means = torch.stack(
+        [h[r].sort().values[-round(0.1 * int(r.sum())) :].mean() for h, r in zip(heatmap, region, strict=True)]
+    )
+    scores = torch.sigmoid(torch.logit(means) + torch.cat(novelties)).tolist()
     most = max(score for score, well in zip(scores, healthy, strict=True) if well)
     assert most < detector.image_threshold < most + 1.01 / LEVELS  # of so few films none may be flagged
 
