@@ -34,8 +34,9 @@ def train(
     """Trains a detector on normal radiographs alone, with synthetic anomalies made on the fly.
 
     Writes to OUT: model/ (config.json and model.safetensors, for `artasyn detect --model OUT/model`), checkpoints/
-    (last.ckpt, best.ckpt), logs/ (CSV and TensorBoard), cache/ (prepared radiographs; manifest.csv lists those left
-    out, with reasons), settings.json. A training that was killed goes on there.
+    (last.ckpt, best.ckpt; part-1/ and so on where several trainings are averaged), logs/ (CSV and TensorBoard), cache/
+    (prepared radiographs; manifest.csv lists those left out, with reasons), settings.json. A training that was killed
+    goes on there.
 
     Args:
         normal: normal radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
@@ -102,7 +103,7 @@ def detect_sources(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     detector = load_detector(model, device)
-    columns = ("heatmap", "mask", "lungs", "overlay", "score", "abnormal", "marked", "lungs_found")
+    columns = ("heatmap", "mask", "lungs", "overlay", "score", "novelty", "abnormal", "marked", "lungs_found")
     files = ("heatmap", "mask", "lungs", "overlay")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": fingerprint(detector)}
     workers = workers or (available_cores() if device == "cpu" else 1)
@@ -110,8 +111,8 @@ def detect_sources(
     outcomes = run.run(_Detect(out, model, device, restrict_to_lungs), sources, title="detect")
     done = Done((), tuple(outcomes))
     ranked = sorted(done.rows, key=lambda item: (-float(item[1]["score"]), item[0]))
-    table = ["name,score,abnormal,marked,lungs_found"]
-    table += [",".join([f'"{n}"', r["score"], r["abnormal"], r["marked"], r["lungs_found"]]) for n, r in ranked]
+    shown = ("score", "novelty", "abnormal", "marked", "lungs_found")
+    table = [",".join(["name", *shown]), *(",".join([f'"{name}"', *(row[s] for s in shown)]) for name, row in ranked)]
     atomic.write_text(out / "scores.csv", "\n".join(table) + "\n")
     sheets = write_sheets(out, [(f"{row['score']} {name}", row["overlay"]) for name, row in ranked], columns=2)
     return dataclasses.replace(done, written=(*sheets, out / "scores.csv", run.manifest))
@@ -123,6 +124,11 @@ def load_detector(model: str, device: str) -> Detector | OnnxDetector:
     if model.endswith(".onnx"):
         return OnnxDetector(model, ["CPUExecutionProvider"], threads=1) if device == "cpu" else OnnxDetector(model)
     return Detector.from_pretrained(model).to(device)
+
+
+def hottest(detector: Detector | OnnxDetector) -> float:
+    """The evidence that overlays show as fully hot: so much above the threshold that hardly any is cut off."""
+    return min(1.0, 6 * detector.threshold)
 
 
 def fingerprint(detector: Detector | OnnxDetector) -> str:
@@ -155,7 +161,7 @@ class _Detect:
         small = thumbnail(film)
         views = [
             as_picture(small),
-            overlay_heatmap(small, on_grid(detection.heatmap, small), top=2 * detector.threshold),
+            overlay_heatmap(small, on_grid(detection.heatmap, small), top=hottest(detector)),
             overlay_mask(small, on_grid(detection.mask, small)),
         ]
         write_picture(self.out / row["overlay"], np.hstack(views))
@@ -164,6 +170,7 @@ class _Detect:
             row
             | {
                 "score": f"{detection.score:.6f}",
+                "novelty": f"{detection.novelty:.2f}",
                 "abnormal": str(detection.score >= detector.image_threshold).lower(),
                 "marked": f"{detection.mask[region].mean():.4f}",
                 "lungs_found": str(detection.lungs is not None).lower(),

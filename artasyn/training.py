@@ -192,6 +192,9 @@ class ReconstructionTraining(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.detector = detector
+        if detector.kind == "segmentation":  # has no use for a decoder, and several devices wait for its gradients
+            for name, parameter in detector.network.named_parameters():
+                parameter.requires_grad_(name.startswith("encoder."))
         self.weights = weights or LossWeights()
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.false_positive_rate, self.false_positive_pixels = false_positive_rate, false_positive_pixels
@@ -302,6 +305,9 @@ class TrainingRun:
         pretrained: start from weights learnt on photographs: those of efficientnet_lite0 come with
             artasyn[pretrained], others are downloaded.
         precision: Lightning's: 32-true, bf16-mixed, 16-mixed.
+        averaged: trainings whose weights are averaged at the end (Wortsman et al., "Model soups", ICML 2022): of n,
+            the first takes an n-th of the epochs, the last all of them; they start from the same weights. Their mean
+            finds more than any of them, in the time of one network.
         weights: of the losses.
     """
 
@@ -316,6 +322,7 @@ class TrainingRun:
     seed: int = 0
     pretrained: bool = False
     precision: Precision = "32-true"
+    averaged: int = 1
     weights: LossWeights = LossWeights()
 
     def fit(
@@ -329,9 +336,10 @@ class TrainingRun:
     ) -> Detector:
         """Trains on normal radiographs, or goes on where a killed training in the same folder was.
 
-        Writes ``checkpoints/`` (last and best), ``logs/run_N/`` (CSV, TensorBoard), ``cache/`` (prepared radiographs)
-        and, at the end, ``model/`` for `Detector.from_pretrained`: the best epoch by Dice on held-out synthetic
-        anomalies, with its novelty (`ReconstructionTraining.learn_normal`) and its thresholds.
+        Writes ``checkpoints/`` (last and best; of further trainings in ``part-1/`` and so on), ``logs/run_N/`` (CSV,
+        TensorBoard), ``cache/`` (prepared radiographs) and, at the end, ``model/`` for `Detector.from_pretrained`: the
+        best epoch by Dice on held-out synthetic anomalies, with its novelty (`ReconstructionTraining.learn_normal`) and
+        its thresholds.
 
         Args:
             sources: normal radiographs.
@@ -341,61 +349,84 @@ class TrainingRun:
             synthesis: makes the anomalies; None for `LungOpacity`.
 
         Raises:
-            DataError: too few radiographs, or `out` holds a training with other options.
+            DataError: too few radiographs, or `out` holds a training with other options or another synthesis.
         """
-        claim(out, {"command": "train", "version": __version__} | dataclasses.asdict(self))
+        synthesis = synthesis or LungOpacity()
+        made_by = repr(synthesis) if dataclasses.is_dataclass(synthesis) else type(synthesis).__qualname__
+        claim(out, {"command": "train", "version": __version__, "synthesis": made_by} | dataclasses.asdict(self))
         if (out / "model" / "model.safetensors").exists():
             return Detector.from_pretrained(out / "model")
-        lightning.seed_everything(self.seed, workers=True, verbose=False)
         data = NormalsData(
             sources, out / "cache", size=self.size, batch_size=self.batch_size, workers=workers, seed=self.seed,
             held_out=self.held_out, synthesis=synthesis,
         )  # fmt: skip
-        module = ReconstructionTraining(
-            Detector(self.encoder, self.size, self.kind, self.levels),
-            weights=self.weights,
-            learning_rate=self.learning_rate,
-        )
+        parts = range(1, self.averaged + 1)
+        trainings = [self._train_part(part, data, out, trainer or {}) for part in parts]
+        fitting, module, _ = trainings[-1]
+        module.load_state_dict(_mean([state for _, _, state in trainings]))
+        module.learn_normal(data)
+        fitting.validate(module, data, verbose=False)  # the thresholds of the mean, with the novelty
+        if fitting.is_global_zero:
+            module.detector.cpu().eval().save_pretrained(out / "model")
+        return module.detector
+
+    def _train_part(
+        self, part: int, data: NormalsData, out: Path, options: Mapping[str, Any]
+    ) -> tuple[lightning.Trainer, ReconstructionTraining, dict[str, Tensor]]:
+        """One of the trainings whose weights are averaged: its trainer, its module, its best weights."""
+        lightning.seed_everything(self.seed, workers=True, verbose=False)
+        detector = Detector(self.encoder, self.size, self.kind, self.levels)
         if self.pretrained:
-            module.detector.network = ReconstructionNet(
-                self.encoder, size=self.size, levels=self.levels, pretrained=True
-            )
+            detector.network = ReconstructionNet(self.encoder, size=self.size, levels=self.levels, pretrained=True)
+        module = ReconstructionTraining(detector, weights=self.weights, learning_rate=self.learning_rate)
+        folder = out / "checkpoints" if part == self.averaged else out / "checkpoints" / f"part-{part}"
         checkpoints = ModelCheckpoint(
-            out / "checkpoints", "best", monitor="val/dice", mode="max", save_last=True, enable_version_counter=False
+            folder, "best", monitor="val/dice", mode="max", save_last=True, enable_version_counter=False
         )
         version = f"run_{sum(1 for _ in out.glob('logs/run_*')) + 1}"  # a resumed training keeps the earlier logs
-        options: dict[str, Any] = {
-            "max_epochs": self.epochs,
+        usual: dict[str, Any] = {
+            "max_epochs": max(1, round(self.epochs * part / self.averaged)),
             "precision": self.precision,
             "logger": [CSVLogger(out, "logs", version), TensorBoardLogger(out, "logs", version)],
             "enable_model_summary": False,
             "log_every_n_steps": 10,
         }
+        title = "train" if self.averaged == 1 else f"train {part} of {self.averaged}"
         fitting = lightning.Trainer(
-            **options | dict(trainer or {}),
-            callbacks=[checkpoints, Progress()],
+            **usual | dict(options),
+            callbacks=[checkpoints, Progress(title)],
             enable_progress_bar=False,
             default_root_dir=out,
             reload_dataloaders_every_n_epochs=1,
         )
-        last = out / "checkpoints" / "last.ckpt"
+        last = folder / "last.ckpt"
         fitting.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=False)
         best = torch.load(checkpoints.best_model_path, map_location="cpu", weights_only=False)
-        module.load_state_dict(best["state_dict"])
-        module.learn_normal(data)
-        fitting.validate(module, data, verbose=False)  # the thresholds with the novelty
-        if fitting.is_global_zero:
-            module.detector.cpu().eval().save_pretrained(out / "model")
-        return module.detector
+        return fitting, module, best["state_dict"]
+
+
+def _mean(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of several networks' weights and statistics; of counts, the last."""
+    return {
+        name: torch.stack([state[name] for state in states]).mean(dim=0) if value.is_floating_point() else value
+        for name, value in states[-1].items()
+    }
 
 
 class Progress(lightning.Callback):
-    """One progress bar over the whole training, a step a batch, with the loss and the last validation's Dice."""
+    """One progress bar over the whole training, a step a batch, with the loss and the last validation's Dice.
+
+    Args:
+        title: in front of the bar.
+    """
+
+    def __init__(self, title: str = "train") -> None:
+        self.title = title
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Opens the bar where the training stands."""
         self.bar = tqdm(
-            desc="train",
+            desc=self.title,
             total=int(trainer.estimated_stepping_batches),
             initial=trainer.global_step,
             unit="batch",

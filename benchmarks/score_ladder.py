@@ -1,8 +1,9 @@
 """Ways to make anomalies, and ways to judge, at one budget: ``python -m benchmarks.score_ladder --data DIR``.
 
 Every rung is a training with the same network, steps, normals and seeds; only the anomalies or the kind of heatmap
-differ. The budget is small, so that the whole ladder fits into an hour on two cores: figures are to be compared with
-each other, not with those of the detector that ships. DIR is the folder of development sets.
+differ; the novelty, which is much the same for all, is left out. The budget is small, so that the whole ladder fits
+into an hour on two cores: figures are to be compared with each other, not with those of the detector that ships. DIR is
+the folder of development sets.
 
 Trained detectors are kept in --work, where a killed run goes on. Writes results/zeroshot_ladder.json.
 """
@@ -10,6 +11,7 @@ Trained detectors are kept in --work, where a killed run goes on. Writes results
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -18,14 +20,14 @@ from artasyn import atomic
 from artasyn.dataset import load_normals, prepare_normals
 from artasyn.detector import Detector
 from artasyn.training import TrainingRun
+from benchmarks import train_bundled
 from benchmarks.atlas import Atlas
 from benchmarks.development import SETS, training_normals
 from benchmarks.presets import presets
 from benchmarks.score_zeroshot import Method, network, no_network, prior, score_set
 from benchmarks.speed_stages import RESULTS, machine
 
-RUN = TrainingRun(encoder="efficientnet_lite0", levels=4, size=64, epochs=2, batch_size=16, learning_rate=1e-3,
-                  pretrained=True)  # fmt: skip
+RUN = dataclasses.replace(train_bundled.RUN, size=64, epochs=2, averaged=1)
 """The budget of every rung: about 140 steps."""
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -57,7 +59,9 @@ def train_rungs(
             if not (out / "cache").exists():  # the normals are prepared once
                 (out / "cache").symlink_to((work / "normals").resolve(), target_is_directory=True)
             run = TrainingRun(**vars(RUN) | {"seed": seed} | changes)
-            detectors.setdefault(name, []).append(run.fit(sources, out, workers=workers, synthesis=way).eval())
+            detector = run.fit(sources, out, workers=workers, synthesis=way).eval()
+            detector.novelty_weight = detector.novelty_prior = 0.0  # anomalies are compared, not what is normal
+            detectors.setdefault(name, []).append(detector)
     return detectors
 
 

@@ -32,6 +32,7 @@ from artasyn.detector import Detector
 from artasyn.errors import ArtasynError
 from artasyn.evaluation import read_lungs
 from artasyn.metrics import Evaluation, Metrics, anatomy_prior
+from artasyn.model_commands import hottest
 from artasyn.pictures import contact_sheet, overlay_heatmap, overlay_mask
 from artasyn.radiograph import read_radiograph
 from artasyn.report import FIGURES, Section, curve_picture, metrics_section, roc_picture, shown, write_report
@@ -174,7 +175,7 @@ def film_view(film: TestFilm, detector: Detector) -> Picture:
     small = thumbnail(image)
     views = [
         as_picture(small),
-        overlay_heatmap(small, on_grid(found.heatmap, small), top=1.0),
+        overlay_heatmap(small, on_grid(found.heatmap, small), top=hottest(detector)),
         overlay_mask(small, on_grid(found.mask, small)),
     ]
     lesions = film.lesions(image.shape) if film.diseased else None
