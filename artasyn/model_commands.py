@@ -34,9 +34,9 @@ def train(
     """Trains a detector on normal radiographs alone, with synthetic anomalies made on the fly.
 
     Writes to OUT: model/ (config.json and model.safetensors, for `artasyn detect --model OUT/model`), checkpoints/
-    (last.ckpt, best.ckpt; part-1/ and so on where several trainings are averaged), logs/ (CSV and TensorBoard), cache/
-    (prepared radiographs; manifest.csv lists those left out, with reasons), settings.json. A training that was killed
-    goes on there.
+    (last.ckpt, best.ckpt; checkpoints-1/ and so on where several trainings are averaged), logs/ (CSV and TensorBoard),
+    cache/ (prepared radiographs; manifest.csv lists those left out, with reasons), settings.json. A training that was
+    killed goes on there.
 
     Args:
         normal: normal radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.

@@ -336,10 +336,10 @@ class TrainingRun:
     ) -> Detector:
         """Trains on normal radiographs, or goes on where a killed training in the same folder was.
 
-        Writes ``checkpoints/`` (last and best; of further trainings in ``part-1/`` and so on), ``logs/run_N/`` (CSV,
-        TensorBoard), ``cache/`` (prepared radiographs) and, at the end, ``model/`` for `Detector.from_pretrained`: the
-        best epoch by Dice on held-out synthetic anomalies, with its novelty (`ReconstructionTraining.learn_normal`) and
-        its thresholds.
+        Writes ``checkpoints/`` (last and best; of shorter trainings ``checkpoints-1/`` and so on), ``logs/run_N/``
+        (CSV, TensorBoard), ``cache/`` (prepared radiographs) and, at the end, ``model/`` for
+        `Detector.from_pretrained`: the best epoch by Dice on held-out synthetic anomalies, with its novelty
+        (`ReconstructionTraining.learn_normal`) and its thresholds.
 
         Args:
             sources: normal radiographs.
@@ -379,7 +379,7 @@ class TrainingRun:
         if self.pretrained:
             detector.network = ReconstructionNet(self.encoder, size=self.size, levels=self.levels, pretrained=True)
         module = ReconstructionTraining(detector, weights=self.weights, learning_rate=self.learning_rate)
-        folder = out / "checkpoints" if part == self.averaged else out / "checkpoints" / f"part-{part}"
+        folder = out / "checkpoints" if part == self.averaged else out / f"checkpoints-{part}"
         checkpoints = ModelCheckpoint(
             folder, "best", monitor="val/dice", mode="max", save_last=True, enable_version_counter=False
         )

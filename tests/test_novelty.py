@@ -53,7 +53,7 @@ def test_it_is_the_logarithm_of_the_mahalanobis_distance_standardised(novelty: N
     usual, maps = distances(held_out), films(50, 3)
     expected = (distances(novelty.statistics(maps).double().numpy()) - usual.mean()) / usual.std()
     found = novelty(maps).numpy()
-    assert np.corrcoef(found, expected)[0, 1] > 0.97  # the covariance is shrunk
+    assert np.corrcoef(found, expected)[0, 1] > 0.95  # the covariance is shrunk
     assert np.abs(found - expected).mean() < 0.3
     assert abs(float(novelty(films(100, 1)).mean())) < 1e-4
 

@@ -110,7 +110,7 @@ def test_finished_training_is_not_done_again_and_other_options_are_refused(train
 def test_trainings_are_averaged(phantoms: Path, tmp_path: Path) -> None:
     run = dataclasses.replace(RUN, averaged=2)
     detector = run.fit(find_sources([phantoms / "train"]), tmp_path)
-    files = [tmp_path / "checkpoints" / name for name in ("part-1/best.ckpt", "best.ckpt")]
+    files = [tmp_path / name for name in ("checkpoints-1/best.ckpt", "checkpoints/best.ckpt")]
     checkpoints = [torch.load(file, weights_only=False) for file in files]
     assert checkpoints[0]["epoch"] == 0
     first, last = (checkpoint["state_dict"] for checkpoint in checkpoints)
