@@ -187,7 +187,7 @@ class ReconstructionTraining(lightning.LightningModule):
         weights: LossWeights | None = None,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-2,
-        false_positive_rate: float = 0.03,
+        false_positive_rate: float = 0.025,
         false_positive_pixels: float = 0.2,
     ) -> None:
         super().__init__()
