@@ -307,7 +307,7 @@ class TrainingRun:
         precision: Lightning's: 32-true, bf16-mixed, 16-mixed.
         averaged: trainings whose weights are averaged at the end (Wortsman et al., "Model soups", ICML 2022): of n,
             the first takes an n-th of the epochs, the last all of them; they start from the same weights. Their mean
-            finds more than any of them, in the time of one network.
+            marks real lesions better than either of two did, in the time of one network.
         weights: of the losses.
     """
 
@@ -349,8 +349,11 @@ class TrainingRun:
             synthesis: makes the anomalies; None for `LungOpacity`.
 
         Raises:
-            DataError: too few radiographs, or `out` holds a training with other options or another synthesis.
+            DataError: too few radiographs, `averaged` below 1, or `out` holds a training with other options or
+                another synthesis.
         """
+        if self.averaged < 1:
+            raise DataError(f"averaged must be at least 1 training, not {self.averaged}")
         synthesis = synthesis or LungOpacity()
         made_by = repr(synthesis) if dataclasses.is_dataclass(synthesis) else type(synthesis).__qualname__
         claim(out, {"command": "train", "version": __version__, "synthesis": made_by} | dataclasses.asdict(self))

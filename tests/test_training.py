@@ -120,6 +120,8 @@ def test_trainings_are_averaged(phantoms: Path, tmp_path: Path) -> None:
     for each in (detector, Detector.from_pretrained(tmp_path / "model")):
         torch.testing.assert_close(each.state_dict()[name], mean)
         assert each.novelty.spread.isfinite()
+    with pytest.raises(DataError, match="averaged must be at least 1"):
+        dataclasses.replace(RUN, averaged=0).fit(find_sources([phantoms / "train"]), tmp_path / "none")
     with pytest.raises(DataError, match="synthesis"):
         run.fit(find_sources([phantoms / "train"]), tmp_path, synthesis=LungOpacity(tolerance=0.5))
 
