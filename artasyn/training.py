@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -355,7 +356,7 @@ class TrainingRun:
         if self.averaged < 1:
             raise DataError(f"averaged must be at least 1 training, not {self.averaged}")
         synthesis = synthesis or LungOpacity()
-        made_by = repr(synthesis) if dataclasses.is_dataclass(synthesis) else type(synthesis).__qualname__
+        made_by = _described(synthesis)
         claim(out, {"command": "train", "version": __version__, "synthesis": made_by} | dataclasses.asdict(self))
         if (out / "model" / "model.safetensors").exists():
             return Detector.from_pretrained(out / "model")
@@ -406,6 +407,12 @@ class TrainingRun:
         fitting.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=False)
         best = torch.load(checkpoints.best_model_path, map_location="cpu", weights_only=False)
         return fitting, module, best["state_dict"]
+
+
+def _described(synthesis: Synthesis) -> str:
+    """A synthesis with its settings, the same in every process: without addresses of functions in it."""
+    text = repr(synthesis) if dataclasses.is_dataclass(synthesis) else type(synthesis).__qualname__
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 def _mean(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:

@@ -6,7 +6,7 @@ Each takes a normal film, its lungs and a random generator, as `LungOpacity` doe
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -41,7 +41,7 @@ class Preset:
     """
 
     make: Callable[[Image, Lungs, Image, Lungs, np.random.Generator], tuple[Image, Mask]]
-    donors: Normals
+    donors: Normals = field(repr=False)
 
     def __call__(self, image: Image, lungs: Lungs, rng: np.random.Generator) -> Made:
         """Makes an anomaly; draws again where it comes out empty."""

@@ -6,18 +6,22 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning
+import numpy as np
 import pytest
 import torch
 
+from artasyn.arrays import Image
 from artasyn.bulk import read_manifest
 from artasyn.calibration import LEVELS
 from artasyn.collection import find_sources
-from artasyn.dataset import Sample, SyntheticAnomalies
+from artasyn.dataset import Made, Sample, SyntheticAnomalies
 from artasyn.detector import Detector, Kind
 from artasyn.errors import DataError
+from artasyn.segment import Lungs
 from artasyn.synthesis import LungOpacity
 from artasyn.training import LossWeights, NormalsData, ReconstructionTraining, TrainingRun
 
@@ -124,6 +128,34 @@ def test_trainings_are_averaged(phantoms: Path, tmp_path: Path) -> None:
         dataclasses.replace(RUN, averaged=0).fit(find_sources([phantoms / "train"]), tmp_path / "none")
     with pytest.raises(DataError, match="synthesis"):
         run.fit(find_sources([phantoms / "train"]), tmp_path, synthesis=LungOpacity(tolerance=0.5))
+
+
+@dataclasses.dataclass(frozen=True)
+class Using:
+    """A synthesis that another function makes."""
+
+    make: Callable[..., Made]
+
+    def __call__(self, image: Image, lungs: Lungs, rng: np.random.Generator) -> Made:
+        return self.make(image, lungs, rng)
+
+
+def test_training_with_a_synthesis_that_holds_a_function_goes_on_in_another_process(
+    phantoms: Path, tmp_path: Path
+) -> None:
+    def made_anew() -> Using:
+        def opacity(image: Image, lungs: Lungs, rng: np.random.Generator) -> Made:
+            return LungOpacity()(image, lungs, rng)
+
+        return Using(opacity)
+
+    here, there = made_anew(), made_anew()
+    assert repr(here) != repr(there)  # the function lies elsewhere, as in another process
+    run, sources = dataclasses.replace(RUN, epochs=1), find_sources([phantoms / "train"])
+    run.fit(sources, tmp_path, synthesis=here)
+    run.fit(sources, tmp_path, synthesis=there)
+    with pytest.raises(DataError, match="synthesis"):
+        run.fit(sources, tmp_path, synthesis=Using(LungOpacity()))
 
 
 SCRIPT = """
