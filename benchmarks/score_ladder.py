@@ -1,11 +1,11 @@
 """Ways to make anomalies, and ways to judge, at one budget: ``python -m benchmarks.score_ladder --data DIR``.
 
 Every rung is a training with the same network, steps, normals and seeds; only the anomalies or the kind of heatmap
-differ; the novelty, which is much the same for all, is left out. The budget is small, so that the whole ladder fits
-into an hour on two cores: figures are to be compared with each other, not with those of the detector that ships. DIR is
-the folder of development sets.
+differ; the novelty is left out, for anomalies are compared, not what is normal. The budget is small: three seeds of
+every rung take three hours on one core, a third of it for the published texture, and a killed run goes on. Figures are
+to be compared with each other, not with those of the detector that ships. DIR is the folder of development sets.
 
-Trained detectors are kept in --work, where a killed run goes on. Writes results/zeroshot_ladder.json.
+Trained detectors are kept in --work. Writes results/zeroshot_ladder.json.
 """
 
 from __future__ import annotations
