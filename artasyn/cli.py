@@ -88,7 +88,7 @@ LISTED = 20
 """Failures that are printed, each once; all of them are in the manifest."""
 
 COMMANDS = {
-    "demo": ("artasyn.demo", "the whole chain on phantoms, no data needed, ten minutes"),
+    "demo": ("artasyn.demo", "the whole chain on phantoms, no data needed, five to ten minutes"),
     "segment": ("artasyn.commands", "find the lungs"),
     "synthesise": ("artasyn.augmentation", "make anomalies with exact masks on normal radiographs"),
     "project": ("artasyn.projecting", "make radiographs with anatomy masks from CT, at any angle"),

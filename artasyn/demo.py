@@ -1,4 +1,4 @@
-"""The whole chain on the phantom: no data needed, ten minutes on two cores, a report at the end."""
+"""The whole chain on the phantom: no data needed, five to ten minutes, a report at the end."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def demo(
     and ground glass that were put into the volume before projection.
 
     Writes to OUT: report.html (open this one), data/ (a data set in the layout of `artasyn evaluate`), lungs/,
-    synthetic/, training/ (with the model in training/model), evaluation/ (with metrics.json). About ten minutes on
+    synthetic/, training/ (with the model in training/model), evaluation/ (with metrics.json). Five to ten minutes on
     two cores. A run that was killed goes on there.
 
     Args:
