@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from artasyn.arrays import Image, LungLabels, Mask
 from artasyn.errors import ArtasynError
-from artasyn.radiograph import read_radiograph, write_image, write_mask
+from artasyn.files.radiograph import read_radiograph, write_image, write_mask
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import Anomaly, BatchLungOpacity, LungOpacity, OpacityRecord
 from artasyn.version import __version__

@@ -3,7 +3,7 @@
 An *image* is a single-channel radiograph, float32 in [0, 1], **bright = dense** (bone near 1, air near 0),
 rows from head to foot, columns from the patient's right (image left) to the patient's left (image right).
 Arrays are ``(h, w)`` in numpy and ``(b, 1, h, w)`` in torch. Nothing is ever guessed from the value range:
-`artasyn.radiograph` converts files into this unit, and `check_image` refuses anything else.
+`artasyn.files.radiograph` converts files into this unit, and `check_image` refuses anything else.
 """
 
 from __future__ import annotations

@@ -18,9 +18,9 @@ from artasyn.coco import Annotation, annotated, write_coco
 from artasyn.collection import Source, find_sources
 from artasyn.commands import SHEET, TILE, Done, as_picture, bulk_run, on_grid, thumbnail
 from artasyn.errors import DataError
-from artasyn.picturefiles import decode_picture
+from artasyn.files.radiograph import image_png, mask_png, read_radiograph
+from artasyn.files.rasters import decode_picture
 from artasyn.pictures import contact_sheet, overlay_mask, write_picture
-from artasyn.radiograph import image_png, mask_png, read_radiograph
 from artasyn.recipe import Recipe
 from artasyn.segment import PBTSeg
 from artasyn.segment.lungs import Zone

@@ -21,9 +21,9 @@ import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from artasyn import atomic
 from artasyn.collection import SETTINGS, Source, claim
 from artasyn.errors import ArtasynError, DataError
+from artasyn.files import atomic
 
 Row = dict[str, Any]
 """One line of a manifest: column to value."""

@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from pycocotools import mask as rle
 
 from artasyn.arrays import Mask
-from artasyn.atomic import replacing
+from artasyn.files.atomic import replacing
 from artasyn.segment import Lungs
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import Anomaly

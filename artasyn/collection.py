@@ -13,9 +13,9 @@ from typing import Any
 
 import joblib
 
-from artasyn import atomic
 from artasyn.errors import DataError, RadiographError
-from artasyn.radiograph import is_radiograph_file
+from artasyn.files import atomic
+from artasyn.files.radiograph import is_radiograph_file
 
 SETTINGS = "settings.json"
 """In a folder of results, what they depend on."""

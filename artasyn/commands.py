@@ -14,8 +14,8 @@ import numpy as np
 from artasyn.arrays import Picture
 from artasyn.bulk import BulkRun, Outcome, Row
 from artasyn.collection import Source, available_cores, find_sources
+from artasyn.files.radiograph import read_radiograph, write_labels
 from artasyn.pictures import contact_sheet, overlay_lungs, read_picture, write_picture
-from artasyn.radiograph import read_radiograph, write_labels
 from artasyn.report import Section
 from artasyn.segment import PBTSeg
 from artasyn.version import __version__

@@ -13,14 +13,14 @@ import torch
 from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 
-from artasyn import atomic
 from artasyn.arrays import LEFT, RIGHT, Attenuation, Image, generator, identity
 from artasyn.bulk import BulkRun, Outcome, Row, read_manifest
 from artasyn.collection import Source
 from artasyn.errors import DataError
+from artasyn.files import atomic
+from artasyn.files.radiograph import read_radiograph
 from artasyn.filmvariation import FilmVariation
 from artasyn.preparation import MARGIN, LungWindow, lung_region, normalised, resized
-from artasyn.radiograph import read_radiograph
 from artasyn.segment import Lungs, PBTSeg
 
 FINEST = 65535

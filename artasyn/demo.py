@@ -14,9 +14,9 @@ from artasyn.augmentation import pairs, synthesise
 from artasyn.collection import available_cores, claim, find_sources
 from artasyn.commands import Done, segment
 from artasyn.evaluation import evaluate
+from artasyn.files.radiograph import read_labels, write_image, write_labels, write_mask
 from artasyn.phantom import Phantom
 from artasyn.pictures import contact_sheet, read_picture
-from artasyn.radiograph import read_labels, write_image, write_labels, write_mask
 from artasyn.report import Section, write_report
 from artasyn.stores import Folders
 from artasyn.training import TrainingRun

@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from artasyn import atomic
 from artasyn.arrays import Images
 from artasyn.commands import Done
 from artasyn.detection import Squares
 from artasyn.detector import Detector
 from artasyn.errors import ArtasynError, ModelError
+from artasyn.files import atomic
 from artasyn.onnxdetector import INPUT, OUTPUTS, OnnxDetector, OnnxSettings, optional
 from artasyn.phantom import Phantom
 from artasyn.preparation import prepare

@@ -16,8 +16,8 @@ from typing import Any
 from artasyn.boxes import Box
 from artasyn.collection import Source, find_sources
 from artasyn.errors import DataError
+from artasyn.files.radiograph import read_mask
 from artasyn.listlayouts import chexlocalize, nih, rsna, siim, vindr
-from artasyn.radiograph import read_mask
 from artasyn.tables import bare, located, number, read_table
 from artasyn.testset import TestFilm, TestSet
 from artasyn.truth import CocoRegions, MaskFile

@@ -16,8 +16,8 @@ from typing import Any
 
 from artasyn.boxes import Box
 from artasyn.collection import Source, find_sources
-from artasyn.dicom import DICOM_SUFFIXES
 from artasyn.errors import DataError
+from artasyn.files.dicom import DICOM_SUFFIXES
 from artasyn.tables import Record, bare, films_below, located, number, read_cells, read_table
 from artasyn.testset import TestFilm, TestSet
 from artasyn.truth import CocoRegions, RelativeRuns

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from artasyn import atomic
 from artasyn.bulk import Outcome, Row, read_manifest
 from artasyn.collection import Source, available_cores, find_sources
 from artasyn.commands import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
 from artasyn.detector import Detector
+from artasyn.files import atomic
+from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
 from artasyn.onnxdetector import OnnxDetector
 from artasyn.pictures import overlay_heatmap, overlay_mask, write_picture
-from artasyn.radiograph import read_radiograph, write_image, write_labels, write_mask
 from artasyn.training import TrainingRun
 
 

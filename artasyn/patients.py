@@ -11,9 +11,9 @@ from pathlib import Path
 
 from artasyn.bulk import FAILURES, reason_of
 from artasyn.collection import Source
-from artasyn.ctfiles import MASKS
-from artasyn.ctvolumes import VOLUME_SUFFIXES
 from artasyn.errors import DataError
+from artasyn.files.ct import MASKS
+from artasyn.files.ct_volumes import VOLUME_SUFFIXES
 from artasyn.segment.quality import Quality, check_volume
 from artasyn.segment.structures import canonical, find_members
 from artasyn.segment.volume import Volume

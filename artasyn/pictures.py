@@ -22,8 +22,8 @@ import PIL.ImageFont
 from numpy.typing import NDArray
 
 from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, LungLabels, Mask, Picture, check_image
-from artasyn.atomic import replacing
 from artasyn.errors import ImageError
+from artasyn.files.atomic import replacing
 
 Colour = tuple[int, int, int]
 

@@ -16,18 +16,18 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
-from artasyn import atomic
 from artasyn.arrays import Picture, generator
 from artasyn.bulk import Outcome, Row, reason_of
 from artasyn.coco import outlined, write_coco
 from artasyn.collection import Source
 from artasyn.commands import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
-from artasyn.ctfiles import find_cts, read_names
 from artasyn.errors import DataError
+from artasyn.files import atomic
+from artasyn.files.ct import find_cts, read_names
+from artasyn.files.radiograph import write_image, write_labels, write_mask
 from artasyn.measurepictures import draw_measures
 from artasyn.patients import Patients, called
 from artasyn.pictures import STRUCTURE_COLOURS, overlay_structures, write_picture
-from artasyn.radiograph import write_image, write_labels, write_mask
 from artasyn.segment.ctlesion import LesionKind
 from artasyn.segment.filmlook import FilmLook
 from artasyn.segment.measures import Measures, measure

@@ -10,8 +10,8 @@ from pathlib import Path
 import jinja2
 import numpy as np
 
-from artasyn import atomic
 from artasyn.arrays import Picture
+from artasyn.files import atomic
 from artasyn.metrics import Interval, Metrics
 from artasyn.pictures import data_uri
 from artasyn.version import __version__

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from artasyn import atomic
 from artasyn.bulk import FAILURES, BatchWork, Each, Outcome, Row, attempt, reason_of
 from artasyn.collection import Source
+from artasyn.files import atomic
 
 
 @dataclass(frozen=True)

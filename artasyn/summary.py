@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from artasyn import atomic
 from artasyn.coco import ZONES, Annotation
+from artasyn.files import atomic
 
 
 class Region(NamedTuple):

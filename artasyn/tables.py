@@ -10,7 +10,7 @@ from pathlib import Path
 
 from artasyn.collection import Source, find_sources
 from artasyn.errors import DataError
-from artasyn.radiograph import RADIOGRAPH_SUFFIXES
+from artasyn.files.radiograph import RADIOGRAPH_SUFFIXES
 
 Record = dict[str, str]
 """A row of a CSV file: column to value, without blanks around."""

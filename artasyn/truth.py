@@ -13,7 +13,7 @@ from pycocotools import mask as rle
 
 from artasyn.arrays import Mask
 from artasyn.errors import DataError
-from artasyn.radiograph import read_mask
+from artasyn.files.radiograph import read_mask
 
 
 def resized(mask: Mask, shape: tuple[int, int]) -> np.ndarray:

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from scipy.stats import ks_2samp
 
 from artasyn.arrays import Image, Mask
-from artasyn.radiograph import read_mask, read_radiograph
+from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.segment import Lungs, PBTSeg
 
 SIZE = 256

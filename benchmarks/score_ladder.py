@@ -16,9 +16,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from artasyn import atomic
 from artasyn.dataset import load_normals, prepare_normals
 from artasyn.detector import Detector
+from artasyn.files import atomic
 from artasyn.training import TrainingRun
 from benchmarks import train_bundled
 from benchmarks.atlas import Atlas

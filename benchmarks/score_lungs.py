@@ -28,7 +28,7 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from artasyn.arrays import Heatmap, Image, Mask
-from artasyn.radiograph import read_mask, read_radiograph
+from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.segment import Lungs, PBTSeg
 from benchmarks.published_pbtseg import SIZE, published_pbtseg
 

@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from artasyn.arrays import Image, Mask, generator, identity
 from artasyn.errors import SynthesisError
-from artasyn.radiograph import read_mask
+from artasyn.files.radiograph import read_mask
 from artasyn.synthesis import FINDINGS, LungOpacity
 from benchmarks.discriminator import judged
 from benchmarks.patches import Made, Patches, postero_anterior, real_patches, synthetic_patches

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from artasyn import atomic
 from artasyn.arrays import Heatmap, Image, Mask, Picture
 from artasyn.boxes import inside_boxes, pointing
 from artasyn.commands import as_picture, on_grid, thumbnail
@@ -31,10 +30,11 @@ from artasyn.dataset import load_normals
 from artasyn.detector import Detector
 from artasyn.errors import ArtasynError
 from artasyn.evaluation import read_lungs
+from artasyn.files import atomic
+from artasyn.files.radiograph import read_radiograph
 from artasyn.metrics import Evaluation, Metrics, anatomy_prior
 from artasyn.model_commands import hottest
 from artasyn.pictures import contact_sheet, overlay_heatmap, overlay_mask
-from artasyn.radiograph import read_radiograph
 from artasyn.report import FIGURES, Section, curve_picture, metrics_section, roc_picture, shown, write_report
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.testset import TestFilm, TestSet

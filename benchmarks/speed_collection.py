@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from artasyn.bulk import read_manifest
 from artasyn.collection import find_sources
-from artasyn.radiograph import read_radiograph, write_image
+from artasyn.files.radiograph import read_radiograph, write_image
 from benchmarks.speed_stages import RESULTS, machine
 
 DATA = Path(os.environ.get("ARTASYN_DATA", Path(__file__).parent / ".." / ".." / "shared" / "data"))

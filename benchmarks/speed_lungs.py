@@ -23,7 +23,7 @@ import numpy as np
 from tqdm import tqdm
 
 from artasyn.arrays import Image
-from artasyn.radiograph import read_radiograph
+from artasyn.files.radiograph import read_radiograph
 from artasyn.segment import PBTSeg
 from benchmarks.published_pbtseg import SIZE, published_pbtseg
 from benchmarks.score_lungs import ROOT, SETS

@@ -24,7 +24,7 @@ import torch
 from tqdm import tqdm
 
 from artasyn.arrays import Image, generator
-from artasyn.radiograph import read_radiograph
+from artasyn.files.radiograph import read_radiograph
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import BatchLungOpacity, LungOpacity
 from benchmarks.published_synthesis import SIZE, published_synthesis

@@ -16,8 +16,8 @@ import numpy as np
 from artasyn import Phantom
 from artasyn.arrays import Image, Mask, Picture, generator
 from artasyn.errors import SynthesisError
+from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.pictures import MASK_COLOUR, contact_sheet, write_picture
-from artasyn.radiograph import read_mask, read_radiograph
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import FINDINGS, LungOpacity
 

@@ -159,7 +159,7 @@ class Volume:
         Raises:
             DataError: a file is missing, damaged or no CT, or the labels are on another grid.
         """
-        from artasyn.ctfiles import read_ct
+        from artasyn.files.ct import read_ct
 
         grid = read_ct(Path(path))
         volume = cls(grid.values, grid.affine)
@@ -253,7 +253,7 @@ class Volume:
         Raises:
             DataError: it is missing, damaged or on another grid.
         """
-        from artasyn.ctfiles import read_names
+        from artasyn.files.ct import read_names
 
         given = read_names(Path(names)) if isinstance(names, (str, Path)) else names
         found: dict[str, Structure] = {}
@@ -268,7 +268,7 @@ class Volume:
         return self.with_structures(**found)
 
     def _read_labels(self, path: Path) -> VolumeLabels:
-        from artasyn.ctfiles import Grid, read_label_map, same_grid
+        from artasyn.files.ct import Grid, read_label_map, same_grid
 
         grid = read_label_map(path)
         differs = same_grid(grid, Grid(self.hu, self.affine))
@@ -296,7 +296,7 @@ def _label_files(path: Path) -> Iterator[tuple[Path, str]]:
     if not path.is_dir():
         yield path, ""
         return
-    from artasyn.ctfiles import is_ct_file
+    from artasyn.files.ct import is_ct_file
 
     for file in sorted(path.iterdir()):
         if file.is_file() and is_ct_file(file) and not file.name.startswith("."):

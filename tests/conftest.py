@@ -10,7 +10,7 @@ from pydicom.data import get_testdata_file
 
 from artasyn.collection import find_sources
 from artasyn.demo import write_phantoms
-from artasyn.radiograph import read_radiograph, write_image
+from artasyn.files.radiograph import read_radiograph, write_image
 from artasyn.segment.volume import Volume
 from artasyn.training import TrainingRun
 

@@ -22,7 +22,7 @@ from artasyn.augmentation import synthesise
 from artasyn.bulk import read_manifest
 from artasyn.cli import main
 from artasyn.collection import find_sources
-from artasyn.radiograph import read_mask, read_radiograph
+from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.recipe import Recipe
 from artasyn.synthesis import FINDINGS, LungOpacity
 from artasyn.synthesis import findings as presets

@@ -19,11 +19,11 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from artasyn import atomic
 from artasyn.bulk import BulkRun, Outcome, Row, attempt, read_manifest
 from artasyn.collection import Source, find_sources
 from artasyn.errors import DataError, RadiographError
-from artasyn.radiograph import read_radiograph, write_image
+from artasyn.files import atomic
+from artasyn.files.radiograph import read_radiograph, write_image
 from tests.conftest import ROOT
 from tests.test_collection import touched
 

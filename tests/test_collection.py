@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import artasyn.collection as module
-from artasyn import atomic
 from artasyn.collection import Source, available_cores, claim, find_sources
 from artasyn.errors import DataError, RadiographError
+from artasyn.files import atomic
 
 
 def touched(folder: Path, *names: str) -> Path:

@@ -15,7 +15,7 @@ from skimage.morphology import convex_hull_image
 
 from artasyn.bulk import read_manifest
 from artasyn.cli import main
-from artasyn.radiograph import read_heatmap, read_labels, read_mask, read_radiograph
+from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, read_radiograph
 
 
 def test_segment_writes_labels_overlays_sheet_and_manifest(

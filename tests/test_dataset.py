@@ -17,10 +17,10 @@ from artasyn.arrays import Image, identity
 from artasyn.collection import find_sources
 from artasyn.dataset import Normals, Sample, SyntheticAnomalies, load_normals, prepare_normals, stored_size
 from artasyn.errors import DataError
+from artasyn.files.radiograph import read_radiograph, write_image
 from artasyn.filmvariation import FilmVariation
 from artasyn.phantom import Phantom
 from artasyn.preparation import LungWindow, prepare
-from artasyn.radiograph import read_radiograph, write_image
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Anomaly

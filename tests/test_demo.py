@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from artasyn.cli import main
-from artasyn.radiograph import read_mask, read_radiograph
+from artasyn.files.radiograph import read_mask, read_radiograph
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ from artasyn.bulk import read_manifest
 from artasyn.cli import main
 from artasyn.errors import DataError
 from artasyn.evaluation import TestSet, _view
+from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, write_mask
 from artasyn.pictures import MASK_COLOUR, read_picture
-from artasyn.radiograph import read_heatmap, read_labels, read_mask, write_mask
 
 
 def run(data: Path, out: Path, trained: Path, *more: str) -> int:

@@ -20,9 +20,9 @@ from artasyn.detection import Kind, Squares
 from artasyn.detector import Detector
 from artasyn.errors import ArtasynError, ImageError, ModelError
 from artasyn.export import export_onnx, largest_difference, prepared_phantoms, settings_of
+from artasyn.files.radiograph import read_heatmap
 from artasyn.onnxdetector import OnnxDetector, OnnxSettings
 from artasyn.phantom import Phantom
-from artasyn.radiograph import read_heatmap
 from artasyn.segment import Lungs
 
 CPU = ["CPUExecutionProvider"]

@@ -17,8 +17,8 @@ from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEn
 
 from artasyn.arrays import Mask
 from artasyn.errors import ArtasynError, DataError
+from artasyn.files.radiograph import read_radiograph, write_image, write_mask
 from artasyn.layouts import LAYOUTS
-from artasyn.radiograph import read_radiograph, write_image, write_mask
 from artasyn.tables import located
 from artasyn.testset import TestFilm, TestSet
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from artasyn import pictures as module
 from artasyn.errors import ImageError
+from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.pictures import (
     LEFT_COLOUR,
     MASK_COLOUR,
@@ -29,7 +30,6 @@ from artasyn.pictures import (
     overlay_structures,
     png_bytes,
 )
-from artasyn.radiograph import read_mask, read_radiograph
 
 Array = NDArray[Any]
 

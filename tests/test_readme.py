@@ -13,7 +13,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from artasyn.radiograph import write_image
+from artasyn.files.radiograph import write_image
 from benchmarks.tables import DOCUMENTS, TABLES, with_tables
 from tests.chest import chest
 from tests.conftest import ROOT

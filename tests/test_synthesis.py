@@ -28,8 +28,8 @@ from hypothesis import strategies as st
 from artasyn import synthesis as package
 from artasyn.arrays import LEFT, RIGHT, Image, LungLabels, Mask
 from artasyn.errors import ArtasynError, ImageError, NothingShows, SynthesisError
+from artasyn.files.radiograph import read_mask, read_radiograph, write_image
 from artasyn.phantom import Phantom, PhantomRadiograph
-from artasyn.radiograph import read_mask, read_radiograph, write_image
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import FINDINGS, Anomaly, LungOpacity, OpacityRecord, findings
 from artasyn.synthesis.anomaly import expose

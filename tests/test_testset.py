@@ -14,7 +14,7 @@ from pycocotools import mask as coco
 from artasyn.arrays import Mask
 from artasyn.collection import Source
 from artasyn.errors import DataError, RadiographError
-from artasyn.radiograph import write_mask
+from artasyn.files.radiograph import write_mask
 from artasyn.testset import TestFilm, TestSet
 from artasyn.truth import CocoRegions, MaskFile, RelativeRuns, resized
 

@@ -16,7 +16,7 @@ from pydicom.pixels.utils import pixel_array
 
 from artasyn.arrays import Image
 from artasyn.errors import RadiographError
-from artasyn.picturefiles import Pixels, brief, grey, jpeg_ends
+from artasyn.files.rasters import Pixels, brief, grey, jpeg_ends
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 """Endings, in lower case, of DICOM files."""
@@ -47,7 +47,7 @@ def decode_dicom(data: bytes) -> Image:
     Raises:
         RadiographError: damaged, or not one frontal radiograph; the message goes on after the file's name.
 
-    Source: see `artasyn.radiograph.read_radiograph`.
+    Source: see `artasyn.files.radiograph.read_radiograph`.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pydicom")  # values that the standard does not allow

@@ -15,10 +15,10 @@ from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
 
 from artasyn.arrays import HIGHEST, LOWEST
-from artasyn.ctvolumes import FROM_LPS, Stored, decoding
-from artasyn.dicom import DICOM_SUFFIXES, JPEG_SYNTAXES, is_dicom
 from artasyn.errors import DataError
-from artasyn.picturefiles import jpeg_ends
+from artasyn.files.ct_volumes import FROM_LPS, Stored, decoding
+from artasyn.files.dicom import DICOM_SUFFIXES, JPEG_SYNTAXES, is_dicom
+from artasyn.files.rasters import jpeg_ends
 
 CT_CLASSES = (uid.CTImageStorage, uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
 GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}

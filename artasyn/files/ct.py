@@ -22,8 +22,9 @@ import numpy as np
 
 from artasyn.arrays import HIGHEST, LOWEST
 from artasyn.collection import Source, unique_names, visible
-from artasyn.ctseries import is_slice_file, read_series
-from artasyn.ctvolumes import (
+from artasyn.errors import DataError
+from artasyn.files.ct_series import is_slice_file, read_series
+from artasyn.files.ct_volumes import (
     READABLE,
     VOLUME_SUFFIXES,
     Stored,
@@ -34,7 +35,6 @@ from artasyn.ctvolumes import (
     times,
     turned,
 )
-from artasyn.errors import DataError
 
 LABEL_STEM = re.compile(r"[._](labels?|seg|segmentation|mask|nodule|lunglabels|wholelung)$", re.IGNORECASE)
 """What the names of label maps end in, before the suffix."""

@@ -30,9 +30,9 @@ from pydicom.uid import (
     generate_uid,
 )
 
-import artasyn.radiograph as module
+import artasyn.files.radiograph as module
 from artasyn.errors import ArtasynError, ImageError, RadiographError
-from artasyn.radiograph import (
+from artasyn.files.radiograph import (
     RADIOGRAPH_SUFFIXES,
     is_radiograph_file,
     read_labels,
@@ -543,7 +543,7 @@ def test_jpeg_in_dicom(tmp_path: Path) -> None:
 def test_compressed_files_of_pydicom(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Path(str(get_testdata_file("MR_small.dcm")))
     assert "modality MR" in refusal(plain)
-    monkeypatch.setattr("artasyn.dicom.MODALITIES", ("MR",))
+    monkeypatch.setattr("artasyn.files.dicom.MODALITIES", ("MR",))
     np.testing.assert_array_equal(read_radiograph(str(get_testdata_file(name))), read_radiograph(plain))
 
 
@@ -601,7 +601,7 @@ def test_an_interruption_is_no_refusal(tmp_path: Path, monkeypatch: pytest.Monke
     def interrupted(film: Dataset) -> Array:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("artasyn.dicom.pixel_array", interrupted)
+    monkeypatch.setattr("artasyn.files.dicom.pixel_array", interrupted)
     with pytest.raises(KeyboardInterrupt):
         read_radiograph(stored_as(tmp_path / "a.dcm", dicom(GREYS, bits=8)))
 

@@ -11,9 +11,9 @@ import nibabel
 import numpy as np
 import pytest
 
-from artasyn.ctfiles import read_ct
-from artasyn.ctvolumes import check_affine, decoding
 from artasyn.errors import DataError
+from artasyn.files.ct import read_ct
+from artasyn.files.ct_volumes import check_affine, decoding
 
 VALUES = np.random.default_rng(5).integers(-1000, 2001, (20, 18, 22)).astype(np.int16)
 VALUES[0, 0, :2] = -1000, 2000

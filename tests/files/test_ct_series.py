@@ -11,10 +11,10 @@ import pytest
 from pydicom import Dataset, dcmread, uid
 from pydicom.dataset import FileMetaDataset
 
-from artasyn.ctfiles import read_ct
-from artasyn.ctseries import is_slice_file
 from artasyn.errors import DataError
-from tests.test_ctvolumes import AFFINE, VALUES
+from artasyn.files.ct import read_ct
+from artasyn.files.ct_series import is_slice_file
+from tests.files.test_ct_volumes import AFFINE, VALUES
 
 SERIES = "1.2.826.0.1.3680043.8.498.1"
 

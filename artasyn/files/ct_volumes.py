@@ -20,7 +20,7 @@ from nibabel.imageglobals import LoggingOutputSuppressor
 from numpy.typing import NDArray
 
 from artasyn.errors import DataError
-from artasyn.picturefiles import brief
+from artasyn.files.rasters import brief
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 ITK_SUFFIXES = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}

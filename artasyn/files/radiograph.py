@@ -26,10 +26,10 @@ import numpy as np
 import PIL.Image
 
 from artasyn.arrays import LEFT, Heatmap, Image, LungLabels, Mask, check_image
-from artasyn.atomic import write_bytes
-from artasyn.dicom import DICOM_SUFFIXES, decode_dicom, is_dicom
 from artasyn.errors import ImageError, RadiographError
-from artasyn.picturefiles import PICTURE_SUFFIXES, Pixels, decode_picture
+from artasyn.files.atomic import write_bytes
+from artasyn.files.dicom import DICOM_SUFFIXES, decode_dicom, is_dicom
+from artasyn.files.rasters import PICTURE_SUFFIXES, Pixels, decode_picture
 
 RADIOGRAPH_SUFFIXES = PICTURE_SUFFIXES | DICOM_SUFFIXES
 """Endings, in lower case, of the files that `read_radiograph` reads."""
