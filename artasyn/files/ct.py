@@ -36,7 +36,7 @@ from artasyn.files.ct_volumes import (
     turned,
 )
 
-LABEL_STEM = re.compile(r"[._](labels?|seg|segmentation|mask|nodule|lunglabels|wholelung)$", re.IGNORECASE)
+LABEL_STEM = re.compile(r"[._]([a-z]*labels?|seg|segmentation|mask|nodule|wholelung)$", re.IGNORECASE)
 """What the names of label maps end in, before the suffix."""
 MASKS = "segmentations"
 """The folder of masks beside a CT in TotalSegmentator's data set."""
