@@ -2,7 +2,7 @@
 
 import sys
 
-from artasyn.cli import main
+from artasyn.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

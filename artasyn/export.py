@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from artasyn.arrays import Images
-from artasyn.commands import Done
+from artasyn.commands.shared import Done
 from artasyn.detection import Squares
 from artasyn.detector import Detector
 from artasyn.errors import ArtasynError, ModelError

@@ -9,7 +9,7 @@ import pytest
 from pydicom.data import get_testdata_file
 
 from artasyn.collection import find_sources
-from artasyn.demo import write_phantoms
+from artasyn.commands.demo import write_phantoms
 from artasyn.files.radiograph import read_radiograph, write_image
 from artasyn.segment.volume import Volume
 from artasyn.training import TrainingRun

@@ -14,7 +14,7 @@ from tests.test_packaging import FOLDERS, lines, sources
 
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn",),
-    ("artasyn.files", "artasyn.networks", "artasyn.evaluation"),
+    ("artasyn.files", "artasyn.networks", "artasyn.commands.evaluate"),
     ("artasyn.segment",),
     ("artasyn.segment.pbtseg", "artasyn.segment.ct"),
     ("artasyn.segment.projection",),
@@ -22,7 +22,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn.synthesis", "artasyn.phantom", "artasyn.pictures", "artasyn.bulk"),
     ("artasyn.transforms", "artasyn.outputs", "artasyn.testsets", "artasyn.detection"),
     ("artasyn.training",),
-    ("artasyn.commands",),
+    ("artasyn.commands.shared",),
 )
 """Every room, floor by floor from the ground up; `docs/architecture.md` says what each is for."""
 

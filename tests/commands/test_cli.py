@@ -14,7 +14,7 @@ from scipy.ndimage import distance_transform_edt
 from skimage.morphology import convex_hull_image
 
 from artasyn.bulk import read_manifest
-from artasyn.cli import main
+from artasyn.commands.cli import main
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, read_radiograph
 
 

@@ -1,4 +1,4 @@
-"""The command that finds lungs, and what all commands share: files in, files out; `artasyn.cli` prints the rest."""
+"""The command that finds lungs, and what all commands share: files in, files out; `artasyn.commands.cli` prints the rest."""
 
 from __future__ import annotations
 

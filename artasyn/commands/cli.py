@@ -18,7 +18,7 @@ from typing import Any, get_args
 
 from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, Namespace  # type: ignore[attr-defined]
 
-from artasyn.commands import Done
+from artasyn.commands.shared import Done
 from artasyn.errors import ArtasynError
 from artasyn.segment.ctlesion import LesionKind
 from artasyn.segment.lungs import Zone
@@ -88,13 +88,13 @@ LISTED = 20
 """Failures that are printed, each once; all of them are in the manifest."""
 
 COMMANDS = {
-    "demo": ("artasyn.demo", "the whole chain on phantoms, no data needed, five to ten minutes"),
-    "segment": ("artasyn.commands", "find the lungs"),
-    "synthesise": ("artasyn.augmentation", "make anomalies with exact masks on normal radiographs"),
-    "project": ("artasyn.projecting", "make radiographs with anatomy masks from CT, at any angle"),
-    "train": ("artasyn.model_commands", "train a detector on normal radiographs"),
-    "detect": ("artasyn.model_commands", "look for anomalies with a trained detector"),
-    "evaluate": ("artasyn.evaluation", "measure a detector on a test set"),
+    "demo": ("artasyn.commands.demo", "the whole chain on phantoms, no data needed, five to ten minutes"),
+    "segment": ("artasyn.commands.shared", "find the lungs"),
+    "synthesise": ("artasyn.commands.synthesise", "make anomalies with exact masks on normal radiographs"),
+    "project": ("artasyn.commands.project", "make radiographs with anatomy masks from CT, at any angle"),
+    "train": ("artasyn.commands.detect", "train a detector on normal radiographs"),
+    "detect": ("artasyn.commands.detect", "look for anomalies with a trained detector"),
+    "evaluate": ("artasyn.commands.evaluate", "measure a detector on a test set"),
     "export": ("artasyn.export", "write a trained detector as one ONNX file, which runs without torch"),
 }
 """Each command's name, which is its function's, with the module it is in and a summary."""

@@ -14,7 +14,7 @@ import torch
 
 from artasyn.bulk import Outcome, Row, read_manifest
 from artasyn.collection import Source, available_cores, find_sources
-from artasyn.commands import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
+from artasyn.commands.shared import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
 from artasyn.detector import Detector
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask

@@ -16,7 +16,7 @@ from artasyn.arrays import Picture
 from artasyn.bulk import Row
 from artasyn.coco import Annotation, annotated, write_coco
 from artasyn.collection import Source, find_sources
-from artasyn.commands import SHEET, TILE, Done, as_picture, bulk_run, on_grid, thumbnail
+from artasyn.commands.shared import SHEET, TILE, Done, as_picture, bulk_run, on_grid, thumbnail
 from artasyn.errors import DataError
 from artasyn.files.radiograph import image_png, mask_png, read_radiograph
 from artasyn.files.rasters import decode_picture

@@ -18,10 +18,10 @@ import pytest
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
-from artasyn.augmentation import synthesise
 from artasyn.bulk import read_manifest
-from artasyn.cli import main
 from artasyn.collection import find_sources
+from artasyn.commands.cli import main
+from artasyn.commands.synthesise import synthesise
 from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.recipe import Recipe
 from artasyn.synthesis import FINDINGS, LungOpacity

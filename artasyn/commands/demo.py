@@ -10,10 +10,10 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from artasyn.augmentation import pairs, synthesise
 from artasyn.collection import available_cores, claim, find_sources
-from artasyn.commands import Done, segment
-from artasyn.evaluation import evaluate
+from artasyn.commands.evaluate import evaluate
+from artasyn.commands.shared import Done, segment
+from artasyn.commands.synthesise import pairs, synthesise
 from artasyn.files.radiograph import read_labels, write_image, write_labels, write_mask
 from artasyn.phantom import Phantom
 from artasyn.pictures import contact_sheet, read_picture

@@ -21,10 +21,10 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
 from artasyn.bulk import read_manifest
-from artasyn.cli import main
+from artasyn.commands.cli import main
+from artasyn.commands.project import project as make_films
 from artasyn.files.radiograph import read_labels, read_mask, read_radiograph
 from artasyn.pictures import read_picture
-from artasyn.projecting import project as make_films
 from artasyn.segment.projection import Projection, project
 from artasyn.segment.randomisation import Film, ProjectionRecord
 from artasyn.segment.view import View

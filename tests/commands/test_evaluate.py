@@ -11,9 +11,9 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from artasyn.bulk import read_manifest
-from artasyn.cli import main
+from artasyn.commands.cli import main
+from artasyn.commands.evaluate import TestSet, _view
 from artasyn.errors import DataError
-from artasyn.evaluation import TestSet, _view
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, write_mask
 from artasyn.pictures import MASK_COLOUR, read_picture
 

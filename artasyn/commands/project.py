@@ -20,7 +20,7 @@ from artasyn.arrays import Picture, generator
 from artasyn.bulk import Outcome, Row, reason_of
 from artasyn.coco import outlined, write_coco
 from artasyn.collection import Source
-from artasyn.commands import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
+from artasyn.commands.shared import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
 from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.ct import find_cts, read_names
