@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from artasyn.boxes import Box
 from artasyn.collection import Source, find_sources
 from artasyn.errors import DataError
+from artasyn.evaluation.boxes import Box
 from artasyn.files.radiograph import read_mask
 from artasyn.listlayouts import chexlocalize, nih, rsna, siim, vindr
 from artasyn.tables import bare, located, number, read_table

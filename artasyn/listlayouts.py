@@ -14,9 +14,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from artasyn.boxes import Box
 from artasyn.collection import Source, find_sources
 from artasyn.errors import DataError
+from artasyn.evaluation.boxes import Box
 from artasyn.files.dicom import DICOM_SUFFIXES
 from artasyn.tables import Record, bare, films_below, located, number, read_cells, read_table
 from artasyn.testset import TestFilm, TestSet

@@ -11,8 +11,8 @@ import jinja2
 import numpy as np
 
 from artasyn.arrays import Picture
+from artasyn.evaluation.evaluation import Interval, Metrics
 from artasyn.files import atomic
-from artasyn.metrics import Interval, Metrics
 from artasyn.pictures import data_uri
 from artasyn.version import __version__
 

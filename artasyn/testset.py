@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from artasyn.arrays import Mask
-from artasyn.boxes import Box
 from artasyn.collection import Source
 from artasyn.errors import DataError
+from artasyn.evaluation.boxes import Box
 from artasyn.truth import Truth
 
 NAMED = 3

@@ -17,7 +17,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from artasyn.arrays import generator
-from artasyn.bootstrap import resample_weights
+from artasyn.evaluation.bootstrap import resample_weights
 from benchmarks.patches import PATCH, Patches
 
 SHIFT = 8

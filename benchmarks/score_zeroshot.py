@@ -24,16 +24,16 @@ import numpy as np
 from tqdm import tqdm
 
 from artasyn.arrays import Heatmap, Image, Mask, Picture
-from artasyn.boxes import inside_boxes, pointing
 from artasyn.commands.detect import hottest
 from artasyn.commands.evaluate import read_lungs
 from artasyn.commands.shared import as_picture, on_grid, thumbnail
 from artasyn.dataset import load_normals
 from artasyn.detector import Detector
 from artasyn.errors import ArtasynError
+from artasyn.evaluation.boxes import inside_boxes, pointing
+from artasyn.evaluation.evaluation import Evaluation, Metrics, anatomy_prior
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
-from artasyn.metrics import Evaluation, Metrics, anatomy_prior
 from artasyn.pictures import contact_sheet, overlay_heatmap, overlay_mask
 from artasyn.report import FIGURES, Section, curve_picture, metrics_section, roc_picture, shown, write_report
 from artasyn.segment import Lungs, PBTSeg

@@ -10,14 +10,14 @@ import numpy as np
 from tqdm import tqdm
 
 from artasyn.arrays import Mask, Picture
-from artasyn.boxes import inside_boxes, pointing
 from artasyn.bulk import Outcome, Row
 from artasyn.commands.detect import detect_sources, load_detector
 from artasyn.commands.shared import TILE, Done
 from artasyn.errors import DataError, RadiographError
+from artasyn.evaluation.boxes import inside_boxes, pointing
+from artasyn.evaluation.evaluation import Evaluation, Metrics, anatomy_prior
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask
-from artasyn.metrics import Evaluation, Metrics, anatomy_prior
 from artasyn.pictures import contact_sheet, overlay_structures, read_picture
 from artasyn.report import Section, metrics_section, roc_picture, write_report
 from artasyn.testset import TestFilm

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from artasyn.arrays import generator
-from artasyn.curves import Floats
+from artasyn.evaluation.curves import Floats
 
 Figures = dict[str, Floats]
 """Figure by name, one value for every weighting."""

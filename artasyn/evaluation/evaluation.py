@@ -1,9 +1,9 @@
 """How good anomaly scores and heatmaps are over a set of radiographs of any sizes, with bootstrap intervals.
 
 Heatmaps are judged at native resolution and never held: a histogram of each radiograph stays, over fixed
-levels 1/256 octave wide toward 0 and toward 1 alike (see `artasyn.levels`). Every figure is one function of
+levels 1/256 octave wide toward 0 and toward 1 alike (see `artasyn.evaluation.levels`). Every figure is one function of
 those histograms and of a weight for each radiograph: weights of one give its value, resampled ones its
-interval (see `artasyn.bootstrap`).
+interval (see `artasyn.evaluation.bootstrap`).
 
 What is undefined (no lesion, no healthy pixel, one class only) is NaN, never silently 0 or 1:
 
@@ -25,13 +25,13 @@ from typing import Any
 import numpy as np
 
 from artasyn.arrays import Heatmap, Mask
-from artasyn.bootstrap import UNDEFINED, Figures, intervals, resample_weights
-from artasyn.bootstrap import Interval as Interval
-from artasyn.boxes import Box, pointing
-from artasyn.curves import Floats, auroc, average_precision, mean
 from artasyn.errors import DataError, ImageError
-from artasyn.histograms import Histogram, Tables, histogram
-from artasyn.levels import MixedLevels, quantise
+from artasyn.evaluation.bootstrap import UNDEFINED, Figures, intervals, resample_weights
+from artasyn.evaluation.bootstrap import Interval as Interval
+from artasyn.evaluation.boxes import Box, pointing
+from artasyn.evaluation.curves import Floats, auroc, average_precision, mean
+from artasyn.evaluation.histograms import Histogram, Tables, histogram
+from artasyn.evaluation.levels import MixedLevels, quantise
 
 ERROR_LIMIT = 0.05
 """Pixel figures are NaN where quantising could have moved the AUROC by more: a nearly constant heatmap."""
@@ -64,7 +64,7 @@ class Metrics:
         false_positive_pixels_on_healthy: share of pixels at or above the stored threshold, mean over healthy
             radiographs.
         pointing: how often the highest point of a heatmap lies inside one of the boxes, mean over the diseased
-            radiographs with boxes; see `artasyn.boxes.pointing`.
+            radiographs with boxes; see `artasyn.evaluation.boxes.pointing`.
         pixel_auroc_error: both pooled pixel AUROCs lie within this of those of unquantised heatmaps.
         pixel_ap_error: the same for both pooled pixel APs; a worst case, the error met is far smaller.
     """

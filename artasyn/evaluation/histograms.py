@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from artasyn.arrays import Mask
-from artasyn.bootstrap import Figures
-from artasyn.curves import Floats, aupro, auroc, average_precision, mean, share
-from artasyn.levels import LEVELS, level_thresholds
+from artasyn.evaluation.bootstrap import Figures
+from artasyn.evaluation.curves import Floats, aupro, auroc, average_precision, mean, share
+from artasyn.evaluation.levels import LEVELS, level_thresholds
 
 _LESION, _LUNG = 1, 2  # kinds of pixels: their sum, 0 to 3
 _OVERLAP, _DICE, _KINDS = 4, 5, 6  # the other two of a table: shares of lesion regions, Dice
@@ -36,7 +36,7 @@ def histogram(levels: npt.NDArray[np.int32], lesions: Mask, lungs: Mask | None) 
     """Counts a radiograph's pixels by level and kind, and adds up the shares of its lesion regions.
 
     Args:
-        levels: (h, w), of the heatmap (see `artasyn.levels.quantise`).
+        levels: (h, w), of the heatmap (see `artasyn.evaluation.levels.quantise`).
         lesions: the true lesions, (h, w); each 8-connected region counts 1 in all.
         lungs: (h, w), or None if not known: then all pixels lie outside.
     """

@@ -19,14 +19,14 @@ from skimage.measure import label
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torchmetrics.functional.classification import binary_auroc, binary_average_precision, binary_f1_score
 
-from artasyn import metrics as module
 from artasyn.arrays import Heatmap, Mask
-from artasyn.bootstrap import resample_weights
-from artasyn.boxes import Box, inside_boxes, pointing
-from artasyn.curves import average_precision
 from artasyn.errors import DataError, ImageError
-from artasyn.levels import level_thresholds, quantise
-from artasyn.metrics import Evaluation, Interval, Metrics, anatomy_prior
+from artasyn.evaluation import evaluation as module
+from artasyn.evaluation.bootstrap import resample_weights
+from artasyn.evaluation.boxes import Box, inside_boxes, pointing
+from artasyn.evaluation.curves import average_precision
+from artasyn.evaluation.evaluation import Evaluation, Interval, Metrics, anatomy_prior
+from artasyn.evaluation.levels import level_thresholds, quantise
 
 Values = npt.NDArray[np.float64]
 
@@ -339,8 +339,8 @@ def test_a_nearly_constant_heatmap_is_undefined_rather_than_chance() -> None:
 
 def test_bootstrap_as_a_plain_loop_over_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     of, seed, resamples = films("tied", count=8), 6, 40  # both classes in each
-    monkeypatch.setattr("artasyn.histograms._RADIOGRAPHS", 3)
-    monkeypatch.setattr("artasyn.bootstrap._RESAMPLES", 7)
+    monkeypatch.setattr("artasyn.evaluation.histograms._RADIOGRAPHS", 3)
+    monkeypatch.setattr("artasyn.evaluation.bootstrap._RESAMPLES", 7)
     found = evaluate(of, bootstrap=resamples, seed=seed)
     draws: dict[str, list[float]] = {}
     weights = resample_weights(len(of), resamples, seed)
@@ -402,7 +402,7 @@ def test_resamples_of_one_class_do_not_enter_the_interval() -> None:
 def test_neither_order_nor_blocks_change_a_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     of = films("low", count=9)
     found, reverse = evaluate(of), evaluate(of[::-1])
-    monkeypatch.setattr("artasyn.histograms._RADIOGRAPHS", 2)
+    monkeypatch.setattr("artasyn.evaluation.histograms._RADIOGRAPHS", 2)
     for other in (reverse, evaluate(of)):
         for field in fields(found):
             mine, theirs = getattr(found, field.name), getattr(other, field.name)
