@@ -14,7 +14,7 @@ from artasyn.version import __version__
 
 if TYPE_CHECKING:
     from artasyn.detector import Detection, Detector
-    from artasyn.phantom import Phantom
+    from artasyn.phantom.film import Phantom
 
 __all__ = [
     "Anomaly",
@@ -44,7 +44,7 @@ def __getattr__(name: str) -> object:
 
         return getattr(detector, name)
     if name == "Phantom":
-        from artasyn.phantom import Phantom
+        from artasyn.phantom.film import Phantom
 
         return Phantom
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

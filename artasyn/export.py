@@ -18,7 +18,7 @@ from artasyn.detector import Detector
 from artasyn.errors import ArtasynError, ModelError
 from artasyn.files import atomic
 from artasyn.onnxdetector import INPUT, OUTPUTS, OnnxDetector, OnnxSettings, optional
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from artasyn.preparation import prepare
 from artasyn.version import __version__
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from artasyn.arrays import Picture, generator
 from artasyn.measurepictures import draw_measures
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from artasyn.pictures import contact_sheet, overlay_mask, overlay_structures, write_picture
 from artasyn.segment.ctlesion import CTLesion, LesionKind
 from artasyn.segment.filmlook import FilmLook

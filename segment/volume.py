@@ -70,7 +70,7 @@ class Structure:
 
 @runtime_checkable
 class PhantomLike(Protocol):
-    """What `Volume.of_phantom` needs to know, see `artasyn.phantom.PhantomVolume`."""
+    """What `Volume.of_phantom` needs to know, see `artasyn.phantom.film.PhantomVolume`."""
 
     @property
     def hu(self) -> Hounsfield: ...  # noqa: D102
@@ -115,7 +115,7 @@ class Volume:
         DataError: another dtype or range, or a structure outside the volume.
 
     Example:
-        >>> from artasyn.phantom import Phantom
+        >>> from artasyn.phantom.film import Phantom
         >>> volume = Volume.of_phantom(Phantom().volume(Phantom().draw(np.random.default_rng(0)), spacing=6.0))
         >>> volume.spacing, sorted(volume.structures)[:3]
         ((6.0, 6.0, 6.0), ['abdomen', 'airway', 'clavicle'])
@@ -189,7 +189,7 @@ class Volume:
         """A phantom's volume with its structures.
 
         Args:
-            phantom: a `artasyn.phantom.PhantomVolume`.
+            phantom: a `artasyn.phantom.film.PhantomVolume`.
         """
         hu = np.clip(np.rint(phantom.hu), LOWEST, HIGHEST).astype(np.int16)
         affine = np.zeros((4, 4))

@@ -142,7 +142,7 @@ class BatchLungOpacity(torch.nn.Module):
         at_once: render a whole batch at once; None does so on an accelerator only.
 
     Example:
-        >>> from artasyn.phantom import Phantom
+        >>> from artasyn.phantom.film import Phantom
         >>> chests = [Phantom(size=96)(seed) for seed in (1, 2)]
         >>> images = torch.stack([torch.from_numpy(chest.image)[None] for chest in chests])
         >>> lungs = torch.stack([torch.from_numpy(chest.lungs.labels)[None] for chest in chests])

@@ -50,7 +50,7 @@ class LungOpacity:
     are composited toward one grey value, which erases half of the texture beneath; here they are attenuation.
 
     Example:
-        >>> from artasyn.phantom import Phantom
+        >>> from artasyn.phantom.film import Phantom
         >>> chest = Phantom(size=128)(seed=1)
         >>> anomaly = LungOpacity()(chest.image, chest.lungs, np.random.default_rng(0))
         >>> bool((anomaly.mask == (anomaly.image != chest.image)).all())

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artasyn.errors import ImageError, NothingShows, SynthesisError
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import BatchLungOpacity, LungOpacity, OpacityRecord, findings
 from tests.catalogue import CATALOGUE

@@ -19,7 +19,7 @@ from artasyn.dataset import Normals, Sample, SyntheticAnomalies, load_normals, p
 from artasyn.errors import DataError
 from artasyn.files.radiograph import read_radiograph, write_image
 from artasyn.filmvariation import FilmVariation
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from artasyn.preparation import LungWindow, prepare
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import LungOpacity

@@ -17,7 +17,7 @@ from torch import Tensor
 from artasyn.arrays import Image, Images, Mask
 from artasyn.detector import BUNDLED, Detector, Kind, score, smoothed
 from artasyn.errors import ImageError, ModelError
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from artasyn.preparation import prepare
 from artasyn.segment import Lungs
 

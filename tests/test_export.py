@@ -22,7 +22,7 @@ from artasyn.errors import ArtasynError, ImageError, ModelError
 from artasyn.export import export_onnx, largest_difference, prepared_phantoms, settings_of
 from artasyn.files.radiograph import read_heatmap
 from artasyn.onnxdetector import OnnxDetector, OnnxSettings
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from artasyn.segment import Lungs
 
 CPU = ["CPUExecutionProvider"]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from artasyn.arrays import Image
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from artasyn.segment.filmlook import FilmLook
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from artasyn.arrays import LEFT, RIGHT
 from artasyn.errors import SynthesisError
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import FINDINGS, LungOpacity, findings
 from artasyn.synthesis.drawing import STEPS, draw_lesions

@@ -11,7 +11,7 @@ import pytest
 
 from artasyn.errors import ImageError, SynthesisError
 from artasyn.insertion import Insertion, as_lungs, grey, opacity
-from artasyn.phantom import Phantom, PhantomRadiograph
+from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import FINDINGS, LungOpacity, findings
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from artasyn.arrays import Image
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from artasyn.segment import PBTSeg
 from artasyn.segment.judgement import judge
 from artasyn.segment.pbtseg import Workings

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artasyn.errors import DataError
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from artasyn.segment.cardiothoracic import CardiothoracicRatio, Span, cardiothoracic_ratio
 from artasyn.segment.cobb import CobbAngle, cobb_angle, vertebra_centroids
 from artasyn.segment.footprints import check_masks, main_parts

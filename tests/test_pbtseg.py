@@ -14,7 +14,7 @@ import pytest
 from artasyn.arrays import LEFT, RIGHT, Image, LungLabels, Mask
 from artasyn.errors import ImageError
 from artasyn.files.radiograph import read_mask, read_radiograph
-from artasyn.phantom import Phantom, PhantomRadiograph
+from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.segment.outline import POINTS
 

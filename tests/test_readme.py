@@ -55,7 +55,7 @@ def write_cts(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_the_three_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: Path, tmp_path: Path) -> None:
-    from artasyn.phantom import Phantom
+    from artasyn.phantom.film import Phantom
 
     shutil.copytree(phantoms, tmp_path / "data")
     shutil.copytree(phantoms / "train/healthy", tmp_path / "normals")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from artasyn.errors import SynthesisError
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from artasyn.recipe import Recipe
 from artasyn.segment import PBTSeg
 from artasyn.synthesis import LungOpacity, findings

@@ -11,7 +11,7 @@ import pytest
 
 from artasyn.collection import Source
 from artasyn.dataset import Normals
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from benchmarks import score_zeroshot
 from benchmarks.atlas import Atlas
 from benchmarks.development import HELD_OUT, SETS, held_out, training_normals

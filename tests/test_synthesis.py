@@ -29,7 +29,7 @@ from artasyn import synthesis as package
 from artasyn.arrays import LEFT, RIGHT, Image, LungLabels, Mask
 from artasyn.errors import ArtasynError, ImageError, NothingShows, SynthesisError
 from artasyn.files.radiograph import read_mask, read_radiograph, write_image
-from artasyn.phantom import Phantom, PhantomRadiograph
+from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import FINDINGS, Anomaly, LungOpacity, OpacityRecord, findings
 from artasyn.synthesis.anomaly import expose
@@ -282,7 +282,7 @@ USER = """
 import random, sys
 import numpy as np
 from artasyn.errors import ImageError
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from tests.catalogue import CATALOGUE
 from tests.test_synthesis import WRONG
 film = Phantom(size=64)(1)

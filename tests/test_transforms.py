@@ -15,7 +15,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import v2
 
 from artasyn.errors import SynthesisError
-from artasyn.phantom import Phantom, PhantomRadiograph
+from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord, findings
 from artasyn.transforms import LungOpacityTransform, OpacityDataset, RandomLungOpacity
 

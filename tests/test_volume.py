@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from artasyn.errors import DataError
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from artasyn.segment.attenuation import attenuation
 from artasyn.segment.volume import Structure, Volume
 from tests.chest import chest

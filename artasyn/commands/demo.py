@@ -15,7 +15,7 @@ from artasyn.commands.evaluate import evaluate
 from artasyn.commands.shared import Done, segment
 from artasyn.commands.synthesise import pairs, synthesise
 from artasyn.files.radiograph import read_labels, write_image, write_labels, write_mask
-from artasyn.phantom import Phantom
+from artasyn.phantom.film import Phantom
 from artasyn.pictures import contact_sheet, read_picture
 from artasyn.report import Section, write_report
 from artasyn.stores import Folders

@@ -1,6 +1,6 @@
 """Radiographs of thoraces that never existed, with exact lungs and exact lesions.
 
-A thorax is drawn as plain numbers (`artasyn.thorax`), filled with tissue in Hounsfield units, projected from
+A thorax is drawn as plain numbers (`artasyn.phantom.thorax`), filled with tissue in Hounsfield units, projected from
 back to front by parallel rays, and developed like a film. Lesions are bodies in three dimensions that replace
 air inside the lungs before the projection. The diseased and the healthy film of one record share scatter,
 tone curve and noise, so that they are equal wherever no ray meets a lesion.
@@ -15,10 +15,9 @@ import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT, Image, Mask
 from artasyn.errors import SynthesisError
-from artasyn.lesions3d import KINDS, Lesion, draw_lesion, lesion_body
-from artasyn.segment.lungs import Lungs
-from artasyn.thorax import Anatomy, Map, ThoraxRecord, anatomy, straight_grid
-from artasyn.tissues import (
+from artasyn.phantom.lesions import KINDS, Lesion, draw_lesion, lesion_body
+from artasyn.phantom.thorax import Anatomy, Map, ThoraxRecord, anatomy, straight_grid
+from artasyn.phantom.tissues import (
     MU,
     Healthy,
     PhantomVolume,
@@ -28,6 +27,7 @@ from artasyn.tissues import (
     interval_share,
     line_integral,
 )
+from artasyn.segment.lungs import Lungs
 
 __all__ = ["Phantom", "PhantomRadiograph", "PhantomVolume", "ThoraxRecord"]
 
@@ -87,7 +87,7 @@ class Phantom:
     Attributes:
         size: rows and columns of the film, at least 64 pixels.
         lesions_range: fewest and most lesions of a diseased thorax.
-        kinds: the kinds of lesions, of `artasyn.lesions3d.KINDS`.
+        kinds: the kinds of lesions, of `artasyn.phantom.lesions.KINDS`.
         severity_range: in [0, 1], from small and faint to large and dense.
         tolerance: a pixel belongs to the lesions' mask if they brighten it by this much or more, image units.
 

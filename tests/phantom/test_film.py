@@ -13,11 +13,11 @@ import pytest
 
 from artasyn.arrays import check_image
 from artasyn.errors import SynthesisError
-from artasyn.lesions3d import KINDS, Lesion, draw_lesion, lesion_body
-from artasyn.phantom import Phantom, PhantomRadiograph, PhantomVolume, lesion_centre
-from artasyn.thorax import ThoraxRecord, anatomy, covered, length, smooth_curve
-from artasyn.tissues import MU, STRUCTURES, TISSUE_HU, attenuation, coarse_grid, line_integral, stomach_gas
-from artasyn.tubes import Tubes, chords, inside_lung, ribs, round_chords, vessels
+from artasyn.phantom.film import Phantom, PhantomRadiograph, PhantomVolume, lesion_centre
+from artasyn.phantom.lesions import KINDS, Lesion, draw_lesion, lesion_body
+from artasyn.phantom.thorax import ThoraxRecord, anatomy, covered, length, smooth_curve
+from artasyn.phantom.tissues import MU, STRUCTURES, TISSUE_HU, attenuation, coarse_grid, line_integral, stomach_gas
+from artasyn.phantom.tubes import Tubes, chords, inside_lung, ribs, round_chords, vessels
 
 SEEDS = range(20)
 SMALL = Phantom(size=128)

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from artasyn.errors import SynthesisError
-from artasyn.lesions3d import Lesion
+from artasyn.phantom.lesions import Lesion
 
 Map = Float32[np.ndarray, "h w"]
 """A number for every ray: float32 (h, w)."""

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT, Hounsfield, VolumeLabels
-from artasyn.thorax import (
+from artasyn.phantom.thorax import (
     Anatomy,
     Interval,
     Map,
@@ -19,7 +19,7 @@ from artasyn.thorax import (
     spine_x,
     straight_grid,
 )
-from artasyn.tubes import Tubes, airways, chords, clavicles, girdle, ribs, round_chords, vessels
+from artasyn.phantom.tubes import Tubes, airways, chords, clavicles, girdle, ribs, round_chords, vessels
 
 TISSUE_HU = {"air": -1000.0, "lung": -865.0, "wall": -20.0, "organ": 45.0, "marrow": 190.0, "cortex": 1050.0}
 """Hounsfield units of healthy tissues; `lung` lies between the visible vessels, `wall` mixes muscle and fat.
@@ -206,7 +206,7 @@ class PhantomVolume:
         labels: index into `names`, uint8, on the same grid.
         names: the structures.
         spacing: distance of neighbouring voxels in every direction, mm.
-        origin: z, y and x of the centre of the first voxel, mm (see `artasyn.thorax`).
+        origin: z, y and x of the centre of the first voxel, mm (see `artasyn.phantom.thorax`).
     """
 
     hu: Hounsfield
