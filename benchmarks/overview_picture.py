@@ -8,7 +8,7 @@ from pathlib import Path
 from artasyn import Detector, LungOpacity, PBTSeg, Phantom
 from artasyn.arrays import generator
 from artasyn.commands.detect import hottest
-from artasyn.pictures import contact_sheet, overlay_heatmap, overlay_lungs, overlay_mask, write_picture
+from artasyn.pictures.overlays import contact_sheet, overlay_heatmap, overlay_lungs, overlay_mask, write_picture
 from artasyn.synthesis import findings
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from artasyn import PBTSeg, Phantom
 from artasyn.arrays import Image, Outlines, Picture
-from artasyn.pictures import contact_sheet, overlay_lungs, write_picture
+from artasyn.pictures.overlays import contact_sheet, overlay_lungs, write_picture
 
 DOCS = Path(__file__).parent.parent / "docs"
 TILE = 320

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from artasyn.arrays import Picture, generator
-from artasyn.measurepictures import draw_measures
 from artasyn.phantom.film import Phantom
-from artasyn.pictures import contact_sheet, overlay_mask, overlay_structures, write_picture
+from artasyn.pictures.measures import draw_measures
+from artasyn.pictures.overlays import contact_sheet, overlay_mask, overlay_structures, write_picture
 from artasyn.segment.ctlesion import CTLesion, LesionKind
 from artasyn.segment.filmlook import FilmLook
 from artasyn.segment.measures import measure

@@ -34,8 +34,8 @@ from artasyn.evaluation.boxes import inside_boxes, pointing
 from artasyn.evaluation.evaluation import Evaluation, Metrics, anatomy_prior
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
-from artasyn.pictures import contact_sheet, overlay_heatmap, overlay_mask
-from artasyn.report import FIGURES, Section, curve_picture, metrics_section, roc_picture, shown, write_report
+from artasyn.pictures.overlays import contact_sheet, overlay_heatmap, overlay_mask
+from artasyn.pictures.report import FIGURES, Section, curve_picture, metrics_section, roc_picture, shown, write_report
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.testset import TestFilm, TestSet
 from artasyn.truth import resized

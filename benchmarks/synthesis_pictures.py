@@ -17,7 +17,7 @@ from artasyn import Phantom
 from artasyn.arrays import Image, Mask, Picture, generator
 from artasyn.errors import SynthesisError
 from artasyn.files.radiograph import read_mask, read_radiograph
-from artasyn.pictures import MASK_COLOUR, contact_sheet, write_picture
+from artasyn.pictures.overlays import MASK_COLOUR, contact_sheet, write_picture
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import FINDINGS, LungOpacity
 

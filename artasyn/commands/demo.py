@@ -16,8 +16,8 @@ from artasyn.commands.shared import Done, segment
 from artasyn.commands.synthesise import pairs, synthesise
 from artasyn.files.radiograph import read_labels, write_image, write_labels, write_mask
 from artasyn.phantom.film import Phantom
-from artasyn.pictures import contact_sheet, read_picture
-from artasyn.report import Section, write_report
+from artasyn.pictures.overlays import contact_sheet, read_picture
+from artasyn.pictures.report import Section, write_report
 from artasyn.stores import Folders
 from artasyn.training import TrainingRun
 from artasyn.version import __version__

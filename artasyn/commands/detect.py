@@ -19,7 +19,7 @@ from artasyn.detector import Detector
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
 from artasyn.onnxdetector import OnnxDetector
-from artasyn.pictures import overlay_heatmap, overlay_mask, write_picture
+from artasyn.pictures.overlays import overlay_heatmap, overlay_mask, write_picture
 from artasyn.training import TrainingRun
 
 

@@ -18,8 +18,8 @@ from artasyn.evaluation.boxes import inside_boxes, pointing
 from artasyn.evaluation.evaluation import Evaluation, Metrics, anatomy_prior
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask
-from artasyn.pictures import contact_sheet, overlay_structures, read_picture
-from artasyn.report import Section, metrics_section, roc_picture, write_report
+from artasyn.pictures.overlays import contact_sheet, overlay_structures, read_picture
+from artasyn.pictures.report import Section, metrics_section, roc_picture, write_report
 from artasyn.testset import TestFilm
 from artasyn.testset import TestSet as TestSet
 from artasyn.truth import resized

@@ -25,9 +25,9 @@ from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.ct import find_cts, read_names
 from artasyn.files.radiograph import write_image, write_labels, write_mask
-from artasyn.measurepictures import draw_measures
 from artasyn.patients import Patients, called
-from artasyn.pictures import STRUCTURE_COLOURS, overlay_structures, write_picture
+from artasyn.pictures.measures import draw_measures
+from artasyn.pictures.overlays import STRUCTURE_COLOURS, overlay_structures, write_picture
 from artasyn.segment.ctlesion import LesionKind
 from artasyn.segment.filmlook import FilmLook
 from artasyn.segment.measures import Measures, measure

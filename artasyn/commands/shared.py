@@ -1,4 +1,4 @@
-"""The command that finds lungs, and what all commands share: files in, files out; `artasyn.commands.cli` prints the rest."""
+"""The command that finds lungs, and what all commands share: files in, files out; `cli` prints the rest."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from artasyn.arrays import Picture
 from artasyn.bulk import BulkRun, Outcome, Row
 from artasyn.collection import Source, available_cores, find_sources
 from artasyn.files.radiograph import read_radiograph, write_labels
-from artasyn.pictures import contact_sheet, overlay_lungs, read_picture, write_picture
-from artasyn.report import Section
+from artasyn.pictures.overlays import contact_sheet, overlay_lungs, read_picture, write_picture
+from artasyn.pictures.report import Section
 from artasyn.segment import PBTSeg
 from artasyn.version import __version__
 

@@ -20,7 +20,7 @@ from artasyn.commands.shared import SHEET, TILE, Done, as_picture, bulk_run, on_
 from artasyn.errors import DataError
 from artasyn.files.radiograph import image_png, mask_png, read_radiograph
 from artasyn.files.rasters import decode_picture
-from artasyn.pictures import contact_sheet, overlay_mask, write_picture
+from artasyn.pictures.overlays import contact_sheet, overlay_mask, write_picture
 from artasyn.recipe import Recipe
 from artasyn.segment import PBTSeg
 from artasyn.segment.lungs import Zone

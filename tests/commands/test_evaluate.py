@@ -15,7 +15,7 @@ from artasyn.commands.cli import main
 from artasyn.commands.evaluate import TestSet, _view
 from artasyn.errors import DataError
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, write_mask
-from artasyn.pictures import MASK_COLOUR, read_picture
+from artasyn.pictures.overlays import MASK_COLOUR, read_picture
 
 
 def run(data: Path, out: Path, trained: Path, *more: str) -> int:

@@ -24,7 +24,7 @@ from artasyn.bulk import read_manifest
 from artasyn.commands.cli import main
 from artasyn.commands.project import project as make_films
 from artasyn.files.radiograph import read_labels, read_mask, read_radiograph
-from artasyn.pictures import read_picture
+from artasyn.pictures.overlays import read_picture
 from artasyn.segment.projection import Projection, project
 from artasyn.segment.randomisation import Film, ProjectionRecord
 from artasyn.segment.view import View

@@ -13,7 +13,7 @@ import numpy as np
 from artasyn.arrays import Picture
 from artasyn.evaluation.evaluation import Interval, Metrics
 from artasyn.files import atomic
-from artasyn.pictures import data_uri
+from artasyn.pictures.overlays import data_uri
 from artasyn.version import __version__
 
 Values = Sequence[float] | np.ndarray

@@ -13,10 +13,10 @@ import PIL.ImageFont
 import pytest
 from numpy.typing import NDArray
 
-from artasyn import pictures as module
 from artasyn.errors import ImageError
 from artasyn.files.radiograph import read_mask, read_radiograph
-from artasyn.pictures import (
+from artasyn.pictures import overlays as module
+from artasyn.pictures.overlays import (
     LEFT_COLOUR,
     MASK_COLOUR,
     PAPER,

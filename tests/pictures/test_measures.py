@@ -7,10 +7,10 @@ import dataclasses
 import numpy as np
 import pytest
 
-from artasyn import measurepictures as module
 from artasyn.errors import ImageError
-from artasyn.measurepictures import HEART_COLOUR, SPINE_COLOUR, THORAX_COLOUR, draw_measures
-from artasyn.pictures import LEFT_COLOUR, RIGHT_COLOUR, Colour
+from artasyn.pictures import measures as module
+from artasyn.pictures.measures import HEART_COLOUR, SPINE_COLOUR, THORAX_COLOUR, draw_measures
+from artasyn.pictures.overlays import LEFT_COLOUR, RIGHT_COLOUR, Colour
 from artasyn.segment.cardiothoracic import cardiothoracic_ratio
 from artasyn.segment.cobb import cobb_angle
 from artasyn.segment.lungareas import lung_areas

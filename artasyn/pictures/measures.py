@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from artasyn.arrays import LEFT, RIGHT, Image, LungLabels, Mask, Picture, check_image
 from artasyn.errors import ImageError
-from artasyn.pictures import FONT, LEFT_COLOUR, RIGHT_COLOUR, RIM, Colour, _check_pair, _colours
+from artasyn.pictures.overlays import FONT, LEFT_COLOUR, RIGHT_COLOUR, RIM, Colour, _check_pair, _colours
 from artasyn.segment.cardiothoracic import CardiothoracicRatio, Span
 from artasyn.segment.cobb import CobbAngle
 from artasyn.segment.footprints import Point, main_parts

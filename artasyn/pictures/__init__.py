@@ -1,0 +1,1 @@
+"""What people look at: overlays, drawn measures, sheets and reports."""
