@@ -14,8 +14,8 @@ from jaxtyping import Float, UInt8, UInt16
 from torch import Tensor
 
 from artasyn.arrays import LEFT, RIGHT, Attenuation, Image, generator, identity
-from artasyn.bulk import BulkRun, Outcome, Row, read_manifest
-from artasyn.collection import Source
+from artasyn.bulk.run import BulkRun, Outcome, Row, read_manifest
+from artasyn.bulk.sources import Source
 from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from artasyn.collection import Source, find_sources
+from artasyn.bulk.sources import Source, find_sources
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import Box
 from artasyn.files.radiograph import read_mask

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from artasyn.collection import Source, find_sources
+from artasyn.bulk.sources import Source, find_sources
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import Box
 from artasyn.files.dicom import DICOM_SUFFIXES

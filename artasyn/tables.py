@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from artasyn.collection import Source, find_sources
+from artasyn.bulk.sources import Source, find_sources
 from artasyn.errors import DataError
 from artasyn.files.radiograph import RADIOGRAPH_SUFFIXES
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from artasyn.arrays import Mask
-from artasyn.collection import Source
+from artasyn.bulk.sources import Source
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import Box
 from artasyn.truth import Truth

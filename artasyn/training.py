@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 from tqdm import tqdm
 
+from artasyn.bulk.sources import Source, claim
 from artasyn.calibration import Calibration
-from artasyn.collection import Source, claim
 from artasyn.dataset import Normals, Sample, Synthesis, SyntheticAnomalies, load_normals, prepare_normals
 from artasyn.detector import Detector, Kind, score, smoothed
 from artasyn.errors import DataError

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from artasyn.collection import Source, find_sources
+from artasyn.bulk.sources import Source, find_sources
 from artasyn.layouts import find
 from artasyn.testset import TestFilm, TestSet
 

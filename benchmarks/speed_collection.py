@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from artasyn.bulk import read_manifest
-from artasyn.collection import find_sources
+from artasyn.bulk.run import read_manifest
+from artasyn.bulk.sources import find_sources
 from artasyn.files.radiograph import read_radiograph, write_image
 from benchmarks.speed_stages import RESULTS, machine
 

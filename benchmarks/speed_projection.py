@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from artasyn.bulk import read_manifest
+from artasyn.bulk.run import read_manifest
 from artasyn.segment.projection import project, rays_of, thickness_of
 from artasyn.segment.view import View
 from artasyn.segment.volume import Volume

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom.data import get_testdata_file
 
-from artasyn.collection import find_sources
+from artasyn.bulk.sources import find_sources
 from artasyn.commands.demo import write_phantoms
 from artasyn.files.radiograph import read_radiograph, write_image
 from artasyn.segment.volume import Volume

@@ -19,7 +19,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn.segment.pbtseg", "artasyn.segment.ct"),
     ("artasyn.segment.projection",),
     ("artasyn.segment.measures",),
-    ("artasyn.synthesis", "artasyn.phantom.film", "artasyn.pictures.overlays", "artasyn.bulk"),
+    ("artasyn.synthesis", "artasyn.phantom.film", "artasyn.pictures.overlays", "artasyn.bulk.run"),
     ("artasyn.transforms", "artasyn.outputs", "artasyn.testsets", "artasyn.detection"),
     ("artasyn.training",),
     ("artasyn.commands.shared",),

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from artasyn.arrays import Image, identity
-from artasyn.collection import find_sources
+from artasyn.bulk.sources import find_sources
 from artasyn.dataset import Normals, Sample, SyntheticAnomalies, load_normals, prepare_normals, stored_size
 from artasyn.errors import DataError
 from artasyn.files.radiograph import read_radiograph, write_image

@@ -14,7 +14,7 @@ from torch import nn
 
 from artasyn import export as exporting
 from artasyn.arrays import Image
-from artasyn.bulk import read_manifest
+from artasyn.bulk.run import read_manifest
 from artasyn.commands.cli import main
 from artasyn.detection import Kind, Squares
 from artasyn.detector import Detector

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from artasyn.bulk import read_manifest
+from artasyn.bulk.run import read_manifest
 from artasyn.commands.cli import main
 from artasyn.files.radiograph import read_heatmap, read_mask, read_radiograph
 

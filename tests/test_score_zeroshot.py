@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artasyn.collection import Source
+from artasyn.bulk.sources import Source
 from artasyn.dataset import Normals
 from artasyn.phantom.film import Phantom
 from benchmarks import score_zeroshot

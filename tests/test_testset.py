@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco
 
 from artasyn.arrays import Mask
-from artasyn.collection import Source
+from artasyn.bulk.sources import Source
 from artasyn.errors import DataError, RadiographError
 from artasyn.files.radiograph import write_mask
 from artasyn.testset import TestFilm, TestSet

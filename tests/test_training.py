@@ -15,9 +15,9 @@ import pytest
 import torch
 
 from artasyn.arrays import Image
-from artasyn.bulk import read_manifest
+from artasyn.bulk.run import read_manifest
+from artasyn.bulk.sources import find_sources
 from artasyn.calibration import LEVELS
-from artasyn.collection import find_sources
 from artasyn.dataset import Made, Sample, SyntheticAnomalies
 from artasyn.detector import Detector, Kind
 from artasyn.errors import DataError
@@ -161,7 +161,7 @@ def test_training_with_a_synthesis_that_holds_a_function_goes_on_in_another_proc
 SCRIPT = """
 import sys, os, signal, lightning
 from pathlib import Path
-from artasyn.collection import find_sources
+from artasyn.bulk.sources import find_sources
 from artasyn.training import TrainingRun, Progress
 if sys.argv[3] == "kill":
     old = Progress.on_train_batch_end

@@ -10,7 +10,8 @@ import joblib
 import numpy as np
 from tqdm import tqdm
 
-from artasyn.collection import available_cores, claim, find_sources
+from artasyn.bulk.sources import available_cores, claim, find_sources
+from artasyn.bulk.stores import Folders
 from artasyn.commands.evaluate import evaluate
 from artasyn.commands.shared import Done, segment
 from artasyn.commands.synthesise import pairs, synthesise
@@ -18,7 +19,6 @@ from artasyn.files.radiograph import read_labels, write_image, write_labels, wri
 from artasyn.phantom.film import Phantom
 from artasyn.pictures.overlays import contact_sheet, read_picture
 from artasyn.pictures.report import Section, write_report
-from artasyn.stores import Folders
 from artasyn.training import TrainingRun
 from artasyn.version import __version__
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from artasyn.bulk import Outcome, Row, read_manifest
-from artasyn.collection import Source, available_cores, find_sources
+from artasyn.bulk.run import Outcome, Row, read_manifest
+from artasyn.bulk.sources import Source, available_cores, find_sources
 from artasyn.commands.shared import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
 from artasyn.detector import Detector
 from artasyn.files import atomic

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from artasyn.arrays import Mask, Picture
-from artasyn.bulk import Outcome, Row
+from artasyn.bulk.run import Outcome, Row
 from artasyn.commands.detect import detect_sources, load_detector
 from artasyn.commands.shared import TILE, Done
 from artasyn.errors import DataError, RadiographError

@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from artasyn.arrays import Picture
-from artasyn.bulk import BulkRun, Outcome, Row
-from artasyn.collection import Source, available_cores, find_sources
+from artasyn.bulk.run import BulkRun, Outcome, Row
+from artasyn.bulk.sources import Source, available_cores, find_sources
 from artasyn.files.radiograph import read_radiograph, write_labels
 from artasyn.pictures.overlays import contact_sheet, overlay_lungs, read_picture, write_picture
 from artasyn.pictures.report import Section

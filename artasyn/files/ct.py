@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from artasyn.arrays import HIGHEST, LOWEST
-from artasyn.collection import Source, unique_names, visible
+from artasyn.bulk.sources import Source, unique_names, visible
 from artasyn.errors import DataError
 from artasyn.files.ct_series import is_slice_file, read_series
 from artasyn.files.ct_volumes import (
@@ -140,7 +140,7 @@ def find_cts(inputs: Sequence[Path]) -> list[Source]:
     out of folders, and so are label maps as far as their names tell: those that end, before the suffix, in
     ``_labels``, ``_label``, ``_seg``, ``_segmentation``, ``_mask``, ``_nodule``, ``_lunglabels`` or
     ``_wholelung``, or lie in a folder ``segmentations``. A file that is named outright is taken whatever it is
-    called; one that is met twice counts once. Names are as `artasyn.collection.find_sources` gives them.
+    called; one that is met twice counts once. Names are as `artasyn.bulk.sources.find_sources` gives them.
 
     Raises:
         DataError: an input does not exist, or there is nothing to read.

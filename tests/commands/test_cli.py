@@ -13,7 +13,7 @@ import pytest
 from scipy.ndimage import distance_transform_edt
 from skimage.morphology import convex_hull_image
 
-from artasyn.bulk import read_manifest
+from artasyn.bulk.run import read_manifest
 from artasyn.commands.cli import main
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, read_radiograph
 

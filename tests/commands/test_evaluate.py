@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from artasyn.bulk import read_manifest
+from artasyn.bulk.run import read_manifest
 from artasyn.commands.cli import main
 from artasyn.commands.evaluate import TestSet, _view
 from artasyn.errors import DataError

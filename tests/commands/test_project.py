@@ -20,7 +20,7 @@ import pytest
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
-from artasyn.bulk import read_manifest
+from artasyn.bulk.run import read_manifest
 from artasyn.commands.cli import main
 from artasyn.commands.project import project as make_films
 from artasyn.files.radiograph import read_labels, read_mask, read_radiograph

@@ -18,8 +18,8 @@ import pytest
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
-from artasyn.bulk import read_manifest
-from artasyn.collection import find_sources
+from artasyn.bulk.run import read_manifest
+from artasyn.bulk.sources import find_sources
 from artasyn.commands.cli import main
 from artasyn.commands.synthesise import synthesise
 from artasyn.files.radiograph import read_mask, read_radiograph

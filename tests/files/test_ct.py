@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from nibabel import orientations
 
-from artasyn.collection import Source
+from artasyn.bulk.sources import Source
 from artasyn.errors import DataError
 from artasyn.files.ct import Grid, find_cts, is_ct_file, read_ct, read_label_map, read_names, same_grid
+from tests.bulk.test_sources import touched
 from tests.files.test_ct_series import write_series
 from tests.files.test_ct_volumes import AFFINE, VALUES, write_itk, write_nifti
-from tests.test_collection import touched
 
 LABELS = (VALUES % 5).astype(np.uint8)
 

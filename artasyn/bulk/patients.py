@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from artasyn.bulk import FAILURES, reason_of
-from artasyn.collection import Source
+from artasyn.bulk.run import FAILURES, reason_of
+from artasyn.bulk.sources import Source
 from artasyn.errors import DataError
 from artasyn.files.ct import MASKS
 from artasyn.files.ct_volumes import VOLUME_SUFFIXES

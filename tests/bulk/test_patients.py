@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from artasyn.collection import Source
+from artasyn.bulk.patients import Patients, called, labels_of
+from artasyn.bulk.sources import Source
 from artasyn.errors import DataError
 from artasyn.files.ct import find_cts
-from artasyn.patients import Patients, called, labels_of
 from artasyn.segment.volume import Volume
 from tests.chest import NUMBERS, chest, write_chest, write_names, write_nifti
 

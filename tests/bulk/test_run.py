@@ -19,13 +19,13 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from artasyn.bulk import BulkRun, Outcome, Row, attempt, read_manifest
-from artasyn.collection import Source, find_sources
+from artasyn.bulk.run import BulkRun, Outcome, Row, attempt, read_manifest
+from artasyn.bulk.sources import Source, find_sources
 from artasyn.errors import DataError, RadiographError
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph, write_image
+from tests.bulk.test_sources import touched
 from tests.conftest import ROOT
-from tests.test_collection import touched
 
 COLUMNS = ("part", "file", "mean")
 
@@ -148,7 +148,7 @@ def test_a_collection_may_grow_shrink_and_move(tmp_path: Path) -> None:
 KILLED = """
 import sys
 from pathlib import Path
-from tests.test_bulk import halve
+from tests.bulk.test_run import halve
 halve(*map(Path, sys.argv[1:]), workers=2, seconds=0.2)
 """
 

@@ -21,7 +21,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from artasyn.collection import SETTINGS, Source, claim
+from artasyn.bulk.sources import SETTINGS, Source, claim
 from artasyn.errors import ArtasynError, DataError
 from artasyn.files import atomic
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import artasyn.collection as module
-from artasyn.collection import Source, available_cores, claim, find_sources
+import artasyn.bulk.sources as module
+from artasyn.bulk.sources import Source, available_cores, claim, find_sources
 from artasyn.errors import DataError, RadiographError
 from artasyn.files import atomic
 

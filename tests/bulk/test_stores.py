@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from artasyn.collection import Source
-from artasyn.stores import KINDS, Folders, Sample, Shards
+from artasyn.bulk.sources import Source
+from artasyn.bulk.stores import KINDS, Folders, Sample, Shards
 
 COLUMNS = ("copy", *Shards.columns)
 NAMES = ["a/b", "a_b", "a.b", "Röntgen \udce9", "n" * 200]

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from artasyn.bulk import FAILURES, BatchWork, Each, Outcome, Row, attempt, reason_of
-from artasyn.collection import Source
+from artasyn.bulk.run import FAILURES, BatchWork, Each, Outcome, Row, attempt, reason_of
+from artasyn.bulk.sources import Source
 from artasyn.files import atomic
 
 
