@@ -13,11 +13,11 @@ from torch import Tensor
 
 from artasyn.arrays import generator, identity
 from artasyn.errors import SynthesisError
-from artasyn.insertion import Inserted, Insertion, as_lungs, grey, opacity
 from artasyn.segment import Lungs
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord
 from artasyn.synthesis.finding import Side
+from artasyn.transforms.insertion import Inserted, Insertion, as_lungs, grey, opacity
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks a server for newer versions otherwise
 import albumentations as A

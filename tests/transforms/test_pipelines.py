@@ -17,7 +17,7 @@ from torchvision.transforms import v2
 from artasyn.errors import SynthesisError
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord, findings
-from artasyn.transforms import LungOpacityTransform, OpacityDataset, RandomLungOpacity
+from artasyn.transforms.pipelines import LungOpacityTransform, OpacityDataset, RandomLungOpacity
 
 
 @cache

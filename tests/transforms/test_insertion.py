@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from artasyn.errors import ImageError, SynthesisError
-from artasyn.insertion import Insertion, as_lungs, grey, opacity
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import FINDINGS, LungOpacity, findings
+from artasyn.transforms.insertion import Insertion, as_lungs, grey, opacity
 
 
 @cache
