@@ -20,12 +20,12 @@ from artasyn.arrays import Picture, generator
 from artasyn.bulk.patients import Patients, called
 from artasyn.bulk.run import Outcome, Row, reason_of
 from artasyn.bulk.sources import Source
-from artasyn.coco import outlined, write_coco
 from artasyn.commands.shared import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
 from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.ct import find_cts, read_names
 from artasyn.files.radiograph import write_image, write_labels, write_mask
+from artasyn.outputs.coco import outlined, write_coco
 from artasyn.pictures.measures import draw_measures
 from artasyn.pictures.overlays import STRUCTURE_COLOURS, overlay_structures, write_picture
 from artasyn.segment.ctlesion import LesionKind

@@ -16,16 +16,16 @@ from artasyn.arrays import Picture
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, find_sources
 from artasyn.bulk.stores import Folders, Sample, Shards
-from artasyn.coco import Annotation, annotated, write_coco
 from artasyn.commands.shared import SHEET, TILE, Done, as_picture, bulk_run, on_grid, thumbnail
 from artasyn.errors import DataError
 from artasyn.files.radiograph import image_png, mask_png, read_radiograph
 from artasyn.files.rasters import decode_picture
+from artasyn.outputs.coco import Annotation, annotated, write_coco
+from artasyn.outputs.summary import Region, draw_statistics, statistics, write_statistics
 from artasyn.pictures.overlays import contact_sheet, overlay_mask, write_picture
 from artasyn.recipe import Recipe
 from artasyn.segment import PBTSeg
 from artasyn.segment.lungs import Zone
-from artasyn.summary import Region, draw_statistics, statistics, write_statistics
 from artasyn.synthesis import FINDINGS, LungOpacity
 from artasyn.synthesis import findings as presets
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from artasyn.outputs.summary import Region, draw_statistics, statistics
 from artasyn.pictures.overlays import read_picture
-from artasyn.summary import Region, draw_statistics, statistics
 
 UPPER, LOWER = (1.0, 0.0, 0.0, 0.5, 0.5), (0.0, 0.0, 1.0, 1.0, 0.0)
 REGIONS = [

@@ -12,7 +12,7 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
 from artasyn.arrays import Mask
-from artasyn.coco import Annotation, annotated, outlined, write_coco
+from artasyn.outputs.coco import Annotation, annotated, outlined, write_coco
 from artasyn.phantom.film import Phantom
 from artasyn.segment import Lungs
 from artasyn.synthesis import Anomaly, LungOpacity

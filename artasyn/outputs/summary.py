@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from artasyn.coco import ZONES, Annotation
 from artasyn.files import atomic
+from artasyn.outputs.coco import ZONES, Annotation
 
 
 class Region(NamedTuple):
@@ -21,7 +21,7 @@ class Region(NamedTuple):
         finding: its name.
         share: its area over that of the lungs.
         severity: of its densest lesion.
-        zones: how its area is shared out among `artasyn.coco.ZONES`.
+        zones: how its area is shared out among `artasyn.outputs.coco.ZONES`.
     """
 
     finding: str

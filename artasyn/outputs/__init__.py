@@ -1,0 +1,1 @@
+"""Results in standard formats, and what a whole collection of them holds."""
