@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from artasyn.bulk.sources import Source, find_sources
-from artasyn.layouts import find
-from artasyn.testset import TestFilm, TestSet
+from artasyn.testsets.layouts import find
+from artasyn.testsets.testset import TestFilm, TestSet
 
 HELD_OUT = {"zhanglab": 0.15, "nih": 0.3}
 """Share of each collection's patients whose normals are kept for the tests; NIH's is small."""

@@ -1,7 +1,7 @@
 """Zero-shot detection on unseen data sets: ``python -m benchmarks.score_zeroshot --data DIR``.
 
 DIR is a test set in a public layout (QaTa-COV19, ZhangLab, RSNA pneumonia, NIH boxes, CheXlocalize, SIIM-ACR,
-VinDr-CXR, or plain folders; see `artasyn.layouts`), or the folder of development sets (see `benchmarks.development`).
+VinDr-CXR, or plain folders; see `artasyn.testsets.layouts`), or the folder of development sets (see `benchmarks.development`).
 Beside the detector stand the anatomy prior ("everything inside the lungs"), an atlas of normal films with no network
 where --normals is given, and any further detectors:
 
@@ -37,8 +37,8 @@ from artasyn.files.radiograph import read_radiograph
 from artasyn.pictures.overlays import contact_sheet, overlay_heatmap, overlay_mask
 from artasyn.pictures.report import FIGURES, Section, curve_picture, metrics_section, roc_picture, shown, write_report
 from artasyn.segment import Lungs, PBTSeg
-from artasyn.testset import TestFilm, TestSet
-from artasyn.truth import resized
+from artasyn.testsets.testset import TestFilm, TestSet
+from artasyn.testsets.truth import resized
 from benchmarks.atlas import Atlas
 from benchmarks.development import SETS
 from benchmarks.speed_stages import machine

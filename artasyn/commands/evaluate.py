@@ -20,9 +20,9 @@ from artasyn.files import atomic
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask
 from artasyn.pictures.overlays import contact_sheet, overlay_structures, read_picture
 from artasyn.pictures.report import Section, metrics_section, roc_picture, write_report
-from artasyn.testset import TestFilm
-from artasyn.testset import TestSet as TestSet
-from artasyn.truth import resized
+from artasyn.testsets.testset import TestFilm
+from artasyn.testsets.testset import TestSet as TestSet
+from artasyn.testsets.truth import resized
 from artasyn.version import __version__
 
 SHOWN = 8

@@ -15,8 +15,8 @@ from artasyn.arrays import Mask
 from artasyn.bulk.sources import Source
 from artasyn.errors import DataError, RadiographError
 from artasyn.files.radiograph import write_mask
-from artasyn.testset import TestFilm, TestSet
-from artasyn.truth import CocoRegions, MaskFile, RelativeRuns, resized
+from artasyn.testsets.testset import TestFilm, TestSet
+from artasyn.testsets.truth import CocoRegions, MaskFile, RelativeRuns, resized
 
 
 def drawn(shape: tuple[int, int], seed: int = 0) -> Mask:

@@ -1,4 +1,4 @@
-"""Test sets: which films, which of them are diseased, and where; `artasyn.layouts` reads them from disk."""
+"""Test sets: which films, which of them are diseased, and where; `artasyn.testsets.layouts` reads them from disk."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from artasyn.arrays import Mask
 from artasyn.bulk.sources import Source
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import Box
-from artasyn.truth import Truth
+from artasyn.testsets.truth import Truth
 
 NAMED = 3
 """Names that a text about films gives as examples."""
@@ -83,7 +83,7 @@ class TestSet:
     """Films to measure a detector on.
 
     Attributes:
-        layout: how the set lies on disk, a key of `artasyn.layouts.LAYOUTS`.
+        layout: how the set lies on disk, a key of `artasyn.testsets.layouts.LAYOUTS`.
         films: at least one; each with a name of its own, and masks for all diseased ones or for none.
         left_out: why which films of the set are not among them.
         note: what a reader of the figures should know.
@@ -119,13 +119,13 @@ class TestSet:
 
         Args:
             data: its folder.
-            layout: a key of `artasyn.layouts.LAYOUTS`, which says what each looks like; auto tells it from what is
+            layout: a key of `artasyn.testsets.layouts.LAYOUTS`, which says what each looks like; auto tells it from what is
                 there.
 
         Raises:
             DataError: nothing of that layout is there, or something of it is missing or damaged.
         """
-        from artasyn.layouts import find  # it builds on this module
+        from artasyn.testsets.layouts import find  # it builds on this module
 
         return find(data, layout)
 

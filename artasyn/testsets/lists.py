@@ -18,9 +18,9 @@ from artasyn.bulk.sources import Source, find_sources
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import Box
 from artasyn.files.dicom import DICOM_SUFFIXES
-from artasyn.tables import Record, bare, films_below, located, number, read_cells, read_table
-from artasyn.testset import TestFilm, TestSet
-from artasyn.truth import CocoRegions, RelativeRuns
+from artasyn.testsets.tables import Record, bare, films_below, located, number, read_cells, read_table
+from artasyn.testsets.testset import TestFilm, TestSet
+from artasyn.testsets.truth import CocoRegions, RelativeRuns
 
 NOT_ON_DISK = "listed but not on disk"
 

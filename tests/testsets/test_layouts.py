@@ -18,9 +18,9 @@ from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEn
 from artasyn.arrays import Mask
 from artasyn.errors import ArtasynError, DataError
 from artasyn.files.radiograph import read_radiograph, write_image, write_mask
-from artasyn.layouts import LAYOUTS
-from artasyn.tables import located
-from artasyn.testset import TestFilm, TestSet
+from artasyn.testsets.layouts import LAYOUTS
+from artasyn.testsets.tables import located
+from artasyn.testsets.testset import TestFilm, TestSet
 
 SIDE = 64
 

@@ -1,4 +1,4 @@
-"""The layouts in which test sets lie on disk: those that are folders here, those with lists in `artasyn.listlayouts`.
+"""The layouts in which test sets lie on disk: those that are folders here, those with lists in `artasyn.testsets.lists`.
 
 Each reader takes the folder that was given, returns None where its layout is not there, and raises where it is but
 something of it is missing: what is not known is left out and said, never taken as healthy or empty.
@@ -17,10 +17,10 @@ from artasyn.bulk.sources import Source, find_sources
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import Box
 from artasyn.files.radiograph import read_mask
-from artasyn.listlayouts import chexlocalize, nih, rsna, siim, vindr
-from artasyn.tables import bare, located, number, read_table
-from artasyn.testset import TestFilm, TestSet
-from artasyn.truth import CocoRegions, MaskFile
+from artasyn.testsets.lists import chexlocalize, nih, rsna, siim, vindr
+from artasyn.testsets.tables import bare, located, number, read_table
+from artasyn.testsets.testset import TestFilm, TestSet
+from artasyn.testsets.truth import CocoRegions, MaskFile
 
 HEALTHY = ("healthy", "normal")
 """Folders of healthy films in the layout `folder`, in either case."""

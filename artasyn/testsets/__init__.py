@@ -1,0 +1,1 @@
+"""Films with known lesions to measure a detector on, and how published sets lie on disk."""
