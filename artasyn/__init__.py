@@ -13,7 +13,7 @@ from artasyn.synthesis import Anomaly, BatchLungOpacity, LungOpacity, OpacityRec
 from artasyn.version import __version__
 
 if TYPE_CHECKING:
-    from artasyn.detector import Detection, Detector
+    from artasyn.detection.detector import Detection, Detector
     from artasyn.phantom.film import Phantom
 
 __all__ = [
@@ -40,7 +40,7 @@ __all__ = [
 def __getattr__(name: str) -> object:
     """Loads what needs torch's machinery, or much of the library, when it is asked for."""
     if name in ("Detection", "Detector"):
-        from artasyn import detector
+        from artasyn.detection import detector
 
         return getattr(detector, name)
     if name == "Phantom":

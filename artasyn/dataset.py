@@ -16,11 +16,11 @@ from torch import Tensor
 from artasyn.arrays import LEFT, RIGHT, Attenuation, Image, generator, identity
 from artasyn.bulk.run import BulkRun, Outcome, Row, read_manifest
 from artasyn.bulk.sources import Source
+from artasyn.detection.window import MARGIN, LungWindow, lung_region, normalised, resized
 from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
 from artasyn.filmvariation import FilmVariation
-from artasyn.preparation import MARGIN, LungWindow, lung_region, normalised, resized
 from artasyn.segment import Lungs, PBTSeg
 
 FINEST = 65535
@@ -189,7 +189,7 @@ class Sample(TypedDict):
     mask: Float[Tensor, "1 h w"]
     """1 where the two differ."""
     lungs: Float[Tensor, "1 h w"]
-    """How much a pixel counts as lung, see `artasyn.preparation.lung_region`."""
+    """How much a pixel counts as lung, see `artasyn.detection.window.lung_region`."""
 
 
 class SyntheticAnomalies(torch.utils.data.Dataset[Sample]):

@@ -20,11 +20,11 @@ from tqdm import tqdm
 from artasyn.bulk.sources import Source, claim
 from artasyn.calibration import Calibration
 from artasyn.dataset import Normals, Sample, Synthesis, SyntheticAnomalies, load_normals, prepare_normals
-from artasyn.detector import Detector, Kind, score, smoothed
+from artasyn.detection.detector import Detector, Kind, score, smoothed
+from artasyn.detection.reconstruction import ReconstructionNet
 from artasyn.errors import DataError
 from artasyn.filmvariation import FilmVariation
 from artasyn.losses import discriminative, feature_alignment, region_focused, soft_dice, soft_mask
-from artasyn.network import ReconstructionNet
 from artasyn.synthesis import LungOpacity
 from artasyn.version import __version__
 

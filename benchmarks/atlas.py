@@ -10,8 +10,8 @@ from jaxtyping import Float32
 
 from artasyn.arrays import Heatmap, Image
 from artasyn.dataset import Normals
-from artasyn.detector import score
-from artasyn.preparation import LungWindow, lung_region, resized
+from artasyn.detection.detector import score
+from artasyn.detection.window import LungWindow, lung_region, resized
 from artasyn.segment import Lungs
 
 LARGEST = 6.0

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from artasyn.dataset import load_normals, prepare_normals
-from artasyn.detector import Detector
+from artasyn.detection.detector import Detector
 from artasyn.files import atomic
 from artasyn.training import TrainingRun
 from benchmarks import train_bundled

@@ -1,7 +1,7 @@
 """Zero-shot detection on unseen data sets: ``python -m benchmarks.score_zeroshot --data DIR``.
 
 DIR is a test set in a public layout (QaTa-COV19, ZhangLab, RSNA pneumonia, NIH boxes, CheXlocalize, SIIM-ACR,
-VinDr-CXR, or plain folders; see `artasyn.testsets.layouts`), or the folder of development sets (see `benchmarks.development`).
+VinDr-CXR, or plain folders; see `artasyn.testsets`), or the folder of development sets (see `benchmarks.development`).
 Beside the detector stand the anatomy prior ("everything inside the lungs"), an atlas of normal films with no network
 where --normals is given, and any further detectors:
 
@@ -28,7 +28,7 @@ from artasyn.commands.detect import hottest
 from artasyn.commands.evaluate import read_lungs
 from artasyn.commands.shared import as_picture, on_grid, thumbnail
 from artasyn.dataset import load_normals
-from artasyn.detector import Detector
+from artasyn.detection.detector import Detector
 from artasyn.errors import ArtasynError
 from artasyn.evaluation.boxes import inside_boxes, pointing
 from artasyn.evaluation.evaluation import Evaluation, Metrics, anatomy_prior

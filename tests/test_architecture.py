@@ -20,7 +20,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn.segment.projection",),
     ("artasyn.segment.measures",),
     ("artasyn.synthesis", "artasyn.phantom.film", "artasyn.pictures.overlays", "artasyn.bulk.run"),
-    ("artasyn.transforms.pipelines", "artasyn.outputs", "artasyn.testsets", "artasyn.detection"),
+    ("artasyn.transforms.pipelines", "artasyn.outputs", "artasyn.testsets", "artasyn.detection.examination"),
     ("artasyn.training",),
     ("artasyn.commands.shared",),
 )

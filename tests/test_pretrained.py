@@ -14,8 +14,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from artasyn.detection.reconstruction import DEVIATION, MEAN, ReconstructionNet
 from artasyn.errors import ModelError
-from artasyn.network import DEVIATION, MEAN, ReconstructionNet
 from artasyn.pretrained import PACKAGES, load_pretrained
 from tests.conftest import ROOT
 

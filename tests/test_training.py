@@ -19,7 +19,7 @@ from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import find_sources
 from artasyn.calibration import LEVELS
 from artasyn.dataset import Made, Sample, SyntheticAnomalies
-from artasyn.detector import Detector, Kind
+from artasyn.detection.detector import Detector, Kind
 from artasyn.errors import DataError
 from artasyn.segment import Lungs
 from artasyn.synthesis import LungOpacity

@@ -95,7 +95,7 @@ COMMANDS = {
     "train": ("artasyn.commands.detect", "train a detector on normal radiographs"),
     "detect": ("artasyn.commands.detect", "look for anomalies with a trained detector"),
     "evaluate": ("artasyn.commands.evaluate", "measure a detector on a test set"),
-    "export": ("artasyn.export", "write a trained detector as one ONNX file, which runs without torch"),
+    "export": ("artasyn.detection.onnx_export", "write a trained detector as one ONNX file, which runs without torch"),
 }
 """Each command's name, which is its function's, with the module it is in and a summary."""
 

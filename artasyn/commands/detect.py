@@ -15,10 +15,10 @@ import torch
 from artasyn.bulk.run import Outcome, Row, read_manifest
 from artasyn.bulk.sources import Source, available_cores, find_sources
 from artasyn.commands.shared import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
-from artasyn.detector import Detector
+from artasyn.detection.detector import Detector
+from artasyn.detection.onnx_detector import OnnxDetector
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
-from artasyn.onnxdetector import OnnxDetector
 from artasyn.pictures.overlays import overlay_heatmap, overlay_mask, write_picture
 from artasyn.training import TrainingRun
 

@@ -11,8 +11,8 @@ import numpy as np
 from jaxtyping import Float32
 
 from artasyn.arrays import Heatmap, Image, Mask, Prepared, check_image
+from artasyn.detection.window import LungWindow, lung_region, prepare
 from artasyn.errors import ImageError
-from artasyn.preparation import LungWindow, lung_region, prepare
 from artasyn.segment import Lungs, PBTSeg
 
 Kind = Literal["reconstruction", "discriminative", "segmentation"]
@@ -23,7 +23,7 @@ Squares = Float32[np.ndarray, "b 1 size size"]
 """A batch of prepared radiographs, or of maps of them."""
 
 Novelties = Float32[np.ndarray, " b"]
-"""How unusual each film of a batch is, see `artasyn.novelty`."""
+"""How unusual each film of a batch is, see `artasyn.detection.novelty`."""
 
 Maps = Callable[[Squares], tuple[Squares, Squares, Novelties]]
 """A network: prepared radiographs in; reconstructions, not clipped, heatmaps in [0, 1] and novelties out."""

@@ -8,7 +8,7 @@ import torch
 from scipy.spatial.distance import mahalanobis
 from torch import Tensor
 
-from artasyn.novelty import MOST_CHANNELS, Novelty
+from artasyn.detection.novelty import MOST_CHANNELS, Novelty
 
 
 def films(count: int, seed: int, channels: tuple[int, ...] = (5, 3)) -> list[Tensor]:

@@ -15,16 +15,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artasyn.arrays import Image, Images
-from artasyn.detection import Detection, Examination, Kind, Novelties, Squares, score
+from artasyn.detection.examination import Detection, Examination, Kind, Novelties, Squares, score
+from artasyn.detection.head import DiscriminativeHead
+from artasyn.detection.novelty import Novelty
+from artasyn.detection.reconstruction import ReconstructionNet
 from artasyn.errors import ModelError
-from artasyn.head import DiscriminativeHead
-from artasyn.network import ReconstructionNet
-from artasyn.novelty import Novelty
 from artasyn.segment import Lungs
 
 __all__ = ["Detection", "Detector", "Kind", "Look", "score", "smoothed"]
 
-BUNDLED = Path(__file__).parent / "model"
+BUNDLED = Path(__file__).parents[1] / "model"
 """The detector that comes with artasyn."""
 
 

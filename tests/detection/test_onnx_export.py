@@ -12,16 +12,16 @@ import pytest
 import torch
 from torch import nn
 
-from artasyn import export as exporting
 from artasyn.arrays import Image
 from artasyn.bulk.run import read_manifest
 from artasyn.commands.cli import main
-from artasyn.detection import Kind, Squares
-from artasyn.detector import Detector
+from artasyn.detection import onnx_export as exporting
+from artasyn.detection.detector import Detector
+from artasyn.detection.examination import Kind, Squares
+from artasyn.detection.onnx_detector import OnnxDetector, OnnxSettings
+from artasyn.detection.onnx_export import export_onnx, largest_difference, prepared_phantoms, settings_of
 from artasyn.errors import ArtasynError, ImageError, ModelError
-from artasyn.export import export_onnx, largest_difference, prepared_phantoms, settings_of
 from artasyn.files.radiograph import read_heatmap
-from artasyn.onnxdetector import OnnxDetector, OnnxSettings
 from artasyn.phantom.film import Phantom
 from artasyn.segment import Lungs
 
@@ -144,7 +144,7 @@ def test_the_file_is_valid_one_piece_and_says_nothing_of_this_machine(
     assert not any(onnx.external_data_helper.uses_external_data(each) for each in proto.graph.initializer)
     assert [each.name for each in path.parent.iterdir() if not each.name.endswith(".onnx")] == []
     content = path.read_bytes()
-    for place in (Path(__file__).parent.parent, Path(sys.prefix)):
+    for place in (ROOT, Path(sys.prefix)):
         assert str(place).encode() not in content
     assert b"stack_trace" not in content
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from artasyn.head import DiscriminativeHead
-from artasyn.network import ReconstructionNet
+from artasyn.detection.head import DiscriminativeHead
+from artasyn.detection.reconstruction import ReconstructionNet
 
 CHANNELS = [(7,), (5, 12), (8, 16, 32), (4, 6, 10, 20), (16, 24, 40, 112, 320), (3, 5, 7, 9, 11, 13)]
 

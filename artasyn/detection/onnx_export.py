@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from artasyn.arrays import Images
 from artasyn.commands.shared import Done
-from artasyn.detection import Squares
-from artasyn.detector import Detector
+from artasyn.detection.detector import Detector
+from artasyn.detection.examination import Squares
+from artasyn.detection.onnx_detector import INPUT, OUTPUTS, OnnxDetector, OnnxSettings, optional
+from artasyn.detection.window import prepare
 from artasyn.errors import ArtasynError, ModelError
 from artasyn.files import atomic
-from artasyn.onnxdetector import INPUT, OUTPUTS, OnnxDetector, OnnxSettings, optional
 from artasyn.phantom.film import Phantom
-from artasyn.preparation import prepare
 from artasyn.version import __version__
 
 TOLERANCE = 1e-4
@@ -36,7 +36,7 @@ OLDEST = (2, 9)
 """The first torch that writes ONNX through torch.export by default; older ones do not know today's onnxscript."""
 
 ABOUT = """A detector of anomalies on chest radiographs, written by artasyn. Input: the lungs' window of a radiograph,
-bright = dense, as artasyn.preparation.prepare gives it. artasyn.onnxdetector.OnnxDetector does all the rest."""
+bright = dense, as artasyn.detection.window.prepare gives it. artasyn.detection.onnx_detector.OnnxDetector does all the rest."""
 
 
 def export(out: Path, *, model: str = "bundled") -> Done:
@@ -47,8 +47,8 @@ def export(out: Path, *, model: str = "bundled") -> Done:
     by more than 0.0001, nothing is written. Needs pip install artasyn[onnx].
 
     The file takes the model's place: `artasyn detect --model detector.onnx`, and in Python
-    artasyn.onnxdetector.OnnxDetector("detector.onnx"). Programs of other languages give it `images`, float32
-    (b, 1, size, size), prepared as artasyn.preparation.prepare does, and get `reconstruction`, `heatmap` and
+    artasyn.detection.onnx_detector.OnnxDetector("detector.onnx"). Programs of other languages give it `images`, float32
+    (b, 1, size, size), prepared as artasyn.detection.window.prepare does, and get `reconstruction`, `heatmap` and
     `novelty`.
 
     Args:

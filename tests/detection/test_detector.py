@@ -15,10 +15,10 @@ from skimage.morphology import convex_hull_image
 from torch import Tensor
 
 from artasyn.arrays import Image, Images, Mask
-from artasyn.detector import BUNDLED, Detector, Kind, score, smoothed
+from artasyn.detection.detector import BUNDLED, Detector, Kind, score, smoothed
+from artasyn.detection.window import prepare
 from artasyn.errors import ImageError, ModelError
 from artasyn.phantom.film import Phantom
-from artasyn.preparation import prepare
 from artasyn.segment import Lungs
 
 KINDS: tuple[Kind, ...] = get_args(Kind)

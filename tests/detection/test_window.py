@@ -10,7 +10,7 @@ from skimage.morphology import convex_hull_image
 from skimage.transform import resize
 
 from artasyn.arrays import Image, LungLabels
-from artasyn.preparation import LungWindow, lung_region, normalised, prepare, resized
+from artasyn.detection.window import LungWindow, lung_region, normalised, prepare, resized
 from artasyn.segment import Lungs
 
 

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from artasyn.detection.reconstruction import Gate, ReconstructionNet
 from artasyn.errors import ModelError
-from artasyn.network import Gate, ReconstructionNet
 
 ENCODERS = {
     "test_resnet": 64,
