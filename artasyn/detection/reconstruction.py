@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from artasyn.arrays import Features, Images
 from artasyn.errors import ModelError
-from artasyn.pretrained import PACKAGES, load_pretrained
+from artasyn.networks.pretrained import PACKAGES, load_pretrained
 
 MEAN, DEVIATION = 0.45, 0.225
 """Of the grey of photographs, which pretrained encoders expect; others do not mind."""
@@ -34,7 +34,7 @@ class ReconstructionNet(nn.Module):
 
     Args:
         encoder: any timm model that has `features_only`.
-        pretrained: start from weights learnt on photographs (`artasyn.pretrained`); never required.
+        pretrained: start from weights learnt on photographs (`artasyn.networks.pretrained`); never required.
         size: rows and columns of the images, for encoders that need to know (transformers); others take any.
         levels: feature maps of the encoder that are used, finest first; None for all. The deepest ones have most of the
             weights.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from artasyn.detection.reconstruction import DEVIATION, MEAN, ReconstructionNet
 from artasyn.errors import ModelError
-from artasyn.pretrained import PACKAGES, load_pretrained
+from artasyn.networks.pretrained import PACKAGES, load_pretrained
 from tests.conftest import ROOT
 
 NAME = "efficientnet_lite0"
