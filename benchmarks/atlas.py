@@ -9,10 +9,10 @@ import numpy as np
 from jaxtyping import Float32
 
 from artasyn.arrays import Heatmap, Image
-from artasyn.dataset import Normals
 from artasyn.detection.detector import score
 from artasyn.detection.window import LungWindow, lung_region, resized
 from artasyn.segment import Lungs
+from artasyn.training.normals import Normals
 
 LARGEST = 6.0
 """Standard deviations that the heatmap's 1 stands for."""

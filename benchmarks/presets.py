@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 
 from artasyn.arrays import Attenuation, Image, Mask
-from artasyn.dataset import Made, Normals, Synthesis
 from artasyn.segment import Lungs
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.noise import clouds
+from artasyn.training.normals import Made, Normals, Synthesis
 from benchmarks.peers import pasted_patch
 from benchmarks.published_synthesis import SIZE, published_synthesis
 

@@ -16,10 +16,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from artasyn.dataset import load_normals, prepare_normals
 from artasyn.detection.detector import Detector
 from artasyn.files import atomic
-from artasyn.training import TrainingRun
+from artasyn.training.normals import load_normals, prepare_normals
+from artasyn.training.run import TrainingRun
 from benchmarks import train_bundled
 from benchmarks.atlas import Atlas
 from benchmarks.development import SETS, training_normals

@@ -27,7 +27,6 @@ from artasyn.arrays import Heatmap, Image, Mask, Picture
 from artasyn.commands.detect import hottest
 from artasyn.commands.evaluate import read_lungs
 from artasyn.commands.shared import as_picture, on_grid, thumbnail
-from artasyn.dataset import load_normals
 from artasyn.detection.detector import Detector
 from artasyn.errors import ArtasynError
 from artasyn.evaluation.boxes import inside_boxes, pointing
@@ -39,6 +38,7 @@ from artasyn.pictures.report import FIGURES, Section, curve_picture, metrics_sec
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.testsets.testset import TestFilm, TestSet
 from artasyn.testsets.truth import resized
+from artasyn.training.normals import load_normals
 from benchmarks.atlas import Atlas
 from benchmarks.development import SETS
 from benchmarks.speed_stages import machine

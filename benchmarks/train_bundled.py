@@ -10,7 +10,7 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from artasyn.training import TrainingRun
+from artasyn.training.run import TrainingRun
 from benchmarks.development import training_normals
 
 RUN = TrainingRun(encoder="efficientnet_lite0", levels=4, size=128, epochs=12, averaged=2, batch_size=16,

@@ -12,7 +12,7 @@ from artasyn.bulk.sources import find_sources
 from artasyn.commands.demo import write_phantoms
 from artasyn.files.radiograph import read_radiograph, write_image
 from artasyn.segment.volume import Volume
-from artasyn.training import TrainingRun
+from artasyn.training.run import TrainingRun
 
 ROOT = Path(__file__).parent.parent
 

@@ -21,7 +21,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn.segment.measures",),
     ("artasyn.synthesis", "artasyn.phantom.film", "artasyn.pictures.overlays", "artasyn.bulk.run"),
     ("artasyn.transforms.pipelines", "artasyn.outputs", "artasyn.testsets", "artasyn.detection.examination"),
-    ("artasyn.training",),
+    ("artasyn.training.run",),
     ("artasyn.commands.shared",),
 )
 """Every room, floor by floor from the ground up; `docs/architecture.md` says what each is for."""

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from artasyn.bulk.sources import Source
-from artasyn.dataset import Normals
 from artasyn.phantom.film import Phantom
+from artasyn.training.normals import Normals
 from benchmarks import score_zeroshot
 from benchmarks.atlas import Atlas
 from benchmarks.development import HELD_OUT, SETS, held_out, training_normals

@@ -19,7 +19,7 @@ from artasyn.files.radiograph import read_labels, write_image, write_labels, wri
 from artasyn.phantom.film import Phantom
 from artasyn.pictures.overlays import contact_sheet, read_picture
 from artasyn.pictures.report import Section, write_report
-from artasyn.training import TrainingRun
+from artasyn.training.run import TrainingRun
 from artasyn.version import __version__
 
 SHOWN = 12

@@ -20,7 +20,7 @@ from artasyn.detection.onnx_detector import OnnxDetector
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
 from artasyn.pictures.overlays import overlay_heatmap, overlay_mask, write_picture
-from artasyn.training import TrainingRun
+from artasyn.training.run import TrainingRun
 
 
 def train(

@@ -25,7 +25,7 @@ class ReconstructionNet(nn.Module):
     """A timm encoder and a decoder whose skips are closed where a healthy chest would not show what is seen.
 
     **How the skips do not let the anomaly through.** The deepest features are pulled toward those of the
-    normal radiograph by a loss of their own (`artasyn.losses.feature_alignment`): they code the healthy
+    normal radiograph by a loss of their own (`artasyn.training.losses.feature_alignment`): they code the healthy
     anatomy. On the way up, a gate at every level compares what the decoder expects there with what the
     encoder has seen, and passes the encoder's features only where the two agree (`Gate`); elsewhere the
     decoder goes on with what it expects. The last gate does the same with the pixels:

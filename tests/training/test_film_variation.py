@@ -10,9 +10,9 @@ import numpy.typing as npt
 import pytest
 
 from artasyn.arrays import Attenuation, Image
-from artasyn.filmvariation import FilmVariation
 from artasyn.phantom.film import Phantom
 from artasyn.segment.filmlook import FilmLook
+from artasyn.training.film_variation import FilmVariation
 
 STILL = FilmVariation(shift=0.0, scale_range=(1.0, 1.0), turn=0.0, mirrored=False)
 """Nothing moves but for the few per cent of each side."""

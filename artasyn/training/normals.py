@@ -20,8 +20,8 @@ from artasyn.detection.window import MARGIN, LungWindow, lung_region, normalised
 from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
-from artasyn.filmvariation import FilmVariation
 from artasyn.segment import Lungs, PBTSeg
+from artasyn.training.film_variation import FilmVariation
 
 FINEST = 65535
 """Images are stored in 16 bits: no synthetic anomaly is as faint as that."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import gradcheck
 
-from artasyn.losses import discriminative, feature_alignment, region_focused, soft_dice, soft_mask
+from artasyn.training.losses import discriminative, feature_alignment, region_focused, soft_dice, soft_mask
 
 
 def batch(*rows: list[list[float]], dtype: torch.dtype = torch.float32) -> Tensor:

@@ -18,14 +18,14 @@ from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 from tqdm import tqdm
 
 from artasyn.bulk.sources import Source, claim
-from artasyn.calibration import Calibration
-from artasyn.dataset import Normals, Sample, Synthesis, SyntheticAnomalies, load_normals, prepare_normals
 from artasyn.detection.detector import Detector, Kind, score, smoothed
 from artasyn.detection.reconstruction import ReconstructionNet
 from artasyn.errors import DataError
-from artasyn.filmvariation import FilmVariation
-from artasyn.losses import discriminative, feature_alignment, region_focused, soft_dice, soft_mask
 from artasyn.synthesis import LungOpacity
+from artasyn.training.calibration import Calibration
+from artasyn.training.film_variation import FilmVariation
+from artasyn.training.losses import discriminative, feature_alignment, region_focused, soft_dice, soft_mask
+from artasyn.training.normals import Normals, Sample, Synthesis, SyntheticAnomalies, load_normals, prepare_normals
 from artasyn.version import __version__
 
 DIFFERENCE_BLUR = 0.02
@@ -40,7 +40,7 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms of `artasyn.losses`.
+    """Weights of the terms of `artasyn.training.losses`.
 
     Attributes:
         region: of the error inside the anomaly.

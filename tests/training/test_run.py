@@ -17,13 +17,13 @@ import torch
 from artasyn.arrays import Image
 from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import find_sources
-from artasyn.calibration import LEVELS
-from artasyn.dataset import Made, Sample, SyntheticAnomalies
 from artasyn.detection.detector import Detector, Kind
 from artasyn.errors import DataError
 from artasyn.segment import Lungs
 from artasyn.synthesis import LungOpacity
-from artasyn.training import LossWeights, NormalsData, ReconstructionTraining, TrainingRun
+from artasyn.training.calibration import LEVELS
+from artasyn.training.normals import Made, Sample, SyntheticAnomalies
+from artasyn.training.run import LossWeights, NormalsData, ReconstructionTraining, TrainingRun
 
 RUN = TrainingRun(size=64, epochs=2, batch_size=2, held_out=0.34, seed=3)
 
@@ -162,7 +162,7 @@ SCRIPT = """
 import sys, os, signal, lightning
 from pathlib import Path
 from artasyn.bulk.sources import find_sources
-from artasyn.training import TrainingRun, Progress
+from artasyn.training.run import TrainingRun, Progress
 if sys.argv[3] == "kill":
     old = Progress.on_train_batch_end
     def on_train_batch_end(self, trainer, *rest):

@@ -15,15 +15,15 @@ from torch.utils.data import DataLoader
 
 from artasyn.arrays import Image, identity
 from artasyn.bulk.sources import find_sources
-from artasyn.dataset import Normals, Sample, SyntheticAnomalies, load_normals, prepare_normals, stored_size
 from artasyn.detection.window import LungWindow, prepare
 from artasyn.errors import DataError
 from artasyn.files.radiograph import read_radiograph, write_image
-from artasyn.filmvariation import FilmVariation
 from artasyn.phantom.film import Phantom
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Anomaly
+from artasyn.training.film_variation import FilmVariation
+from artasyn.training.normals import Normals, Sample, SyntheticAnomalies, load_normals, prepare_normals, stored_size
 
 KEYS: tuple[Literal["image", "normal", "mask", "lungs"], ...] = ("image", "normal", "mask", "lungs")
 

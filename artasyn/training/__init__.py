@@ -1,0 +1,1 @@
+"""How a detector is learnt from normal radiographs and synthetic anomalies."""
