@@ -23,11 +23,11 @@ from artasyn.files.rasters import decode_picture
 from artasyn.outputs.coco import Annotation, annotated, write_coco
 from artasyn.outputs.summary import Region, draw_statistics, statistics, write_statistics
 from artasyn.pictures.overlays import contact_sheet, overlay_mask, write_picture
-from artasyn.recipe import Recipe
 from artasyn.segment import PBTSeg
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS, LungOpacity
 from artasyn.synthesis import findings as presets
+from artasyn.synthesis.recipe import Recipe
 
 
 def synthesise(

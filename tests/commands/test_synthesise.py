@@ -23,9 +23,9 @@ from artasyn.bulk.sources import find_sources
 from artasyn.commands.cli import main
 from artasyn.commands.synthesise import synthesise
 from artasyn.files.radiograph import read_mask, read_radiograph
-from artasyn.recipe import Recipe
 from artasyn.synthesis import FINDINGS, LungOpacity
 from artasyn.synthesis import findings as presets
+from artasyn.synthesis.recipe import Recipe
 
 FORMATS = ["folders", "shards"]
 

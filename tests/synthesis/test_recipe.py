@@ -7,9 +7,9 @@ import pytest
 
 from artasyn.errors import SynthesisError
 from artasyn.phantom.film import Phantom
-from artasyn.recipe import Recipe
 from artasyn.segment import PBTSeg
 from artasyn.synthesis import LungOpacity, findings
+from artasyn.synthesis.recipe import Recipe
 
 
 def test_a_recipe_read_back_remakes_the_image_bit_for_bit() -> None:

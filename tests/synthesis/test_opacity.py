@@ -140,7 +140,7 @@ import numpy as np
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import OpacityRecord
 from tests.catalogue import CATALOGUE
-from tests.test_synthesis import digest
+from tests.synthesis.test_opacity import digest
 film = np.load(sys.argv[1])
 lungs = Lungs.from_labels(film["labels"])
 records = json.loads(sys.stdin.read())
@@ -284,7 +284,7 @@ import numpy as np
 from artasyn.errors import ImageError
 from artasyn.phantom.film import Phantom
 from tests.catalogue import CATALOGUE
-from tests.test_synthesis import WRONG
+from tests.synthesis.test_opacity import WRONG
 film = Phantom(size=64)(1)
 before = random.getstate()
 for kind, arguments in CATALOGUE:
