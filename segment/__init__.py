@@ -4,7 +4,7 @@ from artasyn.segment.ctlesion import CTLesion, insert_lesion
 from artasyn.segment.lungs import Lungs
 from artasyn.segment.measures import Measures, measure
 from artasyn.segment.pair import Pair
-from artasyn.segment.pbtseg import PBTSeg
+from artasyn.segment.pbtseg.pbtseg import PBTSeg
 from artasyn.segment.projection import Projection, project
 from artasyn.segment.quality import Quality, check_projection, check_volume
 from artasyn.segment.randomisation import DomainRandomisation, Film, ProjectionRecord

@@ -16,7 +16,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn",),
     ("artasyn.files", "artasyn.networks", "artasyn.commands.evaluate"),
     ("artasyn.segment",),
-    ("artasyn.segment.pbtseg", "artasyn.segment.ct"),
+    ("artasyn.segment.pbtseg.pbtseg", "artasyn.segment.ct"),
     ("artasyn.segment.projection",),
     ("artasyn.segment.measures",),
     ("artasyn.synthesis", "artasyn.phantom.film", "artasyn.pictures.overlays", "artasyn.bulk.run"),

@@ -119,8 +119,8 @@ class TestSet:
 
         Args:
             data: its folder.
-            layout: a key of `artasyn.testsets.layouts.LAYOUTS`, which says what each looks like; auto tells it from what
-                is there.
+            layout: a key of `artasyn.testsets.layouts.LAYOUTS`, which says what each looks like; auto tells it from
+                what is there.
 
         Raises:
             DataError: nothing of that layout is there, or something of it is missing or damaged.

@@ -24,6 +24,7 @@ from artasyn.errors import ArtasynError, ImageError, ModelError
 from artasyn.files.radiograph import read_heatmap
 from artasyn.phantom.film import Phantom
 from artasyn.segment import Lungs
+from tests.conftest import ROOT
 
 CPU = ["CPUExecutionProvider"]
 KINDS = get_args(Kind)

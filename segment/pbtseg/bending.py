@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from artasyn.arrays import Heatmap, Image, Outlines
-from artasyn.segment.outline import ABOVE_HEART, COSTAL, DIAPHRAGM, HEART, MEAN, POINTS
+from artasyn.segment.pbtseg.outline import ABOVE_HEART, COSTAL, DIAPHRAGM, HEART, MEAN, POINTS
 
 _Complex = npt.NDArray[np.complex64]  # places and directions: columns and, imaginary, rows
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from artasyn.arrays import Image
-from artasyn.segment.frame import find_frame
+from artasyn.segment.pbtseg.frame import find_frame
 
 
 def framed(top: int, left: int, bottom: int, right: int, *, grey: float = 0.0, size: int = 160) -> Image:

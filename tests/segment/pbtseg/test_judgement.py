@@ -12,8 +12,8 @@ import pytest
 from artasyn.arrays import Image
 from artasyn.phantom.film import Phantom
 from artasyn.segment import PBTSeg
-from artasyn.segment.judgement import judge
-from artasyn.segment.pbtseg import Workings
+from artasyn.segment.pbtseg.judgement import judge
+from artasyn.segment.pbtseg.pbtseg import Workings
 
 segment = PBTSeg()
 

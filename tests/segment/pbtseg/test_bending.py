@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from artasyn.arrays import Heatmap, Image, Outlines
-from artasyn.segment.bending import (
+from artasyn.segment.pbtseg.bending import (
     _COARSE,
     _LUNG,
     _PASSES,
@@ -24,7 +24,7 @@ from artasyn.segment.bending import (
     choose,
     edge_steps,
 )
-from artasyn.segment.outline import ABOVE_HEART, COSTAL, DIAPHRAGM, HEART, MEAN, POINTS, Boxes
+from artasyn.segment.pbtseg.outline import ABOVE_HEART, COSTAL, DIAPHRAGM, HEART, MEAN, POINTS, Boxes
 
 SIZE = 192  # a unit of length is one pixel
 BOX = (0.15, 0.1, 0.85, 0.9)

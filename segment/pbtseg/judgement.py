@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from artasyn.arrays import Image, Outlines
-from artasyn.segment.bending import edge_steps
-from artasyn.segment.outline import HEART, MEAN, better_fits
+from artasyn.segment.pbtseg.bending import edge_steps
+from artasyn.segment.pbtseg.outline import HEART, MEAN, better_fits
 
 _LEAST_FIT = 0.4  # correlation with the mean outline below which nothing looks like lungs
 _GOOD_FIT = 0.7  # above which a film cannot be one that is turned or inverted

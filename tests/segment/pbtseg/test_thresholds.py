@@ -12,8 +12,8 @@ from scipy import ndimage
 from skimage.measure import label
 
 from artasyn.arrays import Heatmap, Image, Mask, Outlines
-from artasyn.segment.outline import Boxes
-from artasyn.segment.thresholds import Thresholds, _contrasts
+from artasyn.segment.pbtseg.outline import Boxes
+from artasyn.segment.pbtseg.thresholds import Thresholds, _contrasts
 
 SIZE = 160
 PIXEL = SIZE // 32  # the thresholds' coarse pixel

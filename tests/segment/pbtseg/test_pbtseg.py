@@ -16,7 +16,7 @@ from artasyn.errors import ImageError
 from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.segment import Lungs, PBTSeg
-from artasyn.segment.outline import POINTS
+from artasyn.segment.pbtseg.outline import POINTS
 
 segment = PBTSeg()
 

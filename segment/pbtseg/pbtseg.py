@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, LungLabels, Outlines, check_image
-from artasyn.segment.bending import bend, choose
-from artasyn.segment.frame import find_frame
-from artasyn.segment.judgement import judge
 from artasyn.segment.lungs import Lungs
-from artasyn.segment.outline import POINTS, find_boxes
-from artasyn.segment.thresholds import Thresholds
+from artasyn.segment.pbtseg.bending import bend, choose
+from artasyn.segment.pbtseg.frame import find_frame
+from artasyn.segment.pbtseg.judgement import judge
+from artasyn.segment.pbtseg.outline import POINTS, find_boxes
+from artasyn.segment.pbtseg.thresholds import Thresholds
 
 _LARGEST = 512  # rows and columns of a film that is looked at as it is
 _STARTS = 2  # boxes of which the better one is taken

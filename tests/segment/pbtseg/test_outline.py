@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from artasyn.arrays import Image
-from artasyn.segment.outline import (
+from artasyn.segment.pbtseg.outline import (
     _TRUER,
     ABOVE_HEART,
     COSTAL,

@@ -1,0 +1,1 @@
+"""PBTSeg: both lungs by progressive binary thresholding, without training."""
