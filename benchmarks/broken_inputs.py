@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from artasyn.segment.volume import Structure, Volume
+from artasyn.segment.ct.volume import Structure, Volume
 
 
 def shifted(volume: Volume, voxels: tuple[int, int, int]) -> Volume:

@@ -15,15 +15,15 @@ from artasyn.arrays import Picture, generator
 from artasyn.phantom.film import Phantom
 from artasyn.pictures.measures import draw_measures
 from artasyn.pictures.overlays import contact_sheet, overlay_mask, overlay_structures, write_picture
-from artasyn.segment.ctlesion import CTLesion, LesionKind
+from artasyn.segment.ct.lesion import CTLesion, LesionKind
+from artasyn.segment.ct.variation import Variation
+from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.filmlook import FilmLook
 from artasyn.segment.measures import measure
 from artasyn.segment.projection import Projection
 from artasyn.segment.randomisation import DomainRandomisation, Film, ProjectionRecord
 from artasyn.segment.structures import find_members
-from artasyn.segment.variation import Variation
 from artasyn.segment.view import View
-from artasyn.segment.volume import Structure, Volume
 
 DOCS = Path(__file__).parent.parent / "docs"
 TILE = 320

@@ -29,13 +29,13 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from artasyn.arrays import Mask
+from artasyn.segment.ct.volume import Volume
 from artasyn.segment.measures import measure
 from artasyn.segment.projection import THRESHOLD, Projection, project, rays_of
 from artasyn.segment.quality import check_volume
 from artasyn.segment.structures import find_members
 from artasyn.segment.tone import BODY
 from artasyn.segment.view import View
-from artasyn.segment.volume import Volume
 from benchmarks.broken_inputs import mirrored, shifted, sliced, without
 from benchmarks.drr_peers import DiffDRR, Geometry, Plastimatch, attenuation
 from benchmarks.projection_phantom import SHAPE, SPACING, VIEWS, as_beam, errors, solid_volume

@@ -1,6 +1,7 @@
 """Lungs from radiographs; radiographs with anatomy masks from CT."""
 
-from artasyn.segment.ctlesion import CTLesion, insert_lesion
+from artasyn.segment.ct.lesion import CTLesion, insert_lesion
+from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.lungs import Lungs
 from artasyn.segment.measures import Measures, measure
 from artasyn.segment.pair import Pair
@@ -9,7 +10,6 @@ from artasyn.segment.projection import Projection, project
 from artasyn.segment.quality import Quality, check_projection, check_volume
 from artasyn.segment.randomisation import DomainRandomisation, Film, ProjectionRecord
 from artasyn.segment.view import View
-from artasyn.segment.volume import Structure, Volume
 
 __all__ = [
     "CTLesion",

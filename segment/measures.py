@@ -50,7 +50,7 @@ def measure(projection: Projection, convention: Convention = "visible") -> Measu
         >>> import numpy as np
         >>> from artasyn.segment.projection import project
         >>> from artasyn.segment.view import View
-        >>> from artasyn.segment.volume import Structure, Volume
+        >>> from artasyn.segment.ct.volume import Structure, Volume
         >>> masks = np.zeros((3, 40, 40, 60), bool)
         >>> masks[0, 5:35, 5:35, 5:25] = masks[1, 5:35, 5:35, 35:55] = masks[2, 20:32, 10:25, 22:42] = True
         >>> names = ("lung_right", "lung_left", "heart")

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from artasyn.segment.body import find_body
+from artasyn.segment.ct.body import find_body
+from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.projection import COVERED, Projection
 from artasyn.segment.structures import find_members, vertebra
-from artasyn.segment.volume import Structure, Volume
 
 RIBS, RIBS_ASKED = 24, 20
 """How many there are, and how many must be labelled."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from artasyn.segment.volume import Structure, Volume
+from artasyn.segment.ct.volume import Structure, Volume
 from benchmarks.projection_phantom import Floats, Solid
 
 BODY = Solid((0, 0, 0), (150, 95, 400))

@@ -11,7 +11,7 @@ from pydicom.data import get_testdata_file
 from artasyn.bulk.sources import find_sources
 from artasyn.commands.demo import write_phantoms
 from artasyn.files.radiograph import read_radiograph, write_image
-from artasyn.segment.volume import Volume
+from artasyn.segment.ct.volume import Volume
 from artasyn.training.run import TrainingRun
 
 ROOT = Path(__file__).parent.parent

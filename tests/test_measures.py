@@ -14,12 +14,12 @@ from artasyn.errors import DataError
 from artasyn.phantom.film import Phantom
 from artasyn.segment.cardiothoracic import CardiothoracicRatio, Span, cardiothoracic_ratio
 from artasyn.segment.cobb import CobbAngle, cobb_angle, vertebra_centroids
+from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.footprints import check_masks, main_parts
 from artasyn.segment.lungareas import LungAreas, lung_areas
 from artasyn.segment.measures import Measures, measure
 from artasyn.segment.projection import Projection, project
 from artasyn.segment.view import View
-from artasyn.segment.volume import Structure, Volume
 from tests.chest import chest
 
 PARALLEL = View(source_to_detector=None, size=(240, 240), pixel=1.5)

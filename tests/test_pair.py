@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from artasyn.errors import DataError
-from artasyn.segment.ctlesion import CTLesion, LesionKind, insert_lesion
+from artasyn.segment.ct.lesion import CTLesion, LesionKind, insert_lesion
+from artasyn.segment.ct.volume import Volume
 from artasyn.segment.pair import Pair
 from artasyn.segment.projection import project
 from artasyn.segment.view import View
-from artasyn.segment.volume import Volume
 from tests.chest import chest
-from tests.test_ctlesion import KINDS, NODULE
+from tests.segment.ct.test_lesion import KINDS, NODULE
 
 VIEW = View(size=(128, 128))
 

@@ -10,10 +10,10 @@ import pytest
 
 from artasyn.arrays import LEFT, RIGHT
 from artasyn.errors import DataError
+from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.projection import Projection, project, rays_of
 from artasyn.segment.tone import Tone
 from artasyn.segment.view import View
-from artasyn.segment.volume import Structure, Volume
 from artasyn.synthesis import LungOpacity
 from benchmarks.projection_phantom import SOLIDS, VIEWS, Solid, as_beam, errors, solid_volume
 from tests.chest import chest, grid

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.projection import project
 from artasyn.segment.quality import check_projection, check_volume
 from artasyn.segment.structures import members
 from artasyn.segment.view import View
-from artasyn.segment.volume import Structure, Volume
 from benchmarks.broken_inputs import mirrored, shifted, sliced, with_table, without
 from tests.chest import chest
 

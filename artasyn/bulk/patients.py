@@ -14,9 +14,9 @@ from artasyn.bulk.sources import Source
 from artasyn.errors import DataError
 from artasyn.files.ct import MASKS
 from artasyn.files.ct_volumes import VOLUME_SUFFIXES
+from artasyn.segment.ct.volume import Volume
 from artasyn.segment.quality import Quality, check_volume
 from artasyn.segment.structures import canonical, find_members
-from artasyn.segment.volume import Volume
 
 ENDINGS = ("", "_labels", "_label", "_seg", "_segmentation")
 """What a label map's name may have more than its CT's."""

@@ -20,7 +20,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter,
 
 from artasyn.commands.shared import Done
 from artasyn.errors import ArtasynError
-from artasyn.segment.ctlesion import LesionKind
+from artasyn.segment.ct.lesion import LesionKind
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS
 from artasyn.version import __version__

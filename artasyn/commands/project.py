@@ -28,16 +28,16 @@ from artasyn.files.radiograph import write_image, write_labels, write_mask
 from artasyn.outputs.coco import outlined, write_coco
 from artasyn.pictures.measures import draw_measures
 from artasyn.pictures.overlays import STRUCTURE_COLOURS, overlay_structures, write_picture
-from artasyn.segment.ctlesion import LesionKind
+from artasyn.segment.ct.lesion import LesionKind
+from artasyn.segment.ct.variation import Variation
+from artasyn.segment.ct.volume import Volume
 from artasyn.segment.filmlook import FilmLook
 from artasyn.segment.measures import Measures, measure
 from artasyn.segment.projection import THRESHOLD
 from artasyn.segment.quality import Quality, check_projection
 from artasyn.segment.randomisation import DomainRandomisation, Film, ProjectionRecord
 from artasyn.segment.structures import find_members
-from artasyn.segment.variation import Variation
 from artasyn.segment.view import View
-from artasyn.segment.volume import Volume
 from artasyn.version import __version__
 
 DETAIL = 0.8

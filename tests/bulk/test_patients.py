@@ -13,7 +13,7 @@ from artasyn.bulk.patients import Patients, called, labels_of
 from artasyn.bulk.sources import Source
 from artasyn.errors import DataError
 from artasyn.files.ct import find_cts
-from artasyn.segment.volume import Volume
+from artasyn.segment.ct.volume import Volume
 from tests.chest import NUMBERS, chest, write_chest, write_names, write_nifti
 
 

@@ -25,10 +25,10 @@ from artasyn.commands.cli import main
 from artasyn.commands.project import project as make_films
 from artasyn.files.radiograph import read_labels, read_mask, read_radiograph
 from artasyn.pictures.overlays import read_picture
+from artasyn.segment.ct.volume import Volume
 from artasyn.segment.projection import Projection, project
 from artasyn.segment.randomisation import Film, ProjectionRecord
 from artasyn.segment.view import View
-from artasyn.segment.volume import Volume
 from tests.chest import NUMBERS, chest, write_chest, write_names, write_nifti
 
 PIXEL = 3.0

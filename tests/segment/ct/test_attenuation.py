@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from artasyn.arrays import HIGHEST, LOWEST
-from artasyn.segment.attenuation import MU_BONE, MU_WATER, attenuation, attenuations
+from artasyn.segment.ct.attenuation import MU_BONE, MU_WATER, attenuation, attenuations
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ import pytest
 
 from artasyn.errors import DataError
 from artasyn.phantom.film import Phantom
-from artasyn.segment.attenuation import attenuation
-from artasyn.segment.volume import Structure, Volume
+from artasyn.segment.ct.attenuation import attenuation
+from artasyn.segment.ct.volume import Structure, Volume
 from tests.chest import chest
 
 AFFINE = np.array([[0, 0, -0.8, 60], [0, -0.9, 0, 50], [-2.5, 0, 0, 40], [0, 0, 0, 1.0]])

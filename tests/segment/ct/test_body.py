@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from artasyn.errors import DataError
-from artasyn.segment.body import find_body
-from artasyn.segment.volume import Volume
+from artasyn.segment.ct.body import find_body
+from artasyn.segment.ct.volume import Volume
 from benchmarks.projection_phantom import Solid
 from tests.chest import BODY, chest, grid
 

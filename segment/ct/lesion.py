@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from artasyn.arrays import VolumeMask, VoxelMap
 from artasyn.errors import DataError
+from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.structures import members
-from artasyn.segment.volume import Structure, Volume
 
 LesionKind = Literal["nodule", "consolidation", "ground_glass"]
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from artasyn.errors import DataError
-from artasyn.segment.attenuation import attenuation
-from artasyn.segment.ctlesion import CTLesion
+from artasyn.segment.ct.attenuation import attenuation
+from artasyn.segment.ct.lesion import CTLesion
+from artasyn.segment.ct.variation import Variation
+from artasyn.segment.ct.volume import Volume
 from artasyn.segment.projection import project
-from artasyn.segment.variation import Variation
 from artasyn.segment.view import View
-from artasyn.segment.volume import Volume
 from tests.chest import chest
 
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from artasyn.arrays import HIGHEST, LOWEST, Hounsfield
 from artasyn.errors import DataError
-from artasyn.segment.attenuation import MU_BONE, MU_WATER, attenuation
-from artasyn.segment.body import find_body
-from artasyn.segment.ctlesion import CTLesion, insert_lesion
-from artasyn.segment.volume import Volume
+from artasyn.segment.ct.attenuation import MU_BONE, MU_WATER, attenuation
+from artasyn.segment.ct.body import find_body
+from artasyn.segment.ct.lesion import CTLesion, insert_lesion
+from artasyn.segment.ct.volume import Volume
 
 FAT = -100
 """Hounsfield units of fat."""

@@ -14,8 +14,8 @@ from scipy import ndimage
 
 from artasyn.arrays import HIGHEST, LOWEST, Affine, Hounsfield, Vector, VolumeLabels, VolumeMask, VoxelMap
 from artasyn.errors import DataError
-from artasyn.segment.attenuation import attenuations
-from artasyn.segment.body import find_body
+from artasyn.segment.ct.attenuation import attenuations
+from artasyn.segment.ct.body import find_body
 from artasyn.segment.structures import canonical, members
 
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from artasyn.errors import DataError
-from artasyn.segment.ctlesion import CTLesion, LesionKind, insert_lesion
-from artasyn.segment.volume import Volume
+from artasyn.segment.ct.lesion import CTLesion, LesionKind, insert_lesion
+from artasyn.segment.ct.volume import Volume
 from tests.chest import chest
 
 KINDS: tuple[LesionKind, ...] = get_args(LesionKind)

@@ -1,0 +1,1 @@
+"""A chest CT with its structures, and other patients made from it."""
