@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from artasyn.segment.ct.volume import Structure, Volume
-from artasyn.segment.projection import Projection, project, rays_of
-from artasyn.segment.view import Exposure, View
+from artasyn.segment.projection.projection import Projection, project, rays_of
+from artasyn.segment.projection.view import Exposure, View
 
 Floats = npt.NDArray[np.float64]
 SPACING = (2.0, 0.9, 0.9)

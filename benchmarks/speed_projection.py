@@ -26,8 +26,8 @@ import numpy as np
 
 from artasyn.bulk.run import read_manifest
 from artasyn.segment.ct.volume import Volume
-from artasyn.segment.projection import project, rays_of, thickness_of
-from artasyn.segment.view import View
+from artasyn.segment.projection.projection import project, rays_of, thickness_of
+from artasyn.segment.projection.view import View
 from benchmarks.drr_peers import DiffDRR, Geometry, Plastimatch, attenuation
 from benchmarks.score_projection import ROOT
 
@@ -122,8 +122,8 @@ def peer_times(volume: Volume, labels: np.ndarray, ours: dict[str, Any]) -> dict
 def memory(files: list[str]) -> float:
     """Most memory, MB, of a process (on Linux) that reads the CT and projects it at 512 pixels with every structure."""
     code = (
-        "import pathlib, sys; from artasyn.segment.ct.volume import Volume; from artasyn.segment.view import View; "
-        "from artasyn.segment.projection import project; "
+        "import pathlib, sys; from artasyn.segment.ct.volume import Volume; from artasyn.segment.projection.view import View; "
+        "from artasyn.segment.projection.projection import project; "
         "volume = Volume.read(*sys.argv[1:]); project(volume, View(45.0)); project(volume, View(90.0)); "
         "print(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )

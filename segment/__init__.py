@@ -4,12 +4,12 @@ from artasyn.segment.ct.lesion import CTLesion, insert_lesion
 from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.lungs import Lungs
 from artasyn.segment.measures import Measures, measure
-from artasyn.segment.pair import Pair
 from artasyn.segment.pbtseg.pbtseg import PBTSeg
-from artasyn.segment.projection import Projection, project
-from artasyn.segment.quality import Quality, check_projection, check_volume
-from artasyn.segment.randomisation import DomainRandomisation, Film, ProjectionRecord
-from artasyn.segment.view import View
+from artasyn.segment.projection.pair import Pair
+from artasyn.segment.projection.projection import Projection, project
+from artasyn.segment.projection.quality import Quality, check_projection, check_volume
+from artasyn.segment.projection.randomisation import DomainRandomisation, Film, ProjectionRecord
+from artasyn.segment.projection.view import View
 
 __all__ = [
     "CTLesion",

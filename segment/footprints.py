@@ -13,7 +13,7 @@ import numpy as np
 
 from artasyn.arrays import Mask
 from artasyn.errors import DataError
-from artasyn.segment.projection import Projection
+from artasyn.segment.projection.projection import Projection
 
 Point = tuple[float, float]
 """Row and column."""

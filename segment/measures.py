@@ -9,7 +9,7 @@ from artasyn.errors import DataError
 from artasyn.segment.cardiothoracic import CardiothoracicRatio
 from artasyn.segment.cobb import CobbAngle
 from artasyn.segment.lungareas import LungAreas
-from artasyn.segment.projection import Convention, Projection
+from artasyn.segment.projection.projection import Convention, Projection
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Measures:
 def measure(projection: Projection, convention: Convention = "visible") -> Measures:
     """Measures what a projection shows; what it does not is left out, with a reason.
 
-    Whether the scan holds the whole of the lungs and the heart, `artasyn.segment.quality.check_volume` tells.
+    Whether the scan holds the whole of the lungs and the heart, `artasyn.segment.projection.quality.check_volume` tells.
 
     Args:
         projection: of a volume with structures.
@@ -48,8 +48,8 @@ def measure(projection: Projection, convention: Convention = "visible") -> Measu
 
     Example:
         >>> import numpy as np
-        >>> from artasyn.segment.projection import project
-        >>> from artasyn.segment.view import View
+        >>> from artasyn.segment.projection.projection import project
+        >>> from artasyn.segment.projection.view import View
         >>> from artasyn.segment.ct.volume import Structure, Volume
         >>> masks = np.zeros((3, 40, 40, 60), bool)
         >>> masks[0, 5:35, 5:35, 5:25] = masks[1, 5:35, 5:35, 35:55] = masks[2, 20:32, 10:25, 22:42] = True

@@ -17,7 +17,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn.files", "artasyn.networks", "artasyn.commands.evaluate"),
     ("artasyn.segment",),
     ("artasyn.segment.pbtseg.pbtseg", "artasyn.segment.ct"),
-    ("artasyn.segment.projection",),
+    ("artasyn.segment.projection.projection",),
     ("artasyn.segment.measures",),
     ("artasyn.synthesis", "artasyn.phantom.film", "artasyn.pictures.overlays", "artasyn.bulk.run"),
     ("artasyn.transforms.pipelines", "artasyn.outputs", "artasyn.testsets", "artasyn.detection.examination"),

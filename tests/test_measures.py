@@ -18,8 +18,8 @@ from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.footprints import check_masks, main_parts
 from artasyn.segment.lungareas import LungAreas, lung_areas
 from artasyn.segment.measures import Measures, measure
-from artasyn.segment.projection import Projection, project
-from artasyn.segment.view import View
+from artasyn.segment.projection.projection import Projection, project
+from artasyn.segment.projection.view import View
 from tests.chest import chest
 
 PARALLEL = View(source_to_detector=None, size=(240, 240), pixel=1.5)

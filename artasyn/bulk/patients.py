@@ -15,7 +15,7 @@ from artasyn.errors import DataError
 from artasyn.files.ct import MASKS
 from artasyn.files.ct_volumes import VOLUME_SUFFIXES
 from artasyn.segment.ct.volume import Volume
-from artasyn.segment.quality import Quality, check_volume
+from artasyn.segment.projection.quality import Quality, check_volume
 from artasyn.segment.structures import canonical, find_members
 
 ENDINGS = ("", "_labels", "_label", "_seg", "_segmentation")

@@ -31,13 +31,13 @@ from artasyn.pictures.overlays import STRUCTURE_COLOURS, overlay_structures, wri
 from artasyn.segment.ct.lesion import LesionKind
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Volume
-from artasyn.segment.filmlook import FilmLook
 from artasyn.segment.measures import Measures, measure
-from artasyn.segment.projection import THRESHOLD
-from artasyn.segment.quality import Quality, check_projection
-from artasyn.segment.randomisation import DomainRandomisation, Film, ProjectionRecord
+from artasyn.segment.projection.film_look import FilmLook
+from artasyn.segment.projection.projection import THRESHOLD
+from artasyn.segment.projection.quality import Quality, check_projection
+from artasyn.segment.projection.randomisation import DomainRandomisation, Film, ProjectionRecord
+from artasyn.segment.projection.view import View
 from artasyn.segment.structures import find_members
-from artasyn.segment.view import View
 from artasyn.version import __version__
 
 DETAIL = 0.8

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from artasyn.arrays import Attenuation, Image
-from artasyn.segment.filmlook import FilmLook
+from artasyn.segment.projection.film_look import FilmLook
 
 _KNOTS = 4  # rows and columns of the uneven light
 

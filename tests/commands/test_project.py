@@ -26,9 +26,9 @@ from artasyn.commands.project import project as make_films
 from artasyn.files.radiograph import read_labels, read_mask, read_radiograph
 from artasyn.pictures.overlays import read_picture
 from artasyn.segment.ct.volume import Volume
-from artasyn.segment.projection import Projection, project
-from artasyn.segment.randomisation import Film, ProjectionRecord
-from artasyn.segment.view import View
+from artasyn.segment.projection.projection import Projection, project
+from artasyn.segment.projection.randomisation import Film, ProjectionRecord
+from artasyn.segment.projection.view import View
 from tests.chest import NUMBERS, chest, write_chest, write_names, write_nifti
 
 PIXEL = 3.0

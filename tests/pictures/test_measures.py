@@ -15,8 +15,8 @@ from artasyn.segment.cardiothoracic import cardiothoracic_ratio
 from artasyn.segment.cobb import cobb_angle
 from artasyn.segment.lungareas import lung_areas
 from artasyn.segment.measures import Measures, measure
-from artasyn.segment.projection import project
-from artasyn.segment.view import View
+from artasyn.segment.projection.projection import project
+from artasyn.segment.projection.view import View
 from tests.chest import chest
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from artasyn.arrays import Attenuation, Image
 from artasyn.phantom.film import Phantom
-from artasyn.segment.filmlook import FilmLook
+from artasyn.segment.projection.film_look import FilmLook
 from artasyn.training.film_variation import FilmVariation
 
 STILL = FilmVariation(shift=0.0, scale_range=(1.0, 1.0), turn=0.0, mirrored=False)

@@ -10,8 +10,8 @@ from artasyn.segment.ct.attenuation import attenuation
 from artasyn.segment.ct.lesion import CTLesion
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Volume
-from artasyn.segment.projection import project
-from artasyn.segment.view import View
+from artasyn.segment.projection.projection import project
+from artasyn.segment.projection.view import View
 from tests.chest import chest
 
 

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 
 from artasyn.arrays import Affine, RayMap, Triples, Vector
 from artasyn.errors import DataError
-from artasyn.segment.view import Exposure
+from artasyn.segment.projection.view import Exposure
 
 Tile = Float32[np.ndarray, "rows columns"]
 """A part of a detector."""

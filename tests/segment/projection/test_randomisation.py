@@ -10,8 +10,8 @@ import pytest
 
 from artasyn.errors import DataError
 from artasyn.segment.ct.volume import Volume
-from artasyn.segment.randomisation import DomainRandomisation, Film, ProjectionRecord
-from artasyn.segment.view import View
+from artasyn.segment.projection.randomisation import DomainRandomisation, Film, ProjectionRecord
+from artasyn.segment.projection.view import View
 from tests.chest import chest
 
 VIEW = View(size=(128, 128), source_to_detector=6000.0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from artasyn.segment.tone import BODY, Tone
+from artasyn.segment.projection.tone import BODY, Tone
 
 
 def test_greys_are_straight_between_knots_and_constant_beyond() -> None:

@@ -16,12 +16,12 @@ from artasyn.errors import DataError
 from artasyn.segment.ct.lesion import CTLesion, LesionKind
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Volume
-from artasyn.segment.filmlook import FilmLook
-from artasyn.segment.pair import Pair
-from artasyn.segment.projection import THRESHOLD, Projection, project
+from artasyn.segment.projection.film_look import FilmLook
+from artasyn.segment.projection.pair import Pair
+from artasyn.segment.projection.projection import THRESHOLD, Projection, project
+from artasyn.segment.projection.tone import Tone
+from artasyn.segment.projection.view import PATIENT_TO_DETECTOR, View
 from artasyn.segment.structures import find_members
-from artasyn.segment.tone import Tone
-from artasyn.segment.view import PATIENT_TO_DETECTOR, View
 
 _TOGETHER = ("lungs", "heart", "great_vessels", "abdomen", "airways")
 """Soft tissues that vary as groups; every other structure varies on its own."""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from artasyn.errors import DataError
-from artasyn.segment.view import Exposure, View
+from artasyn.segment.projection.view import Exposure, View
 
 RIGHT, FRONT, HEAD = np.eye(3)
 LEFT, BACK, FOOT = -RIGHT, -FRONT, -HEAD

@@ -9,7 +9,7 @@ import pytest
 
 from artasyn.arrays import Image
 from artasyn.phantom.film import Phantom
-from artasyn.segment.filmlook import FilmLook
+from artasyn.segment.projection.film_look import FilmLook
 
 
 @pytest.fixture(scope="module")

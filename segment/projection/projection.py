@@ -14,10 +14,10 @@ from artasyn.arrays import LEFT, RIGHT, Image, Mask, RayMap, SoftMasks, Structur
 from artasyn.errors import DataError
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.lungs import Lungs
-from artasyn.segment.rays import Rays
+from artasyn.segment.projection.rays import Rays
+from artasyn.segment.projection.tone import BODY, Tone
+from artasyn.segment.projection.view import Exposure, View
 from artasyn.segment.structures import HIDING, find_members, members
-from artasyn.segment.tone import BODY, Tone
-from artasyn.segment.view import Exposure, View
 
 THRESHOLD = 2.0
 """How far a ray must run in a structure, mm, for its pixel to be in the mask."""

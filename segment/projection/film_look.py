@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from artasyn.arrays import Image, Mask
-from artasyn.segment.projection import MARGINS, Frame, Margins
+from artasyn.segment.projection.projection import MARGINS, Frame, Margins
 
 _DETAIL = 0.012  # what counts as fine, as a share of the film's longer side
 
@@ -24,7 +24,7 @@ class FilmLook:
     Attributes:
         frame: which part of the detector is shown: the ``film``'s around the lungs, what the scan ``covered``, all.
         margins: of the film above, below, left and right of the lungs' box, as shares of its longer side.
-        equalisation: of the tone curve, see `artasyn.segment.tone.Tone.film`.
+        equalisation: of the tone curve, see `artasyn.segment.projection.tone.Tone.film`.
         gamma: power of the grey.
         contrast: factor around the film's mean grey.
         detail: how much fine structure is raised, as digital radiography does: 0 not at all, 1 doubles it.

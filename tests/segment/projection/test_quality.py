@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from artasyn.segment.ct.volume import Structure, Volume
-from artasyn.segment.projection import project
-from artasyn.segment.quality import check_projection, check_volume
+from artasyn.segment.projection.projection import project
+from artasyn.segment.projection.quality import check_projection, check_volume
+from artasyn.segment.projection.view import View
 from artasyn.segment.structures import members
-from artasyn.segment.view import View
 from benchmarks.broken_inputs import mirrored, shifted, sliced, with_table, without
 from tests.chest import chest
 

@@ -9,8 +9,8 @@ import pytest
 from scipy import ndimage
 
 from artasyn.errors import DataError
-from artasyn.segment.rays import Rays
-from artasyn.segment.view import Exposure, View
+from artasyn.segment.projection.rays import Rays
+from artasyn.segment.projection.view import Exposure, View
 
 SHAPE = (14, 17, 12)
 SPACING = (3.0, 2.0, 2.5)

@@ -12,8 +12,8 @@ from artasyn.errors import DataError
 from artasyn.segment.ct.attenuation import attenuations
 from artasyn.segment.ct.lesion import CTLesion, insert_lesion
 from artasyn.segment.ct.volume import Structure, Volume
-from artasyn.segment.projection import Projection, project, rays_of, thickness_of
-from artasyn.segment.view import View
+from artasyn.segment.projection.projection import Projection, project, rays_of, thickness_of
+from artasyn.segment.projection.view import View
 
 TOLERANCE = 1 / 255
 """Smallest change of a pixel, in image units; less is not added. One grey level of 8 bits."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from artasyn.segment.ct.body import find_body
 from artasyn.segment.ct.volume import Structure, Volume
-from artasyn.segment.projection import COVERED, Projection
+from artasyn.segment.projection.projection import COVERED, Projection
 from artasyn.segment.structures import find_members, vertebra
 
 RIBS, RIBS_ASKED = 24, 20

@@ -10,9 +10,9 @@ import pytest
 from artasyn.errors import DataError
 from artasyn.segment.ct.lesion import CTLesion, LesionKind, insert_lesion
 from artasyn.segment.ct.volume import Volume
-from artasyn.segment.pair import Pair
-from artasyn.segment.projection import project
-from artasyn.segment.view import View
+from artasyn.segment.projection.pair import Pair
+from artasyn.segment.projection.projection import project
+from artasyn.segment.projection.view import View
 from tests.chest import chest
 from tests.segment.ct.test_lesion import KINDS, NODULE
 
