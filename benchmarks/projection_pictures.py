@@ -18,7 +18,7 @@ from artasyn.pictures.overlays import contact_sheet, overlay_mask, overlay_struc
 from artasyn.segment.ct.lesion import CTLesion, LesionKind
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Structure, Volume
-from artasyn.segment.measures import measure
+from artasyn.segment.measures.measures import measure
 from artasyn.segment.projection.film_look import FilmLook
 from artasyn.segment.projection.projection import Projection
 from artasyn.segment.projection.randomisation import DomainRandomisation, Film, ProjectionRecord

@@ -30,7 +30,7 @@ from tqdm import tqdm
 
 from artasyn.arrays import Mask
 from artasyn.segment.ct.volume import Volume
-from artasyn.segment.measures import measure
+from artasyn.segment.measures.measures import measure
 from artasyn.segment.projection.projection import THRESHOLD, Projection, project, rays_of
 from artasyn.segment.projection.quality import check_volume
 from artasyn.segment.projection.tone import BODY

@@ -3,7 +3,7 @@
 from artasyn.segment.ct.lesion import CTLesion, insert_lesion
 from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.lungs import Lungs
-from artasyn.segment.measures import Measures, measure
+from artasyn.segment.measures.measures import Measures, measure
 from artasyn.segment.pbtseg.pbtseg import PBTSeg
 from artasyn.segment.projection.pair import Pair
 from artasyn.segment.projection.projection import Projection, project

@@ -18,7 +18,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn.segment",),
     ("artasyn.segment.pbtseg.pbtseg", "artasyn.segment.ct"),
     ("artasyn.segment.projection.projection",),
-    ("artasyn.segment.measures",),
+    ("artasyn.segment.measures.measures",),
     ("artasyn.synthesis", "artasyn.phantom.film", "artasyn.pictures.overlays", "artasyn.bulk.run"),
     ("artasyn.transforms.pipelines", "artasyn.outputs", "artasyn.testsets", "artasyn.detection.examination"),
     ("artasyn.training.run",),

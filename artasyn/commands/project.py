@@ -31,7 +31,7 @@ from artasyn.pictures.overlays import STRUCTURE_COLOURS, overlay_structures, wri
 from artasyn.segment.ct.lesion import LesionKind
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Volume
-from artasyn.segment.measures import Measures, measure
+from artasyn.segment.measures.measures import Measures, measure
 from artasyn.segment.projection.film_look import FilmLook
 from artasyn.segment.projection.projection import THRESHOLD
 from artasyn.segment.projection.quality import Quality, check_projection

@@ -15,11 +15,11 @@ from scipy import ndimage
 from artasyn.arrays import LEFT, RIGHT, Image, LungLabels, Mask, Picture, check_image
 from artasyn.errors import ImageError
 from artasyn.pictures.overlays import FONT, LEFT_COLOUR, RIGHT_COLOUR, RIM, Colour, _check_pair, _colours
-from artasyn.segment.cardiothoracic import CardiothoracicRatio, Span
-from artasyn.segment.cobb import CobbAngle
-from artasyn.segment.footprints import Point, main_parts
-from artasyn.segment.lungareas import LungAreas
-from artasyn.segment.measures import Measures
+from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio, Span
+from artasyn.segment.measures.cobb import CobbAngle
+from artasyn.segment.measures.footprints import Point, main_parts
+from artasyn.segment.measures.lung_areas import LungAreas
+from artasyn.segment.measures.measures import Measures
 
 HEART_COLOUR: Colour = (255, 130, 50)
 """Vermilion, lighter than Okabe and Ito's, to be read as text: the heart."""
@@ -50,7 +50,7 @@ def draw_measures(
         ImageError: not an image, masks of another shape, or measures of a larger picture.
 
     Example:
-        >>> from artasyn.segment.lungareas import lung_areas
+        >>> from artasyn.segment.measures.lung_areas import lung_areas
         >>> labels = np.zeros((128, 128), np.uint8)
         >>> labels[30:100, 20:50], labels[30:100, 75:105] = 1, 2
         >>> measures = Measures(lung_areas=lung_areas(labels == 1, labels == 2, 3.0))

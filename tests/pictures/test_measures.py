@@ -11,10 +11,10 @@ from artasyn.errors import ImageError
 from artasyn.pictures import measures as module
 from artasyn.pictures.measures import HEART_COLOUR, SPINE_COLOUR, THORAX_COLOUR, draw_measures
 from artasyn.pictures.overlays import LEFT_COLOUR, RIGHT_COLOUR, Colour
-from artasyn.segment.cardiothoracic import cardiothoracic_ratio
-from artasyn.segment.cobb import cobb_angle
-from artasyn.segment.lungareas import lung_areas
-from artasyn.segment.measures import Measures, measure
+from artasyn.segment.measures.cardiothoracic import cardiothoracic_ratio
+from artasyn.segment.measures.cobb import cobb_angle
+from artasyn.segment.measures.lung_areas import lung_areas
+from artasyn.segment.measures.measures import Measures, measure
 from artasyn.segment.projection.projection import project
 from artasyn.segment.projection.view import View
 from tests.chest import chest

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from artasyn.arrays import Mask
 from artasyn.errors import DataError
-from artasyn.segment.footprints import Point, check_frontal, check_masks, main_parts, mean_place
+from artasyn.segment.measures.footprints import Point, check_frontal, check_masks, main_parts, mean_place
 from artasyn.segment.projection.projection import Projection
 from artasyn.segment.structures import find_members
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from artasyn.arrays import Mask
 from artasyn.errors import DataError
-from artasyn.segment.footprints import Point, at_border, check_frontal, check_masks, main_parts
+from artasyn.segment.measures.footprints import Point, at_border, check_frontal, check_masks, main_parts
 from artasyn.segment.projection.projection import Convention, Projection
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from artasyn.arrays import Mask, StructureMasks, Thickness
 from artasyn.errors import DataError
-from artasyn.segment.footprints import Point, at_border, check_frontal, main_parts, mean_place
+from artasyn.segment.measures.footprints import Point, at_border, check_frontal, main_parts, mean_place
 from artasyn.segment.projection.projection import THRESHOLD, Projection
 from artasyn.segment.structures import vertebra
 

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from artasyn.errors import DataError
 from artasyn.phantom.film import Phantom
-from artasyn.segment.cardiothoracic import CardiothoracicRatio, Span, cardiothoracic_ratio
-from artasyn.segment.cobb import CobbAngle, cobb_angle, vertebra_centroids
 from artasyn.segment.ct.volume import Structure, Volume
-from artasyn.segment.footprints import check_masks, main_parts
-from artasyn.segment.lungareas import LungAreas, lung_areas
-from artasyn.segment.measures import Measures, measure
+from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio, Span, cardiothoracic_ratio
+from artasyn.segment.measures.cobb import CobbAngle, cobb_angle, vertebra_centroids
+from artasyn.segment.measures.footprints import check_masks, main_parts
+from artasyn.segment.measures.lung_areas import LungAreas, lung_areas
+from artasyn.segment.measures.measures import Measures, measure
 from artasyn.segment.projection.projection import Projection, project
 from artasyn.segment.projection.view import View
 from tests.chest import chest

@@ -6,9 +6,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from artasyn.errors import DataError
-from artasyn.segment.cardiothoracic import CardiothoracicRatio
-from artasyn.segment.cobb import CobbAngle
-from artasyn.segment.lungareas import LungAreas
+from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio
+from artasyn.segment.measures.cobb import CobbAngle
+from artasyn.segment.measures.lung_areas import LungAreas
 from artasyn.segment.projection.projection import Convention, Projection
 
 
