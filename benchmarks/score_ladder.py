@@ -21,9 +21,9 @@ from artasyn.files import atomic
 from artasyn.training.normals import load_normals, prepare_normals
 from artasyn.training.run import TrainingRun
 from benchmarks import train_bundled
-from benchmarks.atlas import Atlas
 from benchmarks.development import SETS, training_normals
-from benchmarks.presets import presets
+from benchmarks.rivals.atlas import Atlas
+from benchmarks.rivals.presets import presets
 from benchmarks.score_zeroshot import Method, network, no_network, prior, score_set
 from benchmarks.speed_stages import RESULTS, machine
 

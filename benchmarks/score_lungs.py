@@ -30,7 +30,7 @@ from tqdm import tqdm
 from artasyn.arrays import Heatmap, Image, Mask
 from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.segment import Lungs, PBTSeg
-from benchmarks.published_pbtseg import SIZE, published_pbtseg
+from benchmarks.rivals.published_pbtseg import SIZE, published_pbtseg
 
 ROOT = Path(__file__).parent.parent
 SETS = {

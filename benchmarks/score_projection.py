@@ -29,6 +29,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from artasyn.arrays import Mask
+from artasyn.phantom.faults import mirrored, shifted, sliced, without
+from artasyn.phantom.solids import SHAPE, SPACING, VIEWS, as_beam, errors, solid_volume
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.measures.measures import measure
 from artasyn.segment.projection.projection import THRESHOLD, Projection, project, rays_of
@@ -36,9 +38,7 @@ from artasyn.segment.projection.quality import check_volume
 from artasyn.segment.projection.tone import BODY
 from artasyn.segment.projection.view import View
 from artasyn.segment.structures import find_members
-from benchmarks.broken_inputs import mirrored, shifted, sliced, without
-from benchmarks.drr_peers import DiffDRR, Geometry, Plastimatch, attenuation
-from benchmarks.projection_phantom import SHAPE, SPACING, VIEWS, as_beam, errors, solid_volume
+from benchmarks.rivals.drr_peers import DiffDRR, Geometry, Plastimatch, attenuation
 
 ROOT = Path(__file__).parent.parent
 ANGLES = {"pa": 0.0, "45": 45.0, "lateral": 90.0}
@@ -50,7 +50,7 @@ Peer = Callable[[Geometry, tuple[int, int]], npt.NDArray[np.float32]]
 
 
 def phantom_scores() -> dict[str, Any]:
-    """The errors of projected solids, see `benchmarks.projection_phantom.Errors`."""
+    """The errors of projected solids, see `artasyn.phantom.solids.Errors`."""
     volume = solid_volume()
     views: list[dict[str, Any]] = []
     for beam in ("parallel", "cone"):

@@ -31,11 +31,11 @@ from artasyn.arrays import Image, Mask, generator, identity
 from artasyn.errors import SynthesisError
 from artasyn.files.radiograph import read_mask
 from artasyn.synthesis import FINDINGS, LungOpacity
-from benchmarks.discriminator import judged
-from benchmarks.patches import Made, Patches, postero_anterior, real_patches, synthetic_patches
-from benchmarks.peers import gaussian_blob, pasted_patch
-from benchmarks.published_synthesis import published_synthesis
-from benchmarks.realism import Figures, Film, eight_bits, figures, read_film, small, summary
+from benchmarks.rivals.discriminator import judged
+from benchmarks.rivals.patches import Made, Patches, postero_anterior, real_patches, synthetic_patches
+from benchmarks.rivals.peers import gaussian_blob, pasted_patch
+from benchmarks.rivals.published_synthesis import published_synthesis
+from benchmarks.rivals.realism import Figures, Film, eight_bits, figures, read_film, small, summary
 
 ROOT = Path(__file__).parent.parent
 SEED = 0

@@ -39,8 +39,8 @@ from artasyn.segment import Lungs, PBTSeg
 from artasyn.testsets.testset import TestFilm, TestSet
 from artasyn.testsets.truth import resized
 from artasyn.training.normals import load_normals
-from benchmarks.atlas import Atlas
 from benchmarks.development import SETS
+from benchmarks.rivals.atlas import Atlas
 from benchmarks.speed_stages import machine
 
 SHOWN = 8

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from artasyn.arrays import Image
 from artasyn.files.radiograph import read_radiograph
 from artasyn.segment import PBTSeg
-from benchmarks.published_pbtseg import SIZE, published_pbtseg
+from benchmarks.rivals.published_pbtseg import SIZE, published_pbtseg
 from benchmarks.score_lungs import ROOT, SETS
 
 LARGE = 2048

@@ -28,7 +28,7 @@ from artasyn.bulk.run import read_manifest
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.projection.projection import project, rays_of, thickness_of
 from artasyn.segment.projection.view import View
-from benchmarks.drr_peers import DiffDRR, Geometry, Plastimatch, attenuation
+from benchmarks.rivals.drr_peers import DiffDRR, Geometry, Plastimatch, attenuation
 from benchmarks.score_projection import ROOT
 
 VIEWS = {"pa": 0.0, "45": 45.0, "lateral": 90.0}
@@ -122,8 +122,7 @@ def peer_times(volume: Volume, labels: np.ndarray, ours: dict[str, Any]) -> dict
 def memory(files: list[str]) -> float:
     """Most memory, MB, of a process (on Linux) that reads the CT and projects it at 512 pixels with every structure."""
     code = (
-        "import pathlib, sys; from artasyn.segment.ct.volume import Volume; from artasyn.segment.projection.view import View; "
-        "from artasyn.segment.projection.projection import project; "
+        "import pathlib, sys; from artasyn.segment import Volume, View, project; "
         "volume = Volume.read(*sys.argv[1:]); project(volume, View(45.0)); project(volume, View(90.0)); "
         "print(pathlib.Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )

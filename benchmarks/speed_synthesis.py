@@ -27,7 +27,7 @@ from artasyn.arrays import Image, generator
 from artasyn.files.radiograph import read_radiograph
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import BatchLungOpacity, LungOpacity
-from benchmarks.published_synthesis import SIZE, published_synthesis
+from benchmarks.rivals.published_synthesis import SIZE, published_synthesis
 from benchmarks.score_lungs import ROOT
 from benchmarks.speed_lungs import figures, resized
 

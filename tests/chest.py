@@ -7,8 +7,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from artasyn.phantom.solids import Floats, Solid
 from artasyn.segment.ct.volume import Structure, Volume
-from benchmarks.projection_phantom import Floats, Solid
 
 BODY = Solid((0, 0, 0), (150, 95, 400))
 LUNG_RIGHT, LUNG_LEFT = Solid((68, 0, 5), (52, 70, 110)), Solid((-68, 0, 5), (52, 70, 110))

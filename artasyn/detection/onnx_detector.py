@@ -16,7 +16,8 @@ from artasyn.errors import ArtasynError, ModelError
 from artasyn.segment import Lungs
 
 INPUT = "images"
-"""Of the file: (b, 1, size, size) float32 in [0, 1], the lungs' window as `artasyn.detection.window.prepare` gives it."""
+"""Of the file: (b, 1, size, size) float32 in [0, 1], the lungs' window as
+`artasyn.detection.window.prepare` gives it."""
 
 OUTPUTS = ("reconstruction", "heatmap", "novelty")
 """Of the file: two (b, 1, size, size) float32, where the reconstruction is not clipped and the heatmap lies in [0, 1];

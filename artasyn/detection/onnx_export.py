@@ -36,7 +36,7 @@ OLDEST = (2, 9)
 """The first torch that writes ONNX through torch.export by default; older ones do not know today's onnxscript."""
 
 ABOUT = """A detector of anomalies on chest radiographs, written by artasyn. Input: the lungs' window of a radiograph,
-bright = dense, as artasyn.detection.window.prepare gives it. artasyn.detection.onnx_detector.OnnxDetector does all the rest."""
+bright = dense, as artasyn.detection.window.prepare gives it. OnnxDetector of artasyn.detection does all the rest."""
 
 
 def export(out: Path, *, model: str = "bundled") -> Done:

@@ -1,4 +1,4 @@
-"""The layouts in which test sets lie on disk: those that are folders here, those with lists in `artasyn.testsets.lists`.
+"""The layouts in which test sets lie on disk: those that are folders here, those with lists in `lists`.
 
 Each reader takes the folder that was given, returns None where its layout is not there, and raises where it is but
 something of it is missing: what is not known is left out and said, never taken as healthy or empty.

@@ -40,7 +40,7 @@ class Measures:
 def measure(projection: Projection, convention: Convention = "visible") -> Measures:
     """Measures what a projection shows; what it does not is left out, with a reason.
 
-    Whether the scan holds the whole of the lungs and the heart, `artasyn.segment.projection.quality.check_volume` tells.
+    Whether the scan holds the whole of the lungs and the heart, `artasyn.segment.check_volume` tells.
 
     Args:
         projection: of a volume with structures.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from artasyn.errors import DataError
+from artasyn.phantom.solids import Solid
 from artasyn.segment.ct.body import find_body
 from artasyn.segment.ct.volume import Volume
-from benchmarks.projection_phantom import Solid
 from tests.chest import BODY, chest, grid
 
 SPACING = (5.0, 2.0, 2.0)

@@ -10,12 +10,12 @@ import pytest
 
 from artasyn.arrays import LEFT, RIGHT
 from artasyn.errors import DataError
+from artasyn.phantom.solids import SOLIDS, VIEWS, Solid, as_beam, errors, solid_volume
 from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.projection.projection import Projection, project, rays_of
 from artasyn.segment.projection.tone import Tone
 from artasyn.segment.projection.view import View
 from artasyn.synthesis import LungOpacity
-from benchmarks.projection_phantom import SOLIDS, VIEWS, Solid, as_beam, errors, solid_volume
 from tests.chest import chest, grid
 
 PARALLEL = View(source_to_detector=None, size=(130, 160))

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from artasyn.phantom.faults import mirrored, shifted, sliced, with_table, without
 from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.projection.projection import project
 from artasyn.segment.projection.quality import check_projection, check_volume
 from artasyn.segment.projection.view import View
 from artasyn.segment.structures import members
-from benchmarks.broken_inputs import mirrored, shifted, sliced, with_table, without
 from tests.chest import chest
 
 Break = Callable[[Volume], Volume]

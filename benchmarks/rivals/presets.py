@@ -16,8 +16,8 @@ from artasyn.segment import Lungs
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.noise import clouds
 from artasyn.training.normals import Made, Normals, Synthesis
-from benchmarks.peers import pasted_patch
-from benchmarks.published_synthesis import SIZE, published_synthesis
+from benchmarks.rivals.peers import pasted_patch
+from benchmarks.rivals.published_synthesis import SIZE, published_synthesis
 
 DRAWS = 10
 """Draws before an anomaly that comes out empty is left so."""

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from artasyn.arrays import Image, Mask, generator, identity
 from artasyn.segment import Lungs
-from benchmarks.realism import Film, read_film
+from benchmarks.rivals.realism import Film, read_film
 
 PATCH = 128
 OPACITIES = ("Lung Opacity", "Pneumonia", "Infiltrate")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from artasyn.arrays import generator
 from artasyn.evaluation.bootstrap import resample_weights
-from benchmarks.patches import PATCH, Patches
+from benchmarks.rivals.patches import PATCH, Patches
 
 SHIFT = 8
 """Pixels by which patches are moved about in training, either way."""

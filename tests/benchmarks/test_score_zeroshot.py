@@ -13,9 +13,9 @@ from artasyn.bulk.sources import Source
 from artasyn.phantom.film import Phantom
 from artasyn.training.normals import Normals
 from benchmarks import score_zeroshot
-from benchmarks.atlas import Atlas
 from benchmarks.development import HELD_OUT, SETS, held_out, training_normals
-from benchmarks.presets import presets
+from benchmarks.rivals.atlas import Atlas
+from benchmarks.rivals.presets import presets
 
 
 @pytest.fixture(scope="module")

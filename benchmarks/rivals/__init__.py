@@ -1,0 +1,1 @@
+"""What artasyn is measured against: methods as published, other projectors, plain baselines."""
