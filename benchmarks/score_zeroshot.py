@@ -36,6 +36,7 @@ from artasyn.files.radiograph import read_radiograph
 from artasyn.pictures.overlays import contact_sheet, overlay_heatmap, overlay_mask
 from artasyn.pictures.report import FIGURES, Section, curve_picture, metrics_section, roc_picture, shown, write_report
 from artasyn.segment import Lungs, PBTSeg
+from artasyn.testsets.layouts import find
 from artasyn.testsets.testset import TestFilm, TestSet
 from artasyn.testsets.truth import resized
 from artasyn.training.normals import load_normals
@@ -219,7 +220,7 @@ def main() -> None:
     tests = (
         {name: make(given.data) for name, make in SETS.items()}
         if development
-        else {given.data.name: TestSet.find(given.data, given.layout)}
+        else {given.data.name: find(given.data, given.layout)}
     )
     figures: dict[str, dict[str, Metrics]] = {}
     parts: list[Section] = []

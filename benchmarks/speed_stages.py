@@ -18,8 +18,8 @@ from tqdm import tqdm
 
 from artasyn import Detector, LungOpacity, PBTSeg, Phantom
 from artasyn.arrays import generator
-from artasyn.training.normals import Sample
-from artasyn.training.run import ReconstructionTraining
+from artasyn.training.module import ReconstructionTraining
+from artasyn.training.samples import Sample
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from artasyn.arrays import Attenuation, Image, Mask
+from artasyn.segment import Lungs
 from artasyn.synthesis.lesions import OpacityRecord
 
 
@@ -52,3 +54,20 @@ def expose(image: Image, attenuation: Attenuation, *, tolerance: float) -> tuple
     added *= mask
     np.copyto(brighter, image, where=~mask)
     return brighter, mask, added
+
+
+@runtime_checkable
+class Made(Protocol):
+    """An anomaly, as far as training asks: `artasyn.synthesis.Anomaly` is one."""
+
+    @property
+    def image(self) -> Image:
+        """The film with the anomaly."""
+
+    @property
+    def attenuation(self) -> Attenuation:
+        """How much it is there; it belongs to the mask from the tolerance on."""
+
+
+Synthesis = Callable[[Image, Lungs, np.random.Generator], Made]
+"""What makes anomalies: `LungOpacity`, or something else to compare with."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,11 @@ import joblib
 
 from artasyn.errors import DataError, RadiographError
 from artasyn.files import atomic
+from artasyn.files.ct import MASKS, is_volume_file
+from artasyn.files.ct_series import is_slice_file
+from artasyn.files.ct_volumes import (
+    READABLE,
+)
 from artasyn.files.radiograph import is_radiograph_file
 
 SETTINGS = "settings.json"
@@ -148,3 +154,54 @@ def _read_settings(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
         raise DataError(f"{path} is damaged; choose another folder or delete {path.parent}") from error
+
+
+LABEL_STEM = re.compile(r"[._]([a-z]*labels?|seg|segmentation|mask|nodule|wholelung)$", re.IGNORECASE)
+"""What the names of label maps end in, before the suffix."""
+
+
+def find_cts(inputs: Sequence[Path]) -> list[Source]:
+    """The CT volumes among some files and folders, folders walked recursively, sorted by name.
+
+    A volume's file is a source, and so is every folder that itself holds DICOM files. Hidden files are left
+    out of folders, and so are label maps as far as their names tell: those that end, before the suffix, in
+    ``_labels``, ``_label``, ``_seg``, ``_segmentation``, ``_mask``, ``_nodule``, ``_lunglabels`` or
+    ``_wholelung``, or lie in a folder ``segmentations``. A file that is named outright is taken whatever it is
+    called; one that is met twice counts once. Names are as `artasyn.bulk.sources.find_sources` gives them.
+
+    Raises:
+        DataError: an input does not exist, or there is nothing to read.
+    """
+    found: dict[Path, tuple[Path, Path]] = {}  # where it really is: as it was given, below what was given
+    for given in inputs:
+        if not given.exists():
+            raise DataError(f"{given}: no such file or folder")
+        for below in _cts_below(given) if given.is_dir() else [Path()]:
+            path = given / below
+            found.setdefault(path.resolve(), (path, below if below.name else Path(path.resolve().name)))
+    if not found:
+        raise DataError(f"no CT volumes in {', '.join(map(str, inputs))}; {READABLE} and DICOM series are read")
+    names = unique_names([_with_one_suffix(path, below) for path, below in found.values()])
+    sources = [Source(path, name) for (path, _), name in zip(found.values(), names, strict=True)]
+    return sorted(sources, key=lambda source: source.name)
+
+
+def _cts_below(folder: Path) -> list[Path]:
+    """The volumes' files and the folders of slices, relative to a folder."""
+    found: dict[Path, None] = {}
+    for below in visible(folder):
+        if MASKS in below.parts[:-1]:
+            continue
+        if is_volume_file(below):
+            if not LABEL_STEM.search(re.sub(r"(\.nii)?\.\w+$", "", below.name, flags=re.IGNORECASE)):
+                found[below] = None
+        elif below.parent not in found and is_slice_file(folder / below):
+            found[below.parent] = None
+    return list(found)
+
+
+def _with_one_suffix(path: Path, below: Path) -> Path:
+    """The path that names a volume; a folder's own dots begin no suffix, and ``.nii.gz`` is one."""
+    if path.is_dir():
+        return below.with_name(f"{below.name}.dcm")
+    return below.with_suffix("") if below.name.lower().endswith(".nii.gz") else below

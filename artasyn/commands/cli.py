@@ -88,21 +88,21 @@ LISTED = 20
 """Failures that are printed, each once; all of them are in the manifest."""
 
 COMMANDS = {
-    "demo": ("artasyn.commands.demo", "the whole chain on phantoms, no data needed, five to ten minutes"),
-    "segment": ("artasyn.commands.shared", "find the lungs"),
-    "synthesise": ("artasyn.commands.synthesise", "make anomalies with exact masks on normal radiographs"),
-    "project": ("artasyn.commands.project", "make radiographs with anatomy masks from CT, at any angle"),
-    "train": ("artasyn.commands.detect", "train a detector on normal radiographs"),
-    "detect": ("artasyn.commands.detect", "look for anomalies with a trained detector"),
-    "evaluate": ("artasyn.commands.evaluate", "measure a detector on a test set"),
-    "export": ("artasyn.detection.onnx_export", "write a trained detector as one ONNX file, which runs without torch"),
+    "demo": "the whole chain on phantoms, no data needed, five to ten minutes",
+    "segment": "find the lungs",
+    "synthesise": "make anomalies with exact masks on normal radiographs",
+    "project": "make radiographs with anatomy masks from CT, at any angle",
+    "train": "train a detector on normal radiographs",
+    "detect": "look for anomalies with a trained detector",
+    "evaluate": "measure a detector on a test set",
+    "export": "write a trained detector as one ONNX file, which runs without torch",
 }
-"""Each command's name, which is its function's, with the module it is in and a summary."""
+"""Each command's name, which its module and its function bear too, with a summary."""
 
 
 def command_function(name: str) -> Callable[..., Done]:
     """The function of a command; its module is imported now, some take seconds."""
-    function: Callable[..., Done] = getattr(importlib.import_module(COMMANDS[name][0]), name)
+    function: Callable[..., Done] = getattr(importlib.import_module(f"artasyn.commands.{name}"), name)
     return function
 
 
@@ -118,7 +118,7 @@ def parser(chosen: str | None) -> ArgumentParser:
     """
     top = ArgumentParser(prog="artasyn", description=DESCRIPTION, version=__version__, formatter_class=_Help)
     commands = top.add_subcommands(dest="command", metavar="COMMAND")
-    for name, (_, summary) in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         commands.add_subcommand(name, _options(name) if name == chosen else ArgumentParser(), help=summary)
     return top
 

@@ -13,7 +13,8 @@ from tqdm import tqdm
 from artasyn.bulk.sources import available_cores, claim, find_sources
 from artasyn.bulk.stores import Folders
 from artasyn.commands.evaluate import evaluate
-from artasyn.commands.shared import Done, segment
+from artasyn.commands.segment import segment
+from artasyn.commands.shared import Done
 from artasyn.commands.synthesise import pairs, synthesise
 from artasyn.files.radiograph import read_labels, write_image, write_labels, write_mask
 from artasyn.phantom.film import Phantom

@@ -20,8 +20,8 @@ from artasyn.files import atomic
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask
 from artasyn.pictures.overlays import contact_sheet, overlay_structures, read_picture
 from artasyn.pictures.report import Section, metrics_section, roc_picture, write_report
-from artasyn.testsets.testset import TestFilm
-from artasyn.testsets.testset import TestSet as TestSet
+from artasyn.testsets.layouts import find
+from artasyn.testsets.testset import TestFilm, TestSet
 from artasyn.testsets.truth import resized
 from artasyn.version import __version__
 
@@ -69,7 +69,7 @@ def evaluate(
         seed: of the resampling.
         workers: processes; 0 takes every core, or one on a GPU.
     """
-    test = TestSet.find(data, layout)
+    test = find(data, layout)
     found = detect_sources(
         [film.source for film in test.films],
         out,

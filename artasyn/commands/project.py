@@ -19,11 +19,11 @@ from tqdm import tqdm
 from artasyn.arrays import Picture, generator
 from artasyn.bulk.patients import Patients, called
 from artasyn.bulk.run import Outcome, Row, reason_of
-from artasyn.bulk.sources import Source
+from artasyn.bulk.sources import Source, find_cts
 from artasyn.commands.shared import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
 from artasyn.errors import DataError
 from artasyn.files import atomic
-from artasyn.files.ct import find_cts, read_names
+from artasyn.files.ct import read_names
 from artasyn.files.radiograph import write_image, write_labels, write_mask
 from artasyn.outputs.coco import outlined, write_coco
 from artasyn.pictures.measures import draw_measures

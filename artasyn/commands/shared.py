@@ -1,4 +1,4 @@
-"""The command that finds lungs, and what all commands share: files in, files out; `cli` prints the rest."""
+"""What the commands share: files in, files out; `cli` prints the rest."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ import numpy as np
 
 from artasyn.arrays import Picture
 from artasyn.bulk.run import BulkRun, Outcome, Row
-from artasyn.bulk.sources import Source, available_cores, find_sources
-from artasyn.files.radiograph import read_radiograph, write_labels
-from artasyn.pictures.overlays import contact_sheet, overlay_lungs, read_picture, write_picture
+from artasyn.bulk.sources import available_cores
+from artasyn.pictures.overlays import contact_sheet, read_picture, write_picture
 from artasyn.pictures.report import Section
-from artasyn.segment import PBTSeg
 from artasyn.version import __version__
 
 TILE = 256
@@ -50,56 +48,6 @@ class Done:
     def rows(self) -> list[tuple[str, Row]]:
         """The names of the sources that did not fail, with their manifest rows."""
         return [(outcome.source.name, row) for outcome in self.outcomes for row in outcome.rows]
-
-
-def segment(inputs: Sequence[Path], out: Path, *, segmenter: PBTSeg = PBTSeg(), workers: int = 0) -> Done:
-    """Finds the lungs on radiographs, without training.
-
-    Writes to OUT: labels/NAME.png (0 background, 1 the patient's right lung, 2 the left lung), overlays/NAME.png,
-    sheet-1.png and following (the overlays, least confident first), manifest.csv, settings.json.
-
-    Args:
-        inputs: radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
-        out: the folder to write to. A run that was killed goes on there.
-        segmenter: options of PBTSeg.
-        workers: processes; 0 takes every core.
-    """
-    columns = ("labels", "overlay", "found", "confidence_right", "confidence_left", "warnings")
-    options = {"segmenter": segmenter}
-    run = bulk_run("segment", out, columns, options, files=("labels", "overlay"), workers=workers)
-    outcomes = run.run(_Segment(out, segmenter), find_sources(inputs), title="segment")
-    done = Done((run.manifest,), tuple(outcomes))
-
-    def confidence(item: tuple[str, Row]) -> float:
-        return min(float(item[1]["confidence_right"]), float(item[1]["confidence_left"]))
-
-    shown = [(f"{confidence(item):.2f} {item[0]}", item[1]["overlay"]) for item in sorted(done.rows, key=confidence)]
-    return dataclasses.replace(done, written=(*write_sheets(out, shown), run.manifest))
-
-
-@dataclass(frozen=True)
-class _Segment:
-    out: Path
-    segmenter: PBTSeg
-
-    def __call__(self, source: Source) -> list[Row]:
-        film = read_radiograph(source.path)
-        lungs = self.segmenter(film)
-        labels, overlay = f"labels/{source.name}.png", f"overlays/{source.name}.png"
-        write_labels(self.out / labels, lungs.labels)
-        small = thumbnail(film)
-        write_picture(self.out / overlay, overlay_lungs(small, lungs.resized(small.shape).labels))
-        right, left = lungs.confidence
-        return [
-            {
-                "labels": labels,
-                "overlay": overlay,
-                "found": str(lungs.found).lower(),
-                "confidence_right": f"{right:.4f}",
-                "confidence_left": f"{left:.4f}",
-                "warnings": "; ".join(lungs.reasons),
-            }
-        ]
 
 
 def bulk_run(

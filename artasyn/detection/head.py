@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artasyn.arrays import Images
-from artasyn.detection.reconstruction import block, enlarged
+from artasyn.networks.blocks import block, enlarged
 
 WIDTHS = (64, 48, 32, 24)
 """Channels of the head at each level, deepest first."""

@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from artasyn.arrays import Images
-from artasyn.commands.shared import Done
 from artasyn.detection.detector import Detector
 from artasyn.detection.examination import Squares
 from artasyn.detection.onnx_detector import INPUT, OUTPUTS, OnnxDetector, OnnxSettings, optional
@@ -37,39 +36,6 @@ OLDEST = (2, 9)
 
 ABOUT = """A detector of anomalies on chest radiographs, written by artasyn. Input: the lungs' window of a radiograph,
 bright = dense, as artasyn.detection.window.prepare gives it. OnnxDetector of artasyn.detection does all the rest."""
-
-
-def export(out: Path, *, model: str = "bundled") -> Done:
-    """Writes a trained detector as one ONNX file, which onnxruntime runs without torch.
-
-    Writes to OUT, whose name ends in .onnx: the network, and as metadata its thresholds and all other settings. Before
-    that, phantoms in batches of several sizes are given to torch and to onnxruntime; where a pixel of the two differs
-    by more than 0.0001, nothing is written. Needs pip install artasyn[onnx].
-
-    The file takes the model's place: `artasyn detect --model detector.onnx`, and in Python
-    artasyn.detection.onnx_detector.OnnxDetector("detector.onnx"). Programs of other languages give it `images`, float32
-    (b, 1, size, size), prepared as artasyn.detection.window.prepare does, and get `reconstruction`, `heatmap` and
-    `novelty`.
-
-    Args:
-        out: the file to write; one that is there is replaced.
-        model: bundled is the one that comes with artasyn; or the folder that `artasyn train` wrote as OUT/model, or
-            the id of a model on the Hugging Face hub.
-    """
-    if out.suffix != ".onnx":
-        raise ArtasynError(f"{out}: the name must end in .onnx; artasyn detect knows such a model by that")
-    for name in ("onnx", "onnxruntime", "onnxscript"):
-        optional(name)
-    detector = Detector.from_pretrained(model)
-    with atomic.replacing(out) as temporary:
-        export_onnx(detector, temporary)
-        difference = largest_difference(detector, OnnxDetector(temporary, ["CPUExecutionProvider"]))
-        if not difference <= TOLERANCE:  # NaN too
-            raise ModelError(
-                f"{model}: onnxruntime's maps differ from torch's by up to {difference:.2g}, more than {TOLERANCE:g}; "
-                f"nothing was written; try other versions of torch and onnxruntime"
-            )
-    return Done((out,))
 
 
 def export_onnx(detector: Detector, path: Path) -> None:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from artasyn.arrays import Features, Images
-from artasyn.errors import ModelError
-from artasyn.networks.pretrained import PACKAGES, load_pretrained
-
-MEAN, DEVIATION = 0.45, 0.225
-"""Of the grey of photographs, which pretrained encoders expect; others do not mind."""
+from artasyn.networks.blocks import block, enlarged
+from artasyn.networks.encoders import DEVIATION, MEAN, create_encoder
 
 GATE = 8
 """Channels in which a gate compares."""
@@ -63,7 +58,7 @@ class ReconstructionNet(nn.Module):
         decoder_channels: tuple[int, ...] = (64, 48, 32, 24, 16),
     ) -> None:
         super().__init__()
-        self.encoder = _create_encoder(encoder, pretrained=pretrained, size=size, levels=levels)
+        self.encoder = create_encoder(encoder, pretrained=pretrained, size=size, levels=levels)
         info: Any = self.encoder.feature_info
         channels = [int(c) for c in info.channels()][::-1]
         widths = [*decoder_channels, *[decoder_channels[-1]] * len(channels)][: len(channels)]
@@ -123,46 +118,3 @@ class Gate(nn.Module):
     def forward(self, expected: Features, seen: Float[Tensor, "b s y x"]) -> Float[Tensor, "b 1 y x"]:
         """Features on one grid in; (b, 1, y, x) out, from 0 (open: seen is as expected) to 1 (closed)."""
         return torch.sigmoid(self.compare(torch.cat([expected, seen], dim=1)))
-
-
-def _create_encoder(name: str, *, pretrained: bool, size: int, levels: int | None) -> nn.Module:
-    """A timm model of one input channel that returns feature maps, tried out once."""
-    here = pretrained and name in PACKAGES
-    options: dict[str, Any] = {"features_only": True, "in_chans": 1, "pretrained": pretrained and not here}
-    if levels is not None:
-        if levels < 1:
-            raise ModelError(f"levels must be 1 or more, or None for all of {name!r}; not {levels}")
-        options["out_indices"] = tuple(range(levels))
-    try:
-        try:
-            encoder: nn.Module = timm.create_model(name, img_size=size, **options)
-        except TypeError:  # convolutional networks take any size and know no img_size
-            encoder = timm.create_model(name, **options)
-    except IndexError as error:
-        raise ModelError(f"{name!r} has no {levels} levels of feature maps; give fewer, or None for all") from error
-    except (RuntimeError, AttributeError, AssertionError) as error:
-        raise ModelError(f"{name!r} is no timm model with feature maps ({error}); see timm.list_models()") from error
-    if here:
-        load_pretrained(encoder, name)
-    blocks = getattr(encoder, "blocks", None)
-    if levels is not None and isinstance(blocks, nn.Sequential):  # timm would compute those that no one uses
-        info: Any = encoder.feature_info
-        encoder.blocks = blocks[: max(int(level["stage"]) for level in info.get_dicts())]
-    try:
-        with torch.no_grad():
-            encoder.eval()(torch.zeros(1, 1, size, size))
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"{name!r} takes no images of {size} x {size} ({error}); try 224") from error
-    return encoder.train()
-
-
-def block(before: int, after: int) -> nn.Sequential:
-    """A 3 x 3 convolution, normalised by groups so that a batch of any size gives the same."""
-    groups = next(g for g in (8, 4, 2, 1) if after % g == 0)
-    convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
-    return nn.Sequential(convolution, nn.GroupNorm(groups, after), nn.SiLU())
-
-
-def enlarged(features: Float[Tensor, "b c _ _"], like: Float[Tensor, "b _ y x"]) -> Features:
-    """Features on the grid of others."""
-    return F.interpolate(features, like.shape[-2:], mode="bilinear", align_corners=False)

@@ -12,7 +12,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,9 @@ from typing import Any
 import numpy as np
 
 from artasyn.arrays import HIGHEST, LOWEST
-from artasyn.bulk.sources import Source, unique_names, visible
 from artasyn.errors import DataError
 from artasyn.files.ct_series import is_slice_file, read_series
 from artasyn.files.ct_volumes import (
-    READABLE,
     VOLUME_SUFFIXES,
     Stored,
     check_affine,
@@ -36,8 +34,6 @@ from artasyn.files.ct_volumes import (
     turned,
 )
 
-LABEL_STEM = re.compile(r"[._]([a-z]*labels?|seg|segmentation|mask|nodule|wholelung)$", re.IGNORECASE)
-"""What the names of label maps end in, before the suffix."""
 MASKS = "segmentations"
 """The folder of masks beside a CT in TotalSegmentator's data set."""
 LUNGLIKE = (-1500, -500)
@@ -80,7 +76,7 @@ def read_ct(path: Path) -> Grid:
             file, what was found and what to do.
     """
     with _naming(path):
-        if path.is_dir() or (not _is_volume_file(path) and is_slice_file(path)):
+        if path.is_dir() or (not is_volume_file(path) and is_slice_file(path)):
             with decoding():
                 stored = read_series(path)
             check_shape(stored.values.shape)
@@ -130,33 +126,7 @@ def same_grid(a: Grid, b: Grid) -> str:
 
 def is_ct_file(path: Path) -> bool:
     """Whether a path is a volume's file by its suffix, or a folder that itself holds DICOM files."""
-    return any(map(is_slice_file, path.iterdir())) if path.is_dir() else _is_volume_file(path)
-
-
-def find_cts(inputs: Sequence[Path]) -> list[Source]:
-    """The CT volumes among some files and folders, folders walked recursively, sorted by name.
-
-    A volume's file is a source, and so is every folder that itself holds DICOM files. Hidden files are left
-    out of folders, and so are label maps as far as their names tell: those that end, before the suffix, in
-    ``_labels``, ``_label``, ``_seg``, ``_segmentation``, ``_mask``, ``_nodule``, ``_lunglabels`` or
-    ``_wholelung``, or lie in a folder ``segmentations``. A file that is named outright is taken whatever it is
-    called; one that is met twice counts once. Names are as `artasyn.bulk.sources.find_sources` gives them.
-
-    Raises:
-        DataError: an input does not exist, or there is nothing to read.
-    """
-    found: dict[Path, tuple[Path, Path]] = {}  # where it really is: as it was given, below what was given
-    for given in inputs:
-        if not given.exists():
-            raise DataError(f"{given}: no such file or folder")
-        for below in _cts_below(given) if given.is_dir() else [Path()]:
-            path = given / below
-            found.setdefault(path.resolve(), (path, below if below.name else Path(path.resolve().name)))
-    if not found:
-        raise DataError(f"no CT volumes in {', '.join(map(str, inputs))}; {READABLE} and DICOM series are read")
-    names = unique_names([_with_one_suffix(path, below) for path, below in found.values()])
-    sources = [Source(path, name) for (path, _), name in zip(found.values(), names, strict=True)]
-    return sorted(sources, key=lambda source: source.name)
+    return any(map(is_slice_file, path.iterdir())) if path.is_dir() else is_volume_file(path)
 
 
 def read_names(path: Path) -> dict[int, str]:
@@ -217,29 +187,9 @@ def _csv_entries(text: str) -> Iterator[tuple[str, str, str]]:
         yield f"line {rows.line_num}", row[number].strip(), row[name].strip()
 
 
-def _cts_below(folder: Path) -> list[Path]:
-    """The volumes' files and the folders of slices, relative to a folder."""
-    found: dict[Path, None] = {}
-    for below in visible(folder):
-        if MASKS in below.parts[:-1]:
-            continue
-        if _is_volume_file(below):
-            if not LABEL_STEM.search(re.sub(r"(\.nii)?\.\w+$", "", below.name, flags=re.IGNORECASE)):
-                found[below] = None
-        elif below.parent not in found and is_slice_file(folder / below):
-            found[below.parent] = None
-    return list(found)
-
-
-def _is_volume_file(path: Path) -> bool:
+def is_volume_file(path: Path) -> bool:
+    """Whether a file is a volume by its suffix."""
     return path.name.lower().endswith(VOLUME_SUFFIXES)
-
-
-def _with_one_suffix(path: Path, below: Path) -> Path:
-    """The path that names a volume; a folder's own dots begin no suffix, and ``.nii.gz`` is one."""
-    if path.is_dir():
-        return below.with_name(f"{below.name}.dcm")
-    return below.with_suffix("") if below.name.lower().endswith(".nii.gz") else below
 
 
 @contextmanager

@@ -113,22 +113,6 @@ class TestSet:
         if wrong:
             raise DataError(f"healthy films with boxes around lesions: {_listed(wrong)}")
 
-    @classmethod
-    def find(cls, data: Path, layout: str = "auto") -> TestSet:
-        """Reads a test set from disk.
-
-        Args:
-            data: its folder.
-            layout: a key of `artasyn.testsets.layouts.LAYOUTS`, which says what each looks like; auto tells it from
-                what is there.
-
-        Raises:
-            DataError: nothing of that layout is there, or something of it is missing or damaged.
-        """
-        from artasyn.testsets.layouts import find  # it builds on this module
-
-        return find(data, layout)
-
     @property
     def has_masks(self) -> bool:
         """Whether the diseased films have masks."""

@@ -1,27 +1,23 @@
-"""Normal radiographs and their lungs, prepared once, and the synthetic anomalies that are made from them on the fly."""
+"""Normal radiographs and their lungs, prepared once for training."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypedDict, runtime_checkable
 
 import cv2
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8, UInt16
-from torch import Tensor
+from jaxtyping import UInt8, UInt16
 
-from artasyn.arrays import LEFT, RIGHT, Attenuation, Image, generator, identity
+from artasyn.arrays import Image, generator, identity
 from artasyn.bulk.run import BulkRun, Outcome, Row, read_manifest
 from artasyn.bulk.sources import Source
-from artasyn.detection.window import MARGIN, LungWindow, lung_region, normalised, resized
+from artasyn.detection.window import MARGIN, LungWindow, resized
 from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
 from artasyn.segment import Lungs, PBTSeg
-from artasyn.training.film_variation import FilmVariation
 
 FINEST = 65535
 """Images are stored in 16 bits: no synthetic anomaly is as faint as that."""
@@ -160,100 +156,3 @@ def load_normals(cache: Path) -> Normals:
     stored = [np.load(cache / row["file"]) for row in kept.values()]
     images, labels = (np.stack([film[key] for film in stored]) for key in ("image", "labels"))
     return Normals(tuple(kept), tuple(row["folder"] for row in kept.values()), images, labels)
-
-
-@runtime_checkable
-class Made(Protocol):
-    """An anomaly, as far as training asks: `artasyn.synthesis.Anomaly` is one."""
-
-    @property
-    def image(self) -> Image:
-        """The film with the anomaly."""
-
-    @property
-    def attenuation(self) -> Attenuation:
-        """How much it is there; it belongs to the mask from the tolerance on."""
-
-
-Synthesis = Callable[[Image, Lungs, np.random.Generator], Made]
-"""What makes anomalies: `LungOpacity`, or something else to compare with."""
-
-
-class Sample(TypedDict):
-    """One training sample; a batch has the same keys with a leading axis."""
-
-    image: Float[Tensor, "1 h w"]
-    """The radiograph, with an anomaly or without."""
-    normal: Float[Tensor, "1 h w"]
-    """The same radiograph without it."""
-    mask: Float[Tensor, "1 h w"]
-    """1 where the two differ."""
-    lungs: Float[Tensor, "1 h w"]
-    """How much a pixel counts as lung, see `artasyn.detection.window.lung_region`."""
-
-
-class SyntheticAnomalies(torch.utils.data.Dataset[Sample]):
-    """Normal radiographs with anomalies made on the fly: the same for a seed, an image and an epoch, in any worker.
-
-    The anomaly is made on the film as it is; then film and normal film vary alike (`FilmVariation`), and at last the
-    contrast of both is normalised as the film with the anomaly asks for, as in detection.
-
-    Args:
-        normals: the radiographs.
-        size: rows and columns of the samples, what the network sees.
-        synthesis: makes the anomalies.
-        seed: of everything random.
-        epoch: another epoch, other anomalies.
-        healthy_probability: of a sample that stays normal.
-        variation: how films vary, so that another hospital's film is no anomaly; None leaves them as they are.
-        tolerance: attenuation from which a pixel belongs to the mask, in image units; what is fainter is neither seen
-            nor drawn by a radiologist.
-    """
-
-    def __init__(
-        self,
-        normals: Normals,
-        size: int,
-        synthesis: Synthesis,
-        *,
-        seed: int,
-        epoch: int = 0,
-        healthy_probability: float = 0.3,
-        variation: FilmVariation | None = None,
-        tolerance: float = 0.02,
-    ) -> None:
-        self.normals, self.size, self.synthesis = normals, size, synthesis
-        self.seed, self.epoch = seed, epoch
-        self.healthy_probability, self.tolerance = healthy_probability, tolerance
-        self.variation = variation
-
-    def __len__(self) -> int:
-        return len(self.normals)
-
-    def __getitem__(self, index: int) -> Sample:
-        again, index = divmod(index, len(self.normals))
-        rng = generator(self.seed, self.epoch, self.normals.identities[index], again)
-        normal, lungs = self.normals.image(index), self.normals.lungs(index)
-        image, added = normal, np.zeros(normal.shape, np.float32)
-        if rng.random() >= self.healthy_probability:
-            anomaly = self.synthesis(normal, lungs, rng)
-            image, added = anomaly.image, anomaly.attenuation
-        films: tuple[Image, Image] = (image, normal)
-        regions: tuple[Attenuation, ...] = (added, lungs.right.astype(np.float32), lungs.left.astype(np.float32))
-        if self.variation is not None:
-            films, regions = self.variation(films, regions, rng)
-        edge = (normal.shape[0] - self.size) // 2
-        middle = slice(edge, edge + self.size)
-        image, normal, added, right, left = (values[middle, middle] for values in (*films, *regions))
-        labels = np.where(right >= 0.5, RIGHT, np.where(left >= 0.5, LEFT, 0)).astype(np.uint8)
-        return {
-            "image": _tensor(normalised(image, image)),
-            "normal": _tensor(normalised(normal, image)),
-            "mask": _tensor(added >= self.tolerance),
-            "lungs": _tensor(lung_region(labels, self.size)),
-        }
-
-
-def _tensor(values: np.ndarray) -> Float[Tensor, "1 h w"]:
-    """An array as a tensor of one channel."""
-    return torch.from_numpy(np.ascontiguousarray(values, np.float32))[None]

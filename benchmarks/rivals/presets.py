@@ -14,8 +14,9 @@ import numpy as np
 from artasyn.arrays import Attenuation, Image, Mask
 from artasyn.segment import Lungs
 from artasyn.synthesis import LungOpacity
+from artasyn.synthesis.anomaly import Made, Synthesis
 from artasyn.synthesis.noise import clouds
-from artasyn.training.normals import Made, Normals, Synthesis
+from artasyn.training.normals import Normals
 from benchmarks.rivals.peers import pasted_patch
 from benchmarks.rivals.published_synthesis import SIZE, published_synthesis
 

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from artasyn.bulk.patients import Patients, called, labels_of
-from artasyn.bulk.sources import Source
+from artasyn.bulk.sources import Source, find_cts
 from artasyn.errors import DataError
-from artasyn.files.ct import find_cts
 from artasyn.segment.ct.volume import Volume
 from tests.chest import NUMBERS, chest, write_chest, write_names, write_nifti
 

@@ -12,10 +12,11 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from artasyn.bulk.run import read_manifest
 from artasyn.commands.cli import main
-from artasyn.commands.evaluate import TestSet, _view
+from artasyn.commands.evaluate import _view
 from artasyn.errors import DataError
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, write_mask
 from artasyn.pictures.overlays import MASK_COLOUR, read_picture
+from artasyn.testsets.layouts import find
 
 
 def run(data: Path, out: Path, trained: Path, *more: str) -> int:
@@ -94,7 +95,7 @@ def test_a_missing_mask_is_an_error_and_an_unreadable_one_is_listed(
 
 def test_another_layout_is_refused_with_the_one_wanted(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no folder test/diseased; wanted are"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
 
 
 def test_masks_of_another_size_are_brought_to_the_films_grid(phantoms: Path, trained: Path, tmp_path: Path) -> None:
@@ -158,7 +159,7 @@ def test_boxes_are_drawn_as_outlines(phantoms: Path, trained: Path, tmp_path: Pa
     ends = write_boxes(phantoms, data)
     assert run(data, out, trained) == 0
     rows = {row["name"]: row for row in read_manifest(out / "manifest.csv")}
-    for film in TestSet.find(data).films:
+    for film in find(data).films:
         name = film.source.name
         view, overlay = _view(rows[name], film, out), read_picture(out / f"overlays/{name}.png")
         if not film.diseased:

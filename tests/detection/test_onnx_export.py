@@ -14,8 +14,8 @@ from torch import nn
 
 from artasyn.arrays import Image
 from artasyn.bulk.run import read_manifest
+from artasyn.commands import export as exporting
 from artasyn.commands.cli import main
-from artasyn.detection import onnx_export as exporting
 from artasyn.detection.detector import Detector
 from artasyn.detection.examination import Kind, Squares
 from artasyn.detection.onnx_detector import OnnxDetector, OnnxSettings

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from nibabel import orientations
 
-from artasyn.bulk.sources import Source
+from artasyn.bulk.sources import Source, find_cts
 from artasyn.errors import DataError
-from artasyn.files.ct import Grid, find_cts, is_ct_file, read_ct, read_label_map, read_names, same_grid
+from artasyn.files.ct import Grid, is_ct_file, read_ct, read_label_map, read_names, same_grid
 from tests.bulk.test_sources import touched
 from tests.files.test_ct_series import write_series
 from tests.files.test_ct_volumes import AFFINE, VALUES, write_itk, write_nifti

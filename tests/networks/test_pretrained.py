@@ -14,8 +14,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from artasyn.detection.reconstruction import DEVIATION, MEAN, ReconstructionNet
+from artasyn.detection.reconstruction import ReconstructionNet
 from artasyn.errors import ModelError
+from artasyn.networks.encoders import DEVIATION, MEAN
 from artasyn.networks.pretrained import PACKAGES, load_pretrained
 from tests.conftest import ROOT
 

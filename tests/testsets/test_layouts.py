@@ -18,7 +18,7 @@ from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEn
 from artasyn.arrays import Mask
 from artasyn.errors import ArtasynError, DataError
 from artasyn.files.radiograph import read_radiograph, write_image, write_mask
-from artasyn.testsets.layouts import LAYOUTS
+from artasyn.testsets.layouts import LAYOUTS, find
 from artasyn.testsets.tables import located
 from artasyn.testsets.testset import TestFilm, TestSet
 
@@ -98,18 +98,18 @@ def write_artasyn(data: Path) -> None:
 def test_artasyn(tmp_path: Path) -> None:
     write_artasyn(tmp_path)
     film(tmp_path / "test/other/e.png")
-    test = TestSet.find(tmp_path)
+    test = find(tmp_path)
     assert labels(test) == {"healthy/a": False, "healthy/b": False, "diseased/c": True, "diseased/ward/d": True}
     assert (lesions(test, "diseased/ward/d") == region(30)).all()
     assert (test.layout, test.has_masks, test.has_lungs, test.has_boxes) == ("artasyn", True, True, False)
     (tmp_path / "lungs/healthy/a.png").unlink()
-    assert not TestSet.find(tmp_path).has_lungs
+    assert not find(tmp_path).has_lungs
     (tmp_path / "ground_truth/mask_c.png").unlink()
     with pytest.raises(DataError, match=r"no mask for 1 of 2 diseased films \(diseased/c\)"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     shutil.rmtree(tmp_path / "ground_truth")
     shutil.rmtree(tmp_path / "test/healthy")
-    bare = TestSet.find(tmp_path)
+    bare = find(tmp_path)
     assert set(labels(bare).values()) == {True}
     assert not bare.has_masks
 
@@ -124,7 +124,7 @@ def test_images_with_masks(tmp_path: Path) -> None:
     write_mask(tmp_path / "masks/b.png", region() & False)
     write_mask(tmp_path / "masks/ward/b.png", region(40))
     write_mask(tmp_path / "lungs/a.png", region(0, 0))
-    test = TestSet.find(tmp_path)
+    test = find(tmp_path)
     assert labels(test) == {"a": True, "b": False, "ward/b": True}
     assert (lesions(test, "a") == region()).all()
     assert (lesions(test, "ward/b") == region(40)).all()
@@ -132,10 +132,10 @@ def test_images_with_masks(tmp_path: Path) -> None:
     assert "3 films, 1 healthy and 2 diseased; 2 with masks, 0 with boxes, 1 with lungs." in test.summary
     (tmp_path / "masks/ward/b.png").unlink()
     with pytest.raises(DataError, match=r"no mask for 1 of 3 films \(ward/b, ...\)"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     (tmp_path / "masks/ward/b.png").write_bytes(b"no picture")
     with pytest.raises(ArtasynError, match=r"b.png"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
 
 
 def test_images_with_boxes(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_images_with_boxes(tmp_path: Path) -> None:
         film(tmp_path / "images" / name)
     rows = "a.jpg,4,6,10,20\na,30,31,5.5,6\nb,,,,\nward/d.png,1,2,3,4\ngone.png,1,1,2,2\ngone.png,3,1,2,2\n"
     text(tmp_path / "boxes.csv", "\ufefffile,x,y,w,h\n" + rows)
-    test = TestSet.find(tmp_path)
+    test = find(tmp_path)
     assert labels(test) == {"a": True, "b": False, "ward/d": True}
     assert by_name(test)["a"].boxes == ((6.0, 4.0, 20.0, 10.0), (31.0, 30.0, 6.0, 5.5))
     assert "Left out: 1 listed but not on disk (gone.png); 1 not in boxes.csv (c)." in test.summary
@@ -157,7 +157,7 @@ def test_images_with_boxes(tmp_path: Path) -> None:
     ):
         text(tmp_path / "boxes.csv", content)
         with pytest.raises(DataError, match=reason):
-            TestSet.find(tmp_path)
+            find(tmp_path)
 
 
 def test_images_with_coco_annotations(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_images_with_coco_annotations(tmp_path: Path) -> None:
         {"image_id": "b", "bbox": [32, 8, 8, 16], "segmentation": [box]},
     ]
     path = text(tmp_path / "annotations.json", json.dumps({"images": images, "annotations": drawn}))
-    test = TestSet.find(tmp_path)
+    test = find(tmp_path)
     assert labels(test) == {"a": True, "b": True, "c": False}
     rectangle = np.zeros((SIDE, SIDE), bool)
     rectangle[8:24, 32:40] = True
@@ -184,22 +184,22 @@ def test_images_with_coco_annotations(tmp_path: Path) -> None:
     for each in drawn:
         each["segmentation"] = []
     text(path, json.dumps({"images": images, "annotations": drawn}))
-    assert not TestSet.find(tmp_path).has_masks
+    assert not find(tmp_path).has_masks
     for wrong in ("[]", "{", '{"images": []}', json.dumps({"images": images[1:], "annotations": drawn})):
         text(path, wrong)
         with pytest.raises(DataError, match=r"annotations.json is no COCO file"):
-            TestSet.find(tmp_path)
+            find(tmp_path)
 
 
 def test_sorted_films(tmp_path: Path) -> None:
     film(tmp_path / "normal/a.png")
     film(tmp_path / "Pneumonia/a.png")
     film(tmp_path / "Pneumonia/b.png")
-    test = TestSet.find(tmp_path)
+    test = find(tmp_path)
     assert labels(test) == {"healthy/a": False, "diseased/a": True, "diseased/b": True}
     assert not test.has_masks
     text(tmp_path / "boxes.csv", "name,x,y,w,h\nPneumonia/a,1,2,3,4\nb,5,6,7,8\n")
-    boxed = TestSet.find(tmp_path)
+    boxed = find(tmp_path)
     assert {n: f.boxes for n, f in by_name(boxed).items()} == {
         "healthy/a": (),
         "diseased/a": ((2.0, 1.0, 4.0, 3.0),),
@@ -207,13 +207,13 @@ def test_sorted_films(tmp_path: Path) -> None:
     }
     text(tmp_path / "boxes.csv", "name,x,y,w,h\nnormal/a.png,1,2,3,4\n")
     with pytest.raises(DataError, match="healthy films with boxes around lesions: healthy/a"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     (tmp_path / "boxes.csv").unlink()
     write_mask(tmp_path / "masks/a.png", region())
     with pytest.raises(DataError, match=r"no mask for 1 of 2 diseased films \(diseased/b\)"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     write_mask(tmp_path / "masks/b.png", region(30))
-    assert (lesions(TestSet.find(tmp_path), "diseased/b") == region(30)).all()
+    assert (lesions(find(tmp_path), "diseased/b") == region(30)).all()
 
 
 # ---- QaTa and ZhangLab
@@ -232,18 +232,18 @@ def test_qata_version_2_uses_its_test_set(tmp_path: Path) -> None:
     write_qata(root / "Test Set", "xy", "xy")
     write_qata(root.with_name("QaTa-COV19-v1"), "ab", "ab")
     for data in (tmp_path, root.parent, root, root / "Test Set"):
-        test = TestSet.find(data)
+        test = find(data)
         assert (test.layout, labels(test)) == ("qata", {"covid_x": True, "covid_y": True})
         assert (lesions(test, "covid_x") == region()).all()
-    assert set(labels(TestSet.find(root / "Train Set"))) == {"covid_a", "covid_b", "covid_c"}
+    assert set(labels(find(root / "Train Set"))) == {"covid_a", "covid_b", "covid_c"}
     (root / "Test Set/Ground-truths/mask_covid_x.png").unlink()
     with pytest.raises(DataError, match="no mask for 1 of 2"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
 
 
 def test_qata_version_1_has_masks_for_some(tmp_path: Path) -> None:
     write_qata(tmp_path / "QaTa-COV19-v1", "abcd", "ab")
-    test = TestSet.find(tmp_path)
+    test = find(tmp_path)
     assert set(labels(test)) == {"covid_a", "covid_b"}
     assert "Left out: 2 without a mask (covid_c, covid_d)" in test.summary
 
@@ -257,7 +257,7 @@ def test_zhanglab_wherever_it_is_given(tmp_path: Path) -> None:
     text(root / "__MACOSX/chest_xray/test/PNEUMONIA/._person1_virus_test.jpeg", "no film")
     text(root / "test/NORMAL/.DS_Store", "no film")
     for data in (tmp_path, root, root / "test"):
-        test = TestSet.find(data)
+        test = find(data)
         assert (test.layout, labels(test)) == (
             "zhanglab",
             {"NORMAL/IM-test": False, "PNEUMONIA/person1_virus_test": True},
@@ -267,7 +267,7 @@ def test_zhanglab_wherever_it_is_given(tmp_path: Path) -> None:
     assert not test.has_boxes
     shutil.rmtree(root / "test/NORMAL")
     with pytest.raises(DataError, match="no test set of layout zhanglab: test/NORMAL and test/PNEUMONIA"):
-        TestSet.find(root, "zhanglab")
+        find(root, "zhanglab")
 
 
 # ---- RSNA
@@ -290,12 +290,12 @@ def write_rsna(data: Path) -> None:
 
 def test_rsna(tmp_path: Path) -> None:
     write_rsna(tmp_path / "rsna")
-    test = TestSet.find(tmp_path)
+    test = find(tmp_path)
     assert (test.layout, labels(test)) == ("rsna", {"one": True, "two": False, "four": False})
     assert by_name(test)["one"].boxes == ((8.0, 4.0, 24.0, 16.0), (9.0, 40.0, 11.0, 10.0))
     assert "1 of class No Lung Opacity / Not Normal (three); 1 listed but not on disk (gone)" in test.summary
     (tmp_path / "rsna/stage_2_detailed_class_info.csv").unlink()
-    alone = TestSet.find(tmp_path)
+    alone = find(tmp_path)
     assert labels(alone) == {"one": True}
     assert "3 of class unknown" in alone.summary
 
@@ -306,17 +306,17 @@ def test_rsna_that_is_damaged(tmp_path: Path) -> None:
     whole = csv.read_text()
     csv.write_text(whole.replace("width", "breadth", 1))
     with pytest.raises(DataError, match=r"stage_2_train_labels.csv: no column width; its columns are patientId, x"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     csv.write_text(whole.replace("16.0", "", 1))
     with pytest.raises(DataError, match="width is '', not a number"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     csv.write_text(whole)
     shutil.rmtree(tmp_path / "stage_2_train_images")
     with pytest.raises(DataError, match="no folder stage_2_train_images with its films"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     film(tmp_path / "stage_2_train_images/else.dcm")
     with pytest.raises(DataError, match=r"none of the 4 healthy or diseased films .* among the 1 on disk \(one, ...\)"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
 
 
 # ---- NIH
@@ -344,7 +344,7 @@ def write_nih(data: Path) -> None:
 
 def test_nih(tmp_path: Path) -> None:
     write_nih(tmp_path)
-    test = TestSet.find(tmp_path)
+    test = find(tmp_path)
     assert (test.layout, labels(test)) == ("nih", {"00000001_000": True, "00000004_000": False})
     found = by_name(test)["00000001_000"]
     assert found.boxes == ((256.0, 128.0, 64.0, 512.5), (32.0, 16.0, 64.0, 48.0))
@@ -356,9 +356,9 @@ def test_nih(tmp_path: Path) -> None:
     ):
         assert part in test.summary
     (tmp_path / "test_list.txt").unlink()
-    assert not labels(TestSet.find(tmp_path))["00000003_000"]
+    assert not labels(find(tmp_path))["00000003_000"]
     (tmp_path / "Data_Entry_2017_v2020.csv").unlink()
-    alone = TestSet.find(tmp_path)
+    alone = find(tmp_path)
     assert labels(alone) == {"00000001_000": True}
     assert "healthy films are not known" in alone.summary
 
@@ -368,20 +368,20 @@ def test_nih_with_a_mended_header_and_a_damaged_one(tmp_path: Path) -> None:
     csv = tmp_path / "BBox_List_2017.csv"
     whole = csv.read_text()
     csv.write_text(whole.replace("Bbox [x,y,w,h],,,", '"Bbox [x,y,w,h]",,,', 1))
-    assert by_name(TestSet.find(tmp_path))["00000001_000"].boxes[0] == (256.0, 128.0, 64.0, 512.5)
+    assert by_name(find(tmp_path))["00000001_000"].boxes[0] == (256.0, 128.0, 64.0, 512.5)
     csv.write_text(whole.replace("Finding Label", "Label", 1))
     with pytest.raises(DataError, match=r"no column of Image Index, Finding Label, Bbox \[x,y,w,h\]; its columns are"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     csv.write_text(whole.replace("512.5,64,,,", "512.5", 1))
     with pytest.raises(DataError, match="h is '', not a number"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     csv.write_text(f"{whole}00000003_000.png\n")
     with pytest.raises(DataError, match=r"x is '', not a number, in the row 00000003_000.png"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     csv.write_text(whole)
     text(tmp_path / "Data_Entry_2017_v2020.csv", "Image,Labels\na,b\n")
     with pytest.raises(DataError, match=r"Data_Entry_2017_v2020.csv: no column Image Index"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
 
 
 # ---- CheXlocalize
@@ -427,7 +427,7 @@ def write_chexlocalize(data: Path, split: str = "test", folder: str = "test") ->
 @pytest.mark.parametrize(("split", "folder"), [("test", "test"), ("val", "val"), ("val", "valid")])
 def test_chexlocalize(tmp_path: Path, split: str, folder: str) -> None:
     write_chexlocalize(tmp_path, split, folder)
-    test = TestSet.find(tmp_path)
+    test = find(tmp_path)
     opaque, normal = "patient1/study1/view1_frontal", "patient2/study1/view1_frontal"
     assert (test.layout, labels(test)) == ("chexlocalize", {opaque: True, normal: False})
     assert (lesions(test, opaque) == region(10) | region(12)).all()
@@ -448,7 +448,7 @@ def test_chexlocalize_with_labels_of_studies(tmp_path: Path) -> None:
     rows = ["patient1/study1,1,0", "patient2/study1,0,0", "patient3/study1,0,1", "patient4/study1,1,0"]
     lines = [f"CheXpert-v1.0/test/{row}" for row in rows]
     text(tmp_path / "CheXpert/groundtruth.csv", "\n".join(["Study,Lung Opacity,Cardiomegaly", *lines]) + "\n")
-    test = TestSet.find(tmp_path)
+    test = find(tmp_path)
     assert labels(test) == {"patient1/study1/view1_frontal": True, "patient2/study1/view1_frontal": False}
     assert {each.source.path.parts[-4] for each in test.films} == {"test"}
 
@@ -460,19 +460,19 @@ def test_chexlocalize_that_is_damaged(tmp_path: Path) -> None:
     drawn["patient1_study1_view1_frontal"]["Edema"]["counts"] = "o"
     path.write_text(json.dumps(drawn))
     with pytest.raises(DataError, match="damaged run lengths"):
-        lesions(TestSet.find(tmp_path), "patient1/study1/view1_frontal")
+        lesions(find(tmp_path), "patient1/study1/view1_frontal")
     for wrong in ("[]", "{", '{"patient1_study1_view1_frontal": {"Edema": 3}}'):
         path.write_text(wrong)
         with pytest.raises(DataError, match=r"gt_segmentations_test.json is no list of segmentations"):
-            TestSet.find(tmp_path)
+            find(tmp_path)
     path.write_text(whole)
     csv = tmp_path / "CheXpert/test_labels.csv"
     csv.write_text(csv.read_text().replace("Path", "File", 1))
     with pytest.raises(DataError, match="no column Path or Study; its columns are File, No Finding"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     csv.unlink()
     with pytest.raises(DataError, match=r"no labels of the films in .*, as test_labels.csv"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
 
 
 # ---- SIIM-ACR
@@ -499,7 +499,7 @@ def write_siim(data: Path, header: str = "ImageId, EncodedPixels") -> Path:
 
 def test_siim(tmp_path: Path) -> None:
     write_siim(tmp_path)
-    test = TestSet.find(tmp_path)
+    test = find(tmp_path)
     assert (test.layout, labels(test)) == ("siim", {"1.2.276.0.4": True, "1.2.276.0.5": False, "1.2.276.0.6": False})
     assert (lesions(test, "1.2.276.0.4") == region(5) | region(9)).all()
     assert by_name(test)["1.2.276.0.4"].source.path.suffix == ".dcm"
@@ -510,7 +510,7 @@ def test_dicom_files_may_have_no_suffix(tmp_path: Path) -> None:
     write_siim(tmp_path)
     folder = tmp_path / "dicom-images-train/1.2.2/4"
     (folder / "1.2.276.0.4.dcm").rename(folder / "1.2.276.0.4")
-    assert labels(TestSet.find(tmp_path)) == {"1.2.276.0.4": True, "1.2.276.0.5": False, "1.2.276.0.6": False}
+    assert labels(find(tmp_path)) == {"1.2.276.0.4": True, "1.2.276.0.5": False, "1.2.276.0.6": False}
 
 
 def test_siim_that_is_damaged(tmp_path: Path) -> None:
@@ -518,13 +518,13 @@ def test_siim_that_is_damaged(tmp_path: Path) -> None:
     whole = csv.read_text()
     csv.write_text(whole.replace(" EncodedPixels", "Pixels", 1))
     with pytest.raises(DataError, match=r"train-rle.csv: no column EncodedPixels; its columns are ImageId, Pixels"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     csv.write_text("ImageId, EncodedPixels\n1.2.276.0.4, 5 6 7\n1.2.276.0.5, -1\n")
     with pytest.raises(DataError, match="damaged run lengths"):
-        lesions(TestSet.find(tmp_path), "1.2.276.0.4")
+        lesions(find(tmp_path), "1.2.276.0.4")
     csv.write_text("ImageId, EncodedPixels\n1.2.276.0.4,\n")
     with pytest.raises(DataError, match=r"no run lengths and no -1 for 1.2.276.0.4"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
 
 
 # ---- VinDr-CXR
@@ -546,7 +546,7 @@ def write_vindr(data: Path, csv: str = "annotations/annotations_test.csv", folde
 def test_vindr(tmp_path: Path) -> None:
     write_vindr(tmp_path)
     write_vindr(tmp_path, "annotations/annotations_train.csv", "train")
-    test = TestSet.find(tmp_path)
+    test = find(tmp_path)
     assert (test.layout, labels(test)) == ("vindr", {"a1": True, "b2": False, "d4": True})
     assert by_name(test)["a1"].boxes == ((8.0, 4.0, 24.0, 16.0), (30.0, 30.0, 4.5, 3.0))
     assert {each.source.path.parent for each in test.films} == {tmp_path / "test"}
@@ -556,22 +556,22 @@ def test_vindr(tmp_path: Path) -> None:
     ):
         assert part in test.summary
     shutil.rmtree(tmp_path / "test")
-    assert TestSet.find(tmp_path).summary.endswith("From annotations_train.csv.")
+    assert find(tmp_path).summary.endswith("From annotations_train.csv.")
 
 
 def test_vindr_of_kaggle_and_damaged(tmp_path: Path) -> None:
     csv = write_vindr(tmp_path, "train.csv", "train")
-    assert labels(TestSet.find(tmp_path)) == {"a1": True, "b2": False, "d4": True}
+    assert labels(find(tmp_path)) == {"a1": True, "b2": False, "d4": True}
     whole = csv.read_text()
     csv.write_text(whole.replace("x_max", "right", 1))
     with pytest.raises(DataError, match=r"train.csv: no column x_max"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     csv.write_text(whole.replace("20,32", ",", 1))
     with pytest.raises(DataError, match="x_max is '', not a number"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     csv.write_text("id,label\n1,2\n")  # of another data set
     with pytest.raises(DataError, match="no test set of layout vindr"):
-        TestSet.find(tmp_path, "vindr")
+        find(tmp_path, "vindr")
 
 
 # ---- any
@@ -580,7 +580,7 @@ def test_vindr_of_kaggle_and_damaged(tmp_path: Path) -> None:
 def test_lists_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     csv = text(tmp_path / "train-rle.csv", f"ImageId,EncodedPixels\na,{'1 ' * 70_000}\n")
     with pytest.raises(DataError, match=r"train-rle.csv cannot be read as CSV: field larger than field limit"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     csv.unlink()
     (tmp_path / "locked").mkdir()
     iterdir = Path.iterdir
@@ -608,22 +608,22 @@ WRITERS: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_layout_that_is_named_is_the_one_that_is_recognised_and_no_other(name: str, tmp_path: Path) -> None:
     WRITERS[name](tmp_path)
-    assert TestSet.find(tmp_path, name) == TestSet.find(tmp_path)
+    assert find(tmp_path, name) == find(tmp_path)
     for other in LAYOUTS.keys() - {name}:
         with pytest.raises(DataError, match=f"no test set of layout {other}: "):
-            TestSet.find(tmp_path, other)
+            find(tmp_path, other)
 
 
 def test_a_folder_that_is_no_test_set(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"found nothing, but no folder test/diseased; wanted are test/healthy"):
-        TestSet.find(tmp_path)
+        find(tmp_path)
     film(tmp_path / "images/a.png")
     text(tmp_path / "notes.txt", "")
     with pytest.raises(DataError) as caught:
-        TestSet.find(tmp_path)
+        find(tmp_path)
     assert "found images/, notes.txt, but" in str(caught.value)
     assert all(f"{name}: {each.wanted}" in str(caught.value) for name, each in LAYOUTS.items() if name != "artasyn")
     with pytest.raises(DataError, match="no layout 'mimic'; there are auto, artasyn, qata"):
-        TestSet.find(tmp_path, "mimic")
+        find(tmp_path, "mimic")
     with pytest.raises(DataError, match="no such folder"):
-        TestSet.find(tmp_path / "nowhere")
+        find(tmp_path / "nowhere")

@@ -23,7 +23,8 @@ from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Anomaly
 from artasyn.training.film_variation import FilmVariation
-from artasyn.training.normals import Normals, Sample, SyntheticAnomalies, load_normals, prepare_normals, stored_size
+from artasyn.training.normals import Normals, load_normals, prepare_normals, stored_size
+from artasyn.training.samples import Sample, SyntheticAnomalies
 
 KEYS: tuple[Literal["image", "normal", "mask", "lungs"], ...] = ("image", "normal", "mask", "lungs")
 

@@ -21,9 +21,12 @@ from artasyn.detection.detector import Detector, Kind
 from artasyn.errors import DataError
 from artasyn.segment import Lungs
 from artasyn.synthesis import LungOpacity
+from artasyn.synthesis.anomaly import Made
 from artasyn.training.calibration import LEVELS
-from artasyn.training.normals import Made, Sample, SyntheticAnomalies
-from artasyn.training.run import LossWeights, NormalsData, ReconstructionTraining, TrainingRun
+from artasyn.training.data import NormalsData
+from artasyn.training.module import LossWeights, ReconstructionTraining
+from artasyn.training.run import TrainingRun
+from artasyn.training.samples import Sample, SyntheticAnomalies
 
 RUN = TrainingRun(size=64, epochs=2, batch_size=2, held_out=0.34, seed=3)
 
@@ -162,7 +165,8 @@ SCRIPT = """
 import sys, os, signal, lightning
 from pathlib import Path
 from artasyn.bulk.sources import find_sources
-from artasyn.training.run import TrainingRun, Progress
+from artasyn.training.run import TrainingRun
+from artasyn.training.progress import Progress
 if sys.argv[3] == "kill":
     old = Progress.on_train_batch_end
     def on_train_batch_end(self, trainer, *rest):

@@ -1,0 +1,46 @@
+"""Encoders: timm models that give feature maps of radiographs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+from artasyn.errors import ModelError
+from artasyn.networks.pretrained import PACKAGES, load_pretrained
+
+MEAN, DEVIATION = 0.45, 0.225
+"""Of the grey of photographs, which pretrained encoders expect; others do not mind."""
+
+
+def create_encoder(name: str, *, pretrained: bool, size: int, levels: int | None) -> nn.Module:
+    """A timm model of one input channel that returns feature maps, tried out once."""
+    here = pretrained and name in PACKAGES
+    options: dict[str, Any] = {"features_only": True, "in_chans": 1, "pretrained": pretrained and not here}
+    if levels is not None:
+        if levels < 1:
+            raise ModelError(f"levels must be 1 or more, or None for all of {name!r}; not {levels}")
+        options["out_indices"] = tuple(range(levels))
+    try:
+        try:
+            encoder: nn.Module = timm.create_model(name, img_size=size, **options)
+        except TypeError:  # convolutional networks take any size and know no img_size
+            encoder = timm.create_model(name, **options)
+    except IndexError as error:
+        raise ModelError(f"{name!r} has no {levels} levels of feature maps; give fewer, or None for all") from error
+    except (RuntimeError, AttributeError, AssertionError) as error:
+        raise ModelError(f"{name!r} is no timm model with feature maps ({error}); see timm.list_models()") from error
+    if here:
+        load_pretrained(encoder, name)
+    blocks = getattr(encoder, "blocks", None)
+    if levels is not None and isinstance(blocks, nn.Sequential):  # timm would compute those that no one uses
+        info: Any = encoder.feature_info
+        encoder.blocks = blocks[: max(int(level["stage"]) for level in info.get_dicts())]
+    try:
+        with torch.no_grad():
+            encoder.eval()(torch.zeros(1, 1, size, size))
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"{name!r} takes no images of {size} x {size} ({error}); try 224") from error
+    return encoder.train()

@@ -1,0 +1,111 @@
+"""CheXlocalize as published."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from artasyn.bulk.sources import Source, find_sources
+from artasyn.errors import DataError
+from artasyn.testsets.lists import NOT_ON_DISK, listed_film, on_disk
+from artasyn.testsets.tables import located, read_table
+from artasyn.testsets.testset import TestSet
+from artasyn.testsets.truth import CocoRegions
+
+CHEXPERT_FINDINGS = (
+    "Airspace Opacity",
+    "Atelectasis",
+    "Consolidation",
+    "Edema",
+    "Lung Lesion",
+    "Lung Opacity",
+    "Pleural Effusion",
+    "Pneumothorax",
+)
+"""Findings of CheXlocalize that count as lesions: those of the lungs and of the pleura.
+
+Cardiomegaly, enlarged cardiomediastinum and support devices do not; films with these alone are left out.
+"""
+
+
+CHEXPERT_SPLITS = (
+    ("gt_segmentations_test.json", ("test",), ("test_labels.csv", "groundtruth.csv", "test.csv")),
+    ("gt_segmentations_val.json", ("val", "valid"), ("val_labels.csv", "valid.csv")),
+)
+"""Of the parts of CheXlocalize the segmentations, folders of films and labels, by any of their names."""
+
+
+POSITIVE = ("1", "1.0")
+"""Labels of CheXpert that say yes; others are 0, -1 (uncertain) and nothing."""
+
+
+def chexlocalize(data: Path) -> TestSet | None:
+    """CheXlocalize: masks of `CHEXPERT_FINDINGS` on frontal films of CheXpert, of its test set or else validation set.
+
+    Healthy films are those that the labels call No Finding or, where there is no such label, those without any.
+    """
+    found = (_split(data, *names) for names in CHEXPERT_SPLITS)
+    drawn, images, labels = next((each for each in found if each is not None), (None, None, None))
+    if drawn is None or images is None:
+        return None
+    if labels is None:
+        raise DataError(f"{data}: no labels of the films in {images}, as test_labels.csv or val_labels.csv")
+    regions, table = _segmentations(drawn), {_key(r["Path"]): r for r in read_table(labels, (("Path", "Study"),))}
+    listed, left_out = [], defaultdict[str, list[str]](list)
+    paths = {_key(source.path.relative_to(images).as_posix()): source.path for source in find_sources([images])}
+    films = {name: Source(path, name) for name, path in paths.items() if name.startswith("patient")}
+    for name in films:
+        row, truth = table.get(name) or table.get(name.rpartition("/")[0]), regions.get(name.replace("/", "_"))
+        if not name.endswith("_frontal"):
+            left_out["not frontal"].append(name)
+        elif truth:
+            listed.append(listed_film(name, True, truth=truth))
+        elif row is None:
+            left_out["without labels"].append(name)
+        elif any(row.get(finding) in POSITIVE for finding in (*CHEXPERT_FINDINGS, "Pneumonia", "Pleural Other")):
+            left_out["with a finding of the lungs that is not drawn"].append(name)
+        elif row["No Finding"] in POSITIVE if "No Finding" in row else not set(POSITIVE) & set(row.values()):
+            listed.append(listed_film(name, False))
+        else:
+            left_out["with findings outside the lungs alone"].append(name)
+    keys = {*table, *(key.replace("_study", "/study").replace("_view", "/view") for key in regions)}
+    left_out[NOT_ON_DISK] = sorted(key for key in keys - films.keys() if key.endswith("_frontal"))
+    return on_disk("chexlocalize", listed, films, left_out, labels, f"From {images}.")
+
+
+def _segmentations(path: Path) -> dict[str, CocoRegions]:
+    """What of the lungs is drawn on each film of CheXlocalize; films on which nothing is are not among them."""
+    try:
+        films: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        found = {}
+        for name, findings in films.items():
+            regions = tuple(region for finding, region in findings.items() if finding in CHEXPERT_FINDINGS)
+            rows, columns = regions[0]["size"] if regions else (0, 0)
+            drawn = CocoRegions(regions, (int(rows), int(columns))).drawn
+            if drawn.segmentations:
+                found[name] = drawn
+    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+        raise DataError(f"{path} is no list of segmentations ({type(error).__name__}: {error})") from error
+    return found
+
+
+def _split(
+    data: Path, drawn: str, folders: Sequence[str], labels: Sequence[str]
+) -> tuple[Path, Path, Path | None] | None:
+    """The segmentations, the films and, if they are there, the labels of a part of CheXlocalize."""
+    segmentations = next(iter(located(data, drawn, depth=3)), None)
+    places = located(data, *folders, depth=3, folders=True)
+    images = next((place for place in places if any(place.glob("patient*"))), None)
+    if segmentations is None or images is None:
+        return None
+    return segmentations, images, next(iter(located(data, *labels, depth=3)), None)
+
+
+def _key(path: str) -> str:
+    """What of a path tells films of CheXpert apart: ``patient1/study1/view1_frontal``, or the study alone."""
+    found = re.search(r"patient\d+/study\d+(/view\d+_[a-z]+)?", path)
+    return found[0] if found else path

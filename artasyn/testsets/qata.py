@@ -1,0 +1,35 @@
+"""QaTa-COV19 as published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from artasyn.bulk.sources import find_sources
+from artasyn.testsets.folders import child, files_by_film, known_film
+from artasyn.testsets.tables import located
+from artasyn.testsets.testset import TestSet
+
+
+def qata(data: Path) -> TestSet | None:
+    """QaTa-COV19: Images, and Ground-truths with mask_ before each name; of version 2 its Test Set.
+
+    Every film is of a patient with COVID-19. Version 1 has masks for 2951 of its 4603 films; the others are left out.
+    """
+    truths = located(data, "Ground-truths", depth=4, folders=True)
+    places = [place for place in truths if child(place.parent, "images")]
+    tests = [place for place in places if place.parent.name == "Test Set"]
+    if not places:
+        return None
+    chosen = (tests or places)[0]
+    split = "Test Set" if tests else chosen.parent.name
+    films = find_sources([child(chosen.parent, "images") or chosen])
+    masks = files_by_film(chosen, films)
+    bare_films = [film.name for film in films if film.name not in masks]
+    published = chosen.parent.name in ("Test Set", "Train Set")
+    known = films if published else [film for film in films if film.name in masks]
+    return TestSet(
+        "qata",
+        tuple(known_film(film, True, masks, {}) for film in known),
+        {} if published else {"without a mask": bare_films},
+        f"From {split}: {chosen.parent}.",
+    )

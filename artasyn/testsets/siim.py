@@ -1,0 +1,31 @@
+"""SIIM-ACR Pneumothorax Segmentation as published."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from artasyn.errors import DataError
+from artasyn.files.dicom import DICOM_SUFFIXES
+from artasyn.testsets.lists import grouped, listed_film, on_disk
+from artasyn.testsets.tables import films_below, located, read_table
+from artasyn.testsets.testset import TestSet
+from artasyn.testsets.truth import RelativeRuns
+
+SIIM_FRAME = (1024, 1024)
+"""Rows and columns of every film of SIIM-ACR, in which its masks are given."""
+
+
+def siim(data: Path) -> TestSet | None:
+    """SIIM-ACR Pneumothorax Segmentation: masks of pneumothoraces; healthy is without one."""
+    path = next(iter(located(data, "stage_2_train.csv", "train-rle.csv")), None)
+    if path is None:
+        return None
+    listed = []
+    for name, rows in grouped(read_table(path, ("ImageId", "EncodedPixels")), "ImageId").items():
+        codes = tuple(row["EncodedPixels"] for row in rows)
+        if not all(codes):
+            raise DataError(f"{path}: no run lengths and no -1 for {name}; download it again")
+        drawn = tuple(code for code in codes if code != "-1")
+        listed.append(listed_film(name, bool(drawn), truth=RelativeRuns(drawn, SIIM_FRAME) if drawn else None))
+    note = "Healthy means without pneumothorax; other findings may be there."
+    return on_disk("siim", listed, films_below([data], DICOM_SUFFIXES), {}, path, note)

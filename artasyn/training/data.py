@@ -1,0 +1,132 @@
+"""The data of a training: normal radiographs, a share of them held out, with anomalies made on the fly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
+
+from artasyn.bulk.sources import Source
+from artasyn.errors import DataError
+from artasyn.synthesis import LungOpacity
+from artasyn.synthesis.anomaly import Synthesis
+from artasyn.training.film_variation import FilmVariation
+from artasyn.training.normals import Normals, load_normals, prepare_normals
+from artasyn.training.samples import Sample, SyntheticAnomalies
+
+PASSES = 3
+"""Passes through the normal films from which the detector learns what is normal as a whole; one leaves them as they
+are."""
+
+
+class NormalsData(lightning.LightningDataModule):
+    """Normal radiographs for training, a share of them held out for validation and calibration.
+
+    Anomalies are made in the workers from (seed, image, epoch): the same for any number of workers, devices or
+    restarts. The trainer must be made with ``reload_dataloaders_every_n_epochs=1``, which tells the data its epoch.
+
+    Args:
+        sources: the radiographs' files.
+        cache: a folder for what is prepared once: pixels at `size` and lungs.
+        size: rows and columns.
+        batch_size: radiographs in a batch, on each device.
+        workers: processes that prepare and synthesise.
+        seed: of everything random.
+        held_out: the share for validation.
+        synthesis: makes the anomalies.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        cache: Path,
+        *,
+        size: int = 128,
+        batch_size: int = 16,
+        workers: int = 0,
+        seed: int = 0,
+        held_out: float = 0.15,
+        synthesis: Synthesis | None = None,
+    ) -> None:
+        super().__init__()
+        self.sources, self.cache, self.size = sources, cache, size
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        self.held_out, self.synthesis = held_out, synthesis or LungOpacity()
+        self.normals: tuple[Normals, Normals] | None = None
+
+    def prepare_data(self) -> None:
+        """Reads, segments and caches the radiographs; on one process of each machine."""
+        prepare_normals(self.sources, self.cache, size=self.size, workers=max(1, self.workers))
+
+    def setup(self, stage: str) -> None:
+        """Loads the cache and holds out the validation part."""
+        self.normals = load_normals(self.cache).split(self.held_out, seed=self.seed)
+
+    def train_dataloader(self) -> DataLoader[Sample]:
+        """Anomalies of the current epoch."""
+        epoch = 0
+        if self.trainer is not None:
+            epoch = self.trainer.current_epoch
+            if getattr(self.trainer, "reload_dataloaders_every_n_epochs", 0) != 1:
+                raise DataError(
+                    "make the Trainer with reload_dataloaders_every_n_epochs=1: every epoch has anomalies of its own"
+                )
+        training, _ = self._loaded()
+        samples = SyntheticAnomalies(
+            training, self.size, self.synthesis, seed=self.seed, epoch=epoch, variation=FilmVariation()
+        )
+        # the order itself, for how often a loader draws from a generator depends on its workers
+        order = training.order(seed=self.seed, epoch=epoch)
+        drop = len(samples) >= self.batch_size
+        return self._loader(samples, sampler=order, drop_last=drop)
+
+    def val_dataloader(self) -> DataLoader[Sample]:
+        """The held-out radiographs, each healthy and with an anomaly, the same at every epoch."""
+        _, held_out = self._loaded()
+        ill = SyntheticAnomalies(held_out, self.size, self.synthesis, seed=self.seed + 1, healthy_probability=0.0)
+        return self._loader(ConcatDataset([self._normal(held_out), ill]))
+
+    def healthy(self, *, held_out: bool) -> DataLoader[Sample]:
+        """Films without anomalies, from which the detector learns what is normal as a whole.
+
+        Args:
+            held_out: those of the validation, as they are; otherwise those of the training, as many of each folder, as
+                they are and varied.
+        """
+        training, validation = self._loaded()
+        if held_out:
+            return self._loader(self._normal(validation))
+        parts = [
+            Subset(
+                self._normal(training, epoch, FilmVariation() if epoch else None),
+                training.order(seed=self.seed, epoch=epoch),
+            )
+            for epoch in range(PASSES)
+        ]
+        return self._loader(ConcatDataset(parts))
+
+    def _normal(self, normals: Normals, epoch: int = 0, variation: FilmVariation | None = None) -> SyntheticAnomalies:
+        return SyntheticAnomalies(
+            normals, self.size, self.synthesis, seed=self.seed, epoch=epoch, healthy_probability=1.0,
+            variation=variation,
+        )  # fmt: skip
+
+    def _loaded(self) -> tuple[Normals, Normals]:
+        if self.normals is None:
+            self.setup("fit")
+        assert self.normals is not None
+        return self.normals
+
+    def _loader(self, samples: Dataset[Sample], **options: Any) -> DataLoader[Sample]:
+        batches = -(-len(samples) // self.batch_size)  # type: ignore[arg-type]
+        return DataLoader(
+            samples,
+            self.batch_size,
+            num_workers=min(self.workers, batches),
+            pin_memory=torch.cuda.is_available(),
+            **options,
+        )

@@ -1,0 +1,162 @@
+"""What one step of a training does: losses, optimiser, calibration of thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from artasyn.detection.detector import Detector, score, smoothed
+from artasyn.training.calibration import Calibration
+from artasyn.training.data import NormalsData
+from artasyn.training.losses import discriminative, feature_alignment, region_focused, soft_dice, soft_mask
+from artasyn.training.samples import Sample
+
+DIFFERENCE_BLUR = 0.02
+"""Standard deviation of the Gaussian on image minus reconstruction before the soft mask, as a share of the side."""
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the terms of `artasyn.training.losses`.
+
+    Attributes:
+        region: of the error inside the anomaly.
+        image: of the error over the whole image.
+        alignment: of the features' alignment.
+        dice: of the overlap between the softly thresholded difference and the mask.
+        head: of the head's logits against the mask.
+
+    Source: ART-ASyn (arXiv 2512.00310) has 2, 1, 1, 1; squared errors of images in [0, 1] are small beside the other
+    two, hence the larger weights here.
+    """
+
+    region: float = 20.0
+    image: float = 10.0
+    alignment: float = 0.3
+    dice: float = 1.0
+    head: float = 1.0
+
+
+class ReconstructionTraining(lightning.LightningModule):
+    """Trains the network of a detector to undo synthetic anomalies, and calibrates the detector's thresholds.
+
+    Args:
+        detector: holds the network; calibrated in place at the end of every validation.
+        weights: of the losses.
+        learning_rate: of AdamW, annealed by a cosine to 0 over the whole training after a short warm-up.
+        weight_decay: of AdamW.
+        false_positive_rate: share of held-out normals that may be flagged at the stored image threshold.
+        false_positive_pixels: share of their lungs' pixels that may be marked at the stored pixel threshold.
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        *,
+        weights: LossWeights | None = None,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 1e-2,
+        false_positive_rate: float = 0.025,
+        false_positive_pixels: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.detector = detector
+        if detector.kind == "segmentation":  # has no use for a decoder, and several devices wait for its gradients
+            for name, parameter in detector.network.named_parameters():
+                parameter.requires_grad_(name.startswith("encoder."))
+        self.weights = weights or LossWeights()
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.false_positive_rate, self.false_positive_pixels = false_positive_rate, false_positive_pixels
+        self.calibration = Calibration()
+
+    def training_step(self, batch: Sample, index: int) -> Tensor:
+        """The weighted losses of one batch."""
+        losses = self.losses(batch)
+        self.log_dict(
+            {f"train/{name}": value.detach() for name, value in losses.items()}, batch_size=len(batch["image"])
+        )
+        self.log("loss", losses["total"].detach(), prog_bar=True, logger=False)
+        return losses["total"]
+
+    def losses(self, batch: Sample) -> dict[str, Tensor]:
+        """Every term of the loss and their weighted total."""
+        detector, image, normal, mask = self.detector, batch["image"], batch["normal"], batch["mask"]
+        seen = detector.look(image)
+        terms: dict[str, Tensor] = {}
+        if detector.kind != "segmentation":
+            with torch.no_grad():
+                normal_features = detector.network.encode(normal)
+            difference = smoothed(image - seen.reconstructions, DIFFERENCE_BLUR)
+            terms = {
+                "region": region_focused(seen.reconstructions, normal, mask),
+                "image": (seen.reconstructions - normal).square().mean(),
+                "alignment": feature_alignment(seen.features[-1], normal_features[-1]),
+                "dice": soft_dice(soft_mask(difference), mask),
+            }
+        if seen.logits is not None:
+            terms["head"] = discriminative(seen.logits, mask)
+        total = torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum()
+        return terms | {"total": total}
+
+    def on_validation_epoch_start(self) -> None:
+        """Forgets the previous validation."""
+        self.calibration = Calibration()
+
+    def validation_step(self, batch: Sample, index: int) -> None:
+        """Adds a batch's heatmaps to the calibration."""
+        _, heatmaps, novelties = self.detector.maps(batch["image"])
+        region = batch["lungs"] if self.detector.restrict_to_lungs else torch.ones_like(heatmaps)
+        arrays = ((heatmaps * region).float(), batch["mask"].bool(), region >= 0.5)
+        evidence = (self.detector.novelty_weight * novelties).tolist()
+        for heatmap, mask, inside, also in zip(*(a[:, 0].cpu().numpy() for a in arrays), evidence, strict=True):
+            self.calibration.add(heatmap, mask, score(heatmap[inside], self.detector.top, also), inside)
+
+    def on_validation_epoch_end(self) -> None:
+        """Fixes the thresholds from held-out normals, over all devices; Dice is that of synthetic anomalies on them."""
+        counts: Any = self.all_gather(torch.from_numpy(self.calibration.counts).to(self.device))
+        calibration = Calibration(counts.reshape(-1, *self.calibration.counts.shape).sum(0).cpu().numpy())
+        threshold, (_, dice) = calibration.pixel_threshold(self.false_positive_pixels), calibration.best_dice()
+        self.detector.calibrate(threshold, calibration.image_threshold(self.false_positive_rate))
+        self.log_dict({"val/dice": dice, "val/threshold": threshold}, prog_bar=True, sync_dist=False)
+
+    @torch.inference_mode()
+    def learn_normal(self, data: NormalsData) -> None:
+        """Fits the detector's novelty to normal films; after the network's training."""
+        detector, novelty = self.detector.eval(), self.detector.novelty
+        loaders = data.healthy(held_out=False), data.healthy(held_out=True)
+        # fitting is the same on all devices: one shows it
+        hidden = self._trainer is not None and not self.trainer.is_global_zero
+        with tqdm(desc="learn normal films", total=sum(map(len, loaders)), unit="batch", disable=hidden) as bar:
+            novelty.look_at(torch.cat([batch["lungs"] for batch in loaders[1]]).mean(dim=0, keepdim=True))
+            found: list[list[Tensor]] = [[], []]
+            for statistics, loader in zip(found, loaders, strict=True):
+                for batch in loader:
+                    images = batch["image"].to(detector.device)
+                    for view in (images, images.flip(-1)):
+                        statistics.append(novelty.statistics(detector.network.encode(view)).float())
+                    bar.update()
+        novelty.fit(*map(torch.cat, found))
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a warm-up and a cosine, stepped every batch."""
+        optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            self.learning_rate,
+            total_steps=max(2, int(self.trainer.estimated_stepping_batches)),
+            pct_start=0.1,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the thresholds in the checkpoint."""
+        checkpoint["thresholds"] = (self.detector.threshold, self.detector.image_threshold)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Takes the thresholds from the checkpoint."""
+        self.detector.calibrate(*checkpoint["thresholds"])

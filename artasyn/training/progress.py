@@ -1,0 +1,43 @@
+"""The progress bar of a training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+from tqdm import tqdm
+
+
+class Progress(lightning.Callback):
+    """One progress bar over the whole training, a step a batch, with the loss and the last validation's Dice.
+
+    Args:
+        title: in front of the bar.
+    """
+
+    def __init__(self, title: str = "train") -> None:
+        self.title = title
+
+    def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Opens the bar where the training stands."""
+        self.bar = tqdm(
+            desc=self.title,
+            total=int(trainer.estimated_stepping_batches),
+            initial=trainer.global_step,
+            unit="batch",
+            disable=not trainer.is_global_zero,
+        )
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """One step further."""
+        metrics = trainer.callback_metrics
+        self.bar.set_postfix(
+            {n: f"{metrics[k]:.3f}" for n, k in (("loss", "loss"), ("dice", "val/dice")) if k in metrics}
+        )
+        self.bar.update()
+
+    def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
+        """Closes the bar."""
+        self.bar.close()
