@@ -6,15 +6,18 @@ Radiographs are float32 (h, w) in [0, 1], bright = dense; see `artasyn.arrays`.
 from typing import TYPE_CHECKING
 
 from artasyn.arrays import Image, LungLabels, Mask
+from artasyn.doors import later
 from artasyn.errors import ArtasynError
-from artasyn.files.radiograph import read_radiograph, write_image, write_mask
 from artasyn.segment import Lungs, PBTSeg
-from artasyn.synthesis import Anomaly, BatchLungOpacity, LungOpacity, OpacityRecord
+from artasyn.synthesis import Anomaly, LungOpacity, OpacityRecord
 from artasyn.version import __version__
 
 if TYPE_CHECKING:
-    from artasyn.detection.detector import Detection, Detector
+    from artasyn.detection.detector import Detector
+    from artasyn.detection.examination import Detection
+    from artasyn.files.radiograph import read_radiograph, write_image, write_mask
     from artasyn.phantom.film import Phantom
+    from artasyn.synthesis.batch import BatchLungOpacity
 
 __all__ = [
     "Anomaly",
@@ -36,15 +39,15 @@ __all__ = [
     "write_mask",
 ]
 
-
-def __getattr__(name: str) -> object:
-    """Loads what needs torch's machinery, or much of the library, when it is asked for."""
-    if name in ("Detection", "Detector"):
-        from artasyn.detection import detector
-
-        return getattr(detector, name)
-    if name == "Phantom":
-        from artasyn.phantom.film import Phantom
-
-        return Phantom
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = later(
+    __name__,
+    {
+        "BatchLungOpacity": "artasyn.synthesis.batch",
+        "Detection": "artasyn.detection.examination",
+        "Detector": "artasyn.detection.detector",
+        "Phantom": "artasyn.phantom.film",
+        "read_radiograph": "artasyn.files.radiograph",
+        "write_image": "artasyn.files.radiograph",
+        "write_mask": "artasyn.files.radiograph",
+    },
+)

@@ -11,10 +11,9 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-from jaxtyping import Bool, Float, Float32, Float64, Int16, UInt8, UInt16
-from torch import Tensor
 
 from artasyn.errors import ImageError
+from artasyn.shapes import Bool, Float32, Float64, Int16, UInt8, UInt16
 
 Image = Float32[np.ndarray, "h w"]
 """A radiograph: float32 (h, w) in [0, 1], bright = dense."""
@@ -54,13 +53,6 @@ StructureMasks = Bool[np.ndarray, "k h w"]
 """The footprints of k structures on a projection; they may overlap."""
 SoftMasks = Float32[np.ndarray, "k h w"]
 """Footprints with soft borders, float32 (k, h, w) in [0, 1]."""
-
-Images = Float[Tensor, "b 1 h w"]
-"""A batch of radiographs."""
-Masks = Float[Tensor, "b 1 h w"]
-"""A batch of regions as 0.0 and 1.0."""
-Features = Float[Tensor, "b c y x"]
-"""A feature map of an encoder."""
 
 LOWEST, HIGHEST = -1024, 3071
 """Hounsfield units that a volume may hold: 12 bits."""

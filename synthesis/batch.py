@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Integer
 from torch import Tensor
 from torch.nn import functional
 
 from artasyn.errors import ImageError, NothingShows, SynthesisError
 from artasyn.segment.lungs import Lungs
+from artasyn.shapes import Bool, Float32, Integer
 from artasyn.synthesis import rendering
 from artasyn.synthesis.context import (
     CELLS,
@@ -142,7 +142,7 @@ class BatchLungOpacity(torch.nn.Module):
         at_once: render a whole batch at once; None does so on an accelerator only.
 
     Example:
-        >>> from artasyn.phantom.film import Phantom
+        >>> from artasyn import Phantom
         >>> chests = [Phantom(size=96)(seed) for seed in (1, 2)]
         >>> images = torch.stack([torch.from_numpy(chest.image)[None] for chest in chests])
         >>> lungs = torch.stack([torch.from_numpy(chest.lungs.labels)[None] for chest in chests])

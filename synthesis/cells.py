@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Int32
 
+from artasyn.shapes import Float32, Int32
 from artasyn.synthesis.noise import lattice
 
 

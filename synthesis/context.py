@@ -7,10 +7,10 @@ from functools import cache
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Shaped
 
 from artasyn.arrays import LEFT, RIGHT, Image
 from artasyn.segment.lungs import Lungs
+from artasyn.shapes import Float32, Shaped
 from artasyn.synthesis.textures import GRID
 
 CELLS = 48

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Float64, Int
 
 from artasyn.arrays import LEFT, RIGHT
+from artasyn.shapes import Bool, Float, Float64, Int
 from artasyn.synthesis.finding import Finding
 from artasyn.synthesis.lesions import ABSENT, Draws
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 import numpy as np
-from jaxtyping import Float64, Int64
 
 from artasyn.arrays import LEFT, RIGHT
 from artasyn.errors import SynthesisError
+from artasyn.shapes import Float64, Int64
 from artasyn.synthesis.finding import Look, Texture
 
 Stamp = tuple[float, float, float, float]

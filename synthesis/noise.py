@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import Float32, Shaped
+
+from artasyn.shapes import Float32, Shaped
 
 
 def hashed(seed: int, index: Shaped[np.ndarray, "*n"]) -> Float32[np.ndarray, "*n"]:

@@ -10,11 +10,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32
 
 from artasyn.arrays import LEFT, RIGHT, Attenuation, Image, Mask, check_image
 from artasyn.errors import ImageError, NothingShows, SynthesisError
 from artasyn.segment.lungs import Lungs
+from artasyn.shapes import Bool, Float32
 from artasyn.synthesis import rendering
 from artasyn.synthesis.anomaly import Anomaly, expose
 from artasyn.synthesis.context import FADE_BLUR, Context, Window, blurred
@@ -50,7 +50,7 @@ class LungOpacity:
     are composited toward one grey value, which erases half of the texture beneath; here they are attenuation.
 
     Example:
-        >>> from artasyn.phantom.film import Phantom
+        >>> from artasyn import Phantom
         >>> chest = Phantom(size=128)(seed=1)
         >>> anomaly = LungOpacity()(chest.image, chest.lungs, np.random.default_rng(0))
         >>> bool((anomaly.mask == (anomaly.image != chest.image)).all())

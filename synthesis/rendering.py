@@ -15,8 +15,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64
 
+from artasyn.shapes import Float32, Int64
 from artasyn.synthesis.finding import Texture
 from artasyn.synthesis.lesions import ABSENT, Draws
 from artasyn.synthesis.noise import hashed

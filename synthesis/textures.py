@@ -10,8 +10,8 @@ from functools import cache
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
 
+from artasyn.shapes import Float32
 from artasyn.synthesis.cells import crystallised, voronoi
 from artasyn.synthesis.noise import clouds, hashed, lattice
 

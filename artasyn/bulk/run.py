@@ -8,6 +8,7 @@ import hashlib
 import io
 import json
 import os
+import sys
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +18,6 @@ from typing import Any
 
 import cv2
 import joblib
-import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
@@ -103,16 +103,22 @@ def _text(value: Any) -> str:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread for OpenCV, PyTorch and linear algebra: with another number, sums may round otherwise."""
-    before = cv2.getNumThreads(), torch.get_num_threads()
+    """One thread for OpenCV, PyTorch and linear algebra: with another number, sums may round otherwise.
+
+    PyTorch counts where the work's own module has imported it.
+    """
+    torch = sys.modules.get("torch")
+    before = cv2.getNumThreads(), torch.get_num_threads() if torch else 1
     cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    if torch:
+        torch.set_num_threads(1)
     try:
         with threadpool_limits(1):
             yield
     finally:
         cv2.setNumThreads(before[0])
-        torch.set_num_threads(before[1])
+        if torch:
+            torch.set_num_threads(before[1])
 
 
 @dataclass(frozen=True)

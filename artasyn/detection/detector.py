@@ -10,17 +10,18 @@ from typing import Any, NamedTuple, get_args, overload
 
 import torch
 from huggingface_hub import PyTorchModelHubMixin
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artasyn.arrays import Image, Images
+from artasyn.arrays import Image
 from artasyn.detection.examination import Detection, Examination, Kind, Novelties, Squares, score
 from artasyn.detection.head import DiscriminativeHead
 from artasyn.detection.novelty import Novelty
 from artasyn.detection.reconstruction import ReconstructionNet
 from artasyn.errors import ModelError
 from artasyn.segment import Lungs
+from artasyn.shapes import Float
+from artasyn.tensors import Images
 
 __all__ = ["Detection", "Detector", "Kind", "Look", "score", "smoothed"]
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Float32
 
 from artasyn.arrays import Heatmap, Image, Mask, Prepared, check_image
 from artasyn.detection.window import LungWindow, lung_region, prepare
 from artasyn.errors import ImageError
 from artasyn.segment import Lungs, PBTSeg
+from artasyn.shapes import Float32
 
 Kind = Literal["reconstruction", "discriminative", "segmentation"]
 """What the heatmap is: the difference from the reconstruction; what a head makes of that and of the features; or, to

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artasyn.arrays import Images
 from artasyn.networks.blocks import block, enlarged
+from artasyn.shapes import Float
+from artasyn.tensors import Images
 
 WIDTHS = (64, 48, 32, 24)
 """Channels of the head at each level, deepest first."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Float
 from sklearn.covariance import LedoitWolf
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artasyn.arrays import Images
+from artasyn.shapes import Float
+from artasyn.tensors import Images
 
 MAPS = 2
 """Feature maps that are looked at, the deepest ones."""

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from artasyn.arrays import Images
 from artasyn.detection.detector import Detector
 from artasyn.detection.examination import Squares
 from artasyn.detection.onnx_detector import INPUT, OUTPUTS, OnnxDetector, OnnxSettings, optional
@@ -19,6 +17,8 @@ from artasyn.detection.window import prepare
 from artasyn.errors import ArtasynError, ModelError
 from artasyn.files import atomic
 from artasyn.phantom.film import Phantom
+from artasyn.shapes import Float
+from artasyn.tensors import Images
 from artasyn.version import __version__
 
 TOLERANCE = 1e-4

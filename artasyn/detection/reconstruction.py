@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
-from artasyn.arrays import Features, Images
 from artasyn.networks.blocks import block, enlarged
 from artasyn.networks.encoders import DEVIATION, MEAN, create_encoder
+from artasyn.shapes import Float
+from artasyn.tensors import Features, Images
 
 GATE = 8
 """Channels in which a gate compares."""

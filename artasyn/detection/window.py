@@ -7,10 +7,10 @@ from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
 
 from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, LungLabels
 from artasyn.segment import Lungs
+from artasyn.shapes import Float32
 
 MARGIN = 0.08
 """Around the lungs' box, as a share of its height above and below and of its width left and right."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artasyn.arrays import Features
+from artasyn.shapes import Float
+from artasyn.tensors import Features
 
 
 def block(before: int, after: int) -> nn.Sequential:

@@ -9,13 +9,13 @@ from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
 from pycocotools import mask as rle
 
 from artasyn.arrays import Mask
 from artasyn.files.atomic import replacing
 from artasyn.segment import Lungs
 from artasyn.segment.lungs import Zone
+from artasyn.shapes import UInt8
 from artasyn.synthesis import Anomaly
 
 Annotation = dict[str, Any]

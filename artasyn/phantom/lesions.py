@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
 
 from artasyn.errors import SynthesisError
+from artasyn.shapes import Float32
 
 Body = Float32[np.ndarray, "z y x"]
 """How much of the air every place has lost: float32 (z, y, x) in [0, 1]."""

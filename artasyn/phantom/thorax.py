@@ -17,10 +17,10 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32
 
 from artasyn.errors import SynthesisError
 from artasyn.phantom.lesions import Lesion
+from artasyn.shapes import Bool, Float32
 
 Map = Float32[np.ndarray, "h w"]
 """A number for every ray: float32 (h, w)."""

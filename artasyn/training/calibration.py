@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Int64
 
 from artasyn.arrays import Heatmap, Mask
+from artasyn.shapes import Int64
 
 LEVELS = 4096
 """Candidate thresholds, evenly spaced over the heatmap's range from 0 to 1."""

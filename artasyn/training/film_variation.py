@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
 
 from artasyn.arrays import Attenuation, Image
 from artasyn.segment.projection.film_look import FilmLook
+from artasyn.shapes import Float32
 
 _KNOTS = 4  # rows and columns of the uneven light
 

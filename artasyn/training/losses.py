@@ -10,11 +10,11 @@ encoder and sg the stop-gradient:
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from artasyn.arrays import Features, Images, Masks
+from artasyn.shapes import Float
+from artasyn.tensors import Features, Images, Masks
 
 Scalar = Float[Tensor, ""]
 

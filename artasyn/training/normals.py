@@ -8,7 +8,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8, UInt16
 
 from artasyn.arrays import Image, generator, identity
 from artasyn.bulk.run import BulkRun, Outcome, Row, read_manifest
@@ -18,6 +17,7 @@ from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
 from artasyn.segment import Lungs, PBTSeg
+from artasyn.shapes import UInt8, UInt16
 
 FINEST = 65535
 """Images are stored in 16 bits: no synthetic anomaly is as faint as that."""

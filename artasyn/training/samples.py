@@ -6,11 +6,11 @@ from typing import TypedDict
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from artasyn.arrays import LEFT, RIGHT, Attenuation, Image, generator
 from artasyn.detection.window import lung_region, normalised
+from artasyn.shapes import Float
 from artasyn.synthesis.anomaly import Synthesis
 from artasyn.training.film_variation import FilmVariation
 from artasyn.training.normals import Normals

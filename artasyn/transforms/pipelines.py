@@ -55,7 +55,7 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
         p: probability of an anomaly.
 
     Example:
-        >>> from artasyn.phantom.film import Phantom
+        >>> from artasyn import Phantom
         >>> chest = Phantom(size=96)(seed=1)
         >>> film = (255 * chest.image).astype(np.uint8)
         >>> augment = A.Compose([A.HorizontalFlip(), LungOpacityTransform(p=1.0)], seed=7)
@@ -171,7 +171,7 @@ class RandomLungOpacity(torch.nn.Module):
         on_failure: what becomes of an image without lungs: an error, or the image as it is.
 
     Example:
-        >>> from artasyn.phantom.film import Phantom
+        >>> from artasyn import Phantom
         >>> chest = Phantom(size=96)(seed=1)
         >>> sample = {"image": torch.from_numpy(chest.image)[None], "lungs": torch.from_numpy(chest.lungs.labels)[None]}
         >>> _ = torch.manual_seed(3)
@@ -261,7 +261,7 @@ class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
         anomalies_range: anomalies in an image.
 
     Example:
-        >>> from artasyn.phantom.film import Phantom
+        >>> from artasyn import Phantom
         >>> films = [Phantom(size=96)(seed).image for seed in (1, 2)]
         >>> sample = OpacityDataset(films, seed=4)[1]
         >>> sorted(sample), sample["image"].shape

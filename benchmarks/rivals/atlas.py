@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
 
 from artasyn.arrays import Heatmap, Image
 from artasyn.detection.detector import score
 from artasyn.detection.window import LungWindow, lung_region, resized
 from artasyn.segment import Lungs
+from artasyn.shapes import Float32
 from artasyn.training.normals import Normals
 
 LARGEST = 6.0

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 import torch
-from jaxtyping import Float
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 
 from artasyn.arrays import generator
 from artasyn.evaluation.bootstrap import resample_weights
+from artasyn.shapes import Float
 from benchmarks.rivals.patches import PATCH, Patches
 
 SHIFT = 8

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from jaxtyping import Float32
 from tqdm import tqdm
 
 from artasyn.arrays import Image, Mask, generator, identity
 from artasyn.segment import Lungs
+from artasyn.shapes import Float32
 from benchmarks.rivals.realism import Film, read_film
 
 PATCH = 128

@@ -10,13 +10,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import PIL.Image
-from jaxtyping import Float
 from PIL import ImageChops, ImageEnhance, ImageFilter
 from scipy.spatial import cKDTree
 
 from artasyn.arrays import Image, Mask
 from artasyn.errors import SynthesisError
 from artasyn.segment import Lungs
+from artasyn.shapes import Float
 
 SIZE = 256
 BRUSHES = (80, 50)

@@ -126,7 +126,7 @@ def insert_lesion(volume: Volume, lesion: CTLesion, name: str = "lesion") -> Vol
         DataError: there is no such structure, or no voxel of it changes.
 
     Example:
-        >>> from artasyn.phantom.film import Phantom
+        >>> from artasyn import Phantom
         >>> phantom = Phantom()
         >>> healthy = Volume.of_phantom(phantom.volume(phantom.draw(np.random.default_rng(0)), spacing=4.0))
         >>> lesion = CTLesion.draw(healthy, np.random.default_rng(1), kind="nodule", structure="lung_left")

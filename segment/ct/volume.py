@@ -115,7 +115,7 @@ class Volume:
         DataError: another dtype or range, or a structure outside the volume.
 
     Example:
-        >>> from artasyn.phantom.film import Phantom
+        >>> from artasyn import Phantom
         >>> volume = Volume.of_phantom(Phantom().volume(Phantom().draw(np.random.default_rng(0)), spacing=6.0))
         >>> volume.spacing, sorted(volume.structures)[:3]
         ((6.0, 6.0, 6.0), ['abdomen', 'airway', 'clavicle'])

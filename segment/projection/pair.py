@@ -50,7 +50,7 @@ class Pair:
             DataError: the lesion changes no voxel, see `insert_lesion`, or nothing of it shows in this view.
 
         Example:
-            >>> from artasyn.phantom.film import Phantom
+            >>> from artasyn import Phantom
             >>> phantom = Phantom()
             >>> volume = Volume.of_phantom(phantom.volume(phantom.draw(np.random.default_rng(0)), spacing=4.0))
             >>> lesion = CTLesion.draw(volume, np.random.default_rng(3), kind="consolidation", structure="lung_right")

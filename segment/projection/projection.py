@@ -249,7 +249,7 @@ def project(
         et al. 2022, 2023) and AnyCXR (Dong et al. 2025), there by density or occupancy, here in millimetres.
 
     Example:
-        >>> from artasyn.phantom.film import Phantom
+        >>> from artasyn import Phantom
         >>> phantom = Phantom()
         >>> volume = Volume.of_phantom(phantom.volume(phantom.draw(np.random.default_rng(0)), spacing=6.0))
         >>> film = project(volume, View(size=(128, 128)))

@@ -14,11 +14,11 @@ from functools import cached_property
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int64
 
 from artasyn.arrays import Affine, RayMap, Triples, Vector
 from artasyn.errors import DataError
 from artasyn.segment.projection.view import Exposure
+from artasyn.shapes import Bool, Float32, Float64, Int64
 
 Tile = Float32[np.ndarray, "rows columns"]
 """A part of a detector."""

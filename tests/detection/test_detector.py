@@ -14,12 +14,13 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.morphology import convex_hull_image
 from torch import Tensor
 
-from artasyn.arrays import Image, Images, Mask
+from artasyn.arrays import Image, Mask
 from artasyn.detection.detector import BUNDLED, Detector, Kind, score, smoothed
 from artasyn.detection.window import prepare
 from artasyn.errors import ImageError, ModelError
 from artasyn.phantom.film import Phantom
 from artasyn.segment import Lungs
+from artasyn.tensors import Images
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

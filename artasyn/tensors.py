@@ -1,0 +1,14 @@
+"""Batches as tensors: the words of the rooms that use torch."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from artasyn.shapes import Float
+
+Images = Float[Tensor, "b 1 h w"]
+"""A batch of radiographs, bright = dense."""
+Masks = Float[Tensor, "b 1 h w"]
+"""A batch of regions as 0.0 and 1.0."""
+Features = Float[Tensor, "b c y x"]
+"""A feature map of an encoder."""
