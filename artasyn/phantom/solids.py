@@ -14,6 +14,9 @@ from artasyn.segment.projection.projection import Projection, project, rays_of
 from artasyn.segment.projection.view import Exposure, View
 
 Floats = npt.NDArray[np.float64]
+Millimetres = tuple[float | int, float | int, float | int]
+"""Along the body's axes: to the right, the front and the head."""
+
 SPACING = (2.0, 0.9, 0.9)
 """Of the voxels along z, y and x, mm: far from cubes, as in CTs."""
 SHAPE = (62, 124, 148)
@@ -31,8 +34,8 @@ class Solid:
         box: a box, not an ellipsoid.
     """
 
-    centre: tuple[float, float, float]
-    half: tuple[float, float, float]
+    centre: Millimetres
+    half: Millimetres
     turn: float = 0.0
     lean: float = 0.0
     box: bool = False
@@ -68,10 +71,10 @@ class Solid:
 SOLIDS = {
     "body": Solid((0, 0, 0), (56, 46, 50)),
     "ball": Solid((-28, 8, 22), (15, 15, 15)),
-    "leaning_ellipsoid": Solid((18, 14, 14), (26, 11, 15), turn=25, lean=35),
+    "leaning_ellipsoid": Solid((18, 14, 14), (26, 11, 15), turn=25.0, lean=35.0),
     "box": Solid((25.05, -15, -9.7), (20.25, 11.7, 16), box=True),  # its faces are faces of voxels
-    "turned_box": Solid((-22, -10, -16), (14, 17, 12), turn=33, lean=20, box=True),
-    "plate": Solid((0, 20, -30), (30, 4, 9), turn=-12, box=True),
+    "turned_box": Solid((-22, -10, -16), (14, 17, 12), turn=33.0, lean=20.0, box=True),
+    "plate": Solid((0, 20, -30), (30, 4, 9), turn=-12.0, box=True),
 }
 
 VIEWS = (
