@@ -22,11 +22,11 @@ from artasyn.phantom.tissues import (
     Healthy,
     PhantomVolume,
     Voxels,
-    attenuation,
     coarse_grid,
     interval_share,
     line_integral,
 )
+from artasyn.segment.ct.attenuation import attenuation
 from artasyn.segment.lungs import Lungs
 
 __all__ = ["Phantom", "PhantomRadiograph", "PhantomVolume", "ThoraxRecord"]
@@ -178,7 +178,7 @@ class Phantom:
             centre = lesion_centre(lesion, voxels.coarse)
             body = lesion_body(lesion, voxels.x - centre[0], voxels.y - centre[1], voxels.z - centre[2])
             part = body * voxels.lung
-            voxels.mu += part * np.maximum(float(attenuation(lesion.hu)) - voxels.mu, 0)
+            voxels.mu += part * np.maximum(float(attenuation(np.float32(lesion.hu))) - voxels.mu, 0)
             voxels.labels[part > 0.25] = 13
         return voxels.finished()
 
@@ -297,7 +297,7 @@ def lesion_integral(record: ThoraxRecord, rays: Anatomy, coarse: Anatomy, normal
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_CONSTANT,
         )
-        total += np.float32(float(attenuation(lesion.hu)) - MU["lung"]) * depth
+        total += np.float32(float(attenuation(np.float32(lesion.hu))) - MU["lung"]) * depth
         filled += depth
     room = rays.lung_depth
     total = np.minimum(total, room * np.float32(MU["organ"] - MU["lung"]))

@@ -20,6 +20,7 @@ from artasyn.phantom.thorax import (
     straight_grid,
 )
 from artasyn.phantom.tubes import Tubes, airways, chords, clavicles, girdle, ribs, round_chords, vessels
+from artasyn.segment.ct.attenuation import attenuation, hounsfield
 
 TISSUE_HU = {"air": -1000.0, "lung": -865.0, "wall": -20.0, "organ": 45.0, "marrow": 190.0, "cortex": 1050.0}
 """Hounsfield units of healthy tissues; `lung` lies between the visible vessels, `wall` mixes muscle and fat.
@@ -64,24 +65,7 @@ _VERTEBRA_Z = (
 _VERTEBRA_Y = (48.0, 84.0)
 
 
-def attenuation(hu: np.ndarray | float) -> np.ndarray:
-    """Linear attenuation at about 70 keV, 1 / mm: two straight lines through air, water and dense bone.
-
-    Args:
-        hu: Hounsfield units, of any shape.
-
-    Source:
-        Water 0.0192 / mm and cortical bone 0.0573 / mm at 70 keV (NIST XCOM).
-
-    Example:
-        >>> attenuation(np.array([-1000.0, 0.0, 1000.0])).round(4).tolist()
-        [0.0, 0.019200000911951065, 0.05730000138282776]
-    """
-    hu = np.asarray(hu, dtype=np.float32)
-    return np.where(hu < 0, 0.0192 * np.maximum(1 + hu / 1000, 0), 0.0192 + 0.0381 * hu / 1000).astype(np.float32)
-
-
-MU = {name: float(attenuation(hu)) for name, hu in TISSUE_HU.items()}
+MU = {name: float(attenuation(np.float32(hu))) for name, hu in TISSUE_HU.items()}
 """Linear attenuation of healthy tissues, 1 / mm."""
 
 
@@ -313,8 +297,7 @@ class Voxels:
 
     def finished(self) -> PhantomVolume:
         """The volume in Hounsfield units."""
-        mu = np.maximum(self.mu, 0) / 0.0192
-        hu = np.where(mu < 1, (mu - 1) * 1000, (mu - 1) * 1000 * (0.0192 / 0.0381)).astype(np.float32)
+        hu = hounsfield(self.mu).astype(np.float32)
         origin = (float(self.z[0]), float(self.y[0]), float(self.x[0]))
         return PhantomVolume(hu, self.labels, STRUCTURES, self.spacing, origin)
 

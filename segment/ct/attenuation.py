@@ -1,6 +1,8 @@
-"""How much tissue attenuates: from Hounsfield units to attenuation a millimetre."""
+"""How much tissue attenuates: from Hounsfield units to attenuation a millimetre, and back."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +20,7 @@ def attenuation(hu: npt.ArrayLike) -> npt.NDArray[np.float32]:
     """Attenuation a millimetre: 0 at -1000 HU and below, linear to water, and linear from there through bone.
 
     Args:
-        hu: Hounsfield units.
+        hu: Hounsfield units, of any shape; float32 is computed in single precision, all else in double precision.
 
     Source: mass attenuation coefficients of water and cortical bone, NIST (Hubbell and Seltzer).
 
@@ -26,8 +28,23 @@ def attenuation(hu: npt.ArrayLike) -> npt.NDArray[np.float32]:
         >>> attenuation([-1000, 0, 1000]).round(4).tolist()
         [0.0, 0.019200000911951065, 0.05730000138282776]
     """
-    values = np.asarray(hu, np.float64)
-    return np.asarray(np.maximum(MU_WATER + np.where(values < 0, _BELOW, _ABOVE) * values, 0), np.float32)
+    values = _floats(hu)
+    denser = MU_WATER + (MU_BONE - MU_WATER) * values / 1000
+    return np.asarray(np.where(values < 0, MU_WATER * np.maximum(1 + values / 1000, 0), denser), np.float32)
+
+
+def hounsfield(mu: npt.ArrayLike) -> npt.NDArray[np.floating[Any]]:
+    """Hounsfield units of an attenuation a millimetre: the inverse of `attenuation`, -1000 where it is 0 or less.
+
+    Args:
+        mu: attenuation a millimetre, of any shape; float32 gives float32, all else float64.
+
+    Example:
+        >>> hounsfield([0.0, 0.0096, 0.0192, 0.0573]).round(6).tolist()
+        [-1000.0, -500.0, 0.0, 1000.0]
+    """
+    thousands = np.maximum(_floats(mu), 0) / MU_WATER - 1
+    return np.asarray(np.where(thousands < 0, thousands * 1000, thousands * 1000 * (MU_WATER / (MU_BONE - MU_WATER))))
 
 
 def attenuations(hu: Hounsfield) -> VoxelMap:
@@ -41,3 +58,9 @@ def attenuations(hu: Hounsfield) -> VoxelMap:
         air, bone = np.maximum(values, -1000), np.maximum(values, 0)
         cv2.addWeighted(air, _BELOW, bone, _ABOVE - _BELOW, MU_WATER, dst=into, dtype=cv2.CV_32F)
     return result
+
+
+def _floats(values: npt.ArrayLike) -> npt.NDArray[np.floating[Any]]:
+    """Numbers as they are in single precision, or else in double precision."""
+    given = np.asarray(values)
+    return given if given.dtype == np.float32 else given.astype(np.float64)

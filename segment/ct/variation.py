@@ -10,7 +10,7 @@ import numpy as np
 
 from artasyn.arrays import HIGHEST, LOWEST, Hounsfield
 from artasyn.errors import DataError
-from artasyn.segment.ct.attenuation import MU_BONE, MU_WATER, attenuation
+from artasyn.segment.ct.attenuation import attenuation, hounsfield
 from artasyn.segment.ct.body import find_body
 from artasyn.segment.ct.lesion import CTLesion, insert_lesion
 from artasyn.segment.ct.volume import Volume
@@ -77,9 +77,7 @@ class Variation:
 def _multiplied(factor: float) -> np.ndarray:
     """For every Hounsfield unit from the lowest on, the one whose attenuation is `factor` times as large."""
     mu = factor * attenuation(np.arange(LOWEST, HIGHEST + 1)).astype(np.float64)
-    slope = np.where(mu < MU_WATER, MU_WATER, MU_BONE - MU_WATER) / 1000
-    hu = np.clip(np.rint((mu - MU_WATER) / slope), LOWEST, HIGHEST)
-    return np.asarray(hu, np.int16)
+    return np.asarray(np.clip(np.rint(hounsfield(mu)), LOWEST, HIGHEST), np.int16)
 
 
 def _add_fat(hu: Hounsfield, spacing: tuple[float, float, float], thickness: float) -> None:

@@ -16,8 +16,9 @@ from artasyn.errors import SynthesisError
 from artasyn.phantom.film import Phantom, PhantomRadiograph, PhantomVolume, lesion_centre
 from artasyn.phantom.lesions import KINDS, Lesion, draw_lesion, lesion_body
 from artasyn.phantom.thorax import ThoraxRecord, anatomy, covered, length, smooth_curve
-from artasyn.phantom.tissues import MU, STRUCTURES, TISSUE_HU, attenuation, coarse_grid, line_integral, stomach_gas
+from artasyn.phantom.tissues import MU, STRUCTURES, TISSUE_HU, coarse_grid, line_integral, stomach_gas
 from artasyn.phantom.tubes import Tubes, chords, inside_lung, ribs, round_chords, vessels
+from artasyn.segment.ct.attenuation import attenuation
 
 SEEDS = range(20)
 SMALL = Phantom(size=128)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from artasyn.arrays import HIGHEST, LOWEST
-from artasyn.segment.ct.attenuation import MU_BONE, MU_WATER, attenuation, attenuations
+from artasyn.segment.ct.attenuation import MU_BONE, MU_WATER, attenuation, attenuations, hounsfield
 
 
 @pytest.mark.parametrize(
@@ -43,3 +43,11 @@ def test_parts_of_a_volume_need_not_be_contiguous() -> None:
 
 def test_more_is_denser() -> None:
     assert (np.diff(attenuation(np.arange(-1000, 3071))) > 0).all()
+
+
+def test_the_inverse_gives_the_hounsfield_units_back() -> None:
+    hu = np.arange(-1000, HIGHEST + 1)
+    np.testing.assert_allclose(hounsfield(attenuation(hu).astype(np.float64)), hu, atol=1e-3)
+    np.testing.assert_allclose(hounsfield([-1.0, 0.0, 0.0048, 0.03825, 0.0954]), [-1000, -1000, -750, 500, 2000])
+    assert hounsfield(np.float32(0.0096)).dtype == np.float32
+    assert hounsfield(np.array([0.0096])).dtype == np.float64
