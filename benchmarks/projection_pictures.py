@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from artasyn.arrays import Picture, generator
+from artasyn.findings import LesionKind
 from artasyn.phantom.film import Phantom
 from artasyn.pictures.measures import draw_measures
 from artasyn.pictures.overlays import contact_sheet, overlay_mask, overlay_structures, write_picture
-from artasyn.segment.ct.lesion import CTLesion, LesionKind
+from artasyn.segment.ct.lesion import CTLesion
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.measures.measures import measure

@@ -20,7 +20,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter,
 
 from artasyn.commands.shared import Done
 from artasyn.errors import ArtasynError
-from artasyn.segment.ct.lesion import LesionKind
+from artasyn.findings import LesionKind
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS
 from artasyn.version import __version__
@@ -72,7 +72,6 @@ LISTS |= {
     },
     "lesions": {
         "nargs": "+",
-        "type": LesionKind,
         "metavar": "LESION",
         "help": f"lesions to put into the lungs of every film: {', '.join(get_args(LesionKind))}",
     },

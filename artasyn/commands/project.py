@@ -25,10 +25,10 @@ from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.ct import read_names
 from artasyn.files.radiograph import write_image, write_labels, write_mask
+from artasyn.findings import LesionKind, lesion_kind
 from artasyn.outputs.coco import outlined, write_coco
 from artasyn.pictures.measures import draw_measures
 from artasyn.pictures.overlays import STRUCTURE_COLOURS, overlay_structures, write_picture
-from artasyn.segment.ct.lesion import LesionKind
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.measures.measures import Measures, measure
@@ -70,7 +70,7 @@ def project(
     masks: Sequence[Path] | None = None,
     views: Sequence[str | int | float] = ("pa",),
     randomise: int = 0,
-    lesions: Sequence[LesionKind] | None = None,
+    lesions: Sequence[str] | None = None,
     pixel: float = 0.7,
     threshold: float = THRESHOLD,
     frame: Literal["film", "covered", "full"] = "film",
@@ -107,7 +107,7 @@ def project(
         masks: further masks of the one CT, each a structure called by its file, a lesion for instance.
         views: pa, ap, lateral, right_lateral or angles in degrees (0 PA, 90 left lateral), several with commas.
         randomise: films to make of each view with drawn anatomy, geometry and look; 0 for one as it is.
-        lesions: what to put into the lungs of every film: nodule, consolidation, ground_glass.
+        lesions: what to put into the lungs of every film: nodule, consolidation, ground_glass_opacity.
         pixel: size of the detector's pixels, mm.
         threshold: mm that a ray must run in a structure for its pixel to be in the mask.
         frame: what is shown: the field of a chest film around the lungs, all that the scan covers, or the detector.
@@ -124,6 +124,7 @@ def project(
             "randomise, seed and threshold must be at least 0, and a view is needed; "
             f"not {randomise}, {seed}, {threshold:g}, {wanted}"
         )
+    kinds = tuple(lesion_kind(name) for name in lesions or ())
     masks = tuple(masks or ())
     cts = _without_labels(find_cts(inputs), inputs, labels)
     _check_labels(len(cts), labels, names, masks)
@@ -136,14 +137,14 @@ def project(
     if len({task.name for task in tasks}) < len(tasks):
         raise DataError("two films would have one name: a CT is called like another with a side; rename one of them")
     options: dict[str, Any] = {"labels": labels and str(labels), "names": names and str(names)}
-    options |= {"masks": list(map(str, masks)), "views": list(usual), "randomise": randomise, "lesions": lesions}
+    options |= {"masks": list(map(str, masks)), "views": list(usual), "randomise": randomise, "lesions": kinds or None}
     options |= {"pixel": pixel, "threshold": threshold, "frame": frame, "seed": seed, "bits": bits}
     options |= {"keep_rejected": keep_rejected, "randomisation": randomisation}
     each = len(tasks) // len(cts)
     batch = min(MOST, each * max(1, TOGETHER // each))
     run = bulk_run("project", out, COLUMNS, options, files=FILES, workers=workers, batch=batch)
     patients = Patients(labels, names, masks, alone=len(cts) == 1)
-    draw = _Draw(usual, randomise, tuple(lesions or ()), frame, seed, keep_rejected, randomisation)
+    draw = _Draw(usual, randomise, kinds, frame, seed, keep_rejected, randomisation)
     done = Done((), tuple(run.run(_Make(out, patients, draw, threshold, bits), tasks, title="project")))
     return dataclasses.replace(done, written=(*_summarise(out, done), run.manifest))
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from artasyn.errors import SynthesisError
+from artasyn.findings import LesionKind, finding_name
 from artasyn.shapes import Float32
 
 Body = Float32[np.ndarray, "z y x"]
 """How much of the air every place has lost: float32 (z, y, x) in [0, 1]."""
 
-KINDS = ("nodule", "consolidation", "ground glass")
-_SIZE = {"nodule": (5.0, 15.0), "consolidation": (20.0, 46.0), "ground glass": (20.0, 44.0)}
-_HU = {"nodule": (-80.0, 60.0), "consolidation": (-120.0, 40.0), "ground glass": (-680.0, -380.0)}
-_EDGE = {"nodule": (0.06, 0.2), "consolidation": (0.1, 0.35), "ground glass": (0.3, 0.6)}
-_ROUGH = {"nodule": (0.1, 0.45), "consolidation": (0.5, 1.0), "ground glass": (0.6, 1.1)}
+KINDS: tuple[str, ...] = get_args(LesionKind)
+_SIZE = {"nodule": (5.0, 15.0), "consolidation": (20.0, 46.0), "ground_glass_opacity": (20.0, 44.0)}
+_HU = {"nodule": (-80.0, 60.0), "consolidation": (-120.0, 40.0), "ground_glass_opacity": (-680.0, -380.0)}
+_EDGE = {"nodule": (0.06, 0.2), "consolidation": (0.1, 0.35), "ground_glass_opacity": (0.3, 0.6)}
+_ROUGH = {"nodule": (0.1, 0.45), "consolidation": (0.5, 1.0), "ground_glass_opacity": (0.6, 1.1)}
 _LATTICE = 15
 
 
@@ -74,7 +75,7 @@ class Lesion:
         numbers = {name: value for name, value in values.items() if name not in ("kind", "stretch")}
         for name, value in numbers.items():
             numbers[name] = (int if name in ("seed", "side") else float)(value)
-        return cls(kind=str(values["kind"]), stretch=(x, y, z), **numbers)
+        return cls(kind=finding_name(str(values["kind"])), stretch=(x, y, z), **numbers)
 
     @property
     def reach(self) -> float:

@@ -16,7 +16,7 @@ MU_WATER, MU_BONE = 0.0192, 0.0573
 _BELOW, _ABOVE = MU_WATER / 1000, (MU_BONE - MU_WATER) / 1000
 
 
-def attenuation(hu: npt.ArrayLike) -> npt.NDArray[np.float32]:
+def attenuation(hu: npt.ArrayLike | float) -> npt.NDArray[np.float32]:
     """Attenuation a millimetre: 0 at -1000 HU and below, linear to water, and linear from there through bone.
 
     Args:
@@ -33,7 +33,7 @@ def attenuation(hu: npt.ArrayLike) -> npt.NDArray[np.float32]:
     return np.asarray(np.where(values < 0, MU_WATER * np.maximum(1 + values / 1000, 0), denser), np.float32)
 
 
-def hounsfield(mu: npt.ArrayLike) -> npt.NDArray[np.floating[Any]]:
+def hounsfield(mu: npt.ArrayLike | float) -> npt.NDArray[np.floating[Any]]:
     """Hounsfield units of an attenuation a millimetre: the inverse of `attenuation`, -1000 where it is 0 or less.
 
     Args:
@@ -60,7 +60,7 @@ def attenuations(hu: Hounsfield) -> VoxelMap:
     return result
 
 
-def _floats(values: npt.ArrayLike) -> npt.NDArray[np.floating[Any]]:
+def _floats(values: npt.ArrayLike | float) -> npt.NDArray[np.floating[Any]]:
     """Numbers as they are in single precision, or else in double precision."""
     given = np.asarray(values)
     return given if given.dtype == np.float32 else given.astype(np.float64)

@@ -6,17 +6,16 @@ import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from scipy import ndimage
 
 from artasyn.arrays import VolumeMask, VoxelMap
 from artasyn.errors import DataError
+from artasyn.findings import LesionKind
 from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.structures import members
-
-LesionKind = Literal["nodule", "consolidation", "ground_glass"]
 
 _LATTICE = 24  # points along each side of the noise, which repeats itself beyond
 _CANDIDATES = 64  # places that are tried for a nodule
@@ -28,7 +27,7 @@ class CTLesion:
     """One lesion as plain numbers: everything that `insert_lesion` needs beside the volume.
 
     Attributes:
-        kind: ``nodule``, ``consolidation`` or ``ground_glass``.
+        kind: ``nodule``, ``consolidation`` or ``ground_glass_opacity``.
         structure: where it lies and where it ends: a lobe, a lung, or any other structure or group.
         centre: RAS+ mm.
         radius: mean, mm; one that reaches beyond the structure fills it, as in lobar pneumonia.
@@ -100,11 +99,11 @@ class CTLesion:
         )
 
 
-_RADIUS = {"nodule": (2.5, 15.0), "consolidation": (18.0, 60.0), "ground_glass": (15.0, 70.0)}
-_HU = {"nodule": (0.0, 70.0), "consolidation": (10.0, 60.0), "ground_glass": (0.0, 40.0)}
-_DENSITY = {"nodule": (0.9, 1.0), "consolidation": (0.85, 1.0), "ground_glass": (0.15, 0.45)}
-_EDGE = {"nodule": (1.0, 2.5), "consolidation": (2.0, 8.0), "ground_glass": (5.0, 15.0)}
-_ROUGH = {"nodule": (0.05, 0.3), "consolidation": (0.3, 0.7), "ground_glass": (0.3, 0.8)}
+_RADIUS = {"nodule": (2.5, 15.0), "consolidation": (18.0, 60.0), "ground_glass_opacity": (15.0, 70.0)}
+_HU = {"nodule": (0.0, 70.0), "consolidation": (10.0, 60.0), "ground_glass_opacity": (0.0, 40.0)}
+_DENSITY = {"nodule": (0.9, 1.0), "consolidation": (0.85, 1.0), "ground_glass_opacity": (0.15, 0.45)}
+_EDGE = {"nodule": (1.0, 2.5), "consolidation": (2.0, 8.0), "ground_glass_opacity": (5.0, 15.0)}
+_ROUGH = {"nodule": (0.05, 0.3), "consolidation": (0.3, 0.7), "ground_glass_opacity": (0.3, 0.8)}
 _LOBAR = 0.3  # share of consolidations that fill their lobe
 
 
@@ -203,7 +202,7 @@ def _share(volume: Volume, box: tuple[slice, slice, slice], lesion: CTLesion) ->
     return np.asarray(share, np.float32)
 
 
-_PATCHY = {"nodule": 0.05, "consolidation": 0.1, "ground_glass": 0.35}
+_PATCHY = {"nodule": 0.05, "consolidation": 0.1, "ground_glass_opacity": 0.35}
 
 
 def _places(volume: Volume, lesion: CTLesion, index: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -13,7 +13,8 @@ import numpy as np
 
 from artasyn.arrays import Image, Mask, StructureMasks
 from artasyn.errors import DataError
-from artasyn.segment.ct.lesion import CTLesion, LesionKind
+from artasyn.findings import LesionKind, finding_name
+from artasyn.segment.ct.lesion import CTLesion
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.projection.film_look import FilmLook
@@ -57,7 +58,8 @@ class ProjectionRecord:
         try:
             fields: dict[str, Any] = _with_tuples(json.loads(text))
             variation = dict(fields["variation"])
-            variation["lesions"] = tuple(CTLesion(**lesion) for lesion in variation["lesions"])
+            lesions = [lesion | {"kind": finding_name(str(lesion["kind"]))} for lesion in variation["lesions"]]
+            variation["lesions"] = tuple(CTLesion(**lesion) for lesion in lesions)
             return cls(Variation(**variation), View(**fields["view"]), FilmLook(**fields["look"]))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"not the record of a projection: {error!r}") from error

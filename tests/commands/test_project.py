@@ -269,6 +269,18 @@ def test_films_differ_by_their_lesions_alone(ct: Path, names: Path, tmp_path: Pa
     assert [each.kind for each in record.variation.lesions] == ["nodule", "consolidation"]
 
 
+def test_lesions_may_be_spelled_as_before_and_others_are_refused(
+    ct: Path, names: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(ct, tmp_path / "old", "--names", names, "--lesions", "ground_glass") == 0
+    [row] = rows_of(tmp_path / "old")
+    record = ProjectionRecord.from_json((tmp_path / "old" / row["record"]).read_text())
+    assert [each.kind for each in record.variation.lesions] == ["ground_glass_opacity"]
+    assert run(ct, tmp_path / "none", "--names", names, "--lesions", "nodule", "cyst") == 2
+    assert "no lesion 'cyst'; choose from nodule, consolidation, ground_glass_opacity" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
 @pytest.mark.parametrize("value", [1, 255])
 def test_a_further_mask_is_a_structure_called_by_its_file(
     ct: Path, names: Path, volume: Volume, tmp_path: Path, value: int
@@ -556,7 +568,7 @@ def test_help_names_every_file_and_option_and_teaches(capsys: pytest.CaptureFixt
         "artasyn project ct.nii.gz --labels labels.nii.gz --names names.csv --views pa,lateral,30 --out films" in shown
     )
     assert "CT volumes (NIfTI, NRRD" in shown
-    assert "nodule, consolidation, ground_glass" in shown
+    assert "nodule, consolidation, ground_glass_opacity" in shown
     assert "radiographs (PNG" not in shown
 
 

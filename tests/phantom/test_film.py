@@ -73,6 +73,13 @@ def test_other_json_is_refused(text: str) -> None:
         ThoraxRecord.from_json(text)
 
 
+def test_records_of_earlier_versions_are_read() -> None:
+    record = next(ill(seed).record for seed in SEEDS if "ground_glass_opacity" in ill(seed).findings)
+    older = record.to_json().replace('"ground_glass_opacity"', '"ground glass"')
+    assert older != record.to_json()
+    assert ThoraxRecord.from_json(older) == record
+
+
 def test_record_with_unknown_lesion_is_refused() -> None:
     values = json.loads(ill(2).record.to_json())
     values["lesions"][0]["kind"] = "mystery"
@@ -178,7 +185,7 @@ def test_kinds_and_numbers_follow_the_configuration() -> None:
 
 def test_severity_makes_lesions_larger_and_denser() -> None:
     def mean(severity: float) -> np.ndarray:
-        drawn = [draw_lesion(np.random.default_rng(s), "ground glass", severity) for s in range(200)]
+        drawn = [draw_lesion(np.random.default_rng(s), "ground_glass_opacity", severity) for s in range(200)]
         return np.asarray(np.mean(np.array([(one.size, one.hu) for one in drawn]), axis=0))
 
     assert (mean(1.0) > mean(0.0) + np.array([5, 50])).all()

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from artasyn.errors import DataError
-from artasyn.segment.ct.lesion import CTLesion, LesionKind, insert_lesion
+from artasyn.findings import LesionKind
+from artasyn.segment.ct.lesion import CTLesion, insert_lesion
 from artasyn.segment.ct.volume import Volume
 from tests.chest import chest
 
@@ -86,7 +87,7 @@ def test_a_record_is_plain_numbers(patient: Volume) -> None:
 
 def test_a_structure_is_chosen_by_volume(patient: Volume) -> None:
     rng = np.random.default_rng(0)
-    found = [CTLesion.draw(patient, rng, kind="ground_glass").structure for _ in range(300)]
+    found = [CTLesion.draw(patient, rng, kind="ground_glass_opacity").structure for _ in range(300)]
     lobes = [name for name in patient.structures if "lobe" in name]
     assert set(found) == set(lobes)
     sizes = np.array([patient.structures[name].voxels for name in lobes])
@@ -143,7 +144,7 @@ def test_a_group_is_one_place(patient: Volume) -> None:
 
 def test_ground_glass_is_thinner_than_consolidation(patient: Volume) -> None:
     base = dataclasses.replace(NODULE, radius=30.0)
-    glass = insert_lesion(patient, dataclasses.replace(base, kind="ground_glass", density=0.3))
+    glass = insert_lesion(patient, dataclasses.replace(base, kind="ground_glass_opacity", density=0.3))
     solid = insert_lesion(patient, dataclasses.replace(base, kind="consolidation", density=0.95))
     core = (np.linalg.norm(places(patient) - base.centre, axis=-1) < 20) & (patient.hu == -850)
     assert -750 < np.median(glass.hu[core]) < -450
@@ -163,7 +164,12 @@ def test_airways_stay_open_in_consolidation(patient: Volume) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_lesion_has_the_same_volume_on_another_grid(patient: Volume, kind: LesionKind) -> None:
     lesion = dataclasses.replace(
-        NODULE, kind=kind, radius=28.0, irregularity=0.3, edge=3.0, density=0.5 if kind == "ground_glass" else 0.95
+        NODULE,
+        kind=kind,
+        radius=28.0,
+        irregularity=0.3,
+        edge=3.0,
+        density=0.5 if kind == "ground_glass_opacity" else 0.95,
     )
     fine = chest((3.0, 2.5, 2.5), length=160.0)
     for one, other in zip(millilitres(patient, lesion), millilitres(fine, lesion), strict=True):

@@ -58,7 +58,7 @@ def test_more_fat_widens_the_patient_by_what_was_asked(volume: Volume) -> None:
 
 def test_lesions_are_put_into_the_other_patient(volume: Volume) -> None:
     rng = np.random.default_rng(0)
-    lesions = tuple(CTLesion.draw(volume, rng, kind=kind) for kind in ("consolidation", "ground_glass"))
+    lesions = tuple(CTLesion.draw(volume, rng, kind=kind) for kind in ("consolidation", "ground_glass_opacity"))
     variation = Variation((("heart", 0.5),), lesions=lesions)
     other = variation(volume)
     assert {"lesion_1", "lesion_2"} <= other.structures.keys()

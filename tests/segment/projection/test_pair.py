@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from artasyn.errors import DataError
-from artasyn.segment.ct.lesion import CTLesion, LesionKind, insert_lesion
+from artasyn.findings import LesionKind
+from artasyn.segment.ct.lesion import CTLesion, insert_lesion
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.projection.pair import Pair
 from artasyn.segment.projection.projection import project

@@ -43,6 +43,14 @@ def test_records_survive_json(records: list[ProjectionRecord]) -> None:
             ProjectionRecord.from_json(text)
 
 
+def test_records_of_earlier_versions_are_read(volume: Volume) -> None:
+    rng = np.random.default_rng(3)
+    record = DomainRandomisation().draw(volume, rng, view=VIEW, lesions=("nodule", "ground_glass_opacity"))
+    older = record.to_json().replace('"ground_glass_opacity"', '"ground_glass"')
+    assert older != record.to_json()
+    assert ProjectionRecord.from_json(older) == record
+
+
 def test_what_is_drawn_lies_in_the_ranges_and_fills_them(volume: Volume, records: list[ProjectionRecord]) -> None:
     factors = np.array([factor for record in records for _, factor in record.variation.attenuations])
     assert factors.min() >= 0.1

@@ -1,0 +1,58 @@
+"""The names of findings: one spelling in the whole library and in everything that it writes.
+
+They are those of the Fleischner Society's glossary of terms for thoracic imaging (Hansell et al., Radiology
+2008;246:697), lower case, words joined by ``_``.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, cast, get_args
+
+from artasyn.errors import DataError
+
+FindingName = Literal[
+    "ground_glass_opacity",
+    "consolidation",
+    "nodule",
+    "mass",
+    "nodular_pattern",
+    "reticular_pattern",
+    "pleural_effusion",
+    "texture_opacity",
+]
+"""The findings that can be made on a radiograph."""
+
+LesionKind = Literal["nodule", "consolidation", "ground_glass_opacity"]
+"""The findings that can be made in three dimensions, in a CT or in a phantom."""
+
+_OLDER = {"ground_glass": "ground_glass_opacity"}
+
+
+def finding_name(spelling: str) -> str:
+    """A finding's name as this library spells it; files of earlier versions hold other spellings.
+
+    Args:
+        spelling: upper case, spaces and hyphens are allowed; an unknown finding keeps its name.
+
+    Example:
+        >>> finding_name("ground glass"), finding_name("ground_glass"), finding_name("Nodule")
+        ('ground_glass_opacity', 'ground_glass_opacity', 'nodule')
+    """
+    plain = re.sub(r"[\s_-]+", "_", spelling.strip().lower())
+    return _OLDER.get(plain, plain)
+
+
+def lesion_kind(spelling: str) -> LesionKind:
+    """The finding in three dimensions that a spelling stands for.
+
+    Args:
+        spelling: as in `finding_name`.
+
+    Raises:
+        DataError: there is no such finding in three dimensions.
+    """
+    name = finding_name(spelling)
+    if name not in get_args(LesionKind):
+        raise DataError(f"no lesion {spelling!r}; choose from {', '.join(get_args(LesionKind))}")
+    return cast(LesionKind, name)
