@@ -9,16 +9,13 @@ import numpy as np
 
 from artasyn.errors import SynthesisError
 from artasyn.findings import LesionKind, finding_name
+from artasyn.segment.ct.lesion_ranges import LESION_RANGES
 from artasyn.shapes import Float32
 
 Body = Float32[np.ndarray, "z y x"]
 """How much of the air every place has lost: float32 (z, y, x) in [0, 1]."""
 
 KINDS: tuple[str, ...] = get_args(LesionKind)
-_SIZE = {"nodule": (5.0, 15.0), "consolidation": (20.0, 46.0), "ground_glass_opacity": (20.0, 44.0)}
-_HU = {"nodule": (-80.0, 60.0), "consolidation": (-120.0, 40.0), "ground_glass_opacity": (-680.0, -380.0)}
-_EDGE = {"nodule": (0.06, 0.2), "consolidation": (0.1, 0.35), "ground_glass_opacity": (0.3, 0.6)}
-_ROUGH = {"nodule": (0.1, 0.45), "consolidation": (0.5, 1.0), "ground_glass_opacity": (0.6, 1.1)}
 _LATTICE = 15
 
 
@@ -44,7 +41,7 @@ class Lesion:
         SynthesisError: an unknown kind.
 
     Source:
-        Densities and sizes: Fleischner Society glossary of terms for thoracic imaging (Hansell et al. 2008).
+        Densities and sizes: the table in `artasyn.segment.ct.lesion_ranges`.
     """
 
     kind: str
@@ -96,13 +93,13 @@ def draw_lesion(rng: np.random.Generator, kind: str, severity: float) -> Lesion:
         low, high = low_high
         return float(low + (high - low) * np.clip(rng.uniform() ** np.exp(-shift), 0, 1))
 
-    strong = 2.0 * (severity - 0.5)
+    ranges, strong = LESION_RANGES[kind].phantom, 2.0 * (severity - 0.5)
     stretch = rng.uniform(0.8, 1.2, 3) if kind == "nodule" else rng.uniform((0.65, 0.9, 0.65), (1.4, 1.5, 1.4))
     return Lesion(
         kind, int(rng.integers(2**31)), int(rng.integers(1, 3)),
         float(rng.uniform(0.1, 0.92)), float(rng.uniform(0.12, 0.88)), float(rng.uniform(0.15, 0.85)),
-        between(_SIZE[kind], strong), (float(stretch[0]), float(stretch[1]), float(stretch[2])),
-        between(_HU[kind], strong), between(_EDGE[kind]), between(_ROUGH[kind]), float(rng.uniform(-60, 60)),
+        between(ranges.radius, strong), (float(stretch[0]), float(stretch[1]), float(stretch[2])),
+        between(ranges.hu, strong), between(ranges.edge), between(ranges.irregularity), float(rng.uniform(-60, 60)),
     )  # fmt: skip
 
 

@@ -14,6 +14,7 @@ from scipy import ndimage
 from artasyn.arrays import VolumeMask, VoxelMap
 from artasyn.errors import DataError
 from artasyn.findings import LesionKind
+from artasyn.segment.ct.lesion_ranges import LESION_RANGES
 from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.structures import members
 
@@ -75,35 +76,30 @@ class CTLesion:
         Raises:
             DataError: there is no such structure.
 
-        Source: sizes and densities: Fleischner Society glossary of terms for thoracic imaging (Hansell et al. 2008).
+        Source: sizes and densities: the table in `artasyn.segment.ct.lesion_ranges`.
         """
         names = members(structure, volume.structures)
         sizes = np.array([volume.structures[name].voxels for name in names], float)
         name = names[int(rng.choice(len(names), p=sizes / sizes.sum()))]
-        radius = _RADIUS[kind][0] * (_RADIUS[kind][1] / _RADIUS[kind][0]) ** rng.uniform()
+        ranges = LESION_RANGES[kind].ct
+        radius = ranges.radius[0] * (ranges.radius[1] / ranges.radius[0]) ** rng.uniform()
         if kind == "consolidation" and rng.uniform() < _LOBAR:
             radius = 400.0  # the whole lobe, to its fissures
         centre = _place(volume, volume.structures[name], radius if kind == "nodule" else 0.0, rng)
-        low, high = _DENSITY[kind]
         return cls(
             kind=kind,
             structure=name,
             centre=centre,
             radius=float(radius),
-            hu=float(rng.uniform(*_HU[kind])),
-            density=float(rng.uniform(low, high)),
-            edge=float(rng.uniform(*_EDGE[kind])),
-            irregularity=float(rng.uniform(*_ROUGH[kind])),
+            hu=float(rng.uniform(*ranges.hu)),
+            density=float(rng.uniform(*ranges.density)),
+            edge=float(rng.uniform(*ranges.edge)),
+            irregularity=float(rng.uniform(*ranges.irregularity)),
             airways=bool(kind == "consolidation" and rng.uniform() < 0.7),
             seed=int(rng.integers(2**31)),
         )
 
 
-_RADIUS = {"nodule": (2.5, 15.0), "consolidation": (18.0, 60.0), "ground_glass_opacity": (15.0, 70.0)}
-_HU = {"nodule": (0.0, 70.0), "consolidation": (10.0, 60.0), "ground_glass_opacity": (0.0, 40.0)}
-_DENSITY = {"nodule": (0.9, 1.0), "consolidation": (0.85, 1.0), "ground_glass_opacity": (0.15, 0.45)}
-_EDGE = {"nodule": (1.0, 2.5), "consolidation": (2.0, 8.0), "ground_glass_opacity": (5.0, 15.0)}
-_ROUGH = {"nodule": (0.05, 0.3), "consolidation": (0.3, 0.7), "ground_glass_opacity": (0.3, 0.8)}
 _LOBAR = 0.3  # share of consolidations that fill their lobe
 
 
@@ -195,14 +191,12 @@ def _share(volume: Volume, box: tuple[slice, slice, slice], lesion: CTLesion) ->
     level += np.float32(lesion.radius)
     level -= _distance(volume, box, lesion)
     share = np.clip(level / np.float32(lesion.edge) + np.float32(0.5), 0, 1)
-    share *= np.clip(1 + np.float32(_PATCHY[lesion.kind]) * noise(1, 9.0), 0, 1) * np.float32(lesion.density)
+    patchiness = np.float32(LESION_RANGES[lesion.kind].ct.patchiness)
+    share *= np.clip(1 + patchiness * noise(1, 9.0), 0, 1) * np.float32(lesion.density)
     if lesion.airways:
         away = noise(2, 26.0) ** 2 + noise(3, 26.0) ** 2
         share *= 1 - np.float32(0.95) * np.exp(away / np.float32(-2 * _AIRWAY**2))
     return np.asarray(share, np.float32)
-
-
-_PATCHY = {"nodule": 0.05, "consolidation": 0.1, "ground_glass_opacity": 0.35}
 
 
 def _places(volume: Volume, lesion: CTLesion, index: Sequence[np.ndarray]) -> list[np.ndarray]:
