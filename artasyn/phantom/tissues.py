@@ -30,10 +30,11 @@ Source:
 """
 
 STRUCTURES = (
-    "air", "right lung", "left lung", "soft tissue", "mediastinum", "abdomen", "vessel", "airway", "gas",
+    "air", "lung_right", "lung_left", "soft_tissue", "mediastinum", "abdomen", "vessel", "airway", "gas",
     "rib", "clavicle", "shoulder", "vertebra", "lesion",
 )  # fmt: skip
-"""What the values of a phantom's label volume mean; `vessel` and `lesion` lie inside the lungs."""
+"""What the values of a phantom's label volume mean, spelled as `artasyn.segment.structures` does; `vessel` and `lesion`
+lie inside the lungs."""
 
 # Half widths and half heights of bones, mm, outside and inside of the cortex; part of the full mineral.
 _RIB, _CLAVICLE = ((3.2, 6.0), (2.0, 5.0), 1.0), ((4.6, 5.4), (2.9, 3.7), 1.0)

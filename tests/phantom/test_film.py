@@ -19,6 +19,8 @@ from artasyn.phantom.thorax import ThoraxRecord, anatomy, covered, length, smoot
 from artasyn.phantom.tissues import MU, STRUCTURES, TISSUE_HU, coarse_grid, line_integral, stomach_gas
 from artasyn.phantom.tubes import Tubes, chords, inside_lung, ribs, round_chords, vessels
 from artasyn.segment.ct.attenuation import attenuation
+from artasyn.segment.ct.volume import Volume
+from artasyn.segment.structures import canonical, members
 
 SEEDS = range(20)
 SMALL = Phantom(size=128)
@@ -384,9 +386,9 @@ def test_volume_has_tissues_in_their_ranges() -> None:
     assert volume.names == STRUCTURES
     expected = {
         "air": (-1001, -850),
-        "right lung": (-900, -780),
-        "left lung": (-900, -780),
-        "soft tissue": (-100, 60),
+        "lung_right": (-900, -780),
+        "lung_left": (-900, -780),
+        "soft_tissue": (-100, 60),
         "mediastinum": (0, 80),
         "abdomen": (-60, 60),
         "vessel": (-700, 60),
@@ -400,6 +402,17 @@ def test_volume_has_tissues_in_their_ranges() -> None:
         assert low <= np.median(values) <= high, name
     assert volume.hu.min() >= -1001
     assert volume.hu.max() < 2000
+
+
+def test_structures_are_spelled_as_everywhere_and_belong_to_the_groups() -> None:
+    assert [canonical(name) for name in STRUCTURES] == list(STRUCTURES)
+    groups = {"lungs": ["lung_right", "lung_left"], "lung_right": ["lung_right"], "lung_left": ["lung_left"]}
+    groups |= {"ribs": ["rib"], "spine": ["vertebra"], "clavicles": ["clavicle"], "airways": ["airway"]}
+    for group, structures in groups.items():
+        assert members(group, STRUCTURES) == structures
+    volume = Volume.of_phantom(upright()[1])
+    assert volume.structures.keys() <= set(STRUCTURES[1:])
+    assert np.array_equal(volume.mask("lung_left"), upright()[1].labels == STRUCTURES.index("lung_left"))
 
 
 def test_volume_axes() -> None:
