@@ -13,6 +13,7 @@ import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT
 from artasyn.errors import SynthesisError
+from artasyn.records import make_record, read_record
 from artasyn.shapes import Float64, Int64
 from artasyn.synthesis.finding import Look, Texture
 
@@ -71,11 +72,7 @@ class OpacityRecord:
         Raises:
             SynthesisError: the text is no such record.
         """
-        try:
-            fields = json.loads(text)
-        except ValueError as error:
-            raise SynthesisError(f"not the record of a lung opacity: {error} in {text[:80]!r}") from error
-        return cls.from_dict(fields)
+        return read_record(text, cls._of, what="the record of a lung opacity", error=SynthesisError)
 
     @classmethod
     def from_dict(cls, fields: Any) -> OpacityRecord:
@@ -84,10 +81,11 @@ class OpacityRecord:
         Raises:
             SynthesisError: it is no such record.
         """
-        try:
-            return cls(tuple(_lesion(lesion) for lesion in fields["lesions"]), _number(fields["tolerance"], 1e-6))
-        except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-            raise SynthesisError(f"not the record of a lung opacity: {error!r} in {str(fields)[:80]!r}") from error
+        return make_record(fields, cls._of, what="the record of a lung opacity", error=SynthesisError)
+
+    @classmethod
+    def _of(cls, fields: Any) -> OpacityRecord:
+        return cls(tuple(_lesion(lesion) for lesion in fields["lesions"]), _number(fields["tolerance"], 1e-6))
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from artasyn.arrays import Image, generator, identity
 from artasyn.errors import SynthesisError
+from artasyn.records import read_record, record_text
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import Anomaly, LungOpacity, OpacityRecord
 from artasyn.version import __version__
@@ -61,7 +60,7 @@ class Recipe:
 
     def to_json(self) -> str:
         """This recipe as JSON; `from_json` reads it back."""
-        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+        return record_text(self)
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
@@ -70,16 +69,9 @@ class Recipe:
         Raises:
             SynthesisError: the text is no recipe.
         """
-        try:
-            fields: dict[str, Any] = _with_tuples(json.loads(text))
+
+        def build(fields: dict[str, Any]) -> Recipe:
             parts = {"segmenter": PBTSeg(**fields["segmenter"]), "record": OpacityRecord.from_dict(fields["record"])}
             return cls(**fields | parts)
-        except (KeyError, TypeError, ValueError) as error:
-            raise SynthesisError(f"not the recipe of a synthetic image: {error!r}") from error
 
-
-def _with_tuples(value: Any) -> Any:
-    """JSON's lists as the tuples that configurations are made of."""
-    if isinstance(value, list):
-        return tuple(_with_tuples(item) for item in value)
-    return {k: _with_tuples(v) for k, v in value.items()} if isinstance(value, dict) else value
+        return read_record(text, build, what="the recipe of a synthetic image", error=SynthesisError)

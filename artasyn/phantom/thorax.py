@@ -20,6 +20,7 @@ import numpy as np
 
 from artasyn.errors import SynthesisError
 from artasyn.phantom.lesions import Lesion
+from artasyn.records import read_record
 from artasyn.shapes import Bool, Float32
 
 Map = Float32[np.ndarray, "h w"]
@@ -154,19 +155,19 @@ class ThoraxRecord:
         Raises:
             SynthesisError: the text is not JSON, or not the JSON of a thorax record.
         """
-        try:
-            values: dict[str, Any] = dict(json.loads(text))
-            down, across = values["shift"]
-            lesions = tuple(Lesion.from_values(lesion) for lesion in values["lesions"])
-            numbers = {f.name: values[f.name] for f in fields(cls) if f.name not in ("shift", "lesions")}
-            if len(numbers) + 2 != len(values) or not all(type(v) in (int, float) for v in numbers.values()):
-                raise TypeError("other fields, or values that are not numbers")
-            for name in numbers:
-                numbers[name] = (int if name in ("size", "seed") else float)(numbers[name])
-            return cls(shift=(float(down), float(across)), lesions=lesions, **numbers)
-        except (ValueError, TypeError, KeyError) as error:
-            names = ", ".join(field.name for field in fields(cls))
-            raise SynthesisError(f"not a thorax record ({error}); expected JSON with {names}") from error
+        return read_record(text, cls._of, what="a thorax record", error=SynthesisError)
+
+    @classmethod
+    def _of(cls, given: Any) -> ThoraxRecord:
+        values: dict[str, Any] = dict(given)
+        down, across = values["shift"]
+        lesions = tuple(Lesion.from_values(lesion) for lesion in values["lesions"])
+        numbers = {f.name: values[f.name] for f in fields(cls) if f.name not in ("shift", "lesions")}
+        if len(numbers) + 2 != len(values) or not all(type(v) in (int, float) for v in numbers.values()):
+            raise TypeError("other fields, or values that are not numbers")
+        for name in numbers:
+            numbers[name] = (int if name in ("size", "seed") else float)(numbers[name])
+        return cls(shift=(float(down), float(across)), lesions=lesions, **numbers)
 
     def place(self, rows: np.ndarray, columns: np.ndarray) -> tuple[Map, Map]:
         """Rays through a film at the given fractions of its height and width: their x and z in mm."""

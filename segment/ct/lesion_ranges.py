@@ -4,7 +4,7 @@ The two columns differ where the models do. A CT lesion is tissue that replaces 
 a whole lobe; a phantom's lesion is one body in a lung of -865 HU, large enough to be seen on its film and smaller than
 the lung. A phantom's `hu` is the mixture of that lung and the tissue in the densest parts of the lesion. Nodules and
 consolidation agree with the CT's tissue and density; ground glass is denser there, because the clouds inside a
-phantom's lesion thin it more. With the CT's numbers it would be a fifth fainter than the films that detectors were tested on.
+phantom's lesion thin it more. With the CT's numbers, ground glass on a phantom's film would be an eighth fainter.
 
 Source: sizes and densities: Fleischner Society glossary of terms for thoracic imaging (Hansell et al. 2008).
 """

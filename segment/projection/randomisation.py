@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ import numpy as np
 from artasyn.arrays import Image, Mask, StructureMasks
 from artasyn.errors import DataError
 from artasyn.findings import LesionKind, finding_name
+from artasyn.records import read_record, record_text
 from artasyn.segment.ct.lesion import CTLesion
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Volume
@@ -46,7 +46,7 @@ class ProjectionRecord:
 
     def to_json(self) -> str:
         """This record as JSON; `from_json` reads it back."""
-        return json.dumps(dataclasses.asdict(self), indent=1) + "\n"
+        return record_text(self)
 
     @classmethod
     def from_json(cls, text: str) -> ProjectionRecord:
@@ -55,21 +55,14 @@ class ProjectionRecord:
         Raises:
             DataError: the text is no record.
         """
-        try:
-            fields: dict[str, Any] = _with_tuples(json.loads(text))
+
+        def build(fields: dict[str, Any]) -> ProjectionRecord:
             variation = dict(fields["variation"])
             lesions = [lesion | {"kind": finding_name(str(lesion["kind"]))} for lesion in variation["lesions"]]
             variation["lesions"] = tuple(CTLesion(**lesion) for lesion in lesions)
             return cls(Variation(**variation), View(**fields["view"]), FilmLook(**fields["look"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"not the record of a projection: {error!r}") from error
 
-
-def _with_tuples(value: Any) -> Any:
-    """JSON's lists as the tuples that records are made of."""
-    if isinstance(value, list):
-        return tuple(_with_tuples(item) for item in value)
-    return {k: _with_tuples(v) for k, v in value.items()} if isinstance(value, dict) else value
+        return read_record(text, build, what="the record of a projection", error=DataError)
 
 
 @dataclass(frozen=True, eq=False)
