@@ -28,6 +28,7 @@ from scipy.stats import spearmanr
 from tqdm import tqdm
 
 from artasyn.arrays import Heatmap, Image, Mask
+from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.segment import Lungs, PBTSeg
 from benchmarks.rivals.published_pbtseg import SIZE, published_pbtseg
@@ -57,11 +58,6 @@ class Score:
     milliseconds: float
     published_dice: float
     published_found: bool
-
-
-def dice(one: Mask, other: Mask) -> float:
-    """Twice the overlap over the sum; 0 where only one of them is empty."""
-    return 2 * float((one & other).sum()) / max(1.0, float(one.sum()) + float(other.sum()))
 
 
 def timed(image: Image, segment: PBTSeg) -> tuple[Lungs, float]:

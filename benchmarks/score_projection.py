@@ -28,7 +28,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from artasyn.arrays import Mask
+from artasyn.evaluation.overlap import dice
 from artasyn.phantom.faults import mirrored, shifted, sliced, without
 from artasyn.phantom.solids import SHAPE, SPACING, VIEWS, as_beam, errors, solid_volume
 from artasyn.segment.ct.volume import Volume
@@ -176,11 +176,6 @@ def _averaged(fine: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """The means of blocks of `FINER` by `FINER` pixels."""
     rows, columns = (side // FINER for side in fine.shape)
     return np.asarray(fine.reshape(rows, FINER, columns, FINER).mean(axis=(1, 3)))
-
-
-def dice(one: Mask, other: Mask) -> float:
-    """Twice the overlap over the sum."""
-    return 2 * float((one & other).sum()) / float(one.sum() + other.sum())
 
 
 def mask_scores(volume: Volume) -> dict[str, float]:

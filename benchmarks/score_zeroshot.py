@@ -31,6 +31,7 @@ from artasyn.detection.detector import Detector
 from artasyn.errors import ArtasynError
 from artasyn.evaluation.boxes import inside_boxes, pointing
 from artasyn.evaluation.evaluation import Evaluation, Metrics, anatomy_prior
+from artasyn.evaluation.overlap import dice
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
 from artasyn.pictures.overlays import contact_sheet, overlay_heatmap, overlay_mask
@@ -126,7 +127,7 @@ def _quality(heatmap: Heatmap, threshold: float, lesions: Mask | None, boxes: An
     """What a diseased film is ranked by: Dice, the highest point's place, or the score."""
     if lesions is not None and lesions.any():
         called = heatmap >= np.float32(threshold)
-        return float(2 * (called & lesions).sum() / (called.sum() + lesions.sum()))
+        return dice(called, lesions)
     return float(pointing(heatmap, boxes)) if boxes else score
 
 

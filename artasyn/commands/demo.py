@@ -16,6 +16,7 @@ from artasyn.commands.evaluate import evaluate
 from artasyn.commands.segment import segment
 from artasyn.commands.shared import Done
 from artasyn.commands.synthesise import pairs, synthesise
+from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_labels, write_image, write_labels, write_mask
 from artasyn.phantom.film import Phantom
 from artasyn.pictures.overlays import contact_sheet, read_picture
@@ -124,15 +125,15 @@ def demo(
 
 def _lungs_section(lungs: Done, out: Path, data: Path) -> Section:
     """What PBTSeg found, beside the phantoms' exact lungs."""
-    dice = []
+    overlaps = []
     for name, row in lungs.rows:
         found = read_labels(out / "lungs" / row["labels"]) > 0
         exact = read_labels(data / "lungs" / f"{name.removeprefix('test/')}.png") > 0
-        dice.append(2 * (found & exact).sum() / (found.sum() + exact.sum()))
+        overlaps.append(dice(found, exact))
     both = np.mean([row["found"] == "true" for _, row in lungs.rows])
     text = (
-        f"PBTSeg needs no training. On {len(dice)} phantoms it found both lungs in {both:.0%}; mean Dice with the "
-        f"exact visible lungs {np.mean(dice):.3f}, lowest {min(dice):.3f}. Blue: the patient's right lung."
+        f"PBTSeg needs no training. On {len(overlaps)} phantoms it found both lungs in {both:.0%}; mean Dice with the "
+        f"exact visible lungs {np.mean(overlaps):.3f}, lowest {min(overlaps):.3f}. Blue: the patient's right lung."
     )
     shown = lungs.rows[:SHOWN]
     pictures = [read_picture(out / "lungs" / row["overlay"]) for _, row in shown]

@@ -16,6 +16,7 @@ from artasyn.commands.shared import TILE, Done
 from artasyn.errors import DataError, RadiographError
 from artasyn.evaluation.boxes import inside_boxes, pointing
 from artasyn.evaluation.evaluation import Evaluation, Metrics, anatomy_prior
+from artasyn.evaluation.overlap import dice
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask
 from artasyn.pictures.overlays import contact_sheet, overlay_structures, read_picture
@@ -118,7 +119,7 @@ def _measure(
         prior.add(name, 0.0, diseased=diseased, heatmap=everything, lesions=lesions, lungs=lungs, boxes=boxes)
         if lesions is not None and lesions.any():
             mask = heatmap >= np.float32(detector.threshold)
-            quality[name] = float(2 * (mask & lesions).sum() / (mask.sum() + lesions.sum()))
+            quality[name] = dice(mask, lesions)
         elif boxes and not test.has_masks:
             quality[name] = pointing(heatmap, boxes)
         elif diseased and not (test.has_masks or test.has_boxes):

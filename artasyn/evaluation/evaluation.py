@@ -32,6 +32,7 @@ from artasyn.evaluation.boxes import Box, pointing
 from artasyn.evaluation.curves import Floats, auroc, average_precision, mean
 from artasyn.evaluation.histograms import Histogram, Tables, histogram
 from artasyn.evaluation.levels import MixedLevels, quantise
+from artasyn.evaluation.overlap import dice
 
 ERROR_LIMIT = 0.05
 """Pixel figures are NaN where quantising could have moved the AUROC by more: a nearly constant heatmap."""
@@ -249,7 +250,7 @@ class Evaluation:
             return record
         called = heatmap >= np.float32(self.threshold)
         if truth.any():
-            return replace(record, dice=2 * int((called & truth).sum()) / int(called.sum() + truth.sum()))
+            return replace(record, dice=dice(called, truth))
         return record if record.diseased else replace(record, false_positives=float(called.mean()))
 
 

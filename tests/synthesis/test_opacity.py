@@ -26,8 +26,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artasyn import synthesis as package
-from artasyn.arrays import LEFT, RIGHT, Image, LungLabels, Mask
+from artasyn.arrays import LEFT, RIGHT, Image, LungLabels
 from artasyn.errors import ArtasynError, ImageError, NothingShows, SynthesisError
+from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_mask, read_radiograph, write_image
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.segment.lungs import Lungs
@@ -59,10 +60,6 @@ def made(synthesis: LungOpacity, seed: int = 0, size: int = 160) -> Anomaly:
 def digest(anomaly: Anomaly) -> str:
     parts = (anomaly.image, anomaly.mask, anomaly.attenuation)
     return hashlib.blake2b(b"".join(part.tobytes() for part in parts)).hexdigest()
-
-
-def dice(first: Mask, second: Mask) -> float:
-    return float(2 * (first & second).sum() / (first.sum() + second.sum()))
 
 
 def fine_detail(image: Image) -> Values:

@@ -8,21 +8,17 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from artasyn.arrays import LEFT, RIGHT, Image, LungLabels, Mask
 from artasyn.errors import ImageError
+from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.segment.pbtseg.outline import POINTS
 
 segment = PBTSeg()
-
-
-def dice(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    return 2 * float((one & other).sum()) / max(1.0, float(one.sum() + other.sum()))
 
 
 def film(h: int, w: int, *, white: int = 0) -> tuple[Image, LungLabels]:

@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
-import numpy.typing as npt
 import pytest
 from scipy import ndimage
 from skimage.measure import label
 
 from artasyn.arrays import Heatmap, Image, Mask, Outlines
+from artasyn.evaluation.overlap import dice
 from artasyn.segment.pbtseg.outline import Boxes
 from artasyn.segment.pbtseg.thresholds import Thresholds, _contrasts
 
@@ -41,10 +41,6 @@ def film(lungs: Mask, dark: float = 0.2) -> Image:
 def disc(row: float, column: float, radius: float) -> Mask:
     rows, columns = np.indices((SIZE, SIZE))
     return np.asarray((rows - row) ** 2 + (columns - column) ** 2 < radius**2)
-
-
-def dice(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    return 2 * float((one & other).sum()) / float(one.sum() + other.sum())
 
 
 @pytest.mark.parametrize(("dark", "around"), [(0.2, 0.8), (0.4, 0.9), (0.0, 0.6)])
