@@ -26,7 +26,6 @@ from tqdm import tqdm
 from artasyn.arrays import Heatmap, Image, Mask, Picture
 from artasyn.commands.detect import hottest
 from artasyn.commands.evaluate import read_lungs
-from artasyn.commands.shared import as_picture, on_grid, thumbnail
 from artasyn.detection.detector import Detector
 from artasyn.errors import ArtasynError
 from artasyn.evaluation.boxes import inside_boxes, pointing
@@ -34,8 +33,9 @@ from artasyn.evaluation.evaluation import Evaluation, Metrics, anatomy_prior
 from artasyn.evaluation.overlap import dice
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
-from artasyn.pictures.overlays import contact_sheet, overlay_heatmap, overlay_mask
+from artasyn.pictures.overlays import contact_sheet, grey_picture, overlay_heatmap, overlay_mask
 from artasyn.pictures.report import FIGURES, Section, curve_picture, metrics_section, roc_picture, shown, write_report
+from artasyn.pictures.thumbnails import on_grid, thumbnail
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.testsets.layouts import find
 from artasyn.testsets.testset import TestFilm, TestSet
@@ -176,14 +176,14 @@ def film_view(film: TestFilm, detector: Detector) -> Picture:
     found = detector(image)
     small = thumbnail(image)
     views = [
-        as_picture(small),
+        grey_picture(small),
         overlay_heatmap(small, on_grid(found.heatmap, small), top=hottest(detector)),
         overlay_mask(small, on_grid(found.mask, small)),
     ]
     lesions = film.lesions(image.shape) if film.diseased else None
     if lesions is None and film.boxes:
         lesions = inside_boxes(film.boxes_on(image.shape), image.shape)
-    views.append(as_picture(small) if lesions is None else overlay_mask(small, resized(lesions, small.shape)))
+    views.append(grey_picture(small) if lesions is None else overlay_mask(small, resized(lesions, small.shape)))
     return np.hstack(views)
 
 

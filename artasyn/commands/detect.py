@@ -13,12 +13,13 @@ import torch
 
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, available_cores, find_sources
-from artasyn.commands.shared import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
+from artasyn.commands.shared import Done, bulk_run, write_sheets
 from artasyn.detection.detector import Detector
 from artasyn.detection.onnx_detector import OnnxDetector
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
-from artasyn.pictures.overlays import overlay_heatmap, overlay_mask, write_picture
+from artasyn.pictures.overlays import grey_picture, overlay_heatmap, overlay_mask, write_picture
+from artasyn.pictures.thumbnails import on_grid, thumbnail
 
 
 def detect(
@@ -129,7 +130,7 @@ class _Detect:
         write_labels(self.out / row["lungs"], labels)
         small = thumbnail(film)
         views = [
-            as_picture(small),
+            grey_picture(small),
             overlay_heatmap(small, on_grid(detection.heatmap, small), top=hottest(detector)),
             overlay_mask(small, on_grid(detection.mask, small)),
         ]

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from artasyn.arrays import Mask, Picture
 from artasyn.bulk.run import Outcome, Row
 from artasyn.commands.detect import detect_sources, load_detector
-from artasyn.commands.shared import TILE, Done
+from artasyn.commands.shared import Done
 from artasyn.errors import DataError, RadiographError
 from artasyn.evaluation.boxes import inside_boxes, pointing
 from artasyn.evaluation.evaluation import Evaluation, Metrics, anatomy_prior
@@ -21,6 +21,7 @@ from artasyn.files import atomic
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask
 from artasyn.pictures.overlays import contact_sheet, overlay_structures, read_picture
 from artasyn.pictures.report import Section, metrics_section, roc_picture, write_report
+from artasyn.pictures.thumbnails import TILE
 from artasyn.testsets.layouts import find
 from artasyn.testsets.testset import TestFilm, TestSet
 from artasyn.testsets.truth import resized

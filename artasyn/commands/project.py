@@ -20,7 +20,7 @@ from artasyn.arrays import Picture, generator
 from artasyn.bulk.patients import Patients, called
 from artasyn.bulk.run import Outcome, Row, reason_of
 from artasyn.bulk.sources import Source, find_cts
-from artasyn.commands.shared import Done, as_picture, bulk_run, on_grid, thumbnail, write_sheets
+from artasyn.commands.shared import Done, bulk_run, write_sheets
 from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.ct import read_names
@@ -28,7 +28,8 @@ from artasyn.files.radiograph import write_image, write_labels, write_mask
 from artasyn.findings import LesionKind, lesion_kind
 from artasyn.outputs.coco import outlined, write_coco
 from artasyn.pictures.measures import draw_measures
-from artasyn.pictures.overlays import STRUCTURE_COLOURS, overlay_structures, write_picture
+from artasyn.pictures.overlays import STRUCTURE_COLOURS, grey_picture, overlay_structures, write_picture
+from artasyn.pictures.thumbnails import on_grid, thumbnail
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.measures.measures import Measures, measure
@@ -309,7 +310,7 @@ class _Make:
         seen = {name: projection.mask(name, self.threshold) for name in there} | {"lesions": lesions}
         seen = {name: on_grid(mask & film.field, small) for name, mask in seen.items()}
         bones = {name: seen.pop(name) for name in [*seen] if name in BONES}
-        return np.hstack([as_picture(small), overlay_structures(small, bones, seen)])
+        return np.hstack([grey_picture(small), overlay_structures(small, bones, seen)])
 
 
 def _measured(film: Film, measures: Measures) -> Picture:

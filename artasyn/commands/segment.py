@@ -9,9 +9,10 @@ from pathlib import Path
 
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, find_sources
-from artasyn.commands.shared import Done, bulk_run, thumbnail, write_sheets
+from artasyn.commands.shared import Done, bulk_run, write_sheets
 from artasyn.files.radiograph import read_radiograph, write_labels
 from artasyn.pictures.overlays import overlay_lungs, write_picture
+from artasyn.pictures.thumbnails import thumbnail
 from artasyn.segment import PBTSeg
 
 

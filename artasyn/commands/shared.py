@@ -8,18 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
-from artasyn.arrays import Picture
 from artasyn.bulk.run import BulkRun, Outcome, Row
 from artasyn.bulk.sources import available_cores
 from artasyn.pictures.overlays import contact_sheet, read_picture, write_picture
 from artasyn.pictures.report import Section
 from artasyn.version import __version__
-
-TILE = 256
-"""The longer side of an overlay, in pixels."""
 
 SHEET = 120
 """Overlays on a sheet."""
@@ -80,23 +73,3 @@ def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 
         path = out / f"sheet-{number}.png"
         write_picture(path, sheet)
         yield path
-
-
-def thumbnail(film: np.ndarray) -> np.ndarray:
-    """A film no longer than `TILE` on its longer side."""
-    scale = min(1.0, TILE / max(film.shape))
-    shape = (max(1, round(film.shape[1] * scale)), max(1, round(film.shape[0] * scale)))
-    return np.clip(cv2.resize(film, shape, interpolation=cv2.INTER_AREA), 0, 1)
-
-
-def on_grid(values: np.ndarray, film: np.ndarray) -> np.ndarray:
-    """A heatmap or mask on the grid of a smaller film."""
-    shape = film.shape[::-1]
-    if values.dtype == bool:
-        return cv2.resize(values.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST_EXACT) > 0
-    return np.asarray(cv2.resize(values, shape, interpolation=cv2.INTER_AREA))
-
-
-def as_picture(film: np.ndarray) -> Picture:
-    """A film as a picture."""
-    return np.repeat(np.rint(255 * film).astype(np.uint8)[:, :, None], 3, axis=2)

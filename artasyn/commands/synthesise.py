@@ -16,13 +16,14 @@ from artasyn.arrays import Picture
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, find_sources
 from artasyn.bulk.stores import Folders, Sample, Shards
-from artasyn.commands.shared import SHEET, TILE, Done, as_picture, bulk_run, on_grid, thumbnail
+from artasyn.commands.shared import SHEET, Done, bulk_run
 from artasyn.errors import DataError
 from artasyn.files.radiograph import image_png, mask_png, read_radiograph
 from artasyn.files.rasters import decode_picture
 from artasyn.outputs.coco import Annotation, annotated, write_coco
 from artasyn.outputs.summary import Region, draw_statistics, statistics, write_statistics
-from artasyn.pictures.overlays import contact_sheet, overlay_mask, write_picture
+from artasyn.pictures.overlays import contact_sheet, grey_picture, overlay_mask, write_picture
+from artasyn.pictures.thumbnails import TILE, on_grid, thumbnail
 from artasyn.segment import PBTSeg
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS, LungOpacity
@@ -182,4 +183,4 @@ def pairs(store: Folders | Shards, rows: Sequence[Row]) -> Iterator[Picture]:
         pixels, full = decode_picture(image)
         small = thumbnail(np.asarray(pixels / np.float32(full), np.float32))
         region = on_grid(decode_picture(mask)[0] > 0, small)
-        yield np.hstack([as_picture(small), overlay_mask(small, region)])
+        yield np.hstack([grey_picture(small), overlay_mask(small, region)])

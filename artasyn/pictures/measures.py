@@ -14,7 +14,7 @@ from scipy import ndimage
 
 from artasyn.arrays import LEFT, RIGHT, Image, LungLabels, Mask, Picture, check_image
 from artasyn.errors import ImageError
-from artasyn.pictures.overlays import FONT, LEFT_COLOUR, RIGHT_COLOUR, RIM, Colour, _check_pair, _colours
+from artasyn.pictures.overlays import FONT, LEFT_COLOUR, RIGHT_COLOUR, RIM, Colour, check_overlay, grey_picture
 from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio, Span
 from artasyn.segment.measures.cobb import CobbAngle
 from artasyn.segment.measures.footprints import Point, main_parts
@@ -60,7 +60,7 @@ def draw_measures(
     check_image(image)
     for name, mask in (("lungs", lungs), ("heart", heart)):
         if mask is not None:
-            _check_pair(image, mask, name)
+            check_overlay(image, mask, name)
     canvas = _Canvas(image)
     _check_places(measures, image.shape)
     if lungs is not None:
@@ -159,7 +159,7 @@ class _Canvas:
     """A film that is drawn on: lines at once, labels at the end, where they hide the least."""
 
     def __init__(self, image: Image) -> None:
-        self.picture = _colours(image)
+        self.picture = grey_picture(image)
         self.scale = min(image.shape) / SIDE
         self.width = max(2, round(1.7 * self.scale))
         self.size = max(10, round(15 * self.scale))

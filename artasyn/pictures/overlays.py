@@ -56,8 +56,8 @@ def overlay_lungs(image: Image, labels: LungLabels) -> Picture:
         >>> overlay_lungs(np.full((64, 64), 0.5, np.float32), labels).shape
         (64, 64, 3)
     """
-    _check_pair(image, labels, "labels")
-    picture = _colours(image)
+    check_overlay(image, labels, "labels")
+    picture = grey_picture(image)
     _outline(picture, labels == RIGHT, RIGHT_COLOUR)
     _outline(picture, labels == LEFT, LEFT_COLOUR)
     return picture
@@ -73,8 +73,8 @@ def overlay_mask(image: Image, mask: Mask) -> Picture:
     Raises:
         ImageError: not an image, or a mask of another shape.
     """
-    _check_pair(image, mask, "mask")
-    picture = _colours(image)
+    check_overlay(image, mask, "mask")
+    picture = grey_picture(image)
     tint = 0.8 * picture[mask] + 0.2 * np.array(MASK_COLOUR)
     picture[mask] = np.rint(tint).astype(np.uint8)
     _outline(picture, mask, MASK_COLOUR)
@@ -106,13 +106,13 @@ def overlay_structures(image: Image, tints: Mapping[str, Mask], contours: Mappin
         ImageError: not an image, or a mask of another shape.
     """
     check_image(image)
-    picture = _colours(image)
+    picture = grey_picture(image)
     for name, mask in tints.items():
-        _check_pair(image, mask, name)
+        check_overlay(image, mask, name)
         tint = 0.72 * picture[mask] + 0.28 * np.array(STRUCTURE_COLOURS[name])
         picture[mask] = np.rint(tint).astype(np.uint8)
     for name, mask in contours.items():
-        _check_pair(image, mask, name)
+        check_overlay(image, mask, name)
         _outline(picture, mask, STRUCTURE_COLOURS[name])
     return picture
 
@@ -128,7 +128,7 @@ def overlay_heatmap(image: Image, heatmap: Heatmap, *, top: float) -> Picture:
     Raises:
         ImageError: not an image, a heat map of another shape or with NaN, or a top that is not positive.
     """
-    _check_pair(image, heatmap, "heatmap")
+    check_overlay(image, heatmap, "heatmap")
     if not (math.isfinite(top) and top > 0):
         raise ImageError(f"top must be a number above 0, not {top}; it is the evidence shown as fully hot")
     if not np.isfinite(heatmap).all():
@@ -137,7 +137,37 @@ def overlay_heatmap(image: Image, heatmap: Heatmap, *, top: float) -> Picture:
     levels = np.rint(64 + 191 * heat).astype(np.uint8)  # the darkest quarter of the map would look like air
     hot = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
     opacity = 0.8 * np.sqrt(heat)[:, :, None]
-    return np.asarray(np.rint((1 - opacity) * _colours(image) + opacity * hot), np.uint8)
+    return np.asarray(np.rint((1 - opacity) * grey_picture(image) + opacity * hot), np.uint8)
+
+
+def grey_picture(image: Image) -> Picture:
+    """An image as a grey picture.
+
+    Args:
+        image: (h, w), float32 in [0, 1].
+
+    Example:
+        >>> grey_picture(np.full((1, 1), 0.5, np.float32)).tolist()
+        [[[128, 128, 128]]]
+    """
+    grey = np.rint(image * np.float32(255)).astype(np.uint8)
+    return np.repeat(grey[:, :, None], 3, axis=2)
+
+
+def check_overlay(image: Image, other: NDArray[Any], name: str) -> None:
+    """Refuses an overlay that does not lie on its image.
+
+    Args:
+        image: (h, w), float32 in [0, 1].
+        other: what is laid over it.
+        name: of the overlay, for the message.
+
+    Raises:
+        ImageError: not an image, or an overlay of another shape.
+    """
+    check_image(image)
+    if other.shape != image.shape:
+        raise ImageError(f"{name} must be {image.shape} as the image is, not {other.shape}; resize it first")
 
 
 def contact_sheet(pictures: Sequence[NDArray[Any]], captions: Sequence[str], *, columns: int, tile: int) -> Picture:
@@ -220,25 +250,12 @@ def data_uri(picture: Picture) -> str:
     return "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode("ascii")
 
 
-def _check_pair(image: NDArray[Any], other: NDArray[Any], name: str) -> None:
-    """Refuses an overlay that does not lie on its image."""
-    check_image(image)
-    if other.shape != image.shape:
-        raise ImageError(f"{name} must be {image.shape} as the image is, not {other.shape}; resize it first")
-
-
-def _colours(image: Image) -> Picture:
-    """A film as a grey picture."""
-    grey = np.rint(image * np.float32(255)).astype(np.uint8)
-    return np.repeat(grey[:, :, None], 3, axis=2)
-
-
 def _as_picture(array: NDArray[Any]) -> Picture:
     """A picture as it is, a film in grey."""
     if array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8 and array.size:
         return array
     check_image(array, "picture")
-    return _colours(array)
+    return grey_picture(array)
 
 
 def _outline(picture: Picture, mask: Mask, colour: Colour) -> None:

@@ -230,7 +230,7 @@ def test_what_is_refused() -> None:
     with pytest.raises(ImageError, match="NaN"):
         overlay_heatmap(image, heat * np.float32("nan"), top=1.0)
     with pytest.raises(ImageError, match=r"mask must be \(128, 160\) as the image is, not \(4, 4\)"):
-        module._check_pair(image, np.ones((4, 4), bool), "mask")
+        module.check_overlay(image, np.ones((4, 4), bool), "mask")
 
 
 @pytest.mark.parametrize(

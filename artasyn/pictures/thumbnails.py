@@ -1,0 +1,39 @@
+"""Small pictures of radiographs: the image, and what lies on it, on a smaller grid."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from artasyn.arrays import Heatmap, Image, Mask
+
+TILE = 256
+"""The longer side of an overlay, in pixels."""
+
+
+def thumbnail(image: Image) -> Image:
+    """An image no longer than `TILE` on its longer side.
+
+    Args:
+        image: (h, w), float32 in [0, 1].
+
+    Example:
+        >>> thumbnail(np.zeros((1024, 512), np.float32)).shape
+        (256, 128)
+    """
+    scale = min(1.0, TILE / max(image.shape))
+    shape = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    return np.asarray(np.clip(cv2.resize(image, shape, interpolation=cv2.INTER_AREA), 0, 1))
+
+
+def on_grid(values: Heatmap | Mask, image: Image) -> Heatmap | Mask:
+    """A heatmap or a mask on the grid of a smaller image.
+
+    Args:
+        values: (h, w), float32 in [0, 1] or bool; a mask stays a mask.
+        image: (h, w), the smaller image.
+    """
+    shape = image.shape[::-1]
+    if values.dtype == bool:
+        return np.asarray(cv2.resize(values.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST_EXACT) > 0)
+    return np.asarray(cv2.resize(values, shape, interpolation=cv2.INTER_AREA))
