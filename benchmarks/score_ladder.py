@@ -59,8 +59,9 @@ def train_rungs(
             if not (out / "cache").exists():  # the normals are prepared once
                 (out / "cache").symlink_to((work / "normals").resolve(), target_is_directory=True)
             run = TrainingRun(**vars(RUN) | {"seed": seed} | changes)
-            detector = run.fit(sources, out, workers=workers, synthesis=way).eval()
-            detector.novelty_weight = detector.novelty_prior = 0.0  # anomalies are compared, not what is normal
+            detector = run.fit(sources, out, workers=workers, synthesis=way)
+            without_novelty = dataclasses.replace(detector.settings, novelty_weight=0.0, novelty_prior=0.0)
+            detector.network.settings = without_novelty  # anomalies are compared, not what is normal
             detectors.setdefault(name, []).append(detector)
     return detectors
 

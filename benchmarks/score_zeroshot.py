@@ -216,7 +216,9 @@ def main() -> None:
     methods: dict[str, Method] = {name: network(each) for name, each in detectors.items()}
     methods["lungs alone"] = prior
     if given.normals:
-        methods["atlas, no network"] = no_network(Atlas.of(load_normals(given.normals), detectors["artasyn"].size))
+        methods["atlas, no network"] = no_network(
+            Atlas.of(load_normals(given.normals), detectors["artasyn"].settings.size)
+        )
     development = (given.data / "lesions").is_dir() and (given.data / "nih_normal").is_dir()
     tests = (
         {name: make(given.data) for name, make in SETS.items()}

@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from artasyn import Detector, LungOpacity, PBTSeg, Phantom
 from artasyn.arrays import generator
+from artasyn.detection.network import DetectorNetwork
 from artasyn.training.module import ReconstructionTraining
 from artasyn.training.samples import Sample
 
@@ -74,8 +75,7 @@ def main() -> None:
             stages[f"{name}, {size} px"] = milliseconds(call, repeats=repeats)
             bar.update()
     torch.manual_seed(0)
-    detector = Detector()
-    training = ReconstructionTraining(detector)
+    training = ReconstructionTraining(DetectorNetwork())
     optimizer = torch.optim.AdamW(training.parameters())
     chests = [Phantom(size=128)(seed) for seed in range(8)]
     anomalies = [LungOpacity()(c.image, c.lungs, generator(0, i)) for i, c in enumerate(chests)]

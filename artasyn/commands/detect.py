@@ -15,7 +15,6 @@ from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, available_cores, find_sources
 from artasyn.commands.shared import Done, bulk_run, write_sheets
 from artasyn.detection.detector import Detector
-from artasyn.detection.onnx_detector import OnnxDetector
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
 from artasyn.pictures.overlays import grey_picture, overlay_heatmap, overlay_mask, write_picture
@@ -75,7 +74,7 @@ def detect_sources(
     detector = load_detector(model, device)
     columns = ("heatmap", "mask", "lungs", "overlay", "score", "novelty", "abnormal", "marked", "lungs_found")
     files = ("heatmap", "mask", "lungs", "overlay")
-    options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": fingerprint(detector)}
+    options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": detector.digest}
     workers = workers or (available_cores() if device == "cpu" else 1)
     run = bulk_run("detect", out, columns, options, files=files, workers=workers)
     outcomes = run.run(_Detect(out, model, device, restrict_to_lungs), sources, title="detect")
@@ -89,24 +88,17 @@ def detect_sources(
 
 
 @functools.lru_cache(maxsize=2)
-def load_detector(model: str, device: str) -> Detector | OnnxDetector:
+def load_detector(model: str, device: str) -> Detector:
     """A detector, loaded once in each process: an ONNX file, a folder or the id of one."""
     if model.endswith(".onnx"):
-        return OnnxDetector(model, ["CPUExecutionProvider"], threads=1) if device == "cpu" else OnnxDetector(model)
-    return Detector.from_pretrained(model).to(device)
+        on_cpu = device == "cpu"
+        return Detector.from_onnx(model, ["CPUExecutionProvider"], 1) if on_cpu else Detector.from_onnx(model)
+    return Detector.from_pretrained(model, device=device)
 
 
-def hottest(detector: Detector | OnnxDetector) -> float:
+def hottest(detector: Detector) -> float:
     """The evidence that overlays show as fully hot: so much above the threshold that hardly any is cut off."""
     return min(1.0, 6 * detector.threshold)
-
-
-def fingerprint(detector: Detector | OnnxDetector) -> str:
-    """Tells two trained detectors apart."""
-    if isinstance(detector, OnnxDetector):
-        return detector.digest
-    total = sum(float(p.detach().double().abs().sum()) for p in detector.parameters())
-    return f"{total:.6e} {detector.threshold:.6f}"
 
 
 @dataclass(frozen=True)
@@ -119,8 +111,7 @@ class _Detect:
     def __call__(self, source: Source) -> list[Row]:
         film = read_radiograph(source.path)
         detector = load_detector(self.model, self.device)
-        detector.restrict_to_lungs = self.restrict_to_lungs
-        detection = detector(film)
+        detection = detector(film, restrict_to_lungs=self.restrict_to_lungs)
         row: Row = {
             kind: f"{kind.removesuffix('s')}s/{source.name}.png" for kind in ("heatmap", "mask", "lungs", "overlay")
         }

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from artasyn.commands.shared import Done
-from artasyn.detection.detector import Detector
-from artasyn.detection.onnx_detector import OnnxDetector, optional
+from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.onnx_export import TOLERANCE, export_onnx, largest_difference
+from artasyn.detection.onnx_network import OnnxNetwork, optional
 from artasyn.errors import ArtasynError, ModelError
 from artasyn.files import atomic
 
@@ -20,7 +20,7 @@ def export(out: Path, *, model: str = "bundled") -> Done:
     by more than 0.0001, nothing is written. Needs pip install artasyn[onnx].
 
     The file takes the model's place: `artasyn detect --model detector.onnx`, and in Python
-    artasyn.detection.onnx_detector.OnnxDetector("detector.onnx"). Programs of other languages give it `images`, float32
+    artasyn.Detector.from_onnx("detector.onnx"). Programs of other languages give it `images`, float32
     (b, 1, size, size), prepared as artasyn.detection.window.prepare does, and get `reconstruction`, `heatmap` and
     `novelty`.
 
@@ -33,10 +33,10 @@ def export(out: Path, *, model: str = "bundled") -> Done:
         raise ArtasynError(f"{out}: the name must end in .onnx; artasyn detect knows such a model by that")
     for name in ("onnx", "onnxruntime", "onnxscript"):
         optional(name)
-    detector = Detector.from_pretrained(model)
+    network = DetectorNetwork.from_pretrained(model)
     with atomic.replacing(out) as temporary:
-        export_onnx(detector, temporary)
-        difference = largest_difference(detector, OnnxDetector(temporary, ["CPUExecutionProvider"]))
+        export_onnx(network, temporary)
+        difference = largest_difference(network, OnnxNetwork(temporary, ["CPUExecutionProvider"]))
         if not difference <= TOLERANCE:  # NaN too
             raise ModelError(
                 f"{model}: onnxruntime's maps differ from torch's by up to {difference:.2g}, more than {TOLERANCE:g}; "

@@ -5,19 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from artasyn.arrays import Heatmap, Image, Mask, Prepared, check_image
+from artasyn.detection.settings import DetectorSettings
 from artasyn.detection.window import LungWindow, lung_region, prepare
 from artasyn.errors import ImageError
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.shapes import Float32
-
-Kind = Literal["reconstruction", "discriminative", "segmentation"]
-"""What the heatmap is: the difference from the reconstruction; what a head makes of that and of the features; or, to
-compare with, what the same head makes of the features alone."""
 
 Squares = Float32[np.ndarray, "b 1 size size"]
 """A batch of prepared radiographs, or of maps of them."""
@@ -54,87 +51,75 @@ class Detection:
     lungs: Lungs | None
 
 
-@dataclass(frozen=True)
-class Examination:
-    """How radiographs are examined: all that a detector does beside its network.
+def examine(
+    images: Sequence[Any], lungs: Sequence[Lungs | None], settings: DetectorSettings, maps: Maps
+) -> list[Detection]:
+    """Examines a batch of radiographs of any sizes: all that a detector does beside its network.
 
-    Attributes:
-        size: rows and columns that the network sees.
-        threshold: heatmap value from which a pixel belongs to the mask.
-        top: share of the pixels whose mean is the score.
-        novelty_weight: of the novelty in the score's log-odds.
-        restrict_to_lungs: look only at the lungs.
+    Args:
+        images: float32 (h, w) in [0, 1].
+        lungs: of each, on its grid; found by PBTSeg where None.
+        settings: of the detector.
+        maps: the network.
+
+    Returns:
+        A `Detection` of each.
+
+    Raises:
+        ImageError: an image is none, or its lungs are on another grid.
 
     Example:
         >>> film = np.random.default_rng(0).random((40, 50), np.float32)
         >>> maps = lambda images: (images, 0 * images + 0.25, np.zeros(len(images), np.float32))
-        >>> found = Examination(32, 0.5, 0.1, 1.0, False)(film, None, maps)
+        >>> (found,) = examine([film], [None], DetectorSettings(size=32, restrict_to_lungs=False), maps)
         >>> found.score, found.heatmap.shape, bool(found.mask.any())
         (0.25, (40, 50), False)
     """
+    _check(images, lungs)
+    if not len(images):
+        return []
+    found = [PBTSeg()(image) if known is None else known for image, known in zip(images, lungs, strict=True)]
+    windows = [LungWindow.around(each) for each in found]
+    cuts = [prepare(window.cut(image), settings.size) for window, image in zip(windows, images, strict=True)]
+    reconstructions, heatmaps, novelties = maps(np.stack(cuts)[:, None])
+    return [
+        _detection(settings, image.shape, *each)
+        for image, *each in zip(
+            images, found, windows, reconstructions[:, 0], heatmaps[:, 0], novelties.tolist(), strict=True
+        )
+    ]
 
-    size: int
-    threshold: float
-    top: float
-    novelty_weight: float
-    restrict_to_lungs: bool
 
-    def __call__(self, images: Any, lungs: Any, maps: Maps) -> Any:
-        """Examines one radiograph or a batch of them, of any sizes.
+def _check(images: Sequence[Any], lungs: Sequence[Lungs | None]) -> None:
+    """Refuses what is no image, and lungs that do not belong to the images."""
+    if len(lungs) != len(images):
+        raise ImageError(f"{len(images)} images, but lungs for {len(lungs)}")
+    for number, (image, known) in enumerate(zip(images, lungs, strict=True)):
+        check_image(image, f"image {number}")
+        if known is not None and known.labels.shape != image.shape:
+            raise ImageError(f"lungs are {known.labels.shape}, image {number} is {image.shape}")
 
-        Args:
-            images: float32 (h, w) in [0, 1], or a sequence of these.
-            lungs: to look at, on the image's grid, one or a sequence; found by PBTSeg where None.
-            maps: the network.
 
-        Returns:
-            A `Detection`, or a list of them.
-
-        Raises:
-            ImageError: an image is none, or its lungs are on another grid.
-        """
-        if isinstance(images, np.ndarray):
-            return self([images], [lungs], maps)[0]
-        given: Sequence[Lungs | None] = lungs if lungs is not None else [None] * len(images)
-        if len(given) != len(images):
-            raise ImageError(f"{len(images)} images, but lungs for {len(given)}")
-        for number, (image, known) in enumerate(zip(images, given, strict=True)):
-            check_image(image, f"image {number}")
-            if known is not None and known.labels.shape != image.shape:
-                raise ImageError(f"lungs are {known.labels.shape}, image {number} is {image.shape}")
-        if not len(images):
-            return []
-        found = [PBTSeg()(image) if known is None else known for image, known in zip(images, given, strict=True)]
-        windows = [LungWindow.around(each) for each in found]
-        cuts = [prepare(window.cut(image), self.size) for window, image in zip(windows, images, strict=True)]
-        reconstructions, heatmaps, novelties = maps(np.stack(cuts)[:, None])
-        return [
-            self._detection(image.shape, *each)
-            for image, *each in zip(
-                images, found, windows, reconstructions[:, 0], heatmaps[:, 0], novelties.tolist(), strict=True
-            )
-        ]
-
-    def _detection(
-        self,
-        shape: tuple[int, int],
-        lungs: Lungs,
-        window: LungWindow,
-        reconstruction: Prepared,
-        heatmap: Prepared,
-        novelty: float,
-    ) -> Detection:
-        """The network's maps brought to the radiograph's own grid and restricted to its lungs."""
-        region = np.ones_like(heatmap)
-        restricted = self.restrict_to_lungs and lungs.found
-        if restricted:
-            region = lung_region(window.cut(lungs.labels), self.size)
-        heatmap = heatmap * region
-        whole = window.restore(heatmap, shape)
-        healthy = window.restore(np.clip(reconstruction, 0, 1), shape)
-        inside = region >= min(0.5, float(region.max()))  # lungs of a few pixels have a faint region
-        rated = score(heatmap[inside], self.top, self.novelty_weight * novelty)
-        return Detection(rated, novelty, whole, whole >= self.threshold, healthy, lungs if restricted else None)
+def _detection(
+    settings: DetectorSettings,
+    shape: tuple[int, int],
+    lungs: Lungs,
+    window: LungWindow,
+    reconstruction: Prepared,
+    heatmap: Prepared,
+    novelty: float,
+) -> Detection:
+    """The network's maps brought to the radiograph's own grid and restricted to its lungs."""
+    region = np.ones_like(heatmap)
+    restricted = settings.restrict_to_lungs and lungs.found
+    if restricted:
+        region = lung_region(window.cut(lungs.labels), settings.size)
+    heatmap = heatmap * region
+    whole = window.restore(heatmap, shape)
+    healthy = window.restore(np.clip(reconstruction, 0, 1), shape)
+    inside = region >= min(0.5, float(region.max()))  # lungs of a few pixels have a faint region
+    rated = score(heatmap[inside], settings.top, settings.novelty_weight * novelty)
+    return Detection(rated, novelty, whole, whole >= settings.threshold, healthy, lungs if restricted else None)
 
 
 def score(values: np.ndarray, top: float, evidence: float = 0.0) -> float:

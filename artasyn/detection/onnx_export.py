@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from artasyn.detection.detector import Detector
+from artasyn.detection.detector import Network
 from artasyn.detection.examination import Squares
-from artasyn.detection.onnx_detector import INPUT, OUTPUTS, OnnxDetector, OnnxSettings, optional
+from artasyn.detection.network import DetectorNetwork
+from artasyn.detection.onnx_network import INPUT, OUTPUTS, optional
 from artasyn.detection.window import prepare
 from artasyn.errors import ArtasynError, ModelError
 from artasyn.files import atomic
 from artasyn.phantom.film import Phantom
 from artasyn.shapes import Float
 from artasyn.tensors import Images
-from artasyn.version import __version__
 
 TOLERANCE = 1e-4
 """How far a pixel of onnxruntime's maps, or a film's novelty, may be from torch's."""
@@ -35,14 +35,14 @@ OLDEST = (2, 9)
 """The first torch that writes ONNX through torch.export by default; older ones do not know today's onnxscript."""
 
 ABOUT = """A detector of anomalies on chest radiographs, written by artasyn. Input: the lungs' window of a radiograph,
-bright = dense, as artasyn.detection.window.prepare gives it. OnnxDetector of artasyn.detection does all the rest."""
+bright = dense, as artasyn.detection.window.prepare gives it. Detector.from_onnx of artasyn does all the rest."""
 
 
-def export_onnx(detector: Detector, path: Path) -> None:
-    """Writes a detector as one ONNX file, whole or not at all, for batches of any size.
+def export_onnx(network: DetectorNetwork, path: Path) -> None:
+    """Writes a detector's network with its settings as one ONNX file, whole or not at all, for batches of any size.
 
     Args:
-        detector: on any device, in any mode; it stays as it is.
+        network: on any device, in any mode; it stays as it is.
         path: the file to write; its folder is made.
 
     Raises:
@@ -53,10 +53,10 @@ def export_onnx(detector: Detector, path: Path) -> None:
     version = tuple(int(part) for part in torch.__version__.split(".")[:2])
     if version < OLDEST:
         raise ArtasynError(f"export needs torch {'.'.join(map(str, OLDEST))} or newer, not {torch.__version__}")
-    network = _Maps(copy.deepcopy(detector).cpu().float()).eval().requires_grad_(False)
+    size = network.settings.size
     program = torch.onnx.export(
-        network,
-        (torch.rand(2, 1, detector.size, detector.size, generator=torch.Generator().manual_seed(0)),),
+        _Maps(copy.deepcopy(network).cpu().float()).eval().requires_grad_(False),
+        (torch.rand(2, 1, size, size, generator=torch.Generator().manual_seed(0)),),
         input_names=[INPUT],
         output_names=OUTPUTS,
         opset_version=OPSET,
@@ -69,40 +69,21 @@ def export_onnx(detector: Detector, path: Path) -> None:
     proto = program.model_proto
     _forget_sources(proto)
     proto.doc_string = ABOUT
-    onnx.helper.set_model_props(proto, settings_of(detector).to_metadata())
+    onnx.helper.set_model_props(proto, network.settings.to_metadata())
     atomic.write_bytes(path, proto.SerializeToString())
 
 
-def settings_of(detector: Detector) -> OnnxSettings:
-    """What a file says about a detector."""
-    return OnnxSettings(
-        size=detector.size,
-        kind=detector.kind,
-        threshold=detector.threshold,
-        image_threshold=detector.image_threshold,
-        smoothing=detector.smoothing,
-        top=detector.top,
-        novelty_weight=detector.novelty_weight,
-        restrict_to_lungs=detector.restrict_to_lungs,
-        version=__version__,
-        license="MIT",
-    )
-
-
-@torch.inference_mode()
-def largest_difference(detector: Detector, other: OnnxDetector) -> float:
-    """How far the maps of two detectors are from each other on phantoms, at most; NaN where one has NaN.
+def largest_difference(network: Network, other: Network) -> float:
+    """How far the maps of two networks are from each other on phantoms, at most; NaN where one has NaN.
 
     Args:
-        detector: in evaluation mode.
+        network: a detector's.
         other: the same as an ONNX file.
     """
     differences = []
-    phantoms = prepared_phantoms(detector.size, max(BATCHES))
+    phantoms = prepared_phantoms(network.settings.size, max(BATCHES))
     for count in BATCHES:
-        batch = phantoms[:count]
-        ours = [each.float().cpu().numpy() for each in detector.maps(torch.from_numpy(batch).to(detector.device))]
-        theirs = other.maps(batch)
+        ours, theirs = network.maps(phantoms[:count]), other.maps(phantoms[:count])
         # novelties have no upper limit: of large ones the relative difference counts
         differences += [(np.abs(a - b) / np.abs(a).clip(1)).max() for a, b in zip(ours, theirs, strict=True)]
     return float(np.max(differences))
@@ -115,19 +96,15 @@ def prepared_phantoms(size: int, count: int) -> Squares:
 
 
 class _Maps(nn.Module):
-    """A detector's network from its input to its outputs."""
+    """A network whose reconstruction is never its input: an input that is an output too loses its name in torch 2.9."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, network: DetectorNetwork) -> None:
         super().__init__()
-        self.detector = detector
+        self.network = network
 
     def forward(self, images: Images) -> tuple[Images, Images, Float[Tensor, " b"]]:
-        reconstructions, heatmaps, novelties = self.detector.maps(images)
-        return (
-            reconstructions.clone(),
-            heatmaps,
-            novelties,
-        )  # an input that is an output too loses its name in torch 2.9
+        reconstructions, heatmaps, novelties = self.network(images)
+        return reconstructions.clone(), heatmaps, novelties
 
 
 def _forget_sources(proto: Any) -> None:

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from artasyn.detection.detector import Detector, score, smoothed
+from artasyn.detection.examination import score
+from artasyn.detection.network import DetectorNetwork, smoothed
 from artasyn.training.calibration import Calibration
 from artasyn.training.data import NormalsData
 from artasyn.training.losses import discriminative, feature_alignment, region_focused, soft_dice, soft_mask
@@ -46,7 +47,7 @@ class ReconstructionTraining(lightning.LightningModule):
     """Trains the network of a detector to undo synthetic anomalies, and calibrates the detector's thresholds.
 
     Args:
-        detector: holds the network; calibrated in place at the end of every validation.
+        detector: the detector's network; calibrated in place at the end of every validation.
         weights: of the losses.
         learning_rate: of AdamW, annealed by a cosine to 0 over the whole training after a short warm-up.
         weight_decay: of AdamW.
@@ -56,7 +57,7 @@ class ReconstructionTraining(lightning.LightningModule):
 
     def __init__(
         self,
-        detector: Detector,
+        detector: DetectorNetwork,
         *,
         weights: LossWeights | None = None,
         learning_rate: float = 1e-3,
@@ -66,7 +67,7 @@ class ReconstructionTraining(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.detector = detector
-        if detector.kind == "segmentation":  # has no use for a decoder, and several devices wait for its gradients
+        if not detector.settings.has_decoder:  # has no use for a decoder, and several devices wait for its gradients
             for name, parameter in detector.network.named_parameters():
                 parameter.requires_grad_(name.startswith("encoder."))
         self.weights = weights or LossWeights()
@@ -88,7 +89,7 @@ class ReconstructionTraining(lightning.LightningModule):
         detector, image, normal, mask = self.detector, batch["image"], batch["normal"], batch["mask"]
         seen = detector.look(image)
         terms: dict[str, Tensor] = {}
-        if detector.kind != "segmentation":
+        if detector.settings.has_decoder:
             with torch.no_grad():
                 normal_features = detector.network.encode(normal)
             difference = smoothed(image - seen.reconstructions, DIFFERENCE_BLUR)
@@ -109,12 +110,13 @@ class ReconstructionTraining(lightning.LightningModule):
 
     def validation_step(self, batch: Sample, index: int) -> None:
         """Adds a batch's heatmaps to the calibration."""
-        _, heatmaps, novelties = self.detector.maps(batch["image"])
-        region = batch["lungs"] if self.detector.restrict_to_lungs else torch.ones_like(heatmaps)
+        settings = self.detector.settings
+        _, heatmaps, novelties = self.detector(batch["image"])
+        region = batch["lungs"] if settings.restrict_to_lungs else torch.ones_like(heatmaps)
         arrays = ((heatmaps * region).float(), batch["mask"].bool(), region >= 0.5)
-        evidence = (self.detector.novelty_weight * novelties).tolist()
+        evidence = (settings.novelty_weight * novelties).tolist()
         for heatmap, mask, inside, also in zip(*(a[:, 0].cpu().numpy() for a in arrays), evidence, strict=True):
-            self.calibration.add(heatmap, mask, score(heatmap[inside], self.detector.top, also), inside)
+            self.calibration.add(heatmap, mask, score(heatmap[inside], settings.top, also), inside)
 
     def on_validation_epoch_end(self) -> None:
         """Fixes the thresholds from held-out normals, over all devices; Dice is that of synthetic anomalies on them."""
@@ -155,7 +157,8 @@ class ReconstructionTraining(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the thresholds in the checkpoint."""
-        checkpoint["thresholds"] = (self.detector.threshold, self.detector.image_threshold)
+        settings = self.detector.settings
+        checkpoint["thresholds"] = (settings.threshold, settings.image_threshold)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes the thresholds from the checkpoint."""

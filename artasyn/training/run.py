@@ -16,8 +16,10 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from torch import Tensor
 
 from artasyn.bulk.sources import Source, claim
-from artasyn.detection.detector import Detector, Kind
+from artasyn.detection.detector import Detector
+from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.reconstruction import ReconstructionNet
+from artasyn.detection.settings import DetectorSettings, Kind
 from artasyn.errors import DataError
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Synthesis
@@ -52,10 +54,10 @@ class TrainingRun:
         weights: of the losses.
     """
 
-    encoder: str = "test_resnet"
-    levels: int | None = None
-    kind: Kind = "discriminative"
-    size: int = 128
+    encoder: str = DetectorSettings.encoder
+    levels: int | None = DetectorSettings.levels
+    kind: Kind = DetectorSettings.kind
+    size: int = DetectorSettings.size
     epochs: int = 30
     batch_size: int = 8
     learning_rate: float = 2e-3
@@ -89,6 +91,9 @@ class TrainingRun:
             trainer: further options of `lightning.Trainer`: devices, num_nodes, strategy, max_time, ...
             synthesis: makes the anomalies; None for `LungOpacity`.
 
+        Returns:
+            The detector; its network is a `DetectorNetwork`.
+
         Raises:
             DataError: too few radiographs, `averaged` below 1, or `out` holds a training with other options or
                 another synthesis.
@@ -112,14 +117,14 @@ class TrainingRun:
         fitting.validate(module, data, verbose=False)  # the thresholds of the mean, with the novelty
         if fitting.is_global_zero:
             module.detector.cpu().eval().save_pretrained(out / "model")
-        return module.detector
+        return Detector(module.detector)
 
     def _train_part(
         self, part: int, data: NormalsData, out: Path, options: Mapping[str, Any]
     ) -> tuple[lightning.Trainer, ReconstructionTraining, dict[str, Tensor]]:
         """One of the trainings whose weights are averaged: its trainer, its module, its best weights."""
         lightning.seed_everything(self.seed, workers=True, verbose=False)
-        detector = Detector(self.encoder, self.size, self.kind, self.levels)
+        detector = DetectorNetwork(DetectorSettings(self.encoder, self.size, self.kind, self.levels))
         if self.pretrained:
             detector.network = ReconstructionNet(self.encoder, size=self.size, levels=self.levels, pretrained=True)
         module = ReconstructionTraining(detector, weights=self.weights, learning_rate=self.learning_rate)

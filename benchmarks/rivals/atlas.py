@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from artasyn.arrays import Heatmap, Image
-from artasyn.detection.detector import score
+from artasyn.detection.examination import score
 from artasyn.detection.window import LungWindow, lung_region, resized
 from artasyn.segment import Lungs
 from artasyn.shapes import Float32

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,7 +16,10 @@ from skimage.morphology import convex_hull_image
 from torch import Tensor
 
 from artasyn.arrays import Image, Mask
-from artasyn.detection.detector import BUNDLED, Detector, Kind, score, smoothed
+from artasyn.detection.detector import Detector
+from artasyn.detection.examination import score
+from artasyn.detection.network import BUNDLED, DetectorNetwork, smoothed
+from artasyn.detection.settings import DetectorSettings, Kind
 from artasyn.detection.window import prepare
 from artasyn.errors import ImageError, ModelError
 from artasyn.phantom.film import Phantom
@@ -35,13 +39,25 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def detectors() -> dict[Kind, Detector]:
+def networks() -> dict[Kind, DetectorNetwork]:
     """One of each kind, not trained."""
     made = {}
     for kind in KINDS:
         torch.manual_seed(0)
-        made[kind] = Detector(size=64, kind=kind, levels=4, threshold=0.4, image_threshold=0.02).eval()
+        settings = DetectorSettings(size=64, kind=kind, levels=4, threshold=0.4, image_threshold=0.02)
+        made[kind] = DetectorNetwork(settings).eval()
     return made
+
+
+@pytest.fixture(scope="module")
+def detectors(networks: dict[Kind, DetectorNetwork]) -> dict[Kind, Detector]:
+    """Detectors with these networks."""
+    return {kind: Detector(network) for kind, network in networks.items()}
+
+
+@pytest.fixture
+def network(networks: dict[Kind, DetectorNetwork]) -> DetectorNetwork:
+    return networks["discriminative"]
 
 
 @pytest.fixture
@@ -106,27 +122,40 @@ def test_only_the_lungs_hulls_and_a_border_around_them_are_looked_at(
 def test_unrestricted_the_whole_window_is_looked_at(
     detectors: dict[Kind, Detector], film: Image, lungs: Lungs, kind: Kind
 ) -> None:
-    restricted = detectors[kind]
-    free = Detector(size=64, kind=kind, levels=4, restrict_to_lungs=False).eval()
-    free.load_state_dict(restricted.state_dict())
-    found, other = free(film, lungs), restricted(film, lungs)
+    detector = detectors[kind]
+    found, other = detector(film, lungs, restrict_to_lungs=False), detector(film, lungs)
     assert found.lungs is None
+    assert other.lungs is lungs
     np.testing.assert_array_equal(found.heatmap > 0, around(lungs))
     assert (found.heatmap >= other.heatmap - 1e-6).all()
     np.testing.assert_allclose(found.heatmap[60:90, 25:40], other.heatmap[60:90, 25:40], rtol=0.01)  # inside a lung
     np.testing.assert_array_equal(found.reconstruction, other.reconstruction)
 
 
+def test_a_call_may_say_otherwise_than_the_settings_and_leaves_them(
+    networks: dict[Kind, DetectorNetwork], film: Image, lungs: Lungs
+) -> None:
+    free = DetectorNetwork(DetectorSettings(size=64, levels=4, restrict_to_lungs=False))
+    free.load_state_dict(networks["discriminative"].state_dict())
+    for network in (free, networks["discriminative"]):
+        detector, said = Detector(network), network.settings
+        found = {asked: detector(film, lungs, restrict_to_lungs=asked) for asked in (None, False, True)}
+        assert [each.lungs for each in found.values()] == [lungs if said.restrict_to_lungs else None, None, lungs]
+        np.testing.assert_array_equal(found[None].heatmap, found[said.restrict_to_lungs].heatmap)
+        assert [each.lungs for each in detector([film, film], [lungs, lungs], restrict_to_lungs=True)] == [lungs] * 2
+        assert network.settings is said
+
+
 def test_maps_come_back_to_the_place_they_are_of(
-    detector: Detector, film: Image, lungs: Lungs, monkeypatch: pytest.MonkeyPatch
+    network: DetectorNetwork, film: Image, lungs: Lungs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def maps(images: Images) -> tuple[Images, Images, Tensor]:
         hot = torch.zeros_like(images)
         hot[..., 16:20, 8:12] = 1
         return images, hot, torch.zeros(len(images))
 
-    monkeypatch.setattr(detector, "maps", maps)
-    heatmap = detector(film, lungs).heatmap
+    monkeypatch.setattr(network, "forward", maps)
+    heatmap = Detector(network)(film, lungs).heatmap
     rows, columns = np.nonzero(heatmap > 0.5)
     # of 64 rows those from 16 to 19, which is from 112 * 16 / 64 to 112 * 20 / 64; of 116 columns likewise
     assert (rows.min(), rows.max()) == pytest.approx((22 + 28, 22 + 35 - 1), abs=1)
@@ -176,68 +205,72 @@ def test_films_without_both_lungs_are_searched_whole(detector: Detector) -> None
     ("kind", "matters"), [("reconstruction", True), ("discriminative", True), ("segmentation", False)]
 )
 @torch.no_grad()
-def test_what_the_heatmap_is_made_of(detectors: dict[Kind, Detector], kind: Kind, matters: bool) -> None:
-    detector = detectors[kind]
+def test_what_the_heatmap_is_made_of(networks: dict[Kind, DetectorNetwork], kind: Kind, matters: bool) -> None:
+    network = networks[kind]
     images = torch.rand(2, 1, 64, 64, generator=torch.Generator().manual_seed(0))
-    seen = detector.look(images)
+    seen = network.look(images)
     assert len(seen.features) == 4
     assert (seen.logits is None) == (kind == "reconstruction")
     if kind == "segmentation":
         assert torch.equal(seen.reconstructions, images)
     else:
-        torch.testing.assert_close(seen.reconstructions, detector.network(images))
-    reconstructions, heatmaps, novelties = detector.maps(images)
+        torch.testing.assert_close(seen.reconstructions, network.network(images))
+    reconstructions, heatmaps, novelties = network(images)
     assert torch.equal(reconstructions, seen.reconstructions)
     assert torch.equal(novelties, torch.zeros(2))  # no normal films were learnt
-    turned = detector.look(images.flip(-1)).heatmaps.flip(-1)
+    turned = network.look(images.flip(-1)).heatmaps.flip(-1)
     torch.testing.assert_close(heatmaps, (seen.heatmaps + turned) / 2)
-    detector.mirrored = False
-    torch.testing.assert_close(detector.maps(images)[1], seen.heatmaps)
-    detector.mirrored = True
-    bias = detector.network.head.get_parameter("bias")  # of what the decoder draws
+    settings = network.settings
+    network.settings = dataclasses.replace(settings, mirrored=False)
+    torch.testing.assert_close(network(images)[1], seen.heatmaps)
+    network.settings = settings
+    bias = network.network.head.get_parameter("bias")  # of what the decoder draws
     bias.add_(2)
-    changed = detector.maps(images)[1]
+    changed = network(images)[1]
     bias.sub_(2)
     assert (not torch.equal(changed, heatmaps)) == matters
 
 
 @torch.no_grad()
-def test_the_heatmap_of_a_head_is_its_probability_smoothed(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_heatmap_of_a_head_is_its_probability_smoothed(
+    network: DetectorNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     logits = torch.linspace(-6, 6, 64).expand(1, 1, 64, 64)
 
     def head(features: list[Tensor], image: Tensor, healthy: Tensor) -> Tensor:
         return logits
 
-    monkeypatch.setattr(detector.head, "forward", head)
-    monkeypatch.setattr(detector, "mirrored", False)
+    monkeypatch.setattr(network.head, "forward", head)
+    monkeypatch.setattr(network, "settings", dataclasses.replace(network.settings, mirrored=False))
     expected = gaussian_filter(1 / (1 + np.exp(-logits[0, 0].numpy())), 0.015 * 64, mode="nearest", truncate=3.0)
-    np.testing.assert_allclose(detector.maps(images)[1][0, 0].numpy(), expected, atol=1e-3)
+    np.testing.assert_allclose(network(images)[1][0, 0].numpy(), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @torch.no_grad()
 def test_a_novel_film_has_more_evidence_in_score_and_heatmap(kind: Kind) -> None:
     torch.manual_seed(1)
-    detector = Detector(size=64, kind=kind, levels=4, novelty_weight=0.5, novelty_prior=0.25).eval()
+    settings = DetectorSettings(size=64, kind=kind, levels=4, novelty_weight=0.5, novelty_prior=0.25)
+    network = DetectorNetwork(settings).eval()
     images = torch.rand(12, 1, 64, 64, generator=torch.Generator().manual_seed(0))
-    _, before, _ = detector.maps(images[:2])
-    statistics = detector.novelty.statistics(detector.network.encode(images))
-    detector.novelty.fit(statistics[:6], statistics[6:])
+    _, before, _ = network(images[:2])
+    statistics = network.novelty.statistics(network.network.encode(images))
+    network.novelty.fit(statistics[:6], statistics[6:])
     odd = (images[:2] * 0.2 + 0.6).clamp(0, 1)
-    _, _, usual = detector.maps(images[6:])
-    assert detector.maps(odd)[2].min() > usual.max() + 2
-    _, after, novelties = detector.maps(images[:2])
+    _, _, usual = network(images[6:])
+    assert network(odd)[2].min() > usual.max() + 2
+    _, after, novelties = network(images[:2])
     views = (images[:2], images[:2].flip(-1))
-    single = torch.stack([detector.novelty(detector.network.encode(view)) for view in views])
+    single = torch.stack([network.novelty(network.network.encode(view)) for view in views])
     torch.testing.assert_close(novelties, single.mean(dim=0))
     added = torch.logit(after) - torch.logit(before)
     expected = 0.25 * novelties[:, None, None, None] if kind != "reconstruction" else torch.zeros(2, 1, 1, 1)
     torch.testing.assert_close(added, expected.expand_as(added), rtol=1e-3, atol=1e-3)
     square = odd[0, 0].numpy()
-    plain, moved = Detector(size=64, kind=kind, levels=4, novelty_weight=0.0, novelty_prior=0.25).eval(), detector
-    plain.load_state_dict(detector.state_dict())
-    one, other = plain(square), moved(square)
+    plain = DetectorNetwork(dataclasses.replace(settings, novelty_weight=0.0))
+    plain.load_state_dict(network.state_dict())
+    one, other = Detector(plain)(square), Detector(network)(square)
     np.testing.assert_array_equal(one.heatmap, other.heatmap)
     assert one.novelty == other.novelty > 0.5
     assert np.log(other.score / (1 - other.score)) - np.log(one.score / (1 - one.score)) == pytest.approx(
@@ -261,12 +294,16 @@ def test_saved_and_loaded_it_says_the_same(
     detector = detectors[kind]
     detector.calibrate(0.0123, 0.045)
     detector.save_pretrained(tmp_path / "model")
+    digest = detector.digest
     detector.calibrate(0.4, 0.02)
     config = json.loads((tmp_path / "model" / "config.json").read_text())
     assert (config["threshold"], config["image_threshold"]) == (0.0123, 0.045)
     loaded = Detector.from_pretrained(tmp_path / "model")
-    assert not loaded.training
-    assert (loaded.threshold, loaded.image_threshold, loaded.size, loaded.kind) == (0.0123, 0.045, 64, kind)
+    assert isinstance(loaded.network, DetectorNetwork)
+    assert not loaded.network.training
+    assert loaded.digest == digest != detector.digest  # which has other thresholds again
+    assert (loaded.threshold, loaded.image_threshold) == (0.0123, 0.045)
+    assert loaded.settings == dataclasses.replace(detector.settings, threshold=0.0123, image_threshold=0.045)
     ours, theirs = detector(film, lungs), loaded(film, lungs)
     np.testing.assert_array_equal(theirs.heatmap, ours.heatmap)
     np.testing.assert_array_equal(theirs.reconstruction, ours.reconstruction)
@@ -297,12 +334,6 @@ def test_a_model_that_cannot_be_loaded_is_named(detector: Detector, tmp_path: Pa
         Detector.from_pretrained(tmp_path / "model")
 
 
-def test_a_kind_that_there_is_not_is_named() -> None:
-    kind: Any = "classification"
-    with pytest.raises(Exception, match="kind"):  # beartype's, where the tests' hints are checked, or ours
-        Detector(size=64, kind=kind)
-
-
 def test_the_detector_that_comes_with_artasyn_looks_at_a_film(film: Image) -> None:
     found = Detector.from_pretrained()(film)
     assert found.lungs is not None
@@ -311,10 +342,10 @@ def test_the_detector_that_comes_with_artasyn_looks_at_a_film(film: Image) -> No
 
 
 def test_training_mode_is_left_as_it_was(film: Image) -> None:
-    detector = Detector(size=64)
-    detector.train()
-    detector(film)
-    assert detector.network.training
+    network = DetectorNetwork(DetectorSettings(size=64))
+    network.train()
+    Detector(network)(film)
+    assert network.network.training
 
 
 def test_smoothing_is_scipys_gaussian() -> None:
@@ -330,11 +361,12 @@ def test_smoothing_is_scipys_gaussian() -> None:
 def test_edges_that_are_a_pixel_off_cancel_out_and_a_denser_region_remains(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    detector = Detector(size=64, kind="reconstruction", smoothing=0.03, mirrored=False).eval()
+    network = DetectorNetwork(DetectorSettings(size=64, kind="reconstruction", smoothing=0.03, mirrored=False)).eval()
 
     def heatmap(image: Tensor, healthy: Tensor) -> Tensor:
-        monkeypatch.setattr(detector.network, "decode", lambda features, images: healthy)
-        return detector.maps(image)[1]
+        monkeypatch.setattr(network.network, "decode", lambda features, images: healthy)
+        maps: Images = network(image)[1]
+        return maps
 
     stripes: Images = (torch.arange(64) % 4 < 2).float().expand(1, 1, 64, 64)
     assert heatmap(stripes, stripes.roll(1, -1))[..., 8:-8].max() < 0.15  # of a difference of 1

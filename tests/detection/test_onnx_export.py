@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -17,40 +19,45 @@ from artasyn.bulk.run import read_manifest
 from artasyn.commands import export as exporting
 from artasyn.commands.cli import main
 from artasyn.detection.detector import Detector
-from artasyn.detection.examination import Kind, Squares
-from artasyn.detection.onnx_detector import OnnxDetector, OnnxSettings
-from artasyn.detection.onnx_export import export_onnx, largest_difference, prepared_phantoms, settings_of
+from artasyn.detection.examination import Squares
+from artasyn.detection.network import DetectorNetwork
+from artasyn.detection.onnx_export import export_onnx, largest_difference, prepared_phantoms
+from artasyn.detection.onnx_network import OnnxNetwork
+from artasyn.detection.settings import DetectorSettings, Kind
 from artasyn.errors import ArtasynError, ImageError, ModelError
 from artasyn.files.radiograph import read_heatmap
 from artasyn.phantom.film import Phantom
 from artasyn.segment import Lungs
+from artasyn.version import __version__
 from tests.conftest import ROOT
 
 CPU = ["CPUExecutionProvider"]
 KINDS = get_args(Kind)
+Networks = dict[str, tuple[DetectorNetwork, Path]]
 
 
-def a_detector(kind: Kind, **options: Any) -> Detector:
-    """A detector whose weights are drawn, and whose statistics are those of phantoms: its features are alive."""
+def a_network(kind: Kind, **options: Any) -> DetectorNetwork:
+    """A network whose weights are drawn, and whose statistics are those of phantoms: its features are alive."""
     torch.manual_seed(KINDS.index(kind))
-    detector = Detector(**{"size": 48, "levels": 2, "kind": kind, "threshold": 0.02, "image_threshold": 0.04} | options)
-    for layer in detector.modules():
+    small = {"size": 48, "levels": 2, "kind": kind, "threshold": 0.02, "image_threshold": 0.04}
+    network = DetectorNetwork(DetectorSettings(**small | options))
+    for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = 1.0
-    films = torch.from_numpy(prepared_phantoms(detector.size, 8))
+    films = torch.from_numpy(prepared_phantoms(network.settings.size, 8))
     with torch.no_grad():
-        detector.maps(films)
-        statistics = detector.eval().novelty.statistics(detector.network.encode(films))
-        detector.novelty.fit(statistics[:5], statistics[5:])
-    return detector
+        network(films)
+        statistics = network.eval().novelty.statistics(network.network.encode(films))
+        network.novelty.fit(statistics[:5], statistics[5:])
+    return network
 
 
 @pytest.fixture(scope="module")
-def detectors(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Detector, Path]]:
-    """For each kind a detector and its file; torch takes seconds for each."""
+def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
+    """For each kind a network and its file; torch takes seconds for each."""
     folder, made = tmp_path_factory.mktemp("onnx"), {}
     for kind in KINDS:
-        made[kind] = a_detector(kind), folder / f"{kind}.onnx"
+        made[kind] = a_network(kind), folder / f"{kind}.onnx"
         export_onnx(*made[kind])
     return made
 
@@ -70,16 +77,13 @@ def films() -> list[Image]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("count", [1, 3, 5])
-def test_maps_are_torchs_for_any_batch(
-    kind: Kind, count: int, detectors: dict[str, tuple[Detector, Path]], squares: Squares
-) -> None:
-    detector, path = detectors[kind]
-    with torch.inference_mode():
-        ours = detector.maps(torch.from_numpy(squares[:count]))
-    theirs = OnnxDetector(path, CPU, threads=1).maps(squares[:count])
+def test_maps_are_torchs_for_any_batch(kind: Kind, count: int, networks: Networks, squares: Squares) -> None:
+    network, path = networks[kind]
+    ours = network.maps(squares[:count])
+    theirs = OnnxNetwork(path, CPU, threads=1).maps(squares[:count])
     for one, other in zip(ours, theirs, strict=True):
         assert other.shape == one.shape
-        np.testing.assert_allclose(one.numpy(), other, atol=1e-4)
+        np.testing.assert_allclose(one, other, atol=1e-4)
     assert theirs[1].std() > 1e-4
     assert theirs[2].shape == (count,)
     assert np.abs(theirs[2]).min() > 1e-2
@@ -87,13 +91,13 @@ def test_maps_are_torchs_for_any_batch(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_detections_are_torchs(kind: Kind, detectors: dict[str, tuple[Detector, Path]], films: list[Image]) -> None:
-    detector, path = detectors[kind]
-    other = OnnxDetector(path, CPU)
+def test_detections_are_torchs(kind: Kind, networks: Networks, films: list[Image]) -> None:
+    network, path = networks[kind]
+    detector, other = Detector(network), Detector.from_onnx(path, CPU)
     ours = detector(films)
     middle = float(np.median(ours[0].heatmap[ours[0].heatmap > 0]))
     detector.calibrate(middle, 0.1)
-    other.threshold = middle
+    other.calibrate(middle, 0.1)
     ours, theirs = detector(films), other(films)
     assert [each.lungs is None for each in theirs] == [False, False, True]
     for one, same in zip(ours, theirs, strict=True):
@@ -108,17 +112,52 @@ def test_detections_are_torchs(kind: Kind, detectors: dict[str, tuple[Detector, 
     detector.calibrate(0.02, 0.04)
 
 
-def test_one_film_given_lungs_and_no_films(detectors: dict[str, tuple[Detector, Path]], films: list[Image]) -> None:
-    detector, path = detectors["discriminative"]
-    other = OnnxDetector(path, CPU)
+WITHOUT_TORCH = """
+import pickle, sys
+for name in ("torch", "timm", "huggingface_hub", "lightning"):
+    sys.modules[name] = None
+from artasyn import Detector, Phantom
+film = Phantom(size=120)(3, lesions=True).image
+found = Detector.from_onnx(sys.argv[1], ["CPUExecutionProvider"], threads=1)(film)
+pickle.dump((film, found.score, found.novelty, found.heatmap, found.mask, found.reconstruction), sys.stdout.buffer)
+"""
+
+
+def test_a_file_runs_where_there_is_no_torch(networks: Networks) -> None:
+    network, path = networks["discriminative"]
+    found = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, str(path)], cwd=ROOT, capture_output=True, timeout=300)
+    assert found.returncode == 0, found.stderr.decode()
+    film, score, novelty, heatmap, mask, reconstruction = pickle.loads(found.stdout)
+    ours = Detector(network)(film)
+    assert ours.lungs is not None
+    np.testing.assert_allclose(heatmap, ours.heatmap, atol=1e-4)
+    np.testing.assert_allclose(reconstruction, ours.reconstruction, atol=1e-4)
+    assert (score, novelty) == pytest.approx((ours.score, ours.novelty), abs=1e-3)
+    sure = np.abs(ours.heatmap - network.settings.threshold) > 1e-4
+    np.testing.assert_array_equal(mask[sure], ours.mask[sure])
+    assert heatmap.std() > 1e-4
+
+
+def test_a_detector_of_a_file_is_calibrated_but_not_saved_as_a_model(networks: Networks, tmp_path: Path) -> None:
+    detector = Detector.from_onnx(networks["segmentation"][1], CPU)
+    detector.calibrate(0.3, 0.6)
+    assert (detector.threshold, detector.image_threshold) == (0.3, 0.6)
+    with pytest.raises(ModelError, match="copy the file"):
+        detector.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_one_film_given_lungs_and_no_films(networks: Networks, films: list[Image]) -> None:
+    network, path = networks["discriminative"]
+    detector, other = Detector(network), Detector.from_onnx(path, CPU)
     labels = np.zeros(films[1].shape, np.uint8)
     labels[30:80, 20:50], labels[30:80, 60:100] = 1, 2
     lungs = Lungs.from_labels(labels)
     found = other(films[1], lungs)
     assert found.lungs is lungs
     np.testing.assert_allclose(found.heatmap, detector(films[1], lungs).heatmap, atol=1e-4)
-    other.restrict_to_lungs = False
-    assert other(films[1], lungs).lungs is None
+    assert other(films[1], lungs, restrict_to_lungs=False).lungs is None
+    assert other(films[1], lungs).lungs is lungs
     assert other([]) == []
     with pytest.raises(ImageError, match="image 0 must be float32"):
         other((255 * films[1]).astype(np.uint8))
@@ -126,20 +165,22 @@ def test_one_film_given_lungs_and_no_films(detectors: dict[str, tuple[Detector, 
         other(films, [None])
 
 
-def test_the_file_alone_holds_all_settings(detectors: dict[str, tuple[Detector, Path]]) -> None:
-    for kind, (detector, path) in detectors.items():
-        found = OnnxDetector(path, CPU)
-        assert found.settings == settings_of(detector)
+def test_the_file_alone_holds_all_settings(networks: Networks) -> None:
+    for kind, (network, path) in networks.items():
+        found = Detector.from_onnx(path, CPU)
+        assert found.settings == network.settings
         assert found.settings.kind == kind
-        assert (found.threshold, found.image_threshold, found.restrict_to_lungs) == (0.02, 0.04, True)
-        assert found.settings.license == "MIT"
-    assert len({OnnxDetector(path, CPU).digest for _, path in detectors.values()}) == 3
+        assert (found.threshold, found.image_threshold, found.settings.restrict_to_lungs) == (0.02, 0.04, True)
+        stated = {each.key: each.value for each in onnx.load(path).metadata_props}
+        assert stated["artasyn.license"] == '"MIT"'
+        assert stated["artasyn.version"] == f'"{__version__}"'
+    assert len({Detector.from_onnx(path, CPU).digest for _, path in networks.values()}) == 3
 
 
 def test_the_file_is_valid_one_piece_and_says_nothing_of_this_machine(
-    detectors: dict[str, tuple[Detector, Path]],
+    networks: Networks,
 ) -> None:
-    path = detectors["discriminative"][1]
+    path = networks["discriminative"][1]
     proto = onnx.load(path, load_external_data=False)
     onnx.checker.check_model(proto, full_check=True)
     assert not any(onnx.external_data_helper.uses_external_data(each) for each in proto.graph.initializer)
@@ -152,70 +193,63 @@ def test_the_file_is_valid_one_piece_and_says_nothing_of_this_machine(
 
 @pytest.mark.slow
 def test_a_pretrained_encoders_odd_maps_are_torchs(tmp_path: Path) -> None:
-    detector = a_detector("discriminative", encoder="efficientnet_lite0", size=96, levels=4)
-    detector.train()
-    export_onnx(detector, tmp_path / "detector.onnx")
-    assert detector.network.training
-    assert largest_difference(detector.eval(), OnnxDetector(tmp_path / "detector.onnx", CPU)) < 1e-4
+    network = a_network("discriminative", encoder="efficientnet_lite0", size=96, levels=4)
+    network.train()
+    export_onnx(network, tmp_path / "detector.onnx")
+    assert network.network.training
+    assert largest_difference(network, OnnxNetwork(tmp_path / "detector.onnx", CPU)) < 1e-4
 
 
-def test_what_is_no_detector_is_named(detectors: dict[str, tuple[Detector, Path]], tmp_path: Path) -> None:
-    path = detectors["segmentation"][1]
+def test_what_is_no_detector_is_named(networks: Networks, tmp_path: Path) -> None:
+    path = networks["segmentation"][1]
     with pytest.raises(ModelError, match=r"nothing\.onnx: cannot be read"):
-        OnnxDetector(tmp_path / "nothing.onnx")
+        Detector.from_onnx(tmp_path / "nothing.onnx")
     damaged = tmp_path / "damaged.onnx"
     damaged.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(ModelError, match=r"damaged\.onnx: cannot be loaded"):
-        OnnxDetector(damaged)
+        Detector.from_onnx(damaged)
     proto = onnx.load(path)
     settings = {each.key: each.value for each in proto.metadata_props}
     foreign = tmp_path / "foreign.onnx"
     for changed, message in (
         ({}, r"foreign\.onnx: is no detector of artasyn: there is no artasyn\.size"),
         (settings | {"artasyn.top": "much"}, "its artasyn.top is 'much'"),
-        (settings | {"artasyn.kind": '"other"'}, "its kind is 'other'"),
+        (settings | {"artasyn.kind": '"other"'}, "no kind of detector 'other'; choose from reconstruction"),
         (settings | {"artasyn.size": "64"}, "its images is"),
     ):
         onnx.helper.set_model_props(proto, changed)
         onnx.save(proto, foreign)
         with pytest.raises(ModelError, match=message):
-            OnnxDetector(foreign)
+            Detector.from_onnx(foreign)
     onnx.helper.set_model_props(proto, settings)
     proto.graph.output.pop()
     onnx.save(proto, foreign)
     with pytest.raises(ModelError, match="it makes reconstruction, heatmap of images"):
-        OnnxDetector(foreign)
+        Detector.from_onnx(foreign)
     with pytest.raises(ModelError, match="this onnxruntime has no AbacusExecutionProvider"):
-        OnnxDetector(path, ["AbacusExecutionProvider"])
-
-
-def test_settings_survive_the_metadata() -> None:
-    settings = OnnxSettings(96, "reconstruction", 1 / 3, 0.1 + 0.2, 0.015, 0.1, 0.7, False, "0.1.0", "MIT")
-    assert OnnxSettings.from_metadata(settings.to_metadata()) == settings
+        Detector.from_onnx(path, ["AbacusExecutionProvider"])
 
 
 @pytest.mark.parametrize("missing", ["onnx", "onnxruntime", "onnxscript"])
 def test_a_missing_package_is_named_with_its_extra(
-    missing: str, detectors: dict[str, tuple[Detector, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    missing: str, networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    detector, path = detectors["segmentation"]
-    detector.save_pretrained(tmp_path / "model")
+    network, path = networks["segmentation"]
+    network.save_pretrained(tmp_path / "model")
     out = tmp_path / "out" / "detector.onnx"
     monkeypatch.setitem(sys.modules, missing, None)
     refused = pytest.raises(ArtasynError, match=rf"{missing} is not installed .*; pip install artasyn\[onnx\]")
     with refused:
         exporting.export(out, model=str(tmp_path / "model"))
     with refused:
-        OnnxDetector(path) if missing == "onnxruntime" else export_onnx(detector, out)
+        Detector.from_onnx(path) if missing == "onnxruntime" else export_onnx(network, out)
     assert not out.parent.exists()
 
 
-def test_an_old_torch_is_refused(
-    detectors: dict[str, tuple[Detector, Path]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_old_torch_is_refused(networks: Networks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "__version__", "2.4.1+cpu")
     with pytest.raises(ArtasynError, match=r"export needs torch 2\.9 or newer, not 2\.4\.1"):
-        export_onnx(detectors["segmentation"][0], tmp_path / "detector.onnx")
+        export_onnx(networks["segmentation"][0], tmp_path / "detector.onnx")
 
 
 def test_export_command_writes_a_file_that_detect_takes(
@@ -235,15 +269,15 @@ def test_export_command_writes_a_file_that_detect_takes(
 
 
 def test_export_command_refuses_what_differs_and_leaves_nothing(
-    detectors: dict[str, tuple[Detector, Path]],
+    networks: Networks,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    detector, path = detectors["discriminative"]
-    detector.save_pretrained(tmp_path / "model")
+    network, path = networks["discriminative"]
+    network.save_pretrained(tmp_path / "model")
 
-    def slightly_off(_: Detector, out: Path) -> None:
+    def slightly_off(_: DetectorNetwork, out: Path) -> None:
         proto = onnx.load(path)
         bias = next(each for each in proto.graph.initializer if each.name.endswith("head.compare.1.bias"))
         bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + np.float32(0.1), bias.name))

@@ -17,7 +17,9 @@ import torch
 from artasyn.arrays import Image
 from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import find_sources
-from artasyn.detection.detector import Detector, Kind
+from artasyn.detection.detector import Detector
+from artasyn.detection.network import DetectorNetwork
+from artasyn.detection.settings import DetectorSettings, Kind
 from artasyn.errors import DataError
 from artasyn.segment import Lungs
 from artasyn.synthesis import LungOpacity
@@ -51,10 +53,10 @@ def test_a_training_leaves_what_it_promises(trained: Path) -> None:
 
 def test_the_model_is_the_best_epoch_and_knows_what_is_normal(trained: Path, phantoms: Path) -> None:
     best = torch.load(trained / "checkpoints" / "best.ckpt", weights_only=False)
-    detector = Detector.from_pretrained(trained / "model")
-    assert 0 < detector.threshold < 1
+    network = DetectorNetwork.from_pretrained(trained / "model")
+    assert 0 < network.settings.threshold < 1
     stored = {name.removeprefix("detector."): value for name, value in best["state_dict"].items()}
-    for name, value in detector.state_dict().items():
+    for name, value in network.state_dict().items():
         if not name.startswith("novelty."):
             torch.testing.assert_close(value, stored[name])
     data = NormalsData(
@@ -64,20 +66,20 @@ def test_the_model_is_the_best_epoch_and_knows_what_is_normal(trained: Path, pha
     films = {held_out: torch.cat([batch["image"] for batch in loader]) for held_out, loader in loaders.items()}
     assert (len(films[False]), len(films[True])) == (3 * 4, 2)
     with torch.inference_mode():
-        novelties = {held_out: detector.maps(images)[2] for held_out, images in films.items()}
+        novelties = {held_out: network(images)[2] for held_out, images in films.items()}
     assert float(novelties[True].mean()) == pytest.approx(0, abs=1e-2)
     assert novelties[False].mean() < -1  # of so few films it knows these by heart
 
 
 def test_thresholds_are_those_of_the_healthy_among_the_held_out_films(trained: Path, phantoms: Path) -> None:
-    detector = Detector.from_pretrained(trained / "model")
+    network = DetectorNetwork.from_pretrained(trained / "model")
     data = NormalsData(
         find_sources([phantoms / "train"]), trained / "cache", size=64, batch_size=2, seed=3, held_out=0.34
     )
     heatmaps, masks, regions, novelties = [], [], [], []
     with torch.inference_mode():
         for batch in data.val_dataloader():
-            _, found, unusual = detector.maps(batch["image"])
+            _, found, unusual = network(batch["image"])
             heatmaps.append(found * batch["lungs"])
             novelties.append(unusual)
             masks.append(batch["mask"].bool())
@@ -86,14 +88,14 @@ def test_thresholds_are_those_of_the_healthy_among_the_held_out_films(trained: P
     healthy = ~mask.any(dim=(1, 2, 3))
     assert healthy.tolist() == [True, True, False, False]  # two films are held out, each healthy and ill
     lungs = heatmap[healthy][region[healthy]]
-    assert (lungs >= detector.threshold).float().mean() <= 0.2
-    assert (lungs >= detector.threshold - 1.01 / LEVELS).float().mean() > 0.2
+    assert (lungs >= network.settings.threshold).float().mean() <= 0.2
+    assert (lungs >= network.settings.threshold - 1.01 / LEVELS).float().mean() > 0.2
     means = torch.stack(
         [h[r].sort().values[-round(0.1 * int(r.sum())) :].mean() for h, r in zip(heatmap, region, strict=True)]
     )
     scores = torch.sigmoid(torch.logit(means) + torch.cat(novelties)).tolist()
     most = max(score for score, well in zip(scores, healthy, strict=True) if well)
-    assert most < detector.image_threshold < most + 1.01 / LEVELS  # of so few films none may be flagged
+    assert most < network.settings.image_threshold < most + 1.01 / LEVELS  # of so few films none may be flagged
 
     def dice(threshold: float) -> float:
         marked = heatmap >= threshold
@@ -125,8 +127,9 @@ def test_trainings_are_averaged(phantoms: Path, tmp_path: Path) -> None:
     mean = (first[f"detector.{name}"] + last[f"detector.{name}"]) / 2
     assert not torch.allclose(mean, last[f"detector.{name}"], atol=1e-6)
     for each in (detector, Detector.from_pretrained(tmp_path / "model")):
-        torch.testing.assert_close(each.state_dict()[name], mean)
-        assert each.novelty.spread.isfinite()
+        assert isinstance(each.network, DetectorNetwork)
+        torch.testing.assert_close(each.network.state_dict()[name], mean)
+        assert each.network.novelty.spread.isfinite()
     with pytest.raises(DataError, match="averaged must be at least 1"):
         dataclasses.replace(RUN, averaged=0).fit(find_sources([phantoms / "train"]), tmp_path / "none")
     with pytest.raises(DataError, match="synthesis"):
@@ -191,7 +194,7 @@ def test_a_killed_training_ends_with_the_same_weights_and_so_does_one_with_more_
     assert train("killed", "kill", 0) == -9
     assert not (tmp_path / "killed" / "model").exists()
     assert train("killed", "run", 2) == 0
-    states = [Detector.from_pretrained(tmp_path / name / "model").state_dict() for name in ("whole", "killed")]
+    states = [DetectorNetwork.from_pretrained(tmp_path / name / "model").state_dict() for name in ("whole", "killed")]
     for key, value in states[0].items():
         torch.testing.assert_close(states[1][key], value, rtol=1e-3, atol=1e-4)
     configs = [json.loads((tmp_path / name / "model" / "config.json").read_text()) for name in ("whole", "killed")]
@@ -209,7 +212,9 @@ def batch(phantoms: Path, trained: Path) -> Sample:
 
 def test_a_batch_learnt_by_heart_is_reconstructed(batch: Sample) -> None:
     torch.manual_seed(0)
-    module = ReconstructionTraining(Detector(size=64), weights=LossWeights(region=20.0, head=3.0))
+    module = ReconstructionTraining(
+        DetectorNetwork(DetectorSettings(size=64)), weights=LossWeights(region=20.0, head=3.0)
+    )
     optimizer = torch.optim.AdamW(module.parameters(), 2e-3)
     first = {name: float(value.detach()) for name, value in module.losses(batch).items()}
     for _ in range(30):
@@ -239,20 +244,20 @@ RECONSTRUCTION = {"region", "image", "alignment", "dice"}
 )
 def test_each_kind_learns_what_its_heatmap_is_made_of(batch: Sample, kind: Kind, terms: set[str]) -> None:
     torch.manual_seed(0)
-    detector = Detector(size=64, kind=kind)
-    losses = ReconstructionTraining(detector).losses(batch)
+    network = DetectorNetwork(DetectorSettings(size=64, kind=kind))
+    losses = ReconstructionTraining(network).losses(batch)
     assert losses.keys() == terms | {"total"}
     torch.autograd.backward(losses["total"])
-    reached = {name.split(".")[0] for name, p in detector.network.named_parameters() if p.grad is not None}
+    reached = {name.split(".")[0] for name, p in network.network.named_parameters() if p.grad is not None}
     decoder = {"bottleneck", "gates", "levels", "last_gate", "head"}
     assert reached == {"encoder"} | (set() if kind == "segmentation" else decoder)
-    head = [name for name, p in detector.named_parameters() if name.startswith("head.") and p.grad is not None]
+    head = [name for name, p in network.named_parameters() if name.startswith("head.") and p.grad is not None]
     assert bool(head) == (kind != "reconstruction")
 
 
 def test_a_trainer_that_does_not_tell_the_epoch_is_refused(phantoms: Path, trained: Path) -> None:
     data = NormalsData(find_sources([phantoms / "train"]), trained / "cache", size=64, batch_size=2)
-    module = ReconstructionTraining(Detector(size=64))
+    module = ReconstructionTraining(DetectorNetwork(DetectorSettings(size=64)))
     trainer = lightning.Trainer(
         max_epochs=1, logger=False, enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False
     )

@@ -1,0 +1,189 @@
+"""The detector's network in torch: reconstruction, head and novelty, with the settings that belong to them."""
+
+# The annotations are not postponed: huggingface_hub asks the signature for the class of `config`.
+
+import contextlib
+import io
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from huggingface_hub import PyTorchModelHubMixin
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from artasyn.detection.examination import Novelties, Squares
+from artasyn.detection.head import DiscriminativeHead
+from artasyn.detection.novelty import Novelty
+from artasyn.detection.reconstruction import ReconstructionNet
+from artasyn.detection.settings import DetectorSettings
+from artasyn.errors import ModelError
+from artasyn.shapes import Float
+from artasyn.tensors import Images
+
+BUNDLED = Path(__file__).parents[1] / "model"
+"""The detector that comes with artasyn."""
+
+
+class Look(NamedTuple):
+    """What a detector's network says of a batch of prepared radiographs.
+
+    Attributes:
+        features: the encoder's maps, finest first.
+        reconstructions: (b, 1, size, size), not clipped.
+        heatmaps: (b, 1, size, size) in [0, 1].
+        logits: (b, 1, size, size) of the head; None without one.
+    """
+
+    features: list[Tensor]
+    reconstructions: Tensor
+    heatmaps: Tensor
+    logits: Tensor | None
+
+
+class DetectorNetwork(
+    nn.Module,
+    PyTorchModelHubMixin,
+    library_name="artasyn",
+    license="mit",
+    tags=["chest-radiograph", "anomaly-detection"],
+):
+    """The network of an `artasyn.detection.detector.Detector`, as torch trains, runs and stores it.
+
+    It sees the lungs' window of a film, x, and reconstructs it as a healthy chest, x'. The heatmap is what a
+    discriminative head makes of the encoder's features and of ``x - x'``: the probability of an anomaly, as far as
+    synthetic ones are like real ones. Without the head it is ``|G * (x - x')|``, smoothed by a Gaussian G before the
+    absolute value, so that edges that are drawn a pixel off cancel out and a region that is denser or more lucent
+    than it should be remains. `Novelty` says how far the film as a whole is from normal ones; it moves the odds of
+    score and heatmap.
+
+    `from_pretrained(folder or hub id)` and `save_pretrained(folder)` read and write ``config.json`` and
+    ``model.safetensors`` through huggingface_hub.
+
+    Args:
+        config: the settings.
+
+    Source: ART-ASyn (arXiv 2512.00310), with the head as in DRAEM (ICCV 2021).
+    """
+
+    def __init__(self, config: DetectorSettings = DetectorSettings()) -> None:
+        super().__init__()
+        self.settings = config
+        self.network = ReconstructionNet(config.encoder, size=config.size, levels=config.levels)
+        info: Any = self.network.encoder.feature_info
+        channels = [int(c) for c in info.channels()]
+        self.novelty = Novelty(channels, config.size)
+        if config.has_head:
+            self.head = DiscriminativeHead(channels)
+        self.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
+
+    @property
+    def settings(self) -> DetectorSettings:
+        """The settings, where huggingface_hub finds them when it saves."""
+        config: Any = self._hub_mixin_config
+        settings: DetectorSettings = config
+        return settings
+
+    @settings.setter
+    def settings(self, settings: DetectorSettings) -> None:
+        self._hub_mixin_config = settings
+
+    def calibrate(self, threshold: float, image_threshold: float) -> None:
+        """Replaces the thresholds, in what is saved too."""
+        self.settings = self.settings.calibrated(threshold, image_threshold)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    @property
+    def digest(self) -> str:
+        """Tells two trained networks apart: the sum of the weights' sizes, and the threshold."""
+        total = sum(float(p.detach().double().abs().sum()) for p in self.parameters())
+        return f"{total:.6e} {self.settings.threshold:.6f}"
+
+    def look(self, images: Images) -> Look:
+        """All that the network says of prepared radiographs.
+
+        Args:
+            images: (b, 1, size, size) in [0, 1], from `prepare`.
+        """
+        settings = self.settings
+        features = self.network.encode(images)
+        reconstructions = self.network.decode(features, images) if settings.has_decoder else images
+        if not settings.has_head:
+            difference = smoothed(images - reconstructions, settings.smoothing)
+            return Look(features, reconstructions, difference.abs().clamp(max=1), None)
+        logits: Tensor = self.head(features, images, reconstructions)
+        return Look(features, reconstructions, smoothed(torch.sigmoid(logits), settings.smoothing), logits)
+
+    def forward(self, images: Images) -> tuple[Images, Images, Float[Tensor, " b"]]:
+        """Reconstructions, heatmaps and novelties of prepared radiographs.
+
+        Args:
+            images: (b, 1, size, size) in [0, 1], from `prepare`.
+
+        Returns:
+            Two batches (b, 1, size, size), where the reconstruction is not clipped, and (b,), see `Novelty`.
+        """
+        seen = self.look(images)
+        heatmaps, novelties = seen.heatmaps, self.novelty(seen.features)
+        if self.settings.mirrored:
+            turned = self.look(images.flip(-1))
+            heatmaps = (heatmaps + turned.heatmaps.flip(-1)) / 2
+            novelties = (novelties + self.novelty(turned.features)) / 2
+        if self.settings.has_head:
+            against = torch.exp(-self.settings.novelty_prior * novelties)[:, None, None, None]
+            heatmaps = heatmaps / (heatmaps + (1 - heatmaps) * against)
+        return seen.reconstructions, heatmaps, novelties
+
+    @torch.inference_mode()
+    def maps(self, images: Squares) -> tuple[Squares, Squares, Novelties]:
+        """The same from arrays to arrays, in evaluation mode; see `artasyn.detection.detector.Network`."""
+        training = self.training
+        self.eval()
+        found = self(torch.from_numpy(images).to(self.device))
+        self.train(training)
+        reconstructions, heatmaps, novelties = (each.float().cpu().numpy() for each in found)
+        return reconstructions, heatmaps, novelties
+
+    @classmethod
+    def from_pretrained(  # type: ignore[override]
+        cls, model: str | Path = "bundled", **options: Any
+    ) -> "DetectorNetwork":
+        """Loads a network with its settings, in evaluation mode.
+
+        Args:
+            model: a folder that `save_pretrained` or training wrote, or the id of a model on the Hugging Face hub;
+                ``bundled`` is the one that comes with artasyn (its card: ``artasyn/model/README.md``).
+            **options: of `huggingface_hub.PyTorchModelHubMixin.from_pretrained` (revision, token, ...).
+
+        Raises:
+            ModelError: there is no such model, or its files are damaged or of another kind.
+        """
+        folder = BUNDLED if model == "bundled" else Path(model)
+        if folder.exists():
+            for name in ("config.json", "model.safetensors"):
+                if not (folder / name).is_file():
+                    raise ModelError(f"{folder}: no {name}; give the folder that artasyn train wrote as OUT/model")
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # the mixin prints what it loads
+                found = str(folder if folder.exists() else model)
+                network: DetectorNetwork = super().from_pretrained(found, **{"strict": True} | options)
+        except Exception as error:  # whatever the hub, JSON and safetensors raise, with the model's name on it
+            raise ModelError(f"{model}: cannot be loaded as a detector: {type(error).__name__}: {error}") from error
+        return network.eval()
+
+
+def smoothed(images: Images, sigma: float) -> Images:
+    """A Gaussian blur of a batch (b, 1, h, w); `sigma` as a fraction of the rows, edges replicated."""
+    pixels = sigma * images.shape[-2]
+    if pixels < 0.3:
+        return images
+    reach = max(1, round(3 * pixels))
+    offset = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    kernel = torch.exp(-0.5 * (offset / pixels) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(images, [reach] * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, kernel[None, None, :, None]), kernel[None, None, None, :])
