@@ -14,6 +14,7 @@ from artasyn.bulk.sources import Source, find_cts
 from artasyn.errors import DataError
 from artasyn.segment.ct.volume import Volume
 from tests.chest import NUMBERS, chest, write_chest, write_names, write_nifti
+from tests.trees import touched
 
 
 @pytest.fixture(scope="module")
@@ -34,13 +35,6 @@ def written(tmp_path_factory: pytest.TempPathFactory, volume: Volume) -> Path:
 def case(written: Path, tmp_path: Path) -> Path:
     """Copies of them, to be changed."""
     return Path(shutil.copytree(written, tmp_path / "case"))
-
-
-def touched(folder: Path, *files: str) -> Path:
-    for file in files:
-        (folder / file).parent.mkdir(parents=True, exist_ok=True)
-        (folder / file).touch()
-    return folder
 
 
 def found(ct: Source, labels: Path | None, *, alone: bool = False) -> str:

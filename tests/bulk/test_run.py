@@ -16,7 +16,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from threadpoolctl import threadpool_info
 
 from artasyn.bulk.run import BulkRun, Outcome, Row, attempt, read_manifest
@@ -24,8 +23,8 @@ from artasyn.bulk.sources import Source, find_sources
 from artasyn.errors import DataError, RadiographError
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph, write_image
-from tests.bulk.test_sources import touched
 from tests.conftest import ROOT
+from tests.trees import touched, tree
 
 COLUMNS = ("part", "file", "mean")
 
@@ -39,11 +38,6 @@ def made_films(folder: Path, count: int, *, bad: tuple[int, ...] = ()) -> Path:
         if number in bad:
             path.write_bytes(b"no film")
     return folder
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """All files of a folder, hidden ones too."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
 @dataclass(frozen=True)
@@ -358,6 +352,8 @@ class Threads:
     fails: bool = False
 
     def __call__(self, source: Source) -> list[Row]:
+        import torch  # here, so that other tests' worker processes do without
+
         pools = {info["num_threads"] for info in threadpool_info()}
         if self.fails:
             raise OSError("no")
@@ -366,6 +362,8 @@ class Threads:
 
 @pytest.mark.parametrize("fails", [False, True])
 def test_work_has_one_thread_and_the_caller_gets_its_own_back(tmp_path: Path, fails: bool) -> None:
+    import torch
+
     sources = find_sources([made_films(tmp_path / "films", 1)])
     before = cv2.getNumThreads(), torch.get_num_threads()
     cv2.setNumThreads(3)

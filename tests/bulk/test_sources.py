@@ -1,4 +1,4 @@
-"""Files that are whole or not at all, collections that are found, folders that are claimed."""
+"""Collections that are found, folders that are claimed."""
 
 from __future__ import annotations
 
@@ -6,80 +6,18 @@ import itertools
 import json
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import artasyn.bulk.sources as module
-from artasyn.bulk.sources import Source, available_cores, claim, find_sources
+from artasyn.bulk.sources import Source, available_cores, claim, find_cts, find_sources
 from artasyn.errors import DataError, RadiographError
 from artasyn.files import atomic
-
-
-def touched(folder: Path, *names: str) -> Path:
-    """A folder with empty files."""
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    return folder
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """All files of a folder, hidden ones too."""
-    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-
-# Atomic files ---------------------------------------------------------------------------------------------
-
-
-def test_a_file_is_replaced_as_a_whole_and_its_folder_made(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "folder" / "a.txt"
-    atomic.write_text(path, "one")
-    with atomic.replacing(path) as temporary:
-        temporary.write_text("two")
-        assert path.read_text() == "one"
-        assert temporary.parent == path.parent  # the same file system, or renaming would copy
-        assert temporary.match(atomic.LEFTOVER)
-    assert tree(tmp_path) == {"new/folder/a.txt": b"two"}
-
-
-@pytest.mark.parametrize("written", [True, False])
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, written: bool) -> None:
-    (tmp_path / "a.txt").write_text("old")
-
-    def write() -> None:
-        with atomic.replacing(tmp_path / "a.txt") as temporary:
-            if written:
-                temporary.write_text("ha")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        write()
-    assert tree(tmp_path) == {"a.txt": b"old"}
-
-
-def test_nothing_written_is_an_error_and_no_empty_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), atomic.replacing(tmp_path / "a.txt"):
-        pass
-    assert tree(tmp_path) == {}
-
-
-def test_two_writers_at_once_do_not_mix(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    with atomic.replacing(path) as first, atomic.replacing(path) as second:
-        assert first != second
-        first.write_text("first")
-        second.write_text("second")
-    assert tree(tmp_path) == {"a.txt": b"first"}  # the last to end
-
-
-def test_long_names_and_other_alphabets(tmp_path: Path) -> None:
-    atomic.write_text(tmp_path / ("n" * 250), "Röntgen\n\udce9\r\n")
-    assert tree(tmp_path) == {"n" * 250: "Röntgen\n".encode() + b"\xe9\r\n"}
-
-
-# Finding --------------------------------------------------------------------------------------------------
+from tests.files.test_ct import series_at
+from tests.trees import touched, tree
 
 
 def names(*inputs: Path) -> list[str]:
@@ -177,7 +115,44 @@ def test_cores_are_those_that_joblib_may_use(monkeypatch: pytest.MonkeyPatch) ->
     assert available_cores() == 1
 
 
-# Settings -------------------------------------------------------------------------------------------------
+def named(sources: list[Source]) -> Mapping[str, str]:
+    return {source.name: source.path.name for source in sources}
+
+
+def test_volumes_and_series_are_found(tmp_path: Path) -> None:
+    touched(tmp_path, "a.nii.gz", "b/c.nrrd", "b/d.1.mha", "b/.hidden.nii", ".h/a.nii", "e.txt", "e.raw", "e.nii.txt")
+    labels = ("labels", "seg", "segmentation", "label", "mask", "nodule", "lunglabels", "wholelung")
+    touched(tmp_path, *(f"b/c_{label}.nrrd" for label in labels), "a_LABELS.nii.gz", "b/c.seg.nrrd")
+    series_at(tmp_path / "Dr. Who" / "1.2.840")
+    series_at(tmp_path / "Dr. Who" / "scan v1.5")
+    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
+    assert named(find_cts([tmp_path])) == {
+        "a": "a.nii.gz",
+        "b/c": "c.nrrd",
+        "b/d.1": "d.1.mha",
+        "Dr. Who/1.2.840": "1.2.840",
+        "Dr. Who/scan v1.5": "scan v1.5",
+    }
+
+
+def test_names_of_volumes_are_unique(tmp_path: Path) -> None:
+    touched(tmp_path, "a.nii.gz", "a.nii", "a.nrrd")
+    series_at(tmp_path / "A")
+    assert sorted(named(find_cts([tmp_path]))) == ["A_dcm", "a_nii", "a_nii_2", "a_nrrd"]
+
+
+def test_what_is_named_outright_is_taken_once(tmp_path: Path) -> None:
+    touched(tmp_path, "x/a_seg.nrrd", "x/b.nii.gz")
+    series_at(tmp_path / "x" / "series.old")
+    inputs = [tmp_path / "x" / "a_seg.nrrd", tmp_path / "x" / "series.old", tmp_path / "x"]
+    assert named(find_cts(inputs)) == {"a_seg": "a_seg.nrrd", "series.old": "series.old", "b": "b.nii.gz"}
+
+
+def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no CT volumes in .*; NIfTI"):
+        find_cts([tmp_path])
+    with pytest.raises(DataError, match="none: no such file or folder"):
+        find_cts([tmp_path / "none"])
 
 
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:

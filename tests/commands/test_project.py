@@ -30,14 +30,10 @@ from artasyn.segment.projection.projection import Projection, project
 from artasyn.segment.projection.randomisation import Film, ProjectionRecord
 from artasyn.segment.projection.view import View
 from tests.chest import NUMBERS, chest, write_chest, write_names, write_nifti
+from tests.trees import tree
 
 PIXEL = 3.0
 SPACING = (6.0, 5.0, 5.0)
-
-
-def tree(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder with its bytes."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
 def run(inputs: Path | str, out: Path, *options: str | Path, workers: int = 1, pixel: float = PIXEL) -> int:
@@ -573,7 +569,9 @@ def test_help_names_every_file_and_option_and_teaches(capsys: pytest.CaptureFixt
 
 
 @pytest.mark.slow
-def test_killed_half_way_and_started_again_it_ends_in_the_same_files(ct: Path, names: Path, tmp_path: Path) -> None:
+def test_killed_half_way_and_started_again_it_ends_in_the_same_files(
+    ct: Path, names: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     cts = tmp_path / "cts"
     cts.mkdir()
     for name in ("a", "b", "broken"):
@@ -597,11 +595,12 @@ def test_killed_half_way_and_started_again_it_ends_in_the_same_files(ct: Path, n
         for kind in ("images", "lungs", "overlays"):
             with PIL.Image.open(killed / kind / f"{path.stem}.png") as picture:
                 picture.verify()
-    again = subprocess.run([*command, "1"], cwd=tmp_path, capture_output=True, text=True, timeout=120)
-    assert again.returncode == 1
-    assert "8 of 24 failed" in again.stderr
-    assert again.stderr.count("(8 times)") == 1
-    assert again.stdout.splitlines()[-1] == str(killed / "manifest.csv")
+    capsys.readouterr()
+    assert run(cts, killed, *options) == 1
+    again = capsys.readouterr()
+    assert "8 of 24 failed" in again.err
+    assert again.err.count("(8 times)") == 1
+    assert again.out.splitlines()[-1] == str(killed / "manifest.csv")
     assert tree(killed) == tree(whole)
     assert any(path.stat().st_mtime_ns == when for path, when in finished.items())  # what the journal has stays
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from nibabel import orientations
 
-from artasyn.bulk.sources import Source, find_cts
+from artasyn.bulk.sources import find_cts
 from artasyn.errors import DataError
 from artasyn.files.ct import Grid, is_ct_file, read_ct, read_label_map, read_names, same_grid
-from tests.bulk.test_sources import touched
 from tests.files.test_ct_series import write_series
 from tests.files.test_ct_volumes import AFFINE, VALUES, write_itk, write_nifti
+from tests.trees import touched
 
 LABELS = (VALUES % 5).astype(np.uint8)
 
@@ -30,9 +30,6 @@ def moved(affine: np.ndarray, *, scale: float = 1.0, shift: float = 0.0, degrees
     world[:2, :2] = scale * np.array([[cosine, -sine], [sine, cosine]])
     world[0, 3] = shift
     return np.asarray(world @ affine)
-
-
-# Volumes --------------------------------------------------------------------------------------------------
 
 
 def test_axes_run_to_the_feet_the_back_and_the_left(tmp_path: Path) -> None:
@@ -72,7 +69,10 @@ def test_what_is_oblique_stays_in_the_affine(tmp_path: Path) -> None:
     np.testing.assert_allclose(grid.spacing, (2.5, 0.9, 0.8), rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["a.nii", "a.NII.GZ", "a.nrrd", "a.nhdr", "a.mha", "a.mhd", "series"])
+VOLUMES = ("a.nii", "a.NII.GZ", "a.nrrd", "a.nhdr", "a.mha", "a.mhd", "series")
+
+
+@pytest.mark.parametrize("name", VOLUMES)
 def test_every_kind_of_file_holds_the_same(tmp_path: Path, name: str, capfd: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / name
     write = write_nifti if ".nii" in name.lower() else write_itk if "." in name else write_series
@@ -140,9 +140,6 @@ def test_what_is_no_volume_is_refused(tmp_path: Path) -> None:
         read_ct(tmp_path / ("n" * 300))
 
 
-# Label maps -----------------------------------------------------------------------------------------------
-
-
 def test_labels_are_read_on_the_grid_of_their_volume(tmp_path: Path) -> None:
     volume = read_ct(write_series(tmp_path / "series", VALUES))
     for path in (write_nifti(tmp_path / "a.nii", LABELS), write_itk(tmp_path / "a.nrrd", LABELS.astype(np.float32))):
@@ -175,9 +172,6 @@ def test_a_folder_is_no_label_map(tmp_path: Path) -> None:
         read_label_map(tmp_path)
 
 
-# Grids ----------------------------------------------------------------------------------------------------
-
-
 def test_grids_differ_from_a_tenth_of_a_voxel_on() -> None:
     a = Grid(VALUES, AFFINE)
     assert same_grid(a, Grid(LABELS, AFFINE)) == ""
@@ -187,9 +181,6 @@ def test_grids_differ_from_a_tenth_of_a_voxel_on() -> None:
     assert same_grid(a, Grid(VALUES, moved(AFFINE, degrees=2))).startswith("orientation, corners lie up to ")
     stretched = Grid(VALUES, moved(AFFINE, scale=1.1))
     assert same_grid(a, stretched) == "spacing 2.5 x 0.9 x 0.8 mm and 2.75 x 0.99 x 0.88 mm"
-
-
-# Names ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -247,53 +238,10 @@ def test_names_in_no_text_are_refused(tmp_path: Path) -> None:
         read_names(tmp_path / "a.csv")
 
 
-# Collections ----------------------------------------------------------------------------------------------
-
-
 def series_at(folder: Path) -> None:
     folder.mkdir(parents=True)
     for name in ("1", "1.2.840.1"):
         (folder / name).write_bytes(bytes(128) + b"DICM")
-
-
-def named(sources: list[Source]) -> Mapping[str, str]:
-    return {source.name: source.path.name for source in sources}
-
-
-def test_volumes_and_series_are_found(tmp_path: Path) -> None:
-    touched(tmp_path, "a.nii.gz", "b/c.nrrd", "b/d.1.mha", "b/.hidden.nii", ".h/a.nii", "e.txt", "e.raw", "e.nii.txt")
-    labels = ("labels", "seg", "segmentation", "label", "mask", "nodule", "lunglabels", "wholelung")
-    touched(tmp_path, *(f"b/c_{label}.nrrd" for label in labels), "a_LABELS.nii.gz", "b/c.seg.nrrd")
-    series_at(tmp_path / "Dr. Who" / "1.2.840")
-    series_at(tmp_path / "Dr. Who" / "scan v1.5")
-    (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
-    assert named(find_cts([tmp_path])) == {
-        "a": "a.nii.gz",
-        "b/c": "c.nrrd",
-        "b/d.1": "d.1.mha",
-        "Dr. Who/1.2.840": "1.2.840",
-        "Dr. Who/scan v1.5": "scan v1.5",
-    }
-
-
-def test_names_of_volumes_are_unique(tmp_path: Path) -> None:
-    touched(tmp_path, "a.nii.gz", "a.nii", "a.nrrd")
-    series_at(tmp_path / "A")
-    assert sorted(named(find_cts([tmp_path]))) == ["A_dcm", "a_nii", "a_nii_2", "a_nrrd"]
-
-
-def test_what_is_named_outright_is_taken_once(tmp_path: Path) -> None:
-    touched(tmp_path, "x/a_seg.nrrd", "x/b.nii.gz")
-    series_at(tmp_path / "x" / "series.old")
-    inputs = [tmp_path / "x" / "a_seg.nrrd", tmp_path / "x" / "series.old", tmp_path / "x"]
-    assert named(find_cts(inputs)) == {"a_seg": "a_seg.nrrd", "series.old": "series.old", "b": "b.nii.gz"}
-
-
-def test_nothing_to_read_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"no CT volumes in .*; NIfTI"):
-        find_cts([tmp_path])
-    with pytest.raises(DataError, match="none: no such file or folder"):
-        find_cts([tmp_path / "none"])
 
 
 def test_what_counts_as_a_ct_file(tmp_path: Path) -> None:
@@ -306,9 +254,6 @@ def test_what_counts_as_a_ct_file(tmp_path: Path) -> None:
     assert not is_ct_file(tmp_path / "a.gz")
     assert not is_ct_file(tmp_path / "empty")
     assert not is_ct_file(tmp_path)
-
-
-# Real volumes ---------------------------------------------------------------------------------------------
 
 
 def centres(grid: Grid, names: Mapping[int, str], *wanted: str) -> list[Any]:

@@ -1,0 +1,56 @@
+"""Files that are whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from artasyn.files import atomic
+from tests.trees import tree
+
+
+def test_a_file_is_replaced_as_a_whole_and_its_folder_made(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a.txt"
+    atomic.write_text(path, "one")
+    with atomic.replacing(path) as temporary:
+        temporary.write_text("two")
+        assert path.read_text() == "one"
+        assert temporary.parent == path.parent  # the same file system, or renaming would copy
+        assert temporary.match(atomic.LEFTOVER)
+    assert tree(tmp_path) == {"new/folder/a.txt": b"two"}
+
+
+@pytest.mark.parametrize("written", [True, False])
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, written: bool) -> None:
+    (tmp_path / "a.txt").write_text("old")
+
+    def write() -> None:
+        with atomic.replacing(tmp_path / "a.txt") as temporary:
+            if written:
+                temporary.write_text("ha")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert tree(tmp_path) == {"a.txt": b"old"}
+
+
+def test_nothing_written_is_an_error_and_no_empty_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError), atomic.replacing(tmp_path / "a.txt"):
+        pass
+    assert tree(tmp_path) == {}
+
+
+def test_two_writers_at_once_do_not_mix(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with atomic.replacing(path) as first, atomic.replacing(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert tree(tmp_path) == {"a.txt": b"first"}  # the last to end
+
+
+def test_long_names_and_other_alphabets(tmp_path: Path) -> None:
+    atomic.write_text(tmp_path / ("n" * 250), "Röntgen\n\udce9\r\n")
+    assert tree(tmp_path) == {"n" * 250: "Röntgen\n".encode() + b"\xe9\r\n"}

@@ -1,0 +1,119 @@
+"""The cardiothoracic ratio against boxes and ellipses of known widths."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from artasyn.errors import DataError
+from artasyn.segment.ct.volume import Volume
+from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio, Span, cardiothoracic_ratio
+from artasyn.segment.measures.footprints import check_masks, main_parts
+from artasyn.segment.projection.projection import project
+from artasyn.segment.projection.view import View
+from tests.segment.measures.shapes import PARALLEL, thorax, turned
+
+
+def boxes() -> tuple[np.ndarray, np.ndarray]:
+    """A heart of two boxes that reach farthest in different rows, and two lungs."""
+    heart, lungs = np.zeros((2, 100, 120), bool)
+    lungs[10:90, 10:50] = lungs[10:90, 70:110] = True
+    heart[50:60, 40:62] = heart[58:80, 50:85] = True
+    return heart, lungs
+
+
+def test_the_heart_counts_from_its_outermost_places_in_whichever_rows() -> None:
+    ratio = cardiothoracic_ratio(*boxes())
+    assert ratio.value == 0.45
+    assert (ratio.heart_width, ratio.thorax_width) == (45, 100)
+    assert ratio.heart_right == Span((54.5, 39.5), (54.5, 59.5))
+    assert ratio.heart_left == Span((68.5, 59.5), (68.5, 84.5))
+    assert ratio.thorax == Span((50.0, 9.5), (50.0, 109.5))
+    assert ratio.thorax.length == 100
+
+
+@pytest.mark.parametrize(("column", "parts"), [(45.5, (6, 39)), (0.0, (0, 45)), (110.0, (45, 0)), (59.5, (20, 25))])
+def test_the_midline_divides_the_heart_and_leaves_the_ratio(column: float, parts: tuple[float, float]) -> None:
+    ratio = cardiothoracic_ratio(*boxes(), midline=(30.0, column))
+    assert ratio.value == 0.45
+    assert (ratio.heart_right.length, ratio.heart_left.length) == parts
+
+
+def test_the_thorax_is_widest_where_the_lungs_edges_are_farthest_apart() -> None:
+    heart, lungs = boxes()
+    lungs[70, 9], lungs[30, 110:112] = True, True  # in different rows: a line across has only one of them
+    ratio = cardiothoracic_ratio(heart, lungs)
+    assert ratio.thorax_width == 102
+    assert ratio.thorax.start == (30.0, 9.5)
+
+
+@pytest.mark.parametrize("roll", [0.0, 5.0, -12.0, 30.0])
+def test_ellipses_in_any_roll(roll: float) -> None:
+    ratio = cardiothoracic_ratio(*thorax(roll), roll=roll)
+    assert ratio.value == pytest.approx(120 / 260, abs=0.006)
+    assert ratio.thorax_width == pytest.approx(260, abs=2)
+    (row, column), (to_row, to_column) = ratio.thorax
+    assert math.degrees(math.atan2(to_row - row, to_column - column)) == pytest.approx(roll, abs=1e-6)
+    assert ratio.heart_right.length + ratio.heart_left.length == pytest.approx(ratio.heart_width)
+    middle = np.mean(ratio.thorax, axis=0) - 199.5
+    along, across = turned(middle[None], roll)[0]  # both ends turned about the middle
+    assert abs(along) < 10
+    assert abs(across) < 1
+
+
+def test_a_roll_that_is_not_told_makes_another_ratio() -> None:
+    heart, lungs = thorax(30.0)
+    assert abs(cardiothoracic_ratio(heart, lungs).value - 120 / 260) > 0.02
+
+
+def test_size_and_side_do_not_matter() -> None:
+    heart, lungs = boxes()
+    ratio = cardiothoracic_ratio(heart, lungs, midline=(0.0, 59.5))
+    large = cardiothoracic_ratio(*(np.kron(mask, np.ones((3, 3))).astype(bool) for mask in (heart, lungs)))
+    assert large.value == ratio.value
+    flipped = cardiothoracic_ratio(heart[:, ::-1], lungs[:, ::-1], midline=(0.0, 59.5))
+    assert flipped.value == ratio.value
+    assert flipped.heart_left.length == ratio.heart_right.length
+
+
+def test_lung_behind_the_heart_does_not_matter() -> None:
+    heart, lungs = boxes()
+    assert cardiothoracic_ratio(heart, lungs & ~heart).value == cardiothoracic_ratio(heart, lungs | heart).value
+
+
+def test_stray_components_are_not_measured() -> None:
+    heart, lungs = boxes()
+    expected = cardiothoracic_ratio(heart, lungs)
+    heart[90:93, 20:23] = heart[5, 95] = True
+    lungs[2:4, 1:119] = True
+    assert cardiothoracic_ratio(heart, lungs) == expected
+    parts = np.zeros((40, 40), bool)
+    parts[:20, :20] = parts[30:35, 30:35] = True  # 25 of 425 pixels
+    np.testing.assert_array_equal(main_parts(parts), parts)
+    parts[34] = False  # 20 of 420
+    assert not main_parts(parts)[30:].any()
+
+
+def test_what_has_no_ratio() -> None:
+    heart, lungs = boxes()
+    with pytest.raises(DataError, match="the mask of the heart is empty"):
+        cardiothoracic_ratio(heart & False, lungs)
+    with pytest.raises(DataError, match="the mask of the lungs is empty"):
+        cardiothoracic_ratio(heart, lungs & False)
+    with pytest.raises(DataError, match=r"heart and lungs must be of one shape, not \(100, 120\) and \(99, 120\)"):
+        check_masks({"heart": heart, "lungs": lungs[1:]})
+    with pytest.raises(DataError, match="border cuts the lungs at a side"):
+        cardiothoracic_ratio(heart[:, 11:], lungs[:, 11:])
+    right = lungs & (np.arange(120) < 60)
+    with pytest.raises(DataError, match="the heart reaches beyond the lungs"):
+        cardiothoracic_ratio(heart, right)
+
+
+def test_a_rolled_patient_has_the_same_ratio(volume: Volume) -> None:
+    rolled = View(0.0, 0.0, 12.0, None, size=(280, 280), pixel=1.5)
+    ratio = CardiothoracicRatio.of(project(volume, rolled))
+    assert ratio.value == pytest.approx(CardiothoracicRatio.of(project(volume, PARALLEL)).value, abs=0.01)
+    (row, column), (to_row, to_column) = ratio.thorax
+    assert math.degrees(math.atan2(to_row - row, to_column - column)) == pytest.approx(12, abs=1e-6)
