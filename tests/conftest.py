@@ -1,25 +1,66 @@
-"""What all tests share: where the real radiographs are."""
+"""What all tests share: the repository's root, real radiographs, phantoms and a short training.
+
+Worker processes import this file for `ROOT`, so each fixture imports what it needs itself.
+"""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from pydicom.data import get_testdata_file
 
-from artasyn.bulk.sources import find_sources
-from artasyn.commands.demo import write_phantoms
-from artasyn.files.radiograph import read_radiograph, write_image
-from artasyn.segment.ct.volume import Volume
-from artasyn.training.run import TrainingRun
+if TYPE_CHECKING:
+    from artasyn.segment.ct.volume import Volume
 
 ROOT = Path(__file__).parent.parent
 
+LONGEST = (
+    "tests/test_readme.py",
+    "tests/detection/test_onnx_export.py",
+    "tests/training/test_run.py",
+    "tests/commands/test_project.py",
+    "tests/synthesis/test_opacity.py",
+    "tests/commands/test_synthesise.py",
+    "tests/bulk/test_run.py",
+)
+"""The files that take longest, from the longest on."""
+
+Shared = Callable[[str, Callable[[Path], None]], Path]
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest test comes first, so that no worker waits for it at the end."""
-    items.sort(key=lambda item: item.path.name != "test_readme.py")
+    """The longest files come first, so that no worker waits for one of them at the end."""
+    rank = {ROOT / file: number for number, file in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Shared:
+    """Makes a folder once for all worker processes: the first one makes it, the others wait for it.
+
+    As pytest-xdist's documentation shows it for fixtures that shall run once.
+    """
+    from filelock import FileLock
+
+    def folder_made_by(name: str, make: Callable[[Path], None]) -> Path:
+        if not hasattr(request.config, "workerinput"):  # one process alone
+            folder = tmp_path_factory.mktemp(name)
+            make(folder)
+            return folder
+        root = tmp_path_factory.getbasetemp().parent
+        folder, made = root / name, root / f"{name}.made"
+        with FileLock(root / f"{name}.lock"):
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+                make(folder)
+                made.touch()
+        return folder
+
+    return folder_made_by
 
 
 @pytest.fixture(scope="session")
@@ -34,21 +75,30 @@ def data() -> Path:
 @pytest.fixture(scope="session")
 def real_ct(data: Path) -> Volume:
     """A real CT with its structures, without the table."""
+    from artasyn.segment.ct.volume import Volume
+
     ct = data / "ct"
     return Volume.read(ct / "lidc_0001.nii.gz", ct / "lidc_0001_labels.nii.gz", ct / "structures.csv")
 
 
 @pytest.fixture(scope="session")
-def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def phantoms(shared: Shared) -> Path:
     """A small data set of phantoms: train/healthy, test/healthy, test/diseased, ground_truth, lungs."""
-    folder = tmp_path_factory.mktemp("phantoms")
-    write_phantoms(folder, seed=7, normals=6, healthy=2, diseased=3, size=128, workers=1)
-    return folder
+    from artasyn.commands.demo import write_phantoms
+
+    def make(folder: Path) -> None:
+        write_phantoms(folder, seed=7, normals=6, healthy=2, diseased=3, size=128, workers=1)
+
+    return shared("phantoms", make)
 
 
 @pytest.fixture
 def mixed(tmp_path: Path, phantoms: Path) -> Path:
     """Three good films among a corrupt one, a text file and a CT slice."""
+    from pydicom.data import get_testdata_file
+
+    from artasyn.files.radiograph import read_radiograph, write_image
+
     folder = tmp_path / "mixed"
     for number, path in enumerate(sorted((phantoms / "train/healthy").iterdir())[:3]):
         write_image(folder / "ward" / f"film{number}.png", read_radiograph(path))
@@ -60,9 +110,13 @@ def mixed(tmp_path: Path, phantoms: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(phantoms: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(phantoms: Path, shared: Shared) -> Path:
     """The folder of a very short training on phantoms."""
-    out = tmp_path_factory.mktemp("training")
-    run = TrainingRun(size=64, epochs=2, batch_size=2, held_out=0.34, seed=3)
-    run.fit(find_sources([phantoms / "train"]), out)
-    return out
+    from artasyn.bulk.sources import find_sources
+    from artasyn.training.run import TrainingRun
+
+    def make(folder: Path) -> None:
+        run = TrainingRun(size=64, epochs=2, batch_size=2, held_out=0.34, seed=3)
+        run.fit(find_sources([phantoms / "train"]), folder)
+
+    return shared("trained", make)

@@ -29,13 +29,13 @@ def films(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.realdata
 @pytest.mark.slow
 def test_segment_synthesise_train_and_detect_on_real_films(films: Path, tmp_path: Path) -> None:
-    assert main(["segment", str(films), "--out", str(tmp_path / "lungs")]) == 0
+    assert main(["segment", str(films), "--out", str(tmp_path / "lungs"), "--workers", "1"]) == 0
     rows = read_manifest(tmp_path / "lungs" / "manifest.csv")
     assert len(rows) == sum(FOLDERS.values())
     assert sum(row["found"] == "true" for row in rows) >= 23
 
     normals = [str(films / "zhanglab"), str(films / "nih_normal")]
-    status = main(["synthesise", *normals, "--out", str(tmp_path / "synthetic")])
+    status = main(["synthesise", *normals, "--out", str(tmp_path / "synthetic"), "--workers", "1"])
     rows = read_manifest(tmp_path / "synthetic" / "manifest.csv")
     made = [row for row in rows if row["status"] == "ok"]
     assert len(made) >= 14
@@ -46,10 +46,10 @@ def test_segment_synthesise_train_and_detect_on_real_films(films: Path, tmp_path
         assert (changed == read_mask(tmp_path / "synthetic" / row["mask"])).all()
         assert 0.002 < changed.mean() < 0.4
 
-    training = ["--out", str(tmp_path / "training"), "--epochs", "2", "--size", "64"]
+    training = ["--out", str(tmp_path / "training"), "--epochs", "1", "--size", "64", "--workers", "1"]
     assert main(["train", "--normal", *normals, *training]) == status
 
-    detected = [str(films / "lesions"), str(films / "dicom"), "--out", str(tmp_path / "found")]
+    detected = [str(films / "lesions"), str(films / "dicom"), "--out", str(tmp_path / "found"), "--workers", "1"]
     assert main(["detect", *detected, "--model", str(tmp_path / "training" / "model")]) == 0
     rows = read_manifest(tmp_path / "found" / "manifest.csv")
     assert len(rows) == 9

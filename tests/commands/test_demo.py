@@ -13,7 +13,7 @@ from artasyn.files.radiograph import read_mask, read_radiograph
 @pytest.mark.slow
 def test_the_whole_chain_runs_on_phantoms(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
-    sizes = ["--normals", "8", "--healthy", "3", "--diseased", "4", "--epochs", "1", "--size", "64", "--workers", "2"]
+    sizes = ["--normals", "6", "--healthy", "2", "--diseased", "4", "--epochs", "1", "--size", "64", "--workers", "1"]
     assert main(["demo", "--out", str(out), *sizes]) == 0
     assert capsys.readouterr().out.splitlines()[0] == str(out / "report.html")
     page = (out / "report.html").read_text()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 import subprocess
+import contextlib
+import io
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -57,9 +59,23 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
     """For each kind a network and its file; torch takes seconds for each."""
     folder, made = tmp_path_factory.mktemp("onnx"), {}
     for kind in KINDS:
-        made[kind] = a_network(kind), folder / f"{kind}.onnx"
-        export_onnx(*made[kind])
+        network, path = a_network(kind).train(), folder / f"{kind}.onnx"
+        export_onnx(network, path)
+        assert network.network.training  # it stays as it is
+        made[kind] = network.eval(), path
     return made
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[DetectorNetwork, Path, list[str]]:
+    """A network with a pretrained encoder's layers, the file that the command made of it, and what it printed."""
+    folder = tmp_path_factory.mktemp("exported")
+    network = a_network("discriminative", encoder="efficientnet_lite0", size=72, levels=3)  # 36, 18 and 9 pixels
+    network.save_pretrained(folder / "model")
+    path, printed = folder / "detector.onnx", io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main(["export", "--out", str(path), "--model", str(folder / "model")]) == 0
+    return network, path, printed.getvalue().splitlines()
 
 
 @pytest.fixture(scope="module")
@@ -192,12 +208,9 @@ def test_the_file_is_valid_one_piece_and_says_nothing_of_this_machine(
 
 
 @pytest.mark.slow
-def test_a_pretrained_encoders_odd_maps_are_torchs(tmp_path: Path) -> None:
-    network = a_network("discriminative", encoder="efficientnet_lite0", size=96, levels=4)
-    network.train()
-    export_onnx(network, tmp_path / "detector.onnx")
-    assert network.network.training
-    assert largest_difference(network, OnnxNetwork(tmp_path / "detector.onnx", CPU)) < 1e-4
+def test_a_pretrained_encoders_odd_maps_are_torchs(exported: tuple[DetectorNetwork, Path, list[str]]) -> None:
+    network, path, _ = exported
+    assert largest_difference(network, OnnxNetwork(path, CPU)) < 1e-4
 
 
 def test_what_is_no_detector_is_named(networks: Networks, tmp_path: Path) -> None:
@@ -253,14 +266,13 @@ def test_an_old_torch_is_refused(networks: Networks, tmp_path: Path, monkeypatch
 
 
 def test_export_command_writes_a_file_that_detect_takes(
-    trained: Path, phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    exported: tuple[DetectorNetwork, Path, list[str]], phantoms: Path, tmp_path: Path
 ) -> None:
-    model = tmp_path / "detector.onnx"
-    assert main(["export", "--out", str(model), "--model", str(trained / "model")]) == 0
-    assert capsys.readouterr().out.splitlines() == [str(model)]
+    _, model, printed = exported
+    assert printed == [str(model)]
     film = str(min((phantoms / "test/diseased").iterdir()))
     heatmaps = {}
-    for name, each in (("onnx", model), ("torch", trained / "model")):
+    for name, each in (("onnx", model), ("torch", model.with_name("model"))):
         out = tmp_path / name
         assert main(["detect", film, "--model", str(each), "--out", str(out), "--workers", "1", "--device", "cpu"]) == 0
         (row,) = read_manifest(out / "manifest.csv")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib
 import inspect
 import json
@@ -38,6 +37,7 @@ from artasyn.synthesis.cells import crystallised
 from artasyn.synthesis.noise import clouds, hashed, lattice
 from tests.catalogue import CATALOGUE
 from tests.conftest import ROOT
+from tests.synthesis.anomalies import WRONG, digest
 
 Values = npt.NDArray[np.float64]
 
@@ -55,11 +55,6 @@ def chest(size: int = 160, seed: int = 1) -> PhantomRadiograph:
 def made(synthesis: LungOpacity, seed: int = 0, size: int = 160) -> Anomaly:
     film = chest(size)
     return synthesis(film.image, film.lungs, np.random.default_rng(seed))
-
-
-def digest(anomaly: Anomaly) -> str:
-    parts = (anomaly.image, anomaly.mask, anomaly.attenuation)
-    return hashlib.blake2b(b"".join(part.tobytes() for part in parts)).hexdigest()
 
 
 def fine_detail(image: Image) -> Values:
@@ -137,7 +132,7 @@ import numpy as np
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import OpacityRecord
 from tests.catalogue import CATALOGUE
-from tests.synthesis.test_opacity import digest
+from tests.synthesis.anomalies import digest
 film = np.load(sys.argv[1])
 lungs = Lungs.from_labels(film["labels"])
 records = json.loads(sys.stdin.read())
@@ -255,18 +250,6 @@ def test_lungs_on_another_grid_are_refused(synthesis: LungOpacity) -> None:
         synthesis.render(film.image, film.lungs.resized((80, 90)), record)
 
 
-WRONG: dict[str, Any] = {
-    "channels": lambda image: image[None],
-    "double": lambda image: image.astype(np.float64),
-    "bytes": lambda image: (255 * image).astype(np.uint8),
-    "list": lambda image: image[:2, :2].tolist(),
-    "above": lambda image: 2 * image + 0.1,
-    "below": lambda image: image - 1,
-    "nan": lambda image: image * np.float32(np.nan),
-    "small": lambda image: image[:8, :8],
-}
-
-
 @every
 @pytest.mark.parametrize("wrong", WRONG)
 def test_wrong_images_are_refused(synthesis: LungOpacity, wrong: str) -> None:
@@ -281,7 +264,7 @@ import numpy as np
 from artasyn.errors import ImageError
 from artasyn.phantom.film import Phantom
 from tests.catalogue import CATALOGUE
-from tests.synthesis.test_opacity import WRONG
+from tests.synthesis.anomalies import WRONG
 film = Phantom(size=64)(1)
 before = random.getstate()
 for kind, arguments in CATALOGUE:
