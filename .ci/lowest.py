@@ -7,5 +7,6 @@ from pathlib import Path
 
 config = configparser.ConfigParser()
 config.read(Path(__file__).parent.parent / "setup.cfg")
-lowest = dict(re.findall(r"^(\S+?)(?:\[.*\])? >= (\S+)$", config["options"]["install_requires"], flags=re.MULTILINE))
+required = config["options"]["install_requires"]
+lowest = dict(re.findall(r"^(\S+?)(?:\[.*\])? >= (\S+)$", required, flags=re.MULTILINE))
 sys.stdout.write(" ".join(f"{name}=={lowest[name]}.*" for name in sys.argv[1:]) + "\n")

@@ -35,9 +35,7 @@ def main() -> None:
         sys.meta_path.insert(0, Blocked())
     import numpy as np
 
-    import artasyn.segment
-    import artasyn.synthesis
-    from artasyn import LungOpacity, PBTSeg, Phantom
+    from artasyn import LungOpacity, PBTSeg, Phantom, segment, synthesis
 
     chest = Phantom(size=192)(seed=1)
     lungs = PBTSeg()(chest.image)
@@ -50,6 +48,7 @@ def main() -> None:
     assert ((anomaly.image != chest.image) == anomaly.mask).all()
     again = LungOpacity().render(chest.image, lungs, anomaly.record)
     assert (again.image == anomaly.image).all()
+    assert {*segment.__all__, *synthesis.__all__} > {"PBTSeg", "Volume", "LungOpacity", "findings"}
     loaded = {name.partition(".")[0] for name in sys.modules}
     assert not loaded & {"torch", "lightning", "timm"}
     versions = f"numpy {np.__version__}, Python {sys.version.split()[0]}"

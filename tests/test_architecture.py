@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,6 +81,16 @@ def test_the_architecture_page_shows_every_room() -> None:
     assert not missing
     files = [file.relative_to(ROOT).as_posix() for _, file in inner_modules() if f"`{file.stem}`" not in page]
     assert not files
+
+
+def test_tests_import_benchmarks_only_where_they_test_them() -> None:
+    folder = ROOT / "tests"
+    wrong = [
+        file.relative_to(ROOT).as_posix()
+        for file in folder.rglob("*.py")
+        if file.parent != folder / "benchmarks" and re.search(r"^\s*(from|import) benchmarks", file.read_text(), re.M)
+    ]
+    assert not wrong
 
 
 @pytest.mark.xfail(reason="the rooms are not built yet", strict=True)

@@ -1,1 +1,25 @@
 """Figures from scores and heatmaps: how well films and pixels are told apart, with intervals."""
+
+from typing import TYPE_CHECKING
+
+from artasyn.doors import later
+
+if TYPE_CHECKING:
+    from artasyn.evaluation.evaluation import Evaluation, Interval, Metrics, anatomy_prior
+
+__all__ = [
+    "Evaluation",
+    "Interval",
+    "Metrics",
+    "anatomy_prior",
+]
+
+__getattr__ = later(
+    __name__,
+    {
+        "Evaluation": "artasyn.evaluation.evaluation",
+        "Interval": "artasyn.evaluation.evaluation",
+        "Metrics": "artasyn.evaluation.evaluation",
+        "anatomy_prior": "artasyn.evaluation.evaluation",
+    },
+)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import pickle
-import subprocess
 import contextlib
 import io
+import pickle
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any, get_args

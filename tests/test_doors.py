@@ -1,0 +1,44 @@
+"""The doors: the names that artasyn promises, and the pages, which go through doors alone."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+DOORS = {
+    "artasyn": "Anomaly ArtasynError BatchLungOpacity Detection Detector Image LungLabels LungOpacity Lungs Mask "
+    "OpacityRecord PBTSeg Phantom __version__ read_radiograph write_image write_mask",
+    "artasyn.evaluation": "Evaluation Interval Metrics anatomy_prior",
+    "artasyn.segment": "CTLesion DomainRandomisation Film Lungs Measures PBTSeg Pair Projection ProjectionRecord "
+    "Quality Structure View Volume check_projection check_volume insert_lesion measure project",
+    "artasyn.synthesis": "Anomalies Anomaly BatchLungOpacity FINDINGS Finding Lesion Look LungOpacity OpacityRecord "
+    "Recipe findings",
+    "artasyn.testsets": "LAYOUTS Layout TestFilm TestSet find",
+    "artasyn.training": "LossWeights Normals NormalsData ReconstructionTraining SyntheticAnomalies TrainingRun",
+    "artasyn.transforms": "LungOpacityTransform OpacityDataset RandomLungOpacity",
+}
+"""The public names of every door. A name that goes, or comes, is a decision: it is changed here too."""
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_the_public_names_are_these(door: str) -> None:
+    assert sorted(importlib.import_module(door).__all__) == DOORS[door].split()
+
+
+@pytest.mark.parametrize("page", ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
+def test_examples_go_through_doors(page: str) -> None:
+    around = []
+    for block in re.findall(r"```python\n(.*?)```", Path(ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "artasyn":
+                names = DOORS.get(node.module or "", "").split()
+                around += [f"{node.module}.{alias.name}" for alias in node.names if alias.name not in names]
+            elif isinstance(node, ast.Import):
+                around += [alias.name for alias in node.names if alias.name.startswith("artasyn.")]
+    assert not around
