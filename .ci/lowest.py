@@ -1,4 +1,4 @@
-"""The oldest versions of some packages that setup.cfg allows, as pip takes them: ``python .ci/lowest.py numpy scipy``."""
+"""The oldest versions of packages that setup.cfg allows, as pip takes them: ``python .ci/lowest.py numpy scipy``."""
 
 import configparser
 import re
