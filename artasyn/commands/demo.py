@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 import joblib
@@ -12,10 +12,11 @@ from tqdm import tqdm
 
 from artasyn.bulk.sources import available_cores, claim, find_sources
 from artasyn.bulk.stores import Folders
-from artasyn.commands.evaluate import evaluate
-from artasyn.commands.segment import segment
+from artasyn.commands.evaluate import EvaluateOptions, evaluate
+from artasyn.commands.options import WORKERS, option, spread
+from artasyn.commands.segment import SegmentOptions, segment
 from artasyn.commands.shared import Done
-from artasyn.commands.synthesise import pairs, synthesise
+from artasyn.commands.synthesise import SynthesiseOptions, pairs, synthesise
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_labels, write_image, write_labels, write_mask
 from artasyn.phantom.film import Phantom
@@ -76,16 +77,21 @@ def write_phantoms(
         pass
 
 
-def demo(
-    out: Path = Path("artasyn-demo"),
-    *,
-    seed: int = 0,
-    normals: int = 160,
-    healthy: int = 40,
-    diseased: int = 60,
-    training: TrainingRun = TrainingRun(epochs=20),
-    workers: int = 0,
-) -> Done:
+@dataclass(frozen=True)
+class DemoOptions:
+    """Options of `demo`."""
+
+    out: Path = field(default=Path("artasyn-demo"), metadata=option("the folder to write to"))
+    _: KW_ONLY
+    seed: int = field(default=0, metadata=option("another seed, other phantoms, anomalies and weights"))
+    normals: int = field(default=160, metadata=option("healthy phantoms to train on"))
+    healthy: int = field(default=40, metadata=option("healthy phantoms to test on"))
+    diseased: int = field(default=60, metadata=option("phantoms with lesions to test on"))
+    training: TrainingRun = field(default=TrainingRun(epochs=20), metadata=spread("seed"))
+    workers: int = field(default=0, metadata=option(WORKERS))
+
+
+def demo(options: DemoOptions) -> Done:
     """Runs the whole chain without any data: phantoms, lungs, synthetic anomalies, training, unseen lesions, report.
 
     Draws radiographs of parametric thoraces, finds their lungs, makes anomalies on healthy ones, trains a detector on
@@ -97,26 +103,20 @@ def demo(
     two cores. A run that was killed goes on there.
 
     Args:
-        out: the folder to write to.
-        seed: another seed, other phantoms, anomalies and weights.
-        normals: healthy phantoms to train on.
-        healthy: healthy phantoms to test on.
-        diseased: phantoms with lesions to test on.
-        training: options of the training.
-        workers: processes; 0 takes every core.
+        options: where to write, how much to draw, and how to train.
     """
-    workers = workers or available_cores()
-    sizes = {"normals": normals, "healthy": healthy, "diseased": diseased}
+    out, seed, workers = options.out, options.seed, options.workers or available_cores()
+    sizes = {"normals": options.normals, "healthy": options.healthy, "diseased": options.diseased}
     claim(out, {"command": "demo", "version": __version__, "seed": seed} | sizes)
     data = out / "data"
     write_phantoms(data, seed=seed, **sizes, size=256, workers=workers)
     train = data / "train" / "healthy"
-    lungs = segment([data / "test"], out / "lungs", workers=workers)
-    synthetic = synthesise(
-        [source.path for source in find_sources([train])[:SHOWN]], out / "synthetic", seed=seed, workers=workers
-    )
-    dataclasses.replace(training, seed=seed).fit(find_sources([train]), out / "training", workers=workers)
-    measured = evaluate(data, out / "evaluation", model=str(out / "training" / "model"), seed=seed, workers=workers)
+    lungs = segment(SegmentOptions([data / "test"], out / "lungs", workers=workers))
+    first = [source.path for source in find_sources([train])[:SHOWN]]
+    synthetic = synthesise(SynthesiseOptions(first, out / "synthetic", seed=seed, workers=workers))
+    dataclasses.replace(options.training, seed=seed).fit(find_sources([train]), out / "training", workers=workers)
+    model = str(out / "training" / "model")
+    measured = evaluate(EvaluateOptions(data, out / "evaluation", model=model, seed=seed, workers=workers))
     parts = [_lungs_section(lungs, out, data), _synthetic_section(synthetic, out), *measured.sections]
     write_report(out / "report.html", "artasyn on phantoms", parts)
     outcomes = (*lungs.outcomes, *synthetic.outcomes, *measured.outcomes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import torch
 
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, available_cores, find_sources
+from artasyn.commands.options import DEVICE, FILES, MODEL, OUT, WORKERS, option, paths
 from artasyn.commands.shared import Done, bulk_run, write_sheets
 from artasyn.detection.detector import Detector
 from artasyn.files import atomic
@@ -21,15 +22,23 @@ from artasyn.pictures.overlays import grey_picture, overlay_heatmap, overlay_mas
 from artasyn.pictures.thumbnails import on_grid, thumbnail
 
 
-def detect(
-    inputs: Sequence[Path],
-    out: Path = Path("detections"),
-    *,
-    model: str = "bundled",
-    restrict_to_lungs: bool = True,
-    device: str = "auto",
-    workers: int = 0,
-) -> Done:
+@dataclass(frozen=True)
+class DetectOptions:
+    """Options of `detect`."""
+
+    inputs: Sequence[Path] = field(metadata=paths(FILES))
+    out: Path = field(default=Path("detections"), metadata=option(OUT))
+    _: KW_ONLY
+    model: str = field(default="bundled", metadata=option(MODEL))
+    restrict_to_lungs: bool = field(
+        default=True,
+        metadata=option("look only at the lungs, found by PBTSeg, with a soft border around their convex hulls"),
+    )
+    device: str = field(default="auto", metadata=option(DEVICE))
+    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
+
+
+def detect(options: DetectOptions) -> Done:
     """Looks for anomalies on radiographs, with the detector that comes with artasyn or another one.
 
     Writes to OUT: heatmaps/NAME.png (16 bits, 65535 for 1), masks/NAME.png (0 and 255), lungs/NAME.png (where the
@@ -37,16 +46,15 @@ def detect(
     following, manifest.csv, settings.json.
 
     Args:
-        inputs: radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
-        out: the folder to write to. A run that was killed goes on there.
-        model: bundled is the one that comes with artasyn; or the folder that `artasyn train` wrote as OUT/model, the
-            file that `artasyn export` wrote, or the id of a model on the Hugging Face hub.
-        restrict_to_lungs: look only at the lungs, found by PBTSeg, with a soft border around their convex hulls.
-        device: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one.
-        workers: processes; 0 takes every core, or one on a GPU.
+        options: what to read, where to write, and how.
     """
     return detect_sources(
-        find_sources(inputs), out, model=model, restrict_to_lungs=restrict_to_lungs, device=device, workers=workers
+        find_sources(options.inputs),
+        options.out,
+        model=options.model,
+        restrict_to_lungs=options.restrict_to_lungs,
+        device=options.device,
+        workers=options.workers,
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -12,6 +14,7 @@ from tqdm import tqdm
 from artasyn.arrays import Mask, Picture
 from artasyn.bulk.run import Outcome, Row
 from artasyn.commands.detect import detect_sources, load_detector
+from artasyn.commands.options import DEVICE, MODEL, OUT, WORKERS, option
 from artasyn.commands.shared import Done
 from artasyn.errors import DataError, RadiographError
 from artasyn.evaluation.boxes import inside_boxes, pointing
@@ -31,18 +34,26 @@ SHOWN = 8
 """Films shown at each end of the ranking."""
 
 
-def evaluate(
-    data: Path,
-    out: Path,
-    *,
-    model: str = "bundled",
-    layout: str = "auto",
-    restrict_to_lungs: bool = True,
-    device: str = "auto",
-    bootstrap: int = 1000,
-    seed: int = 0,
-    workers: int = 0,
-) -> Done:
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Options of `evaluate`."""
+
+    data: Path = field(metadata=option("the test set's folder"))
+    out: Path = field(metadata=option(OUT))
+    _: KW_ONLY
+    model: str = field(default="bundled", metadata=option(MODEL))
+    layout: str = field(
+        default="auto",
+        metadata=option("how the test set lies in its folder, one of the above; auto tells it from what is there"),
+    )
+    restrict_to_lungs: bool = field(default=True, metadata=option("look only inside the lungs, found by PBTSeg"))
+    device: str = field(default="auto", metadata=option(DEVICE))
+    bootstrap: int = field(default=1000, metadata=option("resamples of the films for the 95 % intervals"))
+    seed: int = field(default=0, metadata=option("of the resampling"))
+    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
+
+
+def evaluate(options: EvaluateOptions) -> Done:
     """Measures a detector on a test set, beside the anatomy prior "everything inside the lungs".
 
     Reads from DATA one of these layouts:
@@ -60,30 +71,23 @@ def evaluate(
     called oracle. Figures inside the lungs use the true lungs where there are any, otherwise those of PBTSeg.
 
     Args:
-        data: the test set's folder.
-        out: the folder to write to. A run that was killed goes on there.
-        model: bundled is the one that comes with artasyn; or the folder that `artasyn train` wrote as OUT/model, the
-            file that `artasyn export` wrote, or the id of a model on the Hugging Face hub.
-        layout: how the test set lies in its folder, one of the above; auto tells it from what is there.
-        restrict_to_lungs: look only inside the lungs, found by PBTSeg.
-        device: cpu, cuda, cuda:1, mps; auto takes a GPU where there is one.
-        bootstrap: resamples of the films for the 95 % intervals.
-        seed: of the resampling.
-        workers: processes; 0 takes every core, or one on a GPU.
+        options: what to read, where to write, and how.
     """
-    test = find(data, layout)
+    data, out, model, seed = options.data, options.out, options.model, options.seed
+    test = find(data, options.layout)
     found = detect_sources(
         [film.source for film in test.films],
         out,
         model=model,
-        restrict_to_lungs=restrict_to_lungs,
-        device=device,
-        workers=workers,
+        restrict_to_lungs=options.restrict_to_lungs,
+        device=options.device,
+        workers=options.workers,
     )
     outcomes = found.outcomes
-    figures, quality, failed = _measure(test, outcomes, out, model=model, bootstrap=bootstrap, seed=seed)
-    about = {"version": __version__, "model": str(model), "data": str(data), "restrict_to_lungs": restrict_to_lungs}
-    about |= {"bootstrap": bootstrap, "seed": seed, "lungs": "given" if test.has_lungs else "PBTSeg"}
+    figures, quality, failed = _measure(test, outcomes, out, model=model, bootstrap=options.bootstrap, seed=seed)
+    about: dict[str, Any] = {"version": __version__, "model": str(model), "data": str(data)}
+    about |= {"restrict_to_lungs": options.restrict_to_lungs, "bootstrap": options.bootstrap, "seed": seed}
+    about |= {"lungs": "given" if test.has_lungs else "PBTSeg"}
     about |= {"layout": test.layout, "test_set": test.summary}
     results = {name: metrics.to_json() for name, metrics in figures.items()}
     atomic.write_text(out / "metrics.json", json.dumps(about | results, indent=1, allow_nan=False) + "\n")

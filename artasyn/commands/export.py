@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from artasyn.commands.options import option
 from artasyn.commands.shared import Done
 from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.onnx_export import TOLERANCE, export_onnx, largest_difference
@@ -12,7 +14,29 @@ from artasyn.errors import ArtasynError, ModelError
 from artasyn.files import atomic
 
 
-def export(out: Path, *, model: str = "bundled") -> Done:
+@dataclass(frozen=True)
+class ExportOptions:
+    """Options of `export`.
+
+    Raises:
+        ArtasynError: the file's name does not end in .onnx.
+    """
+
+    out: Path = field(metadata=option("the file to write; one that is there is replaced"))
+    model: str = field(
+        default="bundled",
+        metadata=option(
+            "bundled is the one that comes with artasyn; or the folder that `artasyn train` wrote as OUT/model, or the "
+            "id of a model on the Hugging Face hub"
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        if self.out.suffix != ".onnx":
+            raise ArtasynError(f"{self.out}: the name must end in .onnx; artasyn detect knows such a model by that")
+
+
+def export(options: ExportOptions) -> Done:
     """Writes a trained detector as one ONNX file, which onnxruntime runs without torch.
 
     Writes to OUT, whose name ends in .onnx: the network, and as metadata its thresholds and all other settings. Before
@@ -25,21 +49,17 @@ def export(out: Path, *, model: str = "bundled") -> Done:
     `novelty`.
 
     Args:
-        out: the file to write; one that is there is replaced.
-        model: bundled is the one that comes with artasyn; or the folder that `artasyn train` wrote as OUT/model, or
-            the id of a model on the Hugging Face hub.
+        options: which detector, and the file.
     """
-    if out.suffix != ".onnx":
-        raise ArtasynError(f"{out}: the name must end in .onnx; artasyn detect knows such a model by that")
     for name in ("onnx", "onnxruntime", "onnxscript"):
         optional(name)
-    network = DetectorNetwork.from_pretrained(model)
-    with atomic.replacing(out) as temporary:
+    network = DetectorNetwork.from_pretrained(options.model)
+    with atomic.replacing(options.out) as temporary:
         export_onnx(network, temporary)
         difference = largest_difference(network, OnnxNetwork(temporary, ["CPUExecutionProvider"]))
         if not difference <= TOLERANCE:  # NaN too
             raise ModelError(
-                f"{model}: onnxruntime's maps differ from torch's by up to {difference:.2g}, more than {TOLERANCE:g}; "
-                f"nothing was written; try other versions of torch and onnxruntime"
+                f"{options.model}: onnxruntime's maps differ from torch's by up to {difference:.2g}, more than "
+                f"{TOLERANCE:g}; nothing was written; try other versions of torch and onnxruntime"
             )
-    return Done((out,))
+    return Done((options.out,))

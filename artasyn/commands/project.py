@@ -4,83 +4,145 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import hashlib
 import io
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from io import BytesIO
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-import numpy as np
 from tqdm import tqdm
 
-from artasyn.arrays import Picture, generator
 from artasyn.bulk.patients import Patients, called
-from artasyn.bulk.run import Outcome, Row, reason_of
+from artasyn.bulk.run import Outcome
 from artasyn.bulk.sources import Source, find_cts
+from artasyn.commands.options import OUT, WORKERS, flag, option, paths, several
+from artasyn.commands.project_films import COLUMNS, FILES, DrawFilm, FilmTask, MakeFilm
 from artasyn.commands.shared import Done, bulk_run, write_sheets
 from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.ct import read_names
-from artasyn.files.radiograph import write_image, write_labels, write_mask
 from artasyn.findings import LesionKind, lesion_kind
-from artasyn.outputs.coco import outlined, write_coco
-from artasyn.pictures.measures import draw_measures
-from artasyn.pictures.overlays import STRUCTURE_COLOURS, grey_picture, overlay_structures, write_picture
-from artasyn.pictures.thumbnails import on_grid, thumbnail
-from artasyn.segment.ct.variation import Variation
-from artasyn.segment.ct.volume import Volume
-from artasyn.segment.measures.measures import Measures, measure
-from artasyn.segment.projection.film_look import FilmLook
-from artasyn.segment.projection.projection import THRESHOLD
-from artasyn.segment.projection.quality import Quality, check_projection
-from artasyn.segment.projection.randomisation import DomainRandomisation, Film, ProjectionRecord
+from artasyn.outputs.coco import write_coco
+from artasyn.segment.projection.projection import THRESHOLD, Frame
+from artasyn.segment.projection.randomisation import DomainRandomisation
 from artasyn.segment.projection.view import View
-from artasyn.segment.structures import find_members
-from artasyn.version import __version__
 
-DETAIL = 0.8
-"""How much films that are not randomised raise fine structure, see `FilmLook.detail`."""
+CTS = "CT volumes (NIfTI, NRRD, MetaImage, folders of DICOM series) and folders of them, which are walked recursively"
 
-ATTEMPTS = 5
-"""Records drawn for a film before it counts as one that cannot be made."""
-
-BONES = ("ribs", "spine", "clavicles")
-"""What an overlay tints; of the rest it draws the contours."""
-
-FILES = ("image", "record", "overlay", "lungs", "thickness", "annotations", "masks", "healthy", "lesion", "measured")
-"""Columns of the manifest that name a file; the masks' a folder."""
-
-COLUMNS = (
-    *("ct", "view", "copy", *FILES, "width", "height", "spacing"),
-    *("cardiothoracic_ratio", "redrawn", "quality", "notes"),
+LABELS = (
+    "for one CT its label map, or a folder with a mask for each structure, as TotalSegmentator writes them; for many "
+    "CTs a folder that has NAME.nii.gz, NAME_labels.nii.gz or a folder of masks NAME for each. Left out: "
+    "NAME_labels.nii.gz beside each CT"
 )
 
 TOGETHER, MOST = 16, 64
 """Films that a worker takes at once: those of whole CTs, so that each is read once, this many or some more."""
 
 
-def project(
-    inputs: Sequence[Path],
-    out: Path,
-    *,
-    labels: Path | None = None,
-    names: Path | None = None,
-    masks: Sequence[Path] | None = None,
-    views: Sequence[str | int | float] = ("pa",),
-    randomise: int = 0,
-    lesions: Sequence[str] | None = None,
-    pixel: float = 0.7,
-    threshold: float = THRESHOLD,
-    frame: Literal["film", "covered", "full"] = "film",
-    seed: int = 0,
-    bits: Literal[8, 16] = 8,
-    keep_rejected: bool = False,
-    randomisation: DomainRandomisation = DomainRandomisation(),
-    workers: int = 0,
-) -> Done:
+@dataclass(frozen=True)
+class ProjectOptions:
+    """Options of `project`.
+
+    Raises:
+        DataError: a number or a view that cannot be.
+    """
+
+    inputs: Sequence[Path] = field(metadata=paths(CTS))
+    out: Path = field(metadata=option(OUT))
+    _: KW_ONLY
+    labels: Path | None = field(default=None, metadata=option(LABELS))
+    names: Path | None = field(
+        default=None, metadata=option("a CSV or JSON file with the label map's numbers and names")
+    )
+    masks: Sequence[Path] | None = field(
+        default=None,
+        metadata=several(
+            "further masks of the one CT, each a structure called by its file, a lesion for instance",
+            of=Path,
+            metavar="FILE",
+        ),
+    )
+    views: Sequence[str | int | float] = field(
+        default=("pa",),
+        metadata=several(
+            "pa, ap, lateral, right_lateral, or angles in degrees: 0 PA, 90 left lateral; several with commas or "
+            "spaces",
+            metavar="VIEW",
+        ),
+    )
+    randomise: int = field(
+        default=0,
+        metadata=option("films to make of each view with drawn anatomy, geometry and look; 0 for one as it is"),
+    )
+    lesions: Sequence[str] | None = field(
+        default=None,
+        metadata=several(
+            f"lesions to put into the lungs of every film: {', '.join(get_args(LesionKind))}", metavar="LESION"
+        ),
+    )
+    pixel: float = field(default=0.7, metadata=option("size of the detector's pixels, mm"))
+    threshold: float = field(
+        default=THRESHOLD,
+        metadata=option("mm that a ray must run in a structure for its pixel to be in the mask"),
+    )
+    frame: Frame = field(
+        default="film",
+        metadata=option(
+            "what is shown: the field of a chest film around the lungs, all that the scan covers, or the detector"
+        ),
+    )
+    seed: int = field(default=0, metadata=option("another seed, other films"))
+    bits: Literal[8, 16] = field(default=8, metadata=option("depth of the images, 8 or 16"))
+    keep_rejected: bool = field(
+        default=False, metadata=flag("make films of volumes, and keep films, that quality control rejects")
+    )
+    randomisation: DomainRandomisation = field(
+        default=DomainRandomisation(), metadata=option("what is drawn, and from where")
+    )
+    workers: int = field(default=0, metadata=option(f"{WORKERS}, each needs about 1.5 GB for a large CT"))
+
+    def __post_init__(self) -> None:
+        usual = self.usual_views()
+        if self.randomise < 0 or self.seed < 0 or not self.threshold >= 0 or not usual:
+            raise DataError(
+                "randomise, seed and threshold must be at least 0, and a view is needed; "
+                f"not {self.randomise}, {self.seed}, {self.threshold:g}, {[*usual]}"
+            )
+        self.kinds()
+
+    def usual_views(self) -> dict[str, View]:
+        """The views, each by its name and as it is where nothing is drawn."""
+        names = [name.strip().lower() for view in self.views for name in str(view).split(",") if name.strip()]
+        return {name: View.named(name, size=None, pixel=self.pixel) for name in names}
+
+    def kinds(self) -> tuple[LesionKind, ...]:
+        """The lesions, each as this library spells it."""
+        return tuple(lesion_kind(name) for name in self.lesions or ())
+
+    def draw(self) -> DrawFilm:
+        """What draws and makes a film."""
+        return DrawFilm(
+            self.usual_views(),
+            self.randomise,
+            self.kinds(),
+            self.frame,
+            self.seed,
+            self.keep_rejected,
+            self.randomisation,
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """What the films depend on beside the CTs."""
+        names = ["randomise", "randomisation", "keep_rejected"]
+        names += ["pixel", "threshold", "frame", "seed", "bits"]
+        files = {"labels": self.labels and str(self.labels), "names": self.names and str(self.names)}
+        lists: dict[str, Any] = {"masks": list(map(str, self.masks or ())), "views": list(self.usual_views())}
+        lists |= {"lesions": self.kinds() or None}
+        return {name: getattr(self, name) for name in names} | files | lists
+
+
+def project(options: ProjectOptions) -> Done:
     """Makes radiographs at any angle from CT, with a mask of every labelled structure.
 
     For example: artasyn project ct.nii.gz --labels labels.nii.gz --names names.csv --views pa,lateral,30 --out films
@@ -99,54 +161,18 @@ def project(
     number of workers.
 
     Args:
-        inputs: CT volumes (NIfTI, NRRD, MetaImage, folders of DICOM series) and folders of them, walked recursively.
-        out: the folder to write to. A run that was killed goes on there.
-        labels: for one CT its label map, or a folder with a mask for each structure, as TotalSegmentator writes them;
-            for many CTs a folder that has NAME.nii.gz, NAME_labels.nii.gz or a folder of masks NAME for each. Left
-            out: NAME_labels.nii.gz beside each CT.
-        names: a CSV or JSON file with the label map's numbers and names.
-        masks: further masks of the one CT, each a structure called by its file, a lesion for instance.
-        views: pa, ap, lateral, right_lateral or angles in degrees (0 PA, 90 left lateral), several with commas.
-        randomise: films to make of each view with drawn anatomy, geometry and look; 0 for one as it is.
-        lesions: what to put into the lungs of every film: nodule, consolidation, ground_glass_opacity.
-        pixel: size of the detector's pixels, mm.
-        threshold: mm that a ray must run in a structure for its pixel to be in the mask.
-        frame: what is shown: the field of a chest film around the lungs, all that the scan covers, or the detector.
-        seed: another seed, other films.
-        bits: depth of the images, 8 or 16.
-        keep_rejected: whether films are made of volumes, and kept, that quality control rejects.
-        randomisation: what is drawn, and from where.
-        workers: processes; 0 takes every core, each needs about 1.5 GB for a large CT.
+        options: what to read, where to write, and what to make.
     """
-    wanted = [name.strip().lower() for view in views for name in str(view).split(",") if name.strip()]
-    usual = {name: View.named(name, size=None, pixel=pixel) for name in wanted}
-    if randomise < 0 or seed < 0 or not threshold >= 0 or not usual:
-        raise DataError(
-            "randomise, seed and threshold must be at least 0, and a view is needed; "
-            f"not {randomise}, {seed}, {threshold:g}, {wanted}"
-        )
-    kinds = tuple(lesion_kind(name) for name in lesions or ())
-    masks = tuple(masks or ())
-    cts = _without_labels(find_cts(inputs), inputs, labels)
-    _check_labels(len(cts), labels, names, masks)
-    tasks = [
-        _Task(ct.path, f"{ct.name}_{view}" + (f"_{copy}" if copy else ""), ct.name, view, copy)
-        for ct in cts
-        for view in usual
-        for copy in (range(1, randomise + 1) if randomise else [0])
-    ]
-    if len({task.name for task in tasks}) < len(tasks):
-        raise DataError("two films would have one name: a CT is called like another with a side; rename one of them")
-    options: dict[str, Any] = {"labels": labels and str(labels), "names": names and str(names)}
-    options |= {"masks": list(map(str, masks)), "views": list(usual), "randomise": randomise, "lesions": kinds or None}
-    options |= {"pixel": pixel, "threshold": threshold, "frame": frame, "seed": seed, "bits": bits}
-    options |= {"keep_rejected": keep_rejected, "randomisation": randomisation}
+    out, masks = options.out, tuple(options.masks or ())
+    cts = _without_labels(find_cts(options.inputs), options.inputs, options.labels)
+    _check_labels(len(cts), options.labels, options.names, masks)
+    tasks = _tasks(cts, [*options.usual_views()], options.randomise)
     each = len(tasks) // len(cts)
     batch = min(MOST, each * max(1, TOGETHER // each))
-    run = bulk_run("project", out, COLUMNS, options, files=FILES, workers=workers, batch=batch)
-    patients = Patients(labels, names, masks, alone=len(cts) == 1)
-    draw = _Draw(usual, randomise, kinds, frame, seed, keep_rejected, randomisation)
-    done = Done((), tuple(run.run(_Make(out, patients, draw, threshold, bits), tasks, title="project")))
+    run = bulk_run("project", out, COLUMNS, options.settings(), files=FILES, workers=options.workers, batch=batch)
+    patients = Patients(options.labels, options.names, masks, alone=len(cts) == 1)
+    make = MakeFilm(out, patients, options.draw(), options.threshold, options.bits)
+    done = Done((), tuple(run.run(make, tasks, title="project")))
     return dataclasses.replace(done, written=(*_summarise(out, done), run.manifest))
 
 
@@ -173,152 +199,17 @@ def _check_labels(count: int, labels: Path | None, names: Path | None, masks: Se
         raise DataError(f"two masks are called alike: {', '.join(map(str, masks))}; rename one of the files")
 
 
-@dataclass(frozen=True)
-class _Task(Source):
-    """One film to be made, by its own name from the file of its CT.
-
-    Attributes:
-        ct: the CT's name.
-        view: the view's name.
-        copy: its number, 0 where there is one alone.
-    """
-
-    ct: str
-    view: str
-    copy: int
-
-
-@dataclass(frozen=True)
-class _Draw:
-    """Draws and makes a film of a patient, anew where quality control rejects it."""
-
-    views: dict[str, View]
-    randomise: int
-    lesions: tuple[LesionKind, ...]
-    frame: Literal["film", "covered", "full"]
-    seed: int
-    keep_rejected: bool
-    randomisation: DomainRandomisation
-
-    def __call__(self, volume: Volume, task: _Task) -> tuple[Film, Quality, list[str]]:
-        """The film, what quality control says of it, and why earlier ones were rejected."""
-        rejected: list[str] = []
-        for attempt in range(ATTEMPTS if self.randomise or self.lesions else 1):
-            try:
-                film = Film.of(volume, self._record(volume, task, attempt))
-            except DataError as error:
-                rejected.append(reason_of(error))
-                continue
-            quality = check_projection(film.projection)
-            if quality.ok or self.keep_rejected:
-                return film, quality, rejected
-            rejected.append("; ".join(quality.reasons))
-        drawn = f"none of {len(rejected)} films drawn" if len(rejected) > 1 else "the film"
-        verb = "can be used" if len(rejected) > 1 else "cannot be used"
-        raise DataError(f"{task.path}: {drawn} {verb}: {' | '.join(dict.fromkeys(rejected))}")
-
-    def _record(self, volume: Volume, task: _Task, attempt: int) -> ProjectionRecord:
-        name = hashlib.blake2b(f"{task.ct} {task.view}".encode(), digest_size=8).hexdigest()
-        rng = generator(self.seed, name, task.copy, attempt)
-        view = self.views[task.view]
-        if self.randomise:
-            record = self.randomisation.draw(volume, rng, view=view, lesions=self.lesions)
-            return dataclasses.replace(record, look=dataclasses.replace(record.look, frame=self.frame))
-        lesions = DomainRandomisation.draw_lesions(volume, rng, self.lesions)
-        return ProjectionRecord(Variation(lesions=lesions), view, FilmLook(frame=self.frame, detail=DETAIL))
-
-
-@dataclass(frozen=True)
-class _Make:
-    """Makes and writes one film."""
-
-    out: Path
-    patients: Patients
-    draw: _Draw
-    threshold: float
-    bits: Literal[8, 16]
-
-    def __call__(self, task: Source) -> list[Row]:
-        assert isinstance(task, _Task)
-        volume, quality = self.patients.read(Source(task.path, task.ct))
-        if not (quality.ok or self.draw.keep_rejected):
-            reasons = "; ".join(quality.reasons)
-            raise DataError(f"{task.path}: rejected by quality control: {reasons} (--keep-rejected takes it)")
-        film, seen, rejected = self.draw(volume, task)
-        projection = film.projection
-        measures = measure(projection)  # whatever fails does so before the first file is written
-        row = self._write(task.name, film, measures)
-        about = {
-            "ct": str(task.path),
-            "view": task.view,
-            "copy": task.copy,
-            "seed": self.draw.seed,
-            "threshold": self.threshold,
-            "version": __version__,
-            "spacing": projection.spacing,
-            "spacing_isocentre": projection.spacing_isocentre,
-            "measures": measures.to_dict(),
-            "quality": {"volume": dataclasses.asdict(quality), "projection": dataclasses.asdict(seen)},
-            "rejected": rejected,
-        }
-        record = {**dataclasses.asdict(film.record), "about": about}
-        atomic.write_text(self.out / row["record"], json.dumps(record, indent=1) + "\n")
-        ratio = measures.cardiothoracic_ratio
-        row |= {"ct": task.ct, "view": task.view, "copy": task.copy or "", "redrawn": len(rejected)}
-        row |= {"spacing": f"{projection.spacing:.4f}", "cardiothoracic_ratio": f"{ratio.value:.4f}" if ratio else ""}
-        row |= {"quality": "; ".join(quality.reasons + seen.reasons), "notes": "; ".join(quality.notes + seen.notes)}
-        return [row]
-
-    def _write(self, name: str, film: Film, measures: Measures) -> Row:
-        """Writes all but the record, the overlay last."""
-        row: Row = {kind: f"{kind}s/{name}.png" for kind in ("image", "overlay")} | {"record": f"records/{name}.json"}
-        row |= {"masks": f"masks/{name}", "thickness": f"thickness/{name}.npz"}
-        row["annotations"] = f"annotations/{name}.json"
-        row["height"], row["width"] = film.image.shape
-        write_image(self.out / row["image"], film.image, bits=self.bits)
-        footprints = dict(zip(film.projection.names, film.masks(self.threshold), strict=True))
-        for structure, mask in footprints.items():
-            write_mask(self.out / row["masks"] / f"{structure}.png", mask)
-        if find_members("lungs", film.projection.names):
-            row["lungs"] = f"lungs/{name}.png"
-            labels = film.projection.lungs("visible", self.threshold).labels * film.field
-            write_labels(self.out / row["lungs"], labels.astype(np.uint8))
-        buffer = BytesIO()
-        thickness = film.projection.thickness.astype(np.float16)
-        np.savez_compressed(buffer, thickness=thickness, names=np.array(film.projection.names))
-        atomic.write_bytes(self.out / row["thickness"], buffer.getvalue())
-        atomic.write_text(self.out / row["annotations"], json.dumps(outlined(footprints)) + "\n")
-        if film.healthy is not None and film.lesions is not None:
-            row |= {"healthy": f"healthy/{name}.png", "lesion": f"lesions/{name}.png"}
-            write_image(self.out / row["healthy"], film.healthy, bits=self.bits)
-            write_mask(self.out / row["lesion"], film.lesions)
-        if measures.cardiothoracic_ratio or measures.cobb_angle or measures.lung_areas:
-            row["measured"] = f"measured/{name}.png"
-            write_picture(self.out / row["measured"], _measured(film, measures))
-        write_picture(self.out / row["overlay"], self._overlay(film))
-        return row
-
-    def _overlay(self, film: Film) -> Picture:
-        """A small film beside itself with its main structures."""
-        small, projection = thumbnail(film.image), film.projection
-        lesions = np.zeros(film.image.shape, bool) if film.lesions is None else film.lesions
-        for name in self.patients.marked(projection.names):
-            lesions = lesions | projection.mask(name, self.threshold)
-        there = [name for name in STRUCTURE_COLOURS if find_members(name, projection.names)]
-        if {"lung_right", "lung_left"} & set(there):
-            there.remove("lungs")
-        seen = {name: projection.mask(name, self.threshold) for name in there} | {"lesions": lesions}
-        seen = {name: on_grid(mask & film.field, small) for name, mask in seen.items()}
-        bones = {name: seen.pop(name) for name in [*seen] if name in BONES}
-        return np.hstack([grey_picture(small), overlay_structures(small, bones, seen)])
-
-
-def _measured(film: Film, measures: Measures) -> Picture:
-    """A film with what was measured on it."""
-    projection = film.projection
-    lungs = projection.lungs().labels if measures.lung_areas else None
-    heart = projection.mask("heart") if measures.cardiothoracic_ratio else None
-    return draw_measures(film.image, measures, lungs=lungs, heart=heart)
+def _tasks(cts: Sequence[Source], views: Sequence[str], randomise: int) -> list[FilmTask]:
+    """The films to be made: of every CT every view, as it is or so often with drawn anatomy."""
+    tasks = [
+        FilmTask(ct.path, f"{ct.name}_{view}" + (f"_{copy}" if copy else ""), ct.name, view, copy)
+        for ct in cts
+        for view in views
+        for copy in (range(1, randomise + 1) if randomise else [0])
+    ]
+    if len({task.name for task in tasks}) < len(tasks):
+        raise DataError("two films would have one name: a CT is called like another with a side; rename one of them")
+    return tasks
 
 
 def _summarise(out: Path, done: Done) -> list[Path]:
@@ -345,7 +236,7 @@ def _write_quality(path: Path, outcomes: Sequence[Outcome]) -> None:
     table = csv.DictWriter(text, ["name", "ct", "view", "ok", "reasons", "redrawn", "notes"], lineterminator="\n")
     table.writeheader()
     for outcome in outcomes:
-        assert isinstance(outcome.source, _Task)
+        assert isinstance(outcome.source, FilmTask)
         row = outcome.rows[0] if outcome.rows else {"quality": outcome.reason, "redrawn": "", "notes": ""}
         about = {"name": outcome.source.name, "ct": outcome.source.ct, "view": outcome.source.view}
         about |= {"ok": str(not row["quality"]).lower(), "reasons": row["quality"]}

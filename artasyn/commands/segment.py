@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, find_sources
+from artasyn.commands.options import FILES, OUT, WORKERS, option, paths
 from artasyn.commands.shared import Done, bulk_run, write_sheets
 from artasyn.files.radiograph import read_radiograph, write_labels
 from artasyn.pictures.overlays import overlay_lungs, write_picture
@@ -16,22 +17,31 @@ from artasyn.pictures.thumbnails import thumbnail
 from artasyn.segment import PBTSeg
 
 
-def segment(inputs: Sequence[Path], out: Path, *, segmenter: PBTSeg = PBTSeg(), workers: int = 0) -> Done:
+@dataclass(frozen=True)
+class SegmentOptions:
+    """Options of `segment`."""
+
+    inputs: Sequence[Path] = field(metadata=paths(FILES))
+    out: Path = field(metadata=option(OUT))
+    _: KW_ONLY
+    segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg"))
+    workers: int = field(default=0, metadata=option(WORKERS))
+
+
+def segment(options: SegmentOptions) -> Done:
     """Finds the lungs on radiographs, without training.
 
     Writes to OUT: labels/NAME.png (0 background, 1 the patient's right lung, 2 the left lung), overlays/NAME.png,
     sheet-1.png and following (the overlays, least confident first), manifest.csv, settings.json.
 
     Args:
-        inputs: radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
-        out: the folder to write to. A run that was killed goes on there.
-        segmenter: options of PBTSeg.
-        workers: processes; 0 takes every core.
+        options: what to read, where to write, and how.
     """
+    out, segmenter = options.out, options.segmenter
     columns = ("labels", "overlay", "found", "confidence_right", "confidence_left", "warnings")
-    options = {"segmenter": segmenter}
-    run = bulk_run("segment", out, columns, options, files=("labels", "overlay"), workers=workers)
-    outcomes = run.run(_Segment(out, segmenter), find_sources(inputs), title="segment")
+    settings = {"segmenter": segmenter}
+    run = bulk_run("segment", out, columns, settings, files=("labels", "overlay"), workers=options.workers)
+    outcomes = run.run(_Segment(out, segmenter), find_sources(options.inputs), title="segment")
     done = Done((run.manifest,), tuple(outcomes))
 
     def confidence(item: tuple[str, Row]) -> float:

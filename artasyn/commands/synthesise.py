@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from tqdm import tqdm
@@ -16,6 +16,7 @@ from artasyn.arrays import Picture
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, find_sources
 from artasyn.bulk.stores import Folders, Sample, Shards
+from artasyn.commands.options import FILES, OUT, WORKERS, option, paths, python_only, several
 from artasyn.commands.shared import SHEET, Done, bulk_run
 from artasyn.errors import DataError
 from artasyn.files.radiograph import image_png, mask_png, read_radiograph
@@ -31,22 +32,85 @@ from artasyn.synthesis import findings as presets
 from artasyn.synthesis.recipe import Recipe
 
 
-def synthesise(
-    inputs: Sequence[Path],
-    out: Path,
-    *,
-    findings: Sequence[str] | None = None,
-    severity: tuple[float, float] | None = None,
-    zones: Sequence[Zone] | None = None,
-    per_image: int = 1,
-    seed: int = 0,
-    bits: int = 8,
-    format: Literal["folders", "shards"] = "folders",
-    samples_per_shard: int = 500,
-    synthesis: LungOpacity = LungOpacity(),
-    segmenter: PBTSeg = PBTSeg(),
-    workers: int = 0,
-) -> Done:
+@dataclass(frozen=True)
+class SynthesiseOptions:
+    """Options of `synthesise`.
+
+    Raises:
+        DataError: a number, a finding or a range that cannot be.
+    """
+
+    inputs: Sequence[Path] = field(metadata=paths(f"normal {FILES}"))
+    out: Path = field(metadata=option(OUT))
+    _: KW_ONLY
+    findings: Sequence[str] | None = field(
+        default=None,
+        metadata=several(f"the findings to make, instead of the usual mixture: {', '.join(FINDINGS)}", metavar="NAME"),
+    )
+    severity: tuple[float, float] | None = field(
+        default=None,
+        metadata=several(
+            "attenuation of the densest parts of every finding, in (0, 1]; 1 is soft tissue (default: as usual for "
+            "each finding)",
+            of=float,
+            count=2,
+            metavar=("LOW", "HIGH"),
+        ),
+    )
+    zones: Sequence[Zone] | None = field(
+        default=None,
+        metadata=several(
+            f"where the findings may lie: {', '.join(get_args(Zone))} (default: as usual for each finding)",
+            of=Zone,
+            metavar="ZONE",
+        ),
+    )
+    per_image: int = field(default=1, metadata=option("anomalous images made of each radiograph"))
+    seed: int = field(default=0, metadata=option("another seed, other anomalies"))
+    bits: int = field(default=8, metadata=option("depth of the images written, 8 or 16"))
+    format: Literal["folders", "shards"] = field(
+        default="folders", metadata=option("folders of PNG and JSON files, or tar shards")
+    )
+    samples_per_shard: int = field(default=500, metadata=option("synthetic images in a tar file, at most"))
+    synthesis: LungOpacity = field(default=LungOpacity(), metadata=python_only())
+    segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg"))
+    workers: int = field(default=0, metadata=option(WORKERS))
+
+    def __post_init__(self) -> None:
+        bits, per_image, seed = self.bits, self.per_image, self.seed
+        if bits not in (8, 16) or per_image < 1 or seed < 0:
+            raise DataError(
+                f"bits must be 8 or 16, per_image at least 1, seed at least 0; not {bits}, {per_image}, {seed}"
+            )
+        if self.samples_per_shard < per_image:
+            raise DataError(
+                f"samples_per_shard must hold one radiograph's {per_image} images, not {self.samples_per_shard}"
+            )
+        self.chosen_synthesis()
+
+    def chosen_synthesis(self) -> LungOpacity:
+        """The synthesis with other findings, or with its own in other severities and zones."""
+        changes: dict[str, Any] = {"severity_range": self.severity} if self.severity else {}
+        changes |= {"zones": tuple(self.zones)} if self.zones else {}
+        if self.findings:
+            return dataclasses.replace(self.synthesis, findings=presets(*self.findings, **changes))
+        changed = tuple(dataclasses.replace(finding, **changes) for finding in self.synthesis.findings)
+        return dataclasses.replace(self.synthesis, findings=changed)
+
+    def store(self) -> Folders | Shards:
+        """Where the samples go."""
+        if self.format == "folders":
+            return Folders(self.out)
+        return Shards(self.out, self.samples_per_shard // self.per_image)
+
+    def settings(self) -> dict[str, Any]:
+        """What the samples depend on beside the radiographs."""
+        names = ["per_image", "seed", "bits", "format", "findings", "severity", "zones", "segmenter"]
+        names += ["samples_per_shard"] if self.store().sealed else []
+        return {name: getattr(self, name) for name in names} | {"synthesis": self.chosen_synthesis()}
+
+
+def synthesise(options: SynthesiseOptions) -> Done:
     """Makes lung anomalies with exact masks on normal radiographs, one or a hundred thousand.
 
     For example: artasyn synthesise normals/ --out synthetic --findings nodule mass --severity 0.3 0.6 --zones upper
@@ -61,54 +125,26 @@ def synthesise(
     The same seed gives the same files for any number of workers.
 
     Args:
-        inputs: normal radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
-        out: the folder to write to. A run that was killed goes on there.
-        findings: names from `artasyn.synthesis.FINDINGS`; None leaves those of `synthesis`.
-        severity: of the densest parts of every finding, low and high in (0, 1]; None leaves that of each.
-        zones: where the findings may lie; None leaves those of each.
-        per_image: anomalous images made of each radiograph.
-        seed: another seed, other anomalies.
-        bits: depth of the images written, 8 or 16.
-        format: folders of PNG and JSON files, or tar shards.
-        samples_per_shard: synthetic images in a tar file, at most.
-        synthesis: what makes the anomalies.
-        segmenter: options of PBTSeg.
-        workers: processes; 0 takes every core.
+        options: what to read, where to write, and what to make.
     """
-    if bits not in (8, 16) or per_image < 1 or seed < 0:
-        raise DataError(f"bits must be 8 or 16, per_image at least 1, seed at least 0; not {bits}, {per_image}, {seed}")
-    if samples_per_shard < per_image:
-        raise DataError(f"samples_per_shard must hold one radiograph's {per_image} images, not {samples_per_shard}")
-    synthesis = _chosen(synthesis, findings, severity, zones)
-    store = Folders(out) if format == "folders" else Shards(out, samples_per_shard // per_image)
+    store, synthesis = options.store(), options.chosen_synthesis()
     columns = ("copy", *store.columns, "width", "height", "area", "severity", "findings")
-    options: dict[str, Any] = {"per_image": per_image, "seed": seed, "bits": bits, "format": format}
-    options |= {"samples_per_shard": samples_per_shard} if store.sealed else {}
-    options |= {"findings": findings, "severity": severity, "zones": zones}
-    options |= {"synthesis": synthesis, "segmenter": segmenter}
     run = bulk_run(
-        "synthesise", out, columns, options, files=store.files, workers=workers, batch=store.batch, sealed=store.sealed
+        "synthesise",
+        options.out,
+        columns,
+        options.settings(),
+        files=store.files,
+        workers=options.workers,
+        batch=store.batch,
+        sealed=store.sealed,
     )
-    work = store.work(_Make(per_image, seed, bits, synthesis, segmenter), columns)
-    done = Done((), tuple(run.run_batches(work, find_sources(inputs), title="synthesise")))
+    make = _Make(options.per_image, options.seed, options.bits, synthesis, options.segmenter)
+    sources = find_sources(options.inputs)
+    done = Done((), tuple(run.run_batches(store.work(make, columns), sources, title="synthesise")))
     names = list(dict.fromkeys([*FINDINGS, *(finding.name for finding in synthesis.findings)]))
-    summary = _summarise(out, store, done.rows, names) if done.rows else ()
+    summary = _summarise(options.out, store, done.rows, names) if done.rows else ()
     return dataclasses.replace(done, written=(*summary, run.manifest))
-
-
-def _chosen(
-    synthesis: LungOpacity,
-    names: Sequence[str] | None,
-    severity: tuple[float, float] | None,
-    zones: Sequence[Zone] | None,
-) -> LungOpacity:
-    """The synthesis with other findings, or with its own in other severities and zones."""
-    changes: dict[str, Any] = {"severity_range": severity} if severity else {}
-    changes |= {"zones": tuple(zones)} if zones else {}
-    if names:
-        return dataclasses.replace(synthesis, findings=presets(*names, **changes))
-    changed = tuple(dataclasses.replace(finding, **changes) for finding in synthesis.findings)
-    return dataclasses.replace(synthesis, findings=changed)
 
 
 @dataclass(frozen=True)

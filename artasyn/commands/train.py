@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from artasyn.bulk.run import Outcome, read_manifest
 from artasyn.bulk.sources import available_cores, find_sources
+from artasyn.commands.options import FILES, option, several, spread
 from artasyn.commands.shared import Done
 from artasyn.training.run import TrainingRun
 
 
-def train(
-    normal: Sequence[Path],
-    out: Path,
-    *,
-    training: TrainingRun = TrainingRun(),
-    trainer: dict[str, Any] | None = None,
-    workers: int = 0,
-) -> Done:
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of `train`."""
+
+    normal: Sequence[Path] = field(metadata=several(f"normal {FILES}", of=Path))
+    out: Path = field(metadata=option("the folder to write to"))
+    _: KW_ONLY
+    training: TrainingRun = field(default=TrainingRun(), metadata=spread())
+    trainer: dict[str, Any] | None = field(
+        default=None,
+        metadata=option("""further options of lightning.Trainer, as '{"devices": 2, "strategy": "ddp"}'"""),
+    )
+    workers: int = field(default=0, metadata=option("processes that prepare and synthesise; 0 takes every core"))
+
+
+def train(options: TrainOptions) -> Done:
     """Trains a detector on normal radiographs alone, with synthetic anomalies made on the fly.
 
     Writes to OUT: model/ (config.json and model.safetensors, for `artasyn detect --model OUT/model`), checkpoints/
@@ -28,14 +38,11 @@ def train(
     killed goes on there.
 
     Args:
-        normal: normal radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively.
-        out: the folder to write to.
-        training: what the result depends on.
-        trainer: further options of lightning.Trainer, as '{"devices": 2, "strategy": "ddp"}'.
-        workers: processes that prepare and synthesise; 0 takes every core.
+        options: what to read, where to write, and how to train.
     """
-    sources = find_sources(normal)
-    training.fit(sources, out, workers=workers or available_cores(), trainer=trainer)
+    out, workers = options.out, options.workers or available_cores()
+    sources = find_sources(options.normal)
+    options.training.fit(sources, out, workers=workers, trainer=options.trainer)
     manifest = out / "cache" / "manifest.csv"
     reasons = {row["name"]: row["reason"] for row in read_manifest(manifest)}
     return Done((out / "model", manifest), tuple(Outcome(s, reason=reasons[s.name]) for s in sources))

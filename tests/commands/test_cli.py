@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
+import inspect
 import json
 import subprocess
 import sys
@@ -14,9 +16,11 @@ from scipy.ndimage import distance_transform_edt
 from skimage.morphology import convex_hull_image
 
 from artasyn.bulk.run import read_manifest
-from artasyn.commands.cli import main
+from artasyn.commands.cli import COMMANDS, command_function, main
+from artasyn.commands.options import PYTHON_ONLY, SPREAD
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, read_radiograph
+from tests.conftest import ROOT
 
 
 def test_segment_writes_labels_overlays_sheet_and_manifest(
@@ -85,7 +89,7 @@ def test_train_command_trains_and_lists_what_it_left_out(
     assert "3 of 6 failed" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["demo", "segment", "synthesise", "train", "detect", "evaluate"])
+@pytest.mark.parametrize("command", ["demo", "segment", "synthesise", "project", "train", "detect", "evaluate"])
 def test_help_names_every_option_with_a_text(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as shown:
         main([command, "--help"])
@@ -94,6 +98,42 @@ def test_help_names_every_option_with_a_text(command: str, capsys: pytest.Captur
     assert "Writes to OUT" in text
     assert "--workers WORKERS" in text
     assert "processes" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_is_a_function_of_one_frozen_dataclass_whose_fields_are_explained(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    function, options = command_function(command)
+    assert list(inspect.signature(function).parameters) == ["options"]
+    assert options.__dataclass_params__.frozen
+    assert options.__module__ == function.__module__ == f"artasyn.commands.{command}"
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    for field in dataclasses.fields(options):
+        if field.metadata.keys() & {PYTHON_ONLY, SPREAD}:
+            assert f" --{field.name}" not in text
+            continue
+        assert f" {field.name} " in text or f" --{field.name}" in text
+        assert " ".join(field.metadata["help"].split())[:50] in text
+
+
+def test_the_list_of_commands_is_shown_without_importing_any_of_them() -> None:
+    code = """
+import sys
+from artasyn.commands.cli import COMMANDS, main
+try:
+    main(["--help"])
+except SystemExit:
+    heavy = {"torch", "lightning", "matplotlib", *(f"artasyn.commands.{name}" for name in COMMANDS)}
+    print("imported:", *sorted(heavy & sys.modules.keys()))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.splitlines()[-1] == "imported:"
+    for name, summary in COMMANDS.items():
+        assert f" {name} " in done.stdout
+        assert " ".join(summary.split()[:3]) in done.stdout
 
 
 def test_the_installed_program_and_the_module_are_the_same_command(tmp_path: Path) -> None:

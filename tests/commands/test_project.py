@@ -22,6 +22,7 @@ from pycocotools.coco import COCO
 
 from artasyn.bulk.run import read_manifest
 from artasyn.commands.cli import main
+from artasyn.commands.project import ProjectOptions
 from artasyn.commands.project import project as make_films
 from artasyn.files.radiograph import read_labels, read_mask, read_radiograph
 from artasyn.pictures.overlays import read_picture
@@ -541,7 +542,7 @@ def test_films_that_would_have_one_name_are_refused(
 
 
 def test_it_is_a_function_too(ct: Path, names: Path, tmp_path: Path) -> None:
-    done = make_films([ct], tmp_path, names=names, views=["pa", 30], pixel=PIXEL, workers=1)
+    done = make_films(ProjectOptions([ct], tmp_path, names=names, views=["pa", 30], pixel=PIXEL, workers=1))
     assert not done.failures
     assert [name for name, _ in done.rows] == ["ann_pa", "ann_30"]
     assert done.written[0] == tmp_path / "sheet-1.png"

@@ -21,7 +21,7 @@ from pycocotools.coco import COCO
 from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import find_sources
 from artasyn.commands.cli import main
-from artasyn.commands.synthesise import synthesise
+from artasyn.commands.synthesise import SynthesiseOptions, synthesise
 from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.synthesis import FINDINGS, LungOpacity
 from artasyn.synthesis import findings as presets
@@ -190,10 +190,13 @@ def test_findings_severity_and_zones_are_as_asked_for(normals: Path, tmp_path: P
     assert np.mean([each["zones"]["upper"] for each in found]) > 0.7
     sources = [source.path for source in find_sources([normals])]
     synthesis = LungOpacity(findings=presets("nodule", "mass", zones=("upper",), severity_range=(0.5, 0.6)))
-    synthesise(sources, tmp_path / "python", synthesis=synthesis, per_image=2, workers=1)
+    synthesise(SynthesiseOptions(sources, tmp_path / "python", synthesis=synthesis, per_image=2, workers=1))
     assert annotations_of(tmp_path / "python") == found
     own = LungOpacity(findings=presets("nodule", "mass"))
-    synthesise(sources, tmp_path / "own", synthesis=own, zones=["upper"], severity=(0.5, 0.6), per_image=2, workers=1)
+    asked = SynthesiseOptions(
+        sources, tmp_path / "own", synthesis=own, zones=["upper"], severity=(0.5, 0.6), per_image=2, workers=1
+    )
+    synthesise(asked)
     assert annotations_of(tmp_path / "own") == found
 
 

@@ -253,7 +253,7 @@ def test_a_missing_package_is_named_with_its_extra(
     monkeypatch.setitem(sys.modules, missing, None)
     refused = pytest.raises(ArtasynError, match=rf"{missing} is not installed .*; pip install artasyn\[onnx\]")
     with refused:
-        exporting.export(out, model=str(tmp_path / "model"))
+        exporting.export(exporting.ExportOptions(out, model=str(tmp_path / "model")))
     with refused:
         Detector.from_onnx(path) if missing == "onnxruntime" else export_onnx(network, out)
     assert not out.parent.exists()

@@ -1,0 +1,143 @@
+"""How a command says its options: a frozen dataclass, whose fields carry what the command line needs to know of them.
+
+    out: Path = field(metadata=option("the folder to write to"))
+
+A field without a default must be given. Everything else about a field is said here, too: several values, a flag, a
+dataclass whose fields are options of their own, a field for Python alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+FILES = "radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively"
+
+OUT = "the folder to write to. A run that was killed goes on there"
+
+MODEL = (
+    "bundled is the one that comes with artasyn; or the folder that `artasyn train` wrote as OUT/model, the file that "
+    "`artasyn export` wrote, or the id of a model on the Hugging Face hub"
+)
+
+DEVICE = "cpu, cuda, cuda:1, mps; auto takes a GPU where there is one"
+
+WORKERS = "processes; 0 takes every core"
+
+POSITIONAL, SPREAD, PYTHON_ONLY = "positional", "spread", "python_only"
+"""Keys of a field's metadata that are not arguments of ``add_argument``."""
+
+About = dict[str, Any]
+"""A field's metadata."""
+
+
+def option(help: str) -> About:
+    """An option with one value, which the field's type reads."""
+    return {"help": help}
+
+
+def flag(help: str) -> About:
+    """An option without a value; the field is False where it is not given."""
+    return {"help": help, "action": "store_true"}
+
+
+def several(
+    help: str,
+    *,
+    of: Any = None,
+    count: int | Literal["+"] = "+",
+    metavar: str | tuple[str, ...] | None = None,
+    positional: bool = False,
+) -> About:
+    """An option with several values, which the field holds as a tuple.
+
+    Args:
+        help: what it is.
+        of: the type of each value; None leaves it as it was read.
+        count: how many there must be; "+" for one or more.
+        metavar: what help calls a value, or each of them.
+        positional: the values stand on the command line without the option's name.
+    """
+    about: About = {"help": help, "nargs": count}
+    about |= {"type": of} if of else {}
+    about |= {"metavar": metavar} if metavar else {}
+    return about | ({POSITIONAL: True} if positional else {})
+
+
+def paths(help: str) -> About:
+    """The files and folders that a command reads; they stand on the command line without the option's name."""
+    return several(help, of=Path, positional=True)
+
+
+def spread(*without: str) -> About:
+    """A dataclass whose fields are options of the command itself, documented where they are.
+
+    Args:
+        without: fields that are no options.
+    """
+    return {SPREAD: frozenset(without)}
+
+
+def python_only() -> About:
+    """A field that is no option of the command line."""
+    return {PYTHON_ONLY: True}
+
+
+def add_options(parser: ArgumentParser, options: Any) -> None:
+    """Adds the options that the fields of a dataclass stand for.
+
+    Args:
+        parser: to add them to.
+        options: the dataclass.
+    """
+    hints = get_type_hints(options)
+    for field in dataclasses.fields(options):
+        about, hint = dict(field.metadata), hints[field.name]
+        if PYTHON_ONLY in about:
+            continue
+        if SPREAD in about:
+            parser.add_class_arguments(hint, skip=set(about[SPREAD]))
+            inner = {each.name: (each.default, getattr(field.default, each.name)) for each in dataclasses.fields(hint)}
+            parser.set_defaults({name: here for name, (usual, here) in inner.items() if here != usual})
+            continue
+        positional = about.pop(POSITIONAL, False)
+        if field.default is not dataclasses.MISSING:
+            about["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
+        elif not positional:
+            about["required"] = True
+        if not about.keys() & {"action", "nargs"}:
+            about["type"] = hint
+        parser.add_argument(field.name if positional else f"--{field.name}", **about)
+
+
+def read_options(options: Any, values: Mapping[str, Any]) -> Any:
+    """The dataclass with the values that a parser found.
+
+    Args:
+        options: the dataclass.
+        values: by the names of the parser's options.
+
+    Raises:
+        ArtasynError: the dataclass refuses a value.
+    """
+    given = {}
+    for field in dataclasses.fields(options):
+        if SPREAD in field.metadata:
+            usual: Any = field.default
+            names = {each.name for each in dataclasses.fields(usual)} - field.metadata[SPREAD]
+            given[field.name] = dataclasses.replace(usual, **{name: values[name] for name in names})
+        elif PYTHON_ONLY not in field.metadata:
+            value = values[field.name]
+            given[field.name] = _several(value) if "nargs" in field.metadata else value
+    return options(**given)
+
+
+def _several(value: Any) -> tuple[Any, ...] | None:
+    """The values of an option; a configuration file may hold one alone."""
+    values = (value,) if isinstance(value, (str, int, Path)) else tuple(value or ())
+    return values or None
