@@ -18,13 +18,14 @@ from typing import Any
 
 from artasyn.detection.detector import Detector
 from artasyn.files import atomic
+from artasyn.testsets.measured import Method
 from artasyn.training.normals import load_normals, prepare_normals
 from artasyn.training.run import TrainingRun
 from benchmarks import train_bundled
 from benchmarks.development import SETS, training_normals
 from benchmarks.rivals.atlas import Atlas
 from benchmarks.rivals.presets import presets
-from benchmarks.score_zeroshot import Method, network, no_network, prior, score_set
+from benchmarks.score_zeroshot import network, no_network, score_set
 from benchmarks.speed_stages import RESULTS, machine
 
 RUN = dataclasses.replace(train_bundled.RUN, size=64, epochs=2, averaged=1)
@@ -78,8 +79,8 @@ def main() -> None:
     given = options.parse_args()
     trained = train_rungs(given.data, given.work, given.seeds, workers=given.workers, without=given.without)
     detectors = {f"{name}#{k}": each for name, several in trained.items() for k, each in enumerate(several)}
-    methods: dict[str, Method] = {name: network(each) for name, each in detectors.items()}
-    methods["everything inside the true lungs#0"] = prior
+    methods: dict[str, Method | None] = {name: network(each) for name, each in detectors.items()}
+    methods["everything inside the true lungs#0"] = None
     methods["atlas of normals, no network#0"] = no_network(Atlas.of(load_normals(given.work / "normals"), RUN.size))
     found: dict[str, list[dict[str, float | None]]] = {name.split("#")[0]: [] for name in methods}
     for title, make in SETS.items():

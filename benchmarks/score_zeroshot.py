@@ -14,30 +14,27 @@ PRO curves; the worst and the best films).
 from __future__ import annotations
 
 import argparse
+import functools
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from artasyn.arrays import Heatmap, Image, Mask, Picture
+from artasyn.arrays import Heatmap, Image, Picture
 from artasyn.commands.detect import hottest
-from artasyn.commands.evaluate import read_lungs
 from artasyn.detection.detector import Detector
-from artasyn.errors import ArtasynError
-from artasyn.evaluation.boxes import inside_boxes, pointing
-from artasyn.evaluation.evaluation import Evaluation, Metrics, anatomy_prior
-from artasyn.evaluation.overlap import dice
+from artasyn.evaluation.boxes import inside_boxes
+from artasyn.evaluation.evaluation import Evaluation, Metrics
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
 from artasyn.pictures.overlays import contact_sheet, grey_picture, overlay_heatmap, overlay_mask
 from artasyn.pictures.report import FIGURES, Section, curve_picture, metrics_section, roc_picture, shown, write_report
 from artasyn.pictures.thumbnails import on_grid, thumbnail
-from artasyn.segment import Lungs, PBTSeg
+from artasyn.segment import Lungs
 from artasyn.testsets.layouts import find
+from artasyn.testsets.measured import Method, Scored, measure_film, rank_of, score_films
 from artasyn.testsets.testset import TestFilm, TestSet
 from artasyn.testsets.truth import resized
 from artasyn.training.normals import load_normals
@@ -48,87 +45,39 @@ from benchmarks.speed_stages import machine
 SHOWN = 8
 """Films at each end of the ranking."""
 
-Method = Callable[[Image, Lungs, Mask], tuple[float, Heatmap]]
-"""From a film, its lungs by PBTSeg and its lungs that figures use (true where known) to a score and a heatmap."""
-
-
-@dataclass(eq=False)
-class Scored:
-    """One method on one test set.
-
-    Attributes:
-        evaluation: gathers its figures.
-        scores: of every film.
-        quality: Dice, or how far the highest point lies inside the boxes, of the diseased films.
-    """
-
-    evaluation: Evaluation
-    scores: dict[str, float] = field(default_factory=dict)
-    quality: dict[str, float] = field(default_factory=dict)
-
 
 def network(detector: Detector) -> Method:
     """A detector as a method."""
 
-    def detect(film: Image, lungs: Lungs, region: Mask) -> tuple[float, Heatmap]:
+    def detect(film: Image, lungs: Lungs) -> tuple[float, Heatmap]:
         found = detector(film, lungs)
         return found.score, found.heatmap
 
     return detect
 
 
-def prior(film: Image, lungs: Lungs, region: Mask) -> tuple[float, Heatmap]:
-    """Everything inside the lungs."""
-    return 0.0, anatomy_prior(region)
-
-
 def no_network(atlas: Atlas) -> Method:
     """An atlas as a method."""
-    return lambda film, lungs, region: atlas(film, lungs)
+    return lambda film, lungs: atlas(film, lungs)
 
 
 def score_set(
-    test: TestSet, methods: Mapping[str, Method], detectors: Mapping[str, Detector], *, title: str
+    test: TestSet, methods: Mapping[str, Method | None], detectors: Mapping[str, Detector], *, title: str
 ) -> tuple[dict[str, Scored], list[str]]:
-    """Every method on every film; films that cannot be read are left out with the reason."""
+    """Every method on every film; None is the anatomy prior. Films that cannot be read are left out with the reason."""
+    rank = rank_of(test)
     scored = {
         name: Scored(
             Evaluation(threshold=detectors[name].threshold, image_threshold=detectors[name].image_threshold)
             if name in detectors
-            else Evaluation(threshold=0.5 if method is prior else None)
+            else Evaluation(threshold=None if method else 0.5),
+            rank,
         )
         for name, method in methods.items()
     }
-    failed = []
-    for film in tqdm(test.films, desc=title, unit="film"):
-        name = film.source.name
-        try:
-            image = read_radiograph(film.source.path)
-            lungs = PBTSeg()(image)
-            lesions = film.lesions(image.shape) if test.has_masks else None
-            region = resized(read_lungs(film.lungs), image.shape) if film.lungs else lungs.mask
-            boxes = film.boxes_on(image.shape)
-        except (ArtasynError, OSError) as error:
-            failed.append(f"{film.source.path}: {error}")
-            continue
-        for key, method in methods.items():
-            score, heatmap = method(image, lungs, region)
-            one = scored[key]
-            one.evaluation.add(
-                name, score, diseased=film.diseased, heatmap=heatmap, lesions=lesions, lungs=region, boxes=boxes
-            )
-            one.scores[name] = score
-            if film.diseased:
-                one.quality[name] = _quality(heatmap, one.evaluation.threshold or 0.5, lesions, boxes, score)
-    return scored, failed
-
-
-def _quality(heatmap: Heatmap, threshold: float, lesions: Mask | None, boxes: Any, score: float) -> float:
-    """What a diseased film is ranked by: Dice, the highest point's place, or the score."""
-    if lesions is not None and lesions.any():
-        called = heatmap >= np.float32(threshold)
-        return dice(called, lesions)
-    return float(pointing(heatmap, boxes)) if boxes else score
+    films = tqdm(test.films, desc=title, unit="film")
+    failed = score_films(films, functools.partial(measure_film, methods=methods), scored)
+    return scored, [f"{film.source.path}: {reason}" for film, reason in failed]
 
 
 def report_sections(title: str, test: TestSet, scored: Mapping[str, Scored], figures: Mapping[str, Metrics],
@@ -213,8 +162,8 @@ def main() -> None:
     given = options.parse_args()
     named = {"artasyn": given.model} | dict(each.split("=", 1) for each in given.compare)
     detectors = {name: Detector.from_pretrained(model) for name, model in named.items()}
-    methods: dict[str, Method] = {name: network(each) for name, each in detectors.items()}
-    methods["lungs alone"] = prior
+    methods: dict[str, Method | None] = {name: network(each) for name, each in detectors.items()}
+    methods["lungs alone"] = None
     if given.normals:
         methods["atlas, no network"] = no_network(
             Atlas.of(load_normals(given.normals), detectors["artasyn"].settings.size)

@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from artasyn.arrays import Mask, Picture
+from artasyn.arrays import Picture
 from artasyn.bulk.run import Outcome, Row
 from artasyn.commands.detect import detect_sources, load_detector
 from artasyn.commands.options import DEVICE, MODEL, OUT, WORKERS, option
 from artasyn.commands.shared import Done
-from artasyn.errors import DataError, RadiographError
-from artasyn.evaluation.boxes import inside_boxes, pointing
-from artasyn.evaluation.evaluation import Evaluation, Metrics, anatomy_prior
-from artasyn.evaluation.overlap import dice
+from artasyn.errors import DataError
+from artasyn.evaluation.boxes import inside_boxes
+from artasyn.evaluation.evaluation import Evaluation, Metrics
 from artasyn.files import atomic
-from artasyn.files.radiograph import read_heatmap, read_labels, read_mask
+from artasyn.files.radiograph import read_heatmap
 from artasyn.pictures.overlays import contact_sheet, overlay_structures, read_picture
 from artasyn.pictures.report import Section, metrics_section, roc_picture, write_report
 from artasyn.pictures.thumbnails import TILE
 from artasyn.testsets.layouts import find
+from artasyn.testsets.measured import Measured, Scored, rank_of, read_lungs, score_films
 from artasyn.testsets.testset import TestFilm, TestSet
 from artasyn.testsets.truth import resized
 from artasyn.version import __version__
@@ -102,51 +102,25 @@ def _measure(
 ) -> tuple[dict[str, Metrics], dict[str, float], list[Outcome]]:
     """The figures of detector and prior, how good each diseased film is, and the films left out with reasons."""
     detector = load_detector(model, "cpu")
-    ours = Evaluation(threshold=detector.threshold, image_threshold=detector.image_threshold)
-    prior = Evaluation(threshold=0.5)
-    quality: dict[str, float] = {}
-    failed: list[Outcome] = []
-    films = {film.source.name: film for film in test.films}
-    rows = [(films[outcome.source.name], outcome.rows[0]) for outcome in outcomes if outcome.rows]
-    for film, row in tqdm(rows, desc="measure", unit="film"):
-        name, diseased, score = film.source.name, film.diseased, float(row["score"])
+    rank = rank_of(test)
+    ours = Scored(Evaluation(threshold=detector.threshold, image_threshold=detector.image_threshold), rank)
+    prior = Scored(Evaluation(threshold=0.5), rank)
+    rows = {outcome.source.name: outcome.rows[0] for outcome in outcomes if outcome.rows}
+
+    def measure(film: TestFilm) -> dict[str, Measured]:
+        row = rows[film.source.name]
         heatmap = read_heatmap(out / row["heatmap"])
-        try:
-            lesions, boxes = film.lesions(heatmap.shape), film.boxes_on(heatmap.shape)
-            lungs = resized(
-                read_lungs(film.lungs if test.has_lungs and film.lungs else out / row["lungs"]), heatmap.shape
-            )
-        except (DataError, OSError, ValueError) as error:
-            failed.append(Outcome(film.source, reason=f"ground truth: {error}"))
-            continue
-        ours.add(name, score, diseased=diseased, heatmap=heatmap, lesions=lesions, lungs=lungs, boxes=boxes)
-        everything = anatomy_prior(lungs)
-        prior.add(name, 0.0, diseased=diseased, heatmap=everything, lesions=lesions, lungs=lungs, boxes=boxes)
-        if lesions is not None and lesions.any():
-            mask = heatmap >= np.float32(detector.threshold)
-            quality[name] = dice(mask, lesions)
-        elif boxes and not test.has_masks:
-            quality[name] = pointing(heatmap, boxes)
-        elif diseased and not (test.has_masks or test.has_boxes):
-            quality[name] = score
-    if not rows or len(failed) == len(rows):
+        lungs = read_lungs(film.lungs if test.has_lungs and film.lungs else out / row["lungs"])
+        alone = Measured.prior(film, heatmap.shape, lungs)
+        return {"detector": alone.by(float(row["score"]), heatmap), "lungs_prior": alone}
+
+    films = [film for film in test.films if film.source.name in rows]
+    scored = {"detector": ours, "lungs_prior": prior}
+    failed = score_films(tqdm(films, desc="measure", unit="film"), measure, scored)
+    if len(failed) == len(films):
         raise DataError(f"none of the {len(test.films)} films could be measured; see {out / 'manifest.csv'}")
-    return (
-        {
-            "detector": ours.result(bootstrap=bootstrap, seed=seed),
-            "lungs_prior": prior.result(bootstrap=bootstrap, seed=seed),
-        },
-        quality,
-        failed,
-    )
-
-
-def read_lungs(path: Path) -> Mask:
-    """The union of both lungs, from labels or from a mask."""
-    try:
-        return read_labels(path) > 0
-    except RadiographError:
-        return read_mask(path)
+    figures = {name: one.evaluation.result(bootstrap=bootstrap, seed=seed) for name, one in scored.items()}
+    return figures, ours.quality, [Outcome(film.source, reason=f"ground truth: {reason}") for film, reason in failed]
 
 
 def sections(
