@@ -15,6 +15,7 @@ from artasyn.version import __version__
 if TYPE_CHECKING:
     from artasyn.detection.detector import Detector
     from artasyn.detection.examination import Detection
+    from artasyn.files.opened import Radiograph, open_radiograph
     from artasyn.files.radiograph import read_radiograph, write_image, write_mask
     from artasyn.phantom.film import Phantom
     from artasyn.synthesis.batch import BatchLungOpacity
@@ -33,7 +34,9 @@ __all__ = [
     "OpacityRecord",
     "PBTSeg",
     "Phantom",
+    "Radiograph",
     "__version__",
+    "open_radiograph",
     "read_radiograph",
     "write_image",
     "write_mask",
@@ -46,6 +49,8 @@ __getattr__ = later(
         "Detection": "artasyn.detection.examination",
         "Detector": "artasyn.detection.detector",
         "Phantom": "artasyn.phantom.film",
+        "Radiograph": "artasyn.files.opened",
+        "open_radiograph": "artasyn.files.opened",
         "read_radiograph": "artasyn.files.radiograph",
         "write_image": "artasyn.files.radiograph",
         "write_mask": "artasyn.files.radiograph",

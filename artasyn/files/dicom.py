@@ -16,7 +16,9 @@ from pydicom.pixels.utils import pixel_array
 
 from artasyn.arrays import Image
 from artasyn.errors import RadiographError
+from artasyn.files.dicom_header import Header, read_spacing, read_uids
 from artasyn.files.rasters import Pixels, brief, grey, jpeg_ends
+from artasyn.files.turns import patient_turn
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 """Endings, in lower case, of DICOM files."""
@@ -38,8 +40,8 @@ def is_dicom(data: bytes) -> bool:
     return data[128:132] == b"DICM" or (data[:2] in (b"\x02\x00", b"\x08\x00") and data[3:4] == b"\x00")
 
 
-def decode_dicom(data: bytes) -> Image:
-    """Decodes a DICOM radiograph to float32 (h, w) in [0, 1], bright = dense.
+def decode_dicom(data: bytes) -> tuple[Image, Header]:
+    """Decodes a DICOM radiograph to float32 (h, w) in [0, 1], bright = dense, and reads what its header says of it.
 
     Args:
         data: the whole file, with or without preamble.
@@ -60,7 +62,9 @@ def decode_dicom(data: bytes) -> Image:
             syntax = film.file_meta.TransferSyntaxUID
             if syntax in JPEG_SYNTAXES and not jpeg_ends(film.PixelData):
                 raise RadiographError("is DICOM whose JPEG is cut short; export it again")
-            return _turned(_shown(film, pixel_array(film)), film)
+            turn = patient_turn(_directions(film))
+            image = turn.turned(_shown(film, pixel_array(film))).astype(np.float32)
+            return image, Header(turn, read_spacing(film), read_uids(film))
         except RadiographError:
             raise
         except BaseException as error:  # parsers and decoders raise nearly anything for damaged files
@@ -97,16 +101,6 @@ def _directions(film: Dataset) -> tuple[str, ...]:
     if isinstance(orientation, MultiValue) and len(orientation) == 2:
         return tuple(str(direction)[:1].upper() for direction in orientation)
     return ()
-
-
-def _turned(shown: NDArray[np.float64], film: Dataset) -> Image:
-    """The film with the patient's right on the left of the image, head up."""
-    directions = _directions(film)
-    if sorted(directions) in (["F", "L"], ["F", "R"], ["H", "L"], ["H", "R"]):
-        if directions[0] in "HF":
-            shown, directions = shown.T, directions[::-1]
-        shown = shown[:: -1 if directions[1] == "H" else 1, :: -1 if directions[0] == "R" else 1]
-    return shown.astype(np.float32)
 
 
 def _shown(film: Dataset, stored: Pixels) -> NDArray[np.float64]:

@@ -15,8 +15,6 @@ It follows from what a file *says* about its pixels, never from the values that 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
@@ -28,7 +26,8 @@ import PIL.Image
 from artasyn.arrays import LEFT, Heatmap, Image, LungLabels, Mask, check_image
 from artasyn.errors import ImageError, RadiographError
 from artasyn.files.atomic import write_bytes
-from artasyn.files.dicom import DICOM_SUFFIXES, decode_dicom, is_dicom
+from artasyn.files.dicom import DICOM_SUFFIXES
+from artasyn.files.opened import naming, open_radiograph
 from artasyn.files.rasters import PICTURE_SUFFIXES, Pixels, decode_picture
 
 RADIOGRAPH_SUFFIXES = PICTURE_SUFFIXES | DICOM_SUFFIXES
@@ -37,7 +36,7 @@ LOSSLESS_SUFFIXES = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
 
 
 def read_radiograph(path: str | os.PathLike[str]) -> Image:
-    """Reads one frontal radiograph: float32 (h, w) in [0, 1], bright = dense.
+    """Reads one frontal radiograph: float32 (h, w) in [0, 1], bright = dense; the image of `open_radiograph`.
 
     The kind of file is told from its content: PNG, TIFF, JPEG, BMP or WebP of 8 or 16 bits (also 12 in TIFF),
     in grey or in colours that are all grey, turned as its EXIF orientation says; or DICOM, compressed or not,
@@ -65,14 +64,7 @@ def read_radiograph(path: str | os.PathLike[str]) -> Image:
         ...     bool((read_radiograph(Path(folder) / "ramp.png") == ramp).all())
         True
     """
-    with _naming(path):
-        data = Path(path).read_bytes()
-        if is_dicom(data):
-            return _checked(decode_dicom(data))
-        pixels, full = decode_picture(data)
-        if full == 1:
-            raise RadiographError("holds 1 bit per pixel; this is a mask, read it with read_mask")
-        return _checked(pixels.astype(np.float32) / np.float32(full))
+    return open_radiograph(path).image
 
 
 def read_mask(path: str | os.PathLike[str]) -> Mask:
@@ -87,7 +79,7 @@ def read_mask(path: str | os.PathLike[str]) -> Mask:
     Raises:
         RadiographError: no readable picture, or several values of which none lies above half of the range.
     """
-    with _naming(path):
+    with naming(path):
         pixels, full = decode_picture(Path(path).read_bytes())
         values = np.unique(pixels)
         if np.count_nonzero(values) <= 1:
@@ -109,7 +101,7 @@ def read_heatmap(path: str | os.PathLike[str]) -> Heatmap:
     Raises:
         RadiographError: no readable picture.
     """
-    with _naming(path):
+    with naming(path):
         pixels, full = decode_picture(Path(path).read_bytes())
         return np.asarray(pixels / np.float32(full), np.float32)
 
@@ -123,7 +115,7 @@ def read_labels(path: str | os.PathLike[str]) -> LungLabels:
     Raises:
         RadiographError: no readable picture, or other values than 0, 1 and 2.
     """
-    with _naming(path):
+    with naming(path):
         data = Path(path).read_bytes()
         if data.startswith(b"\xff\xd8\xff"):
             raise RadiographError("is a JPEG, which does not keep labels; save them as PNG")
@@ -220,42 +212,8 @@ def is_radiograph_file(path: str | os.PathLike[str]) -> bool:
         return False
     if path.suffix.lower() in RADIOGRAPH_SUFFIXES:
         return True
-    with _naming(path), path.open("rb") as file:
+    with naming(path), path.open("rb") as file:
         return file.read(132)[128:] == b"DICM"
-
-
-@contextmanager
-def _naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Lets errors name the file."""
-    name = os.fspath(path)
-    try:
-        yield
-    except RadiographError as error:
-        raise RadiographError(f"{name} {error}") from error.__cause__
-    except FileNotFoundError as error:
-        raise RadiographError(f"{name} does not exist; check the path") from error
-    except IsADirectoryError as error:
-        raise RadiographError(f"{name} is a folder; name a file") from error
-    except OSError as error:
-        raise RadiographError(f"{name} is out of reach ({error.strerror}); check its permissions") from error
-
-
-def _checked(image: Image) -> Image:
-    """Refuses what cannot be a radiograph although it could be decoded."""
-    rows, columns = image.shape
-    if min(rows, columns) < 16:
-        raise RadiographError(f"is {rows} x {columns} pixels; a radiograph has at least 16 x 16")
-    low, high = float(image.min()), float(image.max())
-    if not (low >= 0 and high <= 1):  # NaN
-        raise RadiographError("holds values that are no numbers; check its rescale slope and window")
-    if low == high:
-        raise RadiographError(f"is constant ({low:g} everywhere); there is no radiograph in it")
-    if high - low <= 1 / 16:
-        raise RadiographError(
-            f"spans only {low:.3f} to {high:.3f} of its range, perhaps 12 bits in a file of 16; "
-            "scale its values up (12 bits: times 16), or in DICOM set WindowCenter and WindowWidth"
-        )
-    return np.ascontiguousarray(image)
 
 
 def _check_plane(array: object, dtype: np.dtype[Any], name: str) -> None:
@@ -305,5 +263,5 @@ def _write(path: str | os.PathLike[str], pixels: Pixels, formats: dict[str, str]
         buffer = BytesIO()
         PIL.Image.fromarray(pixels).save(buffer, format=formats[path.suffix.lower()])
         data = buffer.getvalue()
-    with _naming(path):
+    with naming(path):
         write_bytes(path, data)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
 import numpy as np
+import PIL.ExifTags
 import PIL.Image
 import PIL.ImageFile
 import PIL.ImageOps
 from numpy.typing import NDArray
 
 from artasyn.errors import RadiographError
+from artasyn.files.turns import Turn, exif_turn
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 """Endings, in lower case, of picture files."""
@@ -24,8 +27,34 @@ Pixels = NDArray[Any]
 """Integers as a file holds them: (h, w), or (h, w, 3) in colour."""
 
 
+@dataclass(frozen=True, eq=False)
+class Raster:
+    """A decoded picture.
+
+    Attributes:
+        pixels: grey integers (h, w), turned as the EXIF orientation says.
+        full: the largest value that the file's bits can hold.
+        turn: from the stored grid to that of the pixels.
+    """
+
+    pixels: Pixels
+    full: int
+    turn: Turn
+
+
 def decode_picture(data: bytes, *, indices: bool = False) -> tuple[Pixels, int]:
-    """Decodes a picture to grey integers (h, w) and the largest value that its bits can hold.
+    """Decodes a picture to grey integers (h, w) and the largest value that its bits can hold; else as `decode_raster`.
+
+    Args:
+        data: the whole file.
+        indices: give the raw indices of a picture with a palette.
+    """
+    raster = decode_raster(data, indices=indices)
+    return raster.pixels, raster.full
+
+
+def decode_raster(data: bytes, *, indices: bool = False) -> Raster:
+    """Decodes a picture, turned as its EXIF orientation says.
 
     Args:
         data: the whole file.
@@ -34,7 +63,12 @@ def decode_picture(data: bytes, *, indices: bool = False) -> tuple[Pixels, int]:
     Raises:
         RadiographError: damaged, coloured or of an unknown range; the message goes on after the file's name.
     """
-    picture = _loaded(data)
+    picture, turn = _loaded(data)
+    return Raster(*_grey_pixels(picture, indices=indices), turn)
+
+
+def _grey_pixels(picture: PIL.Image.Image, *, indices: bool) -> tuple[Pixels, int]:
+    """The grey integers of a picture and the largest value of its bits."""
     mode, alpha = picture.mode, "transparency" in picture.info or picture.mode in ("LA", "PA", "RGBA")
     if mode == "1":
         return np.asarray(picture).astype(np.uint8), 1
@@ -53,7 +87,7 @@ def decode_picture(data: bytes, *, indices: bool = False) -> tuple[Pixels, int]:
     return grey(np.asarray(picture.convert("RGB"))), 255
 
 
-def _loaded(data: bytes) -> PIL.Image.Image:
+def _loaded(data: bytes) -> tuple[PIL.Image.Image, Turn]:
     """Decodes a whole picture, refusing whatever is cut short, and turns it as its EXIF orientation says."""
     tolerant = PIL.ImageFile.LOAD_TRUNCATED_IMAGES
     PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False  # others switch it on, and then the missing part becomes grey
@@ -69,9 +103,11 @@ def _loaded(data: bytes) -> PIL.Image.Image:
                 _opened(data).verify()  # checksums
             if not {"PNG": PNG_END in data, "JPEG": jpeg_ends(data)}.get(str(picture.format), True):
                 raise RadiographError("has no end marker, it is cut short; copy or export it again")
-            picture.load()  # before turning: loading a TIFF turns it already
+            turn = _exif_turn(picture) if picture.format == "TIFF" else None  # loading a TIFF turns it already
+            picture.load()
+            turn = _exif_turn(picture) if turn is None else turn  # a PNG may have it after its pixels
             PIL.ImageOps.exif_transpose(picture, in_place=True)
-            return picture
+            return picture, turn
     except RadiographError:
         raise
     except (PIL.Image.DecompressionBombWarning, PIL.Image.DecompressionBombError) as error:
@@ -89,6 +125,11 @@ def _loaded(data: bytes) -> PIL.Image.Image:
 
 def _opened(data: bytes) -> PIL.Image.Image:
     return PIL.Image.open(BytesIO(data), formats=("PNG", "TIFF", "JPEG", "BMP", "WEBP"))
+
+
+def _exif_turn(picture: PIL.Image.Image) -> Turn:
+    """The turn that Pillow makes of a picture's EXIF orientation."""
+    return exif_turn(picture.getexif().get(PIL.ExifTags.Base.Orientation))
 
 
 def jpeg_ends(data: bytes) -> bool:

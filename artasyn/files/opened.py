@@ -1,0 +1,177 @@
+"""A radiograph with what its file says beside the pixels: spacing, the turn of its grid and what it refers to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from artasyn import arrays
+from artasyn.arrays import Image
+from artasyn.errors import ImageError, RadiographError
+from artasyn.files.dicom import decode_dicom, is_dicom
+from artasyn.files.dicom_header import Calibration, Header, SpacingSource
+from artasyn.files.rasters import decode_raster
+from artasyn.files.turns import Turn
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What another file, as a DICOM segmentation, needs to refer to a radiograph; nothing of the patient.
+
+    Attributes:
+        path: the file.
+        rows: of the stored grid.
+        columns: of the stored grid.
+        sop_class_uid: the kind of DICOM object; None, as all that follow, in a raster or where the header lacks it.
+        sop_instance_uid: the object.
+        study_instance_uid: its study.
+        series_instance_uid: its series.
+        frame_of_reference_uid: its coordinate system.
+    """
+
+    path: Path
+    rows: int
+    columns: int
+    sop_class_uid: str | None = None
+    sop_instance_uid: str | None = None
+    study_instance_uid: str | None = None
+    series_instance_uid: str | None = None
+    frame_of_reference_uid: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Radiograph:
+    """One frontal radiograph as `open_radiograph` reads it.
+
+    Attributes:
+        image: float32 (h, w) in [0, 1], bright = dense, the patient's right on the left, head up.
+        spacing: millimetres from row to row and from column to column of the image's grid; None where the file does
+            not say, as in every raster: the resolution of a PNG or TIFF is that of a print or a screen.
+        spacing_source: the DICOM attribute that the spacing comes from. ImagerPixelSpacing is at the detector, where
+            the heart is larger than in the patient; NominalScannedPixelSpacing is on a film that was scanned.
+        spacing_calibration: how PixelSpacing was calibrated to the patient: GEOMETRY or FIDUCIAL; None where the
+            file does not say.
+        turn: how the stored pixels were turned to the image.
+        reference: what another file needs to refer to this one.
+    """
+
+    image: Image
+    spacing: tuple[float, float] | None
+    spacing_source: SpacingSource | None
+    spacing_calibration: Calibration | None
+    turn: Turn
+    reference: Reference
+
+    @property
+    def identity(self) -> str:
+        """The identity of the image's pixels, as `artasyn.arrays.identity` gives it."""
+        return arrays.identity(self.image)
+
+    def restored(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Takes a mask, labels or a heatmap from the image's grid back to the stored grid, value by value.
+
+        Args:
+            array: (h, w) or (h, w, channels), any dtype.
+
+        Returns:
+            (rows, columns) or (rows, columns, channels) of the stored grid, the same dtype.
+
+        Raises:
+            ImageError: the array is not on the image's grid.
+        """
+        if array.ndim not in (2, 3) or array.shape[:2] != self.image.shape:
+            raise ImageError(
+                f"array must lie on the image's grid {self.image.shape}, not {array.shape}; "
+                "scale it to the image before it is restored"
+            )
+        return np.ascontiguousarray(self.turn.restored(array))
+
+
+def open_radiograph(path: str | os.PathLike[str]) -> Radiograph:
+    """Opens one frontal radiograph: its image, as `read_radiograph` reads it, with spacing, turn and reference.
+
+    A DICOM header gives the spacing and the identifiers; see `artasyn.files.dicom_header.read_spacing` for which
+    attribute counts. Missing, malformed or contradictory values become None and refuse no radiograph.
+
+    Args:
+        path: the file; PNG, TIFF, JPEG, BMP, WebP or DICOM.
+
+    Raises:
+        RadiographError: as `artasyn.files.radiograph.read_radiograph`.
+
+    Source: DICOM PS3.3 10.7.1 (spacing), C.7.6.1.1.1 (patient orientation); EXIF 2.32, section 4.6.4 A (orientation).
+
+    Example:
+        >>> import tempfile
+        >>> from artasyn.files.radiograph import write_image
+        >>> ramp = np.arange(256, dtype=np.float32).reshape(16, 16) / np.float32(255)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_image(Path(folder) / "ramp.png", ramp)
+        ...     radiograph = open_radiograph(Path(folder) / "ramp.png")
+        >>> bool((radiograph.image == ramp).all()), radiograph.spacing, radiograph.reference.sop_instance_uid
+        (True, None, None)
+    """
+    with naming(path):
+        image, header = _decoded(Path(path).read_bytes())
+        image = _checked(image)
+    turn, spacing = header.turn, header.spacing
+    rows, columns = turn.swapped(image.shape)
+    return Radiograph(
+        image,
+        None if spacing.rows_columns is None else turn.swapped(spacing.rows_columns),
+        spacing.source,
+        spacing.calibration,
+        turn,
+        Reference(Path(path), rows, columns, **header.uids),
+    )
+
+
+def _decoded(data: bytes) -> tuple[Image, Header]:
+    """The image of a whole file, and what its header says."""
+    if is_dicom(data):
+        return decode_dicom(data)
+    raster = decode_raster(data)
+    if raster.full == 1:
+        raise RadiographError("holds 1 bit per pixel; this is a mask, read it with read_mask")
+    return raster.pixels.astype(np.float32) / np.float32(raster.full), Header(raster.turn)
+
+
+def _checked(image: Image) -> Image:
+    """Refuses what cannot be a radiograph although it could be decoded."""
+    rows, columns = image.shape
+    if min(rows, columns) < 16:
+        raise RadiographError(f"is {rows} x {columns} pixels; a radiograph has at least 16 x 16")
+    low, high = float(image.min()), float(image.max())
+    if not (low >= 0 and high <= 1):  # NaN
+        raise RadiographError("holds values that are no numbers; check its rescale slope and window")
+    if low == high:
+        raise RadiographError(f"is constant ({low:g} everywhere); there is no radiograph in it")
+    if high - low <= 1 / 16:
+        raise RadiographError(
+            f"spans only {low:.3f} to {high:.3f} of its range, perhaps 12 bits in a file of 16; "
+            "scale its values up (12 bits: times 16), or in DICOM set WindowCenter and WindowWidth"
+        )
+    return np.ascontiguousarray(image)
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Lets errors name the file."""
+    name = os.fspath(path)
+    try:
+        yield
+    except RadiographError as error:
+        raise RadiographError(f"{name} {error}") from error.__cause__
+    except FileNotFoundError as error:
+        raise RadiographError(f"{name} does not exist; check the path") from error
+    except IsADirectoryError as error:
+        raise RadiographError(f"{name} is a folder; name a file") from error
+    except OSError as error:
+        raise RadiographError(f"{name} is out of reach ({error.strerror}); check its permissions") from error

@@ -1,0 +1,96 @@
+"""How stored pixels are turned to an image, and how what lies on the image goes back to the stored grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One of the eight ways to turn or mirror a grid: it is transposed first, its rows and columns reversed then.
+
+    Attributes:
+        transposed: the stored rows became the image's columns.
+        rows_reversed: the image's rows run against the stored order: its top is where theirs ended.
+        columns_reversed: the image's columns run against the stored order.
+
+    Example:
+        >>> import numpy as np
+        >>> clockwise = Turn(transposed=True, columns_reversed=True)
+        >>> clockwise.turned(np.array([[1, 2], [3, 4]])).tolist()
+        [[3, 1], [4, 2]]
+        >>> clockwise.restored(np.array([[3, 1], [4, 2]])).tolist()
+        [[1, 2], [3, 4]]
+    """
+
+    transposed: bool = False
+    rows_reversed: bool = False
+    columns_reversed: bool = False
+
+    def turned(self, stored: NDArray[Any]) -> NDArray[Any]:
+        """Turns an array from the stored grid to the image's; no value is changed, no pixel interpolated.
+
+        Args:
+            stored: (rows, columns) or (rows, columns, channels).
+        """
+        return (stored.swapaxes(0, 1) if self.transposed else stored)[self._reversed]
+
+    def restored(self, array: NDArray[Any]) -> NDArray[Any]:
+        """Turns an array from the image's grid back to the stored one: the exact inverse of `turned`.
+
+        Args:
+            array: (h, w) or (h, w, channels).
+        """
+        reversed_ = array[self._reversed]
+        return reversed_.swapaxes(0, 1) if self.transposed else reversed_
+
+    def swapped(self, pair: tuple[Any, Any]) -> tuple[Any, Any]:
+        """A value for rows and one for columns (a shape, a spacing), from the stored grid to the image's, or back."""
+        return pair[::-1] if self.transposed else pair
+
+    @property
+    def _reversed(self) -> tuple[slice, slice]:
+        return slice(None, None, -1 if self.rows_reversed else 1), slice(None, None, -1 if self.columns_reversed else 1)
+
+
+def exif_turn(orientation: object) -> Turn:
+    """The turn of an EXIF orientation; that of a value other than 1 to 8 is none.
+
+    Args:
+        orientation: the tag 274.
+
+    Source: EXIF 2.32, section 4.6.4 A, Orientation.
+    """
+    return EXIF_TURNS.get(orientation, Turn())
+
+
+def patient_turn(directions: Sequence[str]) -> Turn:
+    """The turn that brings the patient's right to the left of a frontal image, head up.
+
+    Args:
+        directions: where rows and columns run to, each L, R, H or F; with others, nothing is turned.
+
+    Source: DICOM PS3.3 C.7.6.1.1.1.
+    """
+    if sorted(directions) not in (["F", "L"], ["F", "R"], ["H", "L"], ["H", "R"]):
+        return Turn()
+    transposed = directions[0] in ("F", "H")
+    across, down = directions[::-1] if transposed else directions
+    return Turn(transposed, rows_reversed=down == "H", columns_reversed=across == "R")
+
+
+EXIF_TURNS: dict[object, Turn] = {
+    1: Turn(),
+    2: Turn(columns_reversed=True),
+    3: Turn(rows_reversed=True, columns_reversed=True),
+    4: Turn(rows_reversed=True),
+    5: Turn(transposed=True),
+    6: Turn(transposed=True, columns_reversed=True),
+    7: Turn(transposed=True, rows_reversed=True, columns_reversed=True),
+    8: Turn(transposed=True, rows_reversed=True),
+}
+"""What a reader does for each EXIF orientation."""
