@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import re
-import time
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,17 +42,20 @@ class Patients:
         names: a file with the label maps' names.
         masks: further masks of the only CT, each a structure called by its file.
         alone: whether there is only one CT.
-        since: what was read earlier than that is read anew, ns.
+        run: tells one reader from another; its copies in the worker processes of a run share it.
     """
 
     labels: Path | None = None
     names: Path | None = None
     masks: tuple[Path, ...] = ()
     alone: bool = False
-    since: int = field(default_factory=time.time_ns)
+    run: str = field(default_factory=lambda: uuid.uuid4().hex, repr=False, compare=False)
 
     def read(self, ct: Source) -> tuple[Volume, Quality]:
-        """A CT with its labels, and what quality control says of them; the last one is remembered.
+        """A CT with its labels, and what quality control says of them.
+
+        Every process remembers the last CT of this reader: it is read again when one of its files has another
+        modification time.
 
         Args:
             ct: the CT.
@@ -61,10 +63,8 @@ class Patients:
         Raises:
             DataError: one of the files is missing or cannot be used.
         """
-        read = _read(ct.path, labels_of(ct, self.labels, alone=self.alone), self.names, self.masks, self.since)
-        if isinstance(read, str):
-            raise DataError(read)
-        return read
+        labels = labels_of(ct, self.labels, alone=self.alone)
+        return _LAST.read(self.run, _Files(ct.path, labels, self.names, self.masks))
 
     def marked(self, names: Iterable[str]) -> list[str]:
         """Those structures that the further masks have brought: one for each of their numbers.
@@ -76,24 +76,70 @@ class Patients:
         return [name for name in names if any(way.fullmatch(name) for way in ways)]
 
 
-@functools.lru_cache(maxsize=1)
-def _read(
-    ct: Path, labels: Path, names: Path | None, masks: tuple[Path, ...], since: int
-) -> tuple[Volume, Quality] | str:
-    """A patient with what quality control says, or why there is none; the last one is kept."""
-    try:
-        volume = Volume.read(ct, labels, None if labels.is_dir() else names)
-        for mask in masks:
+@dataclass(frozen=True)
+class _Files:
+    """The files of one patient."""
+
+    ct: Path
+    labels: Path
+    names: Path | None
+    masks: tuple[Path, ...]
+
+    def modified(self) -> tuple[tuple[Path, int | None], ...]:
+        """When each file, and each file of a folder, was modified, ns; None for those that are missing."""
+        named = [path for path in (self.ct, self.labels, self.names, *self.masks) if path is not None]
+        inside = [file for path in named if path.is_dir() for file in sorted(path.iterdir())]
+        return tuple((path, _modified(path)) for path in (*named, *inside))
+
+    def read(self) -> tuple[Volume, Quality]:
+        """The patient with what quality control says."""
+        volume = Volume.read(self.ct, self.labels, None if self.labels.is_dir() else self.names)
+        for mask in self.masks:
             volume = volume.labelled(mask, prefix=called(mask))
         quality = check_volume(volume)
-    except FAILURES as error:
-        return reason_of(error)
-    nameless = not find_members("lungs", volume.structures) and any(re.match(r"label_\d", n) for n in volume.structures)
-    if nameless:
-        quality = Quality(
-            (*quality.reasons, f"numbers of {labels} have no names: give them with --names"), quality.notes
-        )
-    return volume, quality
+        names = volume.structures
+        if not find_members("lungs", names) and any(re.match(r"label_\d", name) for name in names):
+            nameless = f"numbers of {self.labels} have no names: give them with --names"
+            quality = Quality((*quality.reasons, nameless), quality.notes)
+        return volume, quality
+
+
+class _LastPatient:
+    """Remembers the patient that was read last, or why there is none; a CT is too large to keep several."""
+
+    def __init__(self) -> None:
+        self._key: object = None
+        self._patient: tuple[Volume, Quality] | None = None
+        self._reason = ""
+
+    def read(self, run: str, files: _Files) -> tuple[Volume, Quality]:
+        """Reads a patient, or gives the one that is remembered.
+
+        Raises:
+            DataError: one of the files is missing or cannot be used; remembered as a patient is.
+        """
+        key = (run, files, files.modified())
+        if key != self._key:
+            self._key = self._patient = None  # the old patient leaves the memory before the new one comes
+            try:
+                self._patient = files.read()
+            except FAILURES as error:
+                self._reason = reason_of(error)
+            self._key = key
+        if self._patient is None:
+            raise DataError(self._reason)
+        return self._patient
+
+
+_LAST = _LastPatient()
+"""The memory of this process; no reader holds it, so that it is never pickled."""
+
+
+def _modified(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def labels_of(ct: Source, labels: Path | None, *, alone: bool) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 from pathlib import Path
 
@@ -170,6 +171,51 @@ def test_what_was_mended_is_read_anew_by_the_next_run_but_not_by_this_one(case: 
         labels.write_bytes(whole)
         os.utime(labels, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert Patients(None, names, alone=True).read(ct)[1].ok
+
+
+def test_what_was_modified_is_read_again_by_the_same_reader(case: Path) -> None:
+    [ct] = find_cts([case / "ct.nii.gz"])
+    labels, names = case / "ct_labels.nii.gz", case / "names.csv"
+    patients = Patients(None, names, alone=True)
+    first = patients.read(ct)[0]
+    for file in (case / "ct.nii.gz", labels, names):
+        os.utime(file, ns=(0, file.stat().st_mtime_ns + 10**9))
+        again = patients.read(ct)[0]
+        assert again is not first
+        assert patients.read(ct)[0] is again
+        first = again
+    whole = labels.read_bytes()
+    labels.write_bytes(whole[: len(whole) // 2])
+    os.utime(labels, ns=(0, 10**18))
+    with pytest.raises(DataError, match=r"ct_labels\.nii\.gz"):
+        patients.read(ct)
+    labels.write_bytes(whole)
+    os.utime(labels, ns=(0, 2 * 10**18))
+    assert patients.read(ct)[1].ok
+
+
+def test_masks_in_a_folder_that_were_modified_are_read_again(case: Path, volume: Volume) -> None:
+    for name in [*volume.structures][:2]:
+        mask = np.zeros(volume.hu.shape)
+        mask[volume.structures[name].box][volume.structures[name].mask] = 1
+        write_nifti(case / "masks" / f"{name}.nii.gz", mask, volume.affine)
+    [ct] = find_cts([case / "ct.nii.gz"])
+    patients = Patients(case / "masks", alone=True)
+    first = patients.read(ct)[0]
+    assert patients.read(ct)[0] is first
+    mask_file = min((case / "masks").iterdir())
+    os.utime(mask_file, ns=(0, mask_file.stat().st_mtime_ns + 10**9))
+    assert patients.read(ct)[0] is not first
+
+
+def test_copies_of_a_reader_share_the_memory_of_their_process_and_carry_none(case: Path) -> None:
+    [ct] = find_cts([case / "ct.nii.gz"])
+    patients = Patients(None, case / "names.csv", alone=True)
+    patient = patients.read(ct)[0]
+    pickled = pickle.dumps(patients)
+    assert len(pickled) < 2000
+    assert pickle.loads(pickled).read(ct)[0] is patient
+    assert patients == Patients(None, case / "names.csv", alone=True)
 
 
 def test_files_that_are_missing_are_named(case: Path) -> None:
