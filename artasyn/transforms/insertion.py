@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import functools
+import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -90,9 +91,7 @@ class Insertion:
         Raises:
             SynthesisError: none.
         """
-        labels, confidence, reasons = _remembered(self.segmenter, _Film(identity(film), film))
-        pixels = cv2.imdecode(np.frombuffer(labels, np.uint8), cv2.IMREAD_UNCHANGED)
-        lungs = Lungs(np.asarray(pixels, np.uint8), confidence, reasons)
+        lungs = _LUNGS.find(self.segmenter, film)
         if not lungs.mask.any():
             raise SynthesisError(f"no lungs found ({'; '.join(lungs.reasons)}); give them, or leave this image out")
         return lungs
@@ -191,22 +190,50 @@ def as_lungs(lungs: object, *, labelled: bool = True) -> Lungs:
     return Lungs.from_labels(flat.astype(np.uint8))
 
 
-class _Film:
-    """An image that is equal to another of the same pixels."""
+class LungMemory:
+    """Remembers the lungs that segmenters found in images, by segmenter and pixels; the oldest leave it first.
 
-    def __init__(self, name: str, film: Image) -> None:
-        self.name, self.film = name, film
+    Labels are kept as PNG, a few kilobytes for any size of image. Threads may share a memory; a copy that comes out
+    of a pickle, in a worker process, is empty.
 
-    def __hash__(self) -> int:
-        return hash(self.name)
+    Args:
+        capacity: how many lungs are remembered.
+    """
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Film) and self.name == other.name
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        self._found: OrderedDict[tuple[PBTSeg, str], tuple[bytes, tuple[float, float], tuple[str, ...]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def __reduce__(self) -> tuple[type[LungMemory], tuple[int]]:
+        return LungMemory, (self.capacity,)
+
+    def find(self, segmenter: PBTSeg, image: Image) -> Lungs:
+        """The lungs that a segmenter finds in an image, found once for the same pixels.
+
+        Args:
+            segmenter: finds them.
+            image: (h, w), float32 in [0, 1].
+        """
+        key = segmenter, identity(image)
+        with self._lock:
+            found = self._found.get(key)
+            if found:
+                self._found.move_to_end(key)
+        if not found:  # outside the lock: other threads need not wait for the segmenter
+            lungs = segmenter(image)
+            found = cv2.imencode(".png", lungs.labels)[1].tobytes(), lungs.confidence, lungs.reasons
+            with self._lock:
+                self._found[key] = found
+                if len(self._found) > self.capacity:
+                    self._found.popitem(last=False)
+        labels, confidence, reasons = found
+        pixels = cv2.imdecode(np.frombuffer(labels, np.uint8), cv2.IMREAD_UNCHANGED)
+        return Lungs(np.asarray(pixels, np.uint8), confidence, reasons)
 
 
-@functools.lru_cache(maxsize=REMEMBERED)
-def _remembered(segmenter: PBTSeg, film: _Film) -> tuple[bytes, tuple[float, float], tuple[str, ...]]:
-    """The lungs' labels as PNG, a few kilobytes for any size of film, with what else is known of them."""
-    lungs = segmenter(film.film)
-    del film.film
-    return cv2.imencode(".png", lungs.labels)[1].tobytes(), lungs.confidence, lungs.reasons
+_LUNGS = LungMemory(REMEMBERED)
+"""The memory of this process."""

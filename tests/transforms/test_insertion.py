@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
 
@@ -13,7 +15,7 @@ from artasyn.errors import ImageError, SynthesisError
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import FINDINGS, LungOpacity, findings
-from artasyn.transforms.insertion import Insertion, as_lungs, grey, opacity
+from artasyn.transforms.insertion import Insertion, LungMemory, as_lungs, grey, opacity
 
 
 @cache
@@ -87,6 +89,54 @@ def test_lungs_are_found_where_none_are_given_and_remembered(monkeypatch: pytest
     assert all((one.image == made[0].image).all() for one in made)
     expected = Insertion().draw(film, PBTSeg()(film), np.random.default_rng(2))
     assert (made[0].image == expected.image).all()
+
+
+class Marking(PBTSeg):
+    """Finds lungs whose confidence is the image's first pixel, and counts how often it was asked."""
+
+    asked = 0
+
+    def __call__(self, image: Any) -> Lungs:
+        Marking.asked += 1
+        labels = np.zeros(image.shape, np.uint8)
+        labels[4:12, 2:6], labels[4:12, 9:14] = 1, 2
+        return Lungs(labels, (float(image[0, 0]), 0.5), ("marked",))
+
+
+def films(count: int) -> list[Any]:
+    return [np.full((16, 16), number / count, np.float32) for number in range(count)]
+
+
+def test_a_memory_forgets_what_was_not_asked_for_longest() -> None:
+    memory, first, second, third = LungMemory(2), *films(3)
+    Marking.asked = 0
+    for film, asked in ((first, 1), (second, 2), (first, 2), (third, 3), (first, 3), (second, 4)):
+        lungs = memory.find(Marking(), film)
+        assert Marking.asked == asked
+        assert lungs.confidence == (float(film[0, 0]), 0.5)
+        assert lungs.reasons == ("marked",)
+        assert (lungs.labels == Marking()(film).labels).all()
+        Marking.asked = asked
+    assert len(memory) == 2
+
+
+def test_a_memory_tells_segmenters_apart_and_its_copies_are_empty() -> None:
+    memory, [film] = LungMemory(5), films(1)
+    Marking.asked = 0
+    memory.find(Marking(), film)
+    memory.find(PBTSeg(), film)
+    assert (Marking.asked, len(memory)) == (1, 2)
+    copy = pickle.loads(pickle.dumps(memory))
+    assert (copy.capacity, len(copy), len(memory)) == (5, 0, 2)
+
+
+def test_threads_share_a_memory() -> None:
+    memory = LungMemory(4)
+    many = films(9) * 20
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(lambda film: memory.find(Marking(), film), many))
+    assert [lungs.confidence[0] for lungs in found] == [float(film[0, 0]) for film in many]
+    assert len(memory) == 4
 
 
 def test_no_lungs_are_an_error() -> None:
