@@ -19,8 +19,14 @@ from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord
 from artasyn.synthesis.finding import Side
 from artasyn.transforms.insertion import Inserted, Insertion, as_lungs, grey, opacity
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # its import asks a server for newer versions otherwise
-import albumentations as A
+_SWITCH = "NO_ALBUMENTATIONS_UPDATE"
+_before = os.environ.get(_SWITCH)
+os.environ.setdefault(_SWITCH, "1")  # the import asks a server for newer versions otherwise
+try:
+    import albumentations as A
+finally:
+    if _before is None:
+        del os.environ[_SWITCH]
 
 OnFailure = Literal["raise", "skip"]
 """What is done with an image that nothing can be added to."""

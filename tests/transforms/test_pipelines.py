@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from artasyn.errors import SynthesisError
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord, findings
 from artasyn.transforms.pipelines import LungOpacityTransform, OpacityDataset, RandomLungOpacity
+from tests.conftest import ROOT
 
 
 @cache
@@ -297,3 +301,23 @@ def test_items_of_every_kind() -> None:
     coloured = OpacityDataset([np.repeat(film()[:, :, None], 3, axis=2)], lungs=lambda index: one.lungs)[0]
     assert coloured["image"].shape == (3, 128, 128)
     assert coloured["image"].max() <= 1
+
+
+# Import.
+
+
+@pytest.mark.parametrize("value", [None, "0", "1"])
+def test_the_import_leaves_the_environment_alone(value: str | None) -> None:
+    switch = "NO_ALBUMENTATIONS_UPDATE"
+    code = f"""
+import os, urllib.request
+before = dict(os.environ)
+asked = []
+urllib.request.OpenerDirector.open = lambda *arguments, **options: asked.append(arguments)
+import artasyn.transforms.pipelines
+assert dict(os.environ) == before, set(os.environ.items()) ^ set(before.items())
+assert bool(asked) == (os.environ.get("{switch}") == "0"), asked
+"""
+    environment = {name: text for name, text in os.environ.items() if name != switch}
+    environment |= {} if value is None else {switch: value}
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, cwd=ROOT, env=environment)
