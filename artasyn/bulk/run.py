@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from artasyn.bulk.sources import SETTINGS, Source, claim
 from artasyn.errors import ArtasynError, DataError
-from artasyn.files import atomic
+from artasyn.files.tables import write_table
 
 Row = dict[str, Any]
 """One line of a manifest: column to value."""
@@ -194,7 +194,7 @@ class BulkRun:
                 journal.flush()
                 bar.update(len(batch))
         ordered = [outcomes[source.name] for source in sources]
-        atomic.write_text(self.manifest, self._table(ordered))
+        write_table(self.manifest, ("name", "source", "status", "reason", *self.columns), _lines(ordered))
         self._journal.unlink()
         return ordered
 
@@ -247,19 +247,15 @@ class BulkRun:
         except (ValueError, TypeError, KeyError):
             return {}
 
-    def _table(self, outcomes: Sequence[Outcome]) -> str:
-        """The manifest as CSV."""
-        text = io.StringIO()
-        columns = ["name", "source", "status", "reason", *self.columns]
-        table = csv.DictWriter(text, columns, lineterminator="\n")
-        table.writeheader()
-        for outcome in outcomes:
-            about = {"name": outcome.source.name, "source": str(outcome.source.path)}
-            if outcome.reason:
-                table.writerow(about | {"status": "failed", "reason": outcome.reason})
-            for row in outcome.rows:
-                table.writerow(about | {"status": "ok"} | row)
-        return text.getvalue()
+
+def _lines(outcomes: Sequence[Outcome]) -> Iterator[Row]:
+    """The lines of the manifest."""
+    for outcome in outcomes:
+        about = {"name": outcome.source.name, "source": str(outcome.source.path)}
+        if outcome.reason:
+            yield about | {"status": "failed", "reason": outcome.reason}
+        for row in outcome.rows:
+            yield about | {"status": "ok"} | row
 
 
 def _line(outcome: Outcome) -> str:

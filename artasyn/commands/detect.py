@@ -16,10 +16,13 @@ from artasyn.bulk.sources import Source, available_cores, find_sources
 from artasyn.commands.options import DEVICE, FILES, MODEL, OUT, WORKERS, option, paths
 from artasyn.commands.shared import Done, bulk_run, write_sheets
 from artasyn.detection.detector import Detector
-from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
+from artasyn.files.tables import write_table
 from artasyn.pictures.overlays import grey_picture, overlay_heatmap, overlay_mask, write_picture
 from artasyn.pictures.thumbnails import on_grid, thumbnail
+
+FOLDERS = {"heatmap": "heatmaps", "mask": "masks", "lungs": "lungs", "overlay": "overlays"}
+"""The folder of each column of the manifest that names a picture."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +83,15 @@ def detect_sources(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     detector = load_detector(model, device)
-    columns = ("heatmap", "mask", "lungs", "overlay", "score", "novelty", "abnormal", "marked", "lungs_found")
-    files = ("heatmap", "mask", "lungs", "overlay")
+    columns = (*FOLDERS, "score", "novelty", "abnormal", "marked", "lungs_found")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": detector.digest}
     workers = workers or (available_cores() if device == "cpu" else 1)
-    run = bulk_run("detect", out, columns, options, files=files, workers=workers)
+    run = bulk_run("detect", out, columns, options, files=tuple(FOLDERS), workers=workers)
     outcomes = run.run(_Detect(out, model, device, restrict_to_lungs), sources, title="detect")
     done = Done((), tuple(outcomes))
     ranked = sorted(done.rows, key=lambda item: (-float(item[1]["score"]), item[0]))
     shown = ("score", "novelty", "abnormal", "marked", "lungs_found")
-    table = [",".join(["name", *shown]), *(",".join([f'"{name}"', *(row[s] for s in shown)]) for name, row in ranked)]
-    atomic.write_text(out / "scores.csv", "\n".join(table) + "\n")
+    write_table(out / "scores.csv", ("name", *shown), ({**row, "name": name} for name, row in ranked), quoted=1)
     sheets = write_sheets(out, [(f"{row['score']} {name}", row["overlay"]) for name, row in ranked], columns=2)
     return dataclasses.replace(done, written=(*sheets, out / "scores.csv", run.manifest))
 
@@ -120,9 +121,7 @@ class _Detect:
         film = read_radiograph(source.path)
         detector = load_detector(self.model, self.device)
         detection = detector(film, restrict_to_lungs=self.restrict_to_lungs)
-        row: Row = {
-            kind: f"{kind.removesuffix('s')}s/{source.name}.png" for kind in ("heatmap", "mask", "lungs", "overlay")
-        }
+        row: Row = {column: f"{folder}/{source.name}.png" for column, folder in FOLDERS.items()}
         labels = detection.lungs.labels if detection.lungs else np.ones(film.shape, np.uint8)
         write_image(self.out / row["heatmap"], detection.heatmap, bits=16)
         write_mask(self.out / row["mask"], detection.mask)

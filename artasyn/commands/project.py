@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
@@ -14,14 +12,14 @@ from typing import Any, Literal, get_args
 from tqdm import tqdm
 
 from artasyn.bulk.patients import Patients, called
-from artasyn.bulk.run import Outcome
+from artasyn.bulk.run import Outcome, Row
 from artasyn.bulk.sources import Source, find_cts
 from artasyn.commands.options import OUT, WORKERS, flag, option, paths, several
 from artasyn.commands.project_films import COLUMNS, FILES, DrawFilm, FilmTask, MakeFilm
 from artasyn.commands.shared import Done, bulk_run, write_sheets
 from artasyn.errors import DataError
-from artasyn.files import atomic
 from artasyn.files.ct import read_names
+from artasyn.files.tables import write_table
 from artasyn.findings import LesionKind, lesion_kind
 from artasyn.outputs.coco import write_coco
 from artasyn.segment.projection.projection import THRESHOLD, Frame
@@ -232,13 +230,14 @@ def _summarise(out: Path, done: Done) -> list[Path]:
 
 def _write_quality(path: Path, outcomes: Sequence[Outcome]) -> None:
     """Writes what quality control found in every film, and in those that were rejected."""
-    text = io.StringIO()
-    table = csv.DictWriter(text, ["name", "ct", "view", "ok", "reasons", "redrawn", "notes"], lineterminator="\n")
-    table.writeheader()
-    for outcome in outcomes:
-        assert isinstance(outcome.source, FilmTask)
-        row = outcome.rows[0] if outcome.rows else {"quality": outcome.reason, "redrawn": "", "notes": ""}
-        about = {"name": outcome.source.name, "ct": outcome.source.ct, "view": outcome.source.view}
-        about |= {"ok": str(not row["quality"]).lower(), "reasons": row["quality"]}
-        table.writerow(about | {"redrawn": row["redrawn"], "notes": row["notes"]})
-    atomic.write_text(path, text.getvalue())
+    columns = ("name", "ct", "view", "ok", "reasons", "redrawn", "notes")
+    write_table(path, columns, map(_quality_row, outcomes))
+
+
+def _quality_row(outcome: Outcome) -> Row:
+    """What quality control found in one film."""
+    assert isinstance(outcome.source, FilmTask)
+    row = outcome.rows[0] if outcome.rows else {"quality": outcome.reason, "redrawn": "", "notes": ""}
+    about = {"name": outcome.source.name, "ct": outcome.source.ct, "view": outcome.source.view}
+    about |= {"ok": str(not row["quality"]).lower(), "reasons": row["quality"]}
+    return about | {"redrawn": row["redrawn"], "notes": row["notes"]}

@@ -152,7 +152,7 @@ class MakeFilm:
 
     def _write(self, name: str, film: Film, measures: Measures) -> Row:
         """Writes all but the record, the overlay last."""
-        row: Row = {kind: f"{kind}s/{name}.png" for kind in ("image", "overlay")} | {"record": f"records/{name}.json"}
+        row: Row = {"image": f"images/{name}.png", "overlay": f"overlays/{name}.png", "record": f"records/{name}.json"}
         row |= {"masks": f"masks/{name}", "thickness": f"thickness/{name}.npz"}
         row["annotations"] = f"annotations/{name}.json"
         row["height"], row["width"] = film.image.shape
