@@ -24,6 +24,8 @@ LONGEST = (
     "tests/training/test_run.py",
     "tests/commands/test_project.py",
     "tests/synthesis/test_opacity.py",
+    "tests/test_realdata.py",
+    "tests/commands/test_demo.py",
     "tests/commands/test_synthesise.py",
     "tests/bulk/test_run.py",
 )

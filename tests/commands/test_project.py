@@ -585,7 +585,7 @@ def test_killed_half_way_and_started_again_it_ends_in_the_same_files(
     given = [cts, "--out", killed, "--pixel", PIXEL, *options, "--workers"]
     command = [sys.executable, "-m", "artasyn", "project", *map(str, given)]
     with subprocess.Popen([*command, "1"], cwd=tmp_path, stdout=-3, stderr=-3, start_new_session=True) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while len(list(killed.glob("records/*.json"))) < 9 and time.monotonic() < deadline:
             time.sleep(0.002)
         os.killpg(process.pid, signal.SIGKILL)

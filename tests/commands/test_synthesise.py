@@ -128,7 +128,7 @@ def test_killed_half_way_and_started_again_it_ends_in_the_same_files(
     written = "records/*.json" if format == "folders" else "shards/*.tar"
     command = [sys.executable, "-m", "artasyn", "synthesise", str(films), "--out", str(killed), "--workers", "1"]
     with subprocess.Popen([*command, *options], cwd=tmp_path, stdout=-3, stderr=-3, start_new_session=True) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while len(list(killed.glob(written))) < 4 and time.monotonic() < deadline:
             time.sleep(0.002)
         os.killpg(process.pid, signal.SIGKILL)
