@@ -35,12 +35,12 @@ from benchmarks.rivals.discriminator import judged
 from benchmarks.rivals.patches import Made, Patches, postero_anterior, real_patches, synthetic_patches
 from benchmarks.rivals.peers import gaussian_blob, pasted_patch
 from benchmarks.rivals.published_synthesis import published_synthesis
-from benchmarks.rivals.realism import Figures, Film, eight_bits, figures, read_film, small, summary
+from benchmarks.rivals.realism import Figures, MaskedRadiograph, eight_bits, figures, read_film, small, summary
 
 ROOT = Path(__file__).parent.parent
 SEED = 0
 FOLDS, SEEDS = 4, (0, 1)
-Synthesis = Callable[[Film, Film, np.random.Generator], tuple[Image, Mask]]
+Synthesis = Callable[[MaskedRadiograph, MaskedRadiograph, np.random.Generator], tuple[Image, Mask]]
 """From a film and another one to the film with an anomaly, and its mask."""
 
 
@@ -50,23 +50,23 @@ class Ours:
 
     opacity: LungOpacity
 
-    def __call__(self, film: Film, other: Film, rng: np.random.Generator) -> tuple[Image, Mask]:
+    def __call__(self, film: MaskedRadiograph, other: MaskedRadiograph, rng: np.random.Generator) -> tuple[Image, Mask]:
         """An anomaly of ours."""
         anomaly = self.opacity(film.image, film.lungs, rng)
         return anomaly.image, anomaly.mask
 
 
-def pasted(film: Film, other: Film, rng: np.random.Generator) -> tuple[Image, Mask]:
+def pasted(film: MaskedRadiograph, other: MaskedRadiograph, rng: np.random.Generator) -> tuple[Image, Mask]:
     """A patch of the other film."""
     return pasted_patch(film.image, film.lungs, other.image, other.lungs, rng)
 
 
-def blob(film: Film, other: Film, rng: np.random.Generator) -> tuple[Image, Mask]:
+def blob(film: MaskedRadiograph, other: MaskedRadiograph, rng: np.random.Generator) -> tuple[Image, Mask]:
     """Gaussians."""
     return gaussian_blob(film.image, film.lungs, rng)
 
 
-def published(film: Film, other: Film, rng: np.random.Generator) -> tuple[Image, Mask]:
+def published(film: MaskedRadiograph, other: MaskedRadiograph, rng: np.random.Generator) -> tuple[Image, Mask]:
     """Texture synthesis as published."""
     return published_synthesis(film.image, film.lungs, rng)
 
@@ -79,7 +79,7 @@ PRESETS: dict[str, Synthesis] = {
 }
 
 
-def anomalies(film: Film, other: Film, synthesis: Synthesis, copies: int) -> Made:
+def anomalies(film: MaskedRadiograph, other: MaskedRadiograph, synthesis: Synthesis, copies: int) -> Made:
     """Anomalies on one film, in 8 bits; empty masks and refusals are left out."""
     cv2.setNumThreads(1)
     made: Made = []
@@ -103,7 +103,7 @@ def real_figures(data: Path) -> list[Figures]:
     return found
 
 
-def normal_films(data: Path, count: int) -> tuple[list[Film], list[Film]]:
+def normal_films(data: Path, count: int) -> tuple[list[MaskedRadiograph], list[MaskedRadiograph]]:
     """NIH's films, and JSRT's without a nodule, a third as many."""
     known = postero_anterior(data)
     nih = [file for file in sorted((data / "nih_normal").iterdir()) if f"nih_normal/{file.name}" in known]
@@ -119,14 +119,14 @@ def normal_films(data: Path, count: int) -> tuple[list[Film], list[Film]]:
     return nih_films, jsrt_films
 
 
-def measured(films: list[Film], synthesis: Synthesis, copies: int, name: str) -> list[Made]:
+def measured(films: list[MaskedRadiograph], synthesis: Synthesis, copies: int, name: str) -> list[Made]:
     """Anomalies on each film, by two processes."""
     jobs = (delayed(anomalies)(film, films[at - 1], synthesis, copies) for at, film in enumerate(films))
     made = Parallel(n_jobs=2, return_as="generator")(jobs)
     return list(tqdm(made, desc=name, total=len(films), unit="film"))
 
 
-def all_figures(films: list[Film], made: list[Made]) -> list[Figures]:
+def all_figures(films: list[MaskedRadiograph], made: list[Made]) -> list[Figures]:
     """The figures of all anomalies of all films."""
     return [
         figures(image, mask, film.lungs.mask, film.image)

@@ -32,11 +32,11 @@ from benchmarks.score_lungs import ROOT
 from benchmarks.speed_lungs import figures, resized
 
 SIZES = (256, 512, 1024, 2048)
-Film = tuple[Image, Lungs]
+Segmented = tuple[Image, Lungs]
 Synthesis = Callable[[Image, Lungs, np.random.Generator], object]
 
 
-def milliseconds(synthesis: Synthesis, films: list[Film], calls: int, seed: int) -> list[float]:
+def milliseconds(synthesis: Synthesis, films: list[Segmented], calls: int, seed: int) -> list[float]:
     """How long each call takes; films take turns."""
     times = []
     for call in range(calls):
@@ -48,7 +48,7 @@ def milliseconds(synthesis: Synthesis, films: list[Film], calls: int, seed: int)
     return times
 
 
-def batches(films: list[Film], *, repeats: int = 40) -> dict[str, Any]:
+def batches(films: list[Segmented], *, repeats: int = 40) -> dict[str, Any]:
     """Times an image of the path that makes whole batches in torch, drawn anew every time, beside one by one.
 
     On a CPU, batches of the films as they are; on a CUDA device batches of 1024, transfers not included.

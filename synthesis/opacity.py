@@ -160,7 +160,7 @@ class Change:
         window: around the lungs.
         inner: the part, in the window.
         step: from lung to soft tissue on the grid.
-        left: the share of air that every finding leaves.
+        air_left: the share of air that every finding leaves.
         tolerance: smallest change of a pixel.
     """
 
@@ -171,7 +171,7 @@ class Change:
     window: Window
     inner: tuple[slice, slice]
     step: Float32[np.ndarray, "grid grid"]
-    left: dict[str, Float32[np.ndarray, "grid grid"]]
+    air_left: dict[str, Float32[np.ndarray, "grid grid"]]
     tolerance: float
 
     def placed(self, part: Any, whole: Any) -> Any:
@@ -184,9 +184,9 @@ class Change:
 
         It has those where it alone reaches the tolerance, and those where it adds no less than any other.
         """
-        if len(self.left) == 1:
-            return dict.fromkeys(self.left, self.mask)
-        parts = [(1 - left) * self.step for left in self.left.values()]
+        if len(self.air_left) == 1:
+            return dict.fromkeys(self.air_left, self.mask)
+        parts = [(1 - air) * self.step for air in self.air_left.values()]
         most = np.maximum.reduce(parts)
         size = (self.window.side, self.window.side)
         masks = []
@@ -194,7 +194,7 @@ class Change:
             there = (part >= np.float32(self.tolerance)) | (part == most)
             pixels = cv2.resize(there.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
             masks.append(self.mask & (pixels[self.inner] > 0))
-        return dict(zip(self.left, masks, strict=True))
+        return dict(zip(self.air_left, masks, strict=True))
 
 
 def rendered(image: Image, lungs: Lungs, record: OpacityRecord) -> Change:
@@ -212,10 +212,10 @@ def rendered(image: Image, lungs: Lungs, record: OpacityRecord) -> Change:
     if window is None or not record.lesions:
         raise NothingShows("no pixel changes: there are no lungs, or the record is empty")
     context = Context.of(image, lungs, window)
-    left, reached = _left(context, record)
+    air_left, reached = _air_left(context, record)
     film, inner = window.part(reached, image.shape)
     step = _finer(context.step)
-    whole = (1 - math.prod(left.values())) * step
+    whole = (1 - math.prod(air_left.values())) * step
     whole = cv2.resize(whole, (window.side, window.side), interpolation=cv2.INTER_LINEAR)
     more = whole[inner]
     more *= lungs.labels[film] > 0
@@ -226,10 +226,10 @@ def rendered(image: Image, lungs: Lungs, record: OpacityRecord) -> Change:
             "no pixel can be brightened by the tolerance: "
             "the record lies outside these lungs, or they are white or mere slivers"
         )
-    return Change(film, changed, mask, added, window, inner, step, left, record.tolerance)
+    return Change(film, changed, mask, added, window, inner, step, air_left, record.tolerance)
 
 
-def _left(
+def _air_left(
     context: Context, record: OpacityRecord
 ) -> tuple[dict[str, Float32[np.ndarray, "grid grid"]], tuple[slice, slice]]:
     """The share of air that every finding leaves, lesion by lesion, and the part of the grid that they reach."""
@@ -240,7 +240,7 @@ def _left(
     outward = extents.outward[lesions.image, lesions.side].astype(np.float32)
     height = np.full(1, context.height, np.float32)
     thin = {side: blurred(context.share[side], FADE_BLUR) for side in set(lesions.side.tolist())}
-    left = {name: np.ones((GRID, GRID), np.float32) for name in record.findings}
+    air_left = {name: np.ones((GRID, GRID), np.float32) for name in record.findings}
     across = outward[:, None] * lesions.stamps[:, :, 1]
     spread = _spread(record, lesions.stamps.shape[1])
     down = _reached(rows, lesions.stamps[:, :, 0], lesions.stamps[:, :, 2], spread, context.height)
@@ -276,8 +276,8 @@ def _left(
             lesions.look[number, :5],
             np,
         )
-        left[lesion.finding][box] *= rendering.remaining(lesions.severity[number], dense, fades[kind][box], np)
-    return left, (_union([box[0] for box in boxes]), _union([box[1] for box in boxes]))
+        air_left[lesion.finding][box] *= rendering.remaining(lesions.severity[number], dense, fades[kind][box], np)
+    return air_left, (_union([box[0] for box in boxes]), _union([box[1] for box in boxes]))
 
 
 def _union(slices: Sequence[slice]) -> slice:

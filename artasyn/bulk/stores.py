@@ -18,7 +18,7 @@ from artasyn.files import atomic
 
 
 @dataclass(frozen=True)
-class Sample:
+class StoredImage:
     """One synthetic image with all that belongs to it, as bytes.
 
     Attributes:
@@ -30,7 +30,7 @@ class Sample:
     row: Row
 
 
-Make = Callable[[Source], Sequence[Sample]]
+Make = Callable[[Source], Sequence[StoredImage]]
 """What makes the samples of one source."""
 
 KINDS = {

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from artasyn.arrays import Picture
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, find_sources
-from artasyn.bulk.stores import Folders, Sample, Shards
+from artasyn.bulk.stores import Folders, Shards, StoredImage
 from artasyn.commands.options import FILES, OUT, WORKERS, option, paths, python_only, several
 from artasyn.commands.shared import SHEET, Done, bulk_run
 from artasyn.errors import DataError
@@ -157,7 +157,7 @@ class _Make:
     synthesis: LungOpacity
     segmenter: PBTSeg
 
-    def __call__(self, source: Source) -> list[Sample]:
+    def __call__(self, source: Source) -> list[StoredImage]:
         film = read_radiograph(source.path)
         lungs = self.segmenter(film)
         if not lungs.found:
@@ -178,7 +178,7 @@ class _Make:
             row: Row = {"copy": copy, "height": film.shape[0], "width": film.shape[1], "area": f"{area:.4f}"}
             row["severity"] = f"{max(each['severity'] for each in described):.4f}"
             row["findings"] = " ".join(each["finding"] for each in described)
-            samples.append(Sample(files, row))
+            samples.append(StoredImage(files, row))
         return samples
 
 

@@ -25,7 +25,7 @@ BUNDLED = Path(__file__).parents[1] / "model"
 """The detector that comes with artasyn."""
 
 
-class Look(NamedTuple):
+class NetworkOutput(NamedTuple):
     """What a detector's network says of a batch of prepared radiographs.
 
     Attributes:
@@ -103,7 +103,7 @@ class DetectorNetwork(
         total = sum(float(p.detach().double().abs().sum()) for p in self.parameters())
         return f"{total:.6e} {self.settings.threshold:.6f}"
 
-    def look(self, images: Images) -> Look:
+    def look(self, images: Images) -> NetworkOutput:
         """All that the network says of prepared radiographs.
 
         Args:
@@ -114,9 +114,9 @@ class DetectorNetwork(
         reconstructions = self.network.decode(features, images) if settings.has_decoder else images
         if not settings.has_head:
             difference = smoothed(images - reconstructions, settings.smoothing)
-            return Look(features, reconstructions, difference.abs().clamp(max=1), None)
+            return NetworkOutput(features, reconstructions, difference.abs().clamp(max=1), None)
         logits: Tensor = self.head(features, images, reconstructions)
-        return Look(features, reconstructions, smoothed(torch.sigmoid(logits), settings.smoothing), logits)
+        return NetworkOutput(features, reconstructions, smoothed(torch.sigmoid(logits), settings.smoothing), logits)
 
     def forward(self, images: Images) -> tuple[Images, Images, Float[Tensor, " b"]]:
         """Reconstructions, heatmaps and novelties of prepared radiographs.

@@ -15,7 +15,7 @@ import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT, Image, Mask
 from artasyn.errors import SynthesisError
-from artasyn.phantom.lesions import KINDS, Lesion, draw_lesion, lesion_body
+from artasyn.phantom.lesions import KINDS, PhantomLesion, draw_lesion, lesion_body
 from artasyn.phantom.thorax import Anatomy, Map, ThoraxRecord, anatomy, straight_grid
 from artasyn.phantom.tissues import (
     MU,
@@ -192,7 +192,7 @@ class Phantom:
         x, z = record.place(side[:, None], side[None, :])
         rays, coarse = anatomy(record, x, z), coarse_grid(record)
         normal, lungs = line_integral(record, rays, coarse), visible_lungs(rays)
-        film = Film.exposed(record, normal.integral, lungs)
+        film = FilmResponse.exposed(record, normal.integral, lungs)
         image = healthy = film.developed(normal.integral)
         if record.lesions:
             image = film.developed(normal.integral + lesion_integral(record, rays, coarse, normal))
@@ -201,7 +201,7 @@ class Phantom:
 
 
 @dataclass(frozen=True, eq=False)
-class Film:
+class FilmResponse:
     """How a film answers to rays: fixed by the healthy thorax, whatever lies in its lungs.
 
     Attributes:
@@ -217,7 +217,7 @@ class Film:
     middle: float
 
     @classmethod
-    def exposed(cls, record: ThoraxRecord, integral: Map, lungs: Lungs) -> Film:
+    def exposed(cls, record: ThoraxRecord, integral: Map, lungs: Lungs) -> FilmResponse:
         """The film that shows the lungs of a healthy thorax at the record's brightness.
 
         Source:
@@ -256,7 +256,7 @@ def visible_lungs(rays: Anatomy) -> Lungs:
     return Lungs.from_labels(labels)
 
 
-def lesion_centre(lesion: Lesion, coarse: Anatomy) -> np.ndarray:
+def lesion_centre(lesion: PhantomLesion, coarse: Anatomy) -> np.ndarray:
     """Where a lesion lies: x, y and z in straight mm.
 
     Args:

@@ -20,7 +20,7 @@ _LATTICE = 15
 
 
 @dataclass(frozen=True)
-class Lesion:
+class PhantomLesion:
     """One lesion as plain numbers.
 
     Attributes:
@@ -62,7 +62,7 @@ class Lesion:
             raise SynthesisError(f"unknown kind of lesion {self.kind!r}; choose from {', '.join(KINDS)}")
 
     @classmethod
-    def from_values(cls, values: dict[str, Any]) -> Lesion:
+    def from_values(cls, values: dict[str, Any]) -> PhantomLesion:
         """A lesion from its fields by name, as JSON holds them.
 
         Raises:
@@ -80,7 +80,7 @@ class Lesion:
         return self.size * max(self.stretch) * (1.25 + 0.6 * self.rough + 0.5 * self.edge)
 
 
-def draw_lesion(rng: np.random.Generator, kind: str, severity: float) -> Lesion:
+def draw_lesion(rng: np.random.Generator, kind: str, severity: float) -> PhantomLesion:
     """One lesion, placed anywhere in the lungs.
 
     Args:
@@ -95,7 +95,7 @@ def draw_lesion(rng: np.random.Generator, kind: str, severity: float) -> Lesion:
 
     ranges, strong = LESION_RANGES[kind].phantom, 2.0 * (severity - 0.5)
     stretch = rng.uniform(0.8, 1.2, 3) if kind == "nodule" else rng.uniform((0.65, 0.9, 0.65), (1.4, 1.5, 1.4))
-    return Lesion(
+    return PhantomLesion(
         kind, int(rng.integers(2**31)), int(rng.integers(1, 3)),
         float(rng.uniform(0.1, 0.92)), float(rng.uniform(0.12, 0.88)), float(rng.uniform(0.15, 0.85)),
         between(ranges.radius, strong), (float(stretch[0]), float(stretch[1]), float(stretch[2])),
@@ -103,7 +103,7 @@ def draw_lesion(rng: np.random.Generator, kind: str, severity: float) -> Lesion:
     )  # fmt: skip
 
 
-def lesion_body(lesion: Lesion, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> Body:
+def lesion_body(lesion: PhantomLesion, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> Body:
     """The share of its density that a lesion reaches at every place of a grid around its centre.
 
     Args:
@@ -113,7 +113,7 @@ def lesion_body(lesion: Lesion, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> 
         z: (h,), mm below its centre.
 
     Returns:
-        float32 (h, d, w) in [0, 1]; 0 farther than `Lesion.reach` from the centre.
+        float32 (h, d, w) in [0, 1]; 0 farther than `PhantomLesion.reach` from the centre.
     """
     angle = np.deg2rad(lesion.tilt)
     axes = [a.astype(np.float32) / np.float32(lesion.size) for a in (z, y, x)]

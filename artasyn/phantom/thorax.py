@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from artasyn.errors import SynthesisError
-from artasyn.phantom.lesions import Lesion
+from artasyn.phantom.lesions import PhantomLesion
 from artasyn.records import read_record
 from artasyn.shapes import Bool, Float32
 
 Map = Float32[np.ndarray, "h w"]
 """A number for every ray: float32 (h, w)."""
-Interval = Float32[np.ndarray, "2 h w"]
+RayInterval = Float32[np.ndarray, "2 h w"]
 """Where a ray enters and leaves a structure, mm of ``y``; empty where it leaves before it enters."""
 RayMask = Bool[np.ndarray, "h w"]
 """A choice of rays: bool (h, w)."""
@@ -139,7 +139,7 @@ class ThoraxRecord:
     contrast: float
     scatter: float
     noise: float
-    lesions: tuple[Lesion, ...] = ()
+    lesions: tuple[PhantomLesion, ...] = ()
 
     def to_json(self) -> str:
         """The record as one line of JSON."""
@@ -161,7 +161,7 @@ class ThoraxRecord:
     def _of(cls, given: Any) -> ThoraxRecord:
         values: dict[str, Any] = dict(given)
         down, across = values["shift"]
-        lesions = tuple(Lesion.from_values(lesion) for lesion in values["lesions"])
+        lesions = tuple(PhantomLesion.from_values(lesion) for lesion in values["lesions"])
         numbers = {f.name: values[f.name] for f in fields(cls) if f.name not in ("shift", "lesions")}
         if len(numbers) + 2 != len(values) or not all(type(v) in (int, float) for v in numbers.values()):
             raise TypeError("other fields, or values that are not numbers")
@@ -238,9 +238,9 @@ class Anatomy:
 
     x: Map
     z: Map
-    body: Interval
-    lung: Interval
-    holes: tuple[Interval, ...]
+    body: RayInterval
+    lung: RayInterval
+    holes: tuple[RayInterval, ...]
     left: RayMask
     lung_depth: Map
 
@@ -289,7 +289,7 @@ def spine_x(record: ThoraxRecord, z: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Section:
+class RibcageSection:
     """Half of the ribcage's inside, cut at given heights: rounded around (`middle_x`, `middle_y`), mm."""
 
     middle_x: np.ndarray
@@ -300,7 +300,7 @@ class Section:
     back: np.ndarray
 
 
-def section(record: ThoraxRecord, z: np.ndarray) -> Section:
+def section(record: ThoraxRecord, z: np.ndarray) -> RibcageSection:
     """The ribcage at given heights.
 
     Args:
@@ -314,13 +314,13 @@ def section(record: ThoraxRecord, z: np.ndarray) -> Section:
 
     outer, inner = along(_OUTER) * np.float32(record.width / 126), along(_INNER)
     middle_x = inner + 0.46 * (outer - inner)
-    return Section(
+    return RibcageSection(
         middle_x, along(_MIDDLE_Y), outer - middle_x, middle_x - inner,
         along(_FRONT) * np.float32(record.depth), along(_BACK) * np.float32(record.depth),
     )  # fmt: skip
 
 
-def _lungs(record: ThoraxRecord, side_x: Map, z: Map, left: RayMask) -> tuple[Interval, Interval]:
+def _lungs(record: ThoraxRecord, side_x: Map, z: Map, left: RayMask) -> tuple[RayInterval, RayInterval]:
     """The ribcage's inside and, within it, what lies below the diaphragm."""
     cut = section(record, z)
     away = side_x - cut.middle_x
@@ -339,7 +339,7 @@ def _lungs(record: ThoraxRecord, side_x: Map, z: Map, left: RayMask) -> tuple[In
     return lung.astype(np.float32), dome.astype(np.float32)
 
 
-def _mediastinum(record: ThoraxRecord, x: Map, z: Map) -> Interval:
+def _mediastinum(record: ThoraxRecord, x: Map, z: Map) -> RayInterval:
     """Heart, great vessels and what lies around them: one silhouette from the neck to the diaphragm."""
     level = z * (_DOME_Z / record.height)
     right_part, left_part, knob = record.heart_right / 41, record.heart_left / 94, record.knob / 38
@@ -364,19 +364,19 @@ def _wave(rng: np.random.Generator, z: np.ndarray, size: float) -> np.ndarray:
     return smooth_curve(z, knots)
 
 
-def _spine(x: Map) -> Interval:
+def _spine(x: Map) -> RayInterval:
     half = 46 * np.maximum(1 - (x / 50) ** 2, 0) ** 2
     return np.stack([82 - half, np.where(half > 0, 82 + half, -np.inf)]).astype(np.float32)
 
 
-def _descending_aorta(record: ThoraxRecord, x: Map, z: Map) -> Interval:
+def _descending_aorta(record: ThoraxRecord, x: Map, z: Map) -> RayInterval:
     radius = 12.5 * record.knob / 38 * np.clip((z - 78) / 25, 0.05, 1)
     middle = 22 - 0.055 * (z - 90)
     half = radius * _root(1 - ((x - middle) / radius) ** 2, 2.0)
     return np.stack([48 - half, np.where(half > 0, 48 + half, -np.inf)]).astype(np.float32)
 
 
-def _body(record: ThoraxRecord, x: Map, z: Map) -> Interval:
+def _body(record: ThoraxRecord, x: Map, z: Map) -> RayInterval:
     """Trunk, shoulders, neck and upper arms; the breasts in front."""
     lower = record.width * 1.1 + record.wall
     below = (
@@ -415,12 +415,12 @@ def _root(values: np.ndarray, power: float = 2.5) -> np.ndarray:
     return np.asarray(np.maximum(values, 0) ** (1 / power))
 
 
-def length(interval: Interval) -> Map:
+def length(interval: RayInterval) -> Map:
     """How much of every ray lies in an interval, mm."""
     return np.asarray(np.maximum(interval[1] - interval[0], 0))
 
 
-def covered(host: Interval, holes: tuple[Interval, ...]) -> Map:
+def covered(host: RayInterval, holes: tuple[RayInterval, ...]) -> Map:
     """How much of every ray lies in an interval and in one or more of several others, mm."""
     low = [np.maximum(hole[0], host[0]) for hole in holes]
     high = [np.minimum(hole[1], host[1]) for hole in holes]

@@ -10,8 +10,8 @@ import numpy as np
 from artasyn.arrays import LEFT, RIGHT, Hounsfield, VolumeLabels
 from artasyn.phantom.thorax import (
     Anatomy,
-    Interval,
     Map,
+    RayInterval,
     ThoraxRecord,
     anatomy,
     covered,
@@ -218,7 +218,7 @@ class Voxels:
         self._large()
         self._fine()
 
-    def share(self, part: Interval) -> np.ndarray:
+    def share(self, part: RayInterval) -> np.ndarray:
         """How much of every voxel lies in an interval, float32 (z, y, x) in [0, 1]."""
         return interval_share(part, self.y, self.spacing)
 
@@ -308,7 +308,7 @@ def coarse_grid(record: ThoraxRecord) -> Anatomy:
     return straight_grid(record, np.arange(-160, 161, 4.0), np.arange(-140, 321, 4.0))
 
 
-def interval_share(part: Interval, y: np.ndarray, step: float) -> np.ndarray:
+def interval_share(part: RayInterval, y: np.ndarray, step: float) -> np.ndarray:
     """How much of the slabs around the depths `y`, `step` mm thick, lies in an interval: (h, d, w)."""
     middle, half = y.astype(np.float32)[None, :, None], np.float32(step / 2)
     low, high = part[0][:, None], part[1][:, None]

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from artasyn.arrays import Image, Mask, generator, identity
 from artasyn.segment import Lungs
 from artasyn.shapes import Float32
-from benchmarks.rivals.realism import Film, read_film
+from benchmarks.rivals.realism import MaskedRadiograph, read_film
 
 PATCH = 128
 OPACITIES = ("Lung Opacity", "Pneumonia", "Infiltrate")
@@ -71,7 +71,9 @@ def nearest(
     return min(candidates, key=lambda candidate: np.hypot(*np.subtract(candidate[3], wanted)))
 
 
-def patch_of(film: Film, images: Iterable[tuple[Image, Iterable[tuple[float, float]]]], wanted: Place) -> Image | None:
+def patch_of(
+    film: MaskedRadiograph, images: Iterable[tuple[Image, Iterable[tuple[float, float]]]], wanted: Place
+) -> Image | None:
     """The patch of a film whose place in the lungs is nearest to a wanted one, of all images and places in them."""
     found = [(image, *place, in_lungs(film.lungs, *place)) for image, of in images for place in of]
     return cut(*nearest(found, wanted)[:3]) if found else None
@@ -86,7 +88,7 @@ def postero_anterior(data: Path) -> set[str]:
 def real_patches(data: Path) -> tuple[Patches, list[Place]]:
     """A patch around every box of an opacity, and where in the lungs it lies."""
     known = postero_anterior(data)
-    films: dict[str, Film] = {}
+    films: dict[str, MaskedRadiograph] = {}
     names, pixels, where = [], [], []
     with (data / "opacity_boxes" / "boxes.csv").open(encoding="utf-8") as file:
         boxes = [row for row in csv.DictReader(file) if row["label"] in OPACITIES]
@@ -102,7 +104,7 @@ def real_patches(data: Path) -> tuple[Patches, list[Place]]:
     return Patches(tuple(names), np.stack(pixels)), where
 
 
-def synthetic_patches(films: list[Film], made: list[Made] | None, where: list[Place], seed: int) -> Patches:
+def synthetic_patches(films: list[MaskedRadiograph], made: list[Made] | None, where: list[Place], seed: int) -> Patches:
     """A patch of every film, near to where a real opacity lies, drawn at random; without anomalies it is normal."""
     names, pixels = [], []
     for at, film in enumerate(films):

@@ -35,7 +35,7 @@ CHANGE = 0.5 / 255
 
 
 @dataclass(frozen=True, eq=False)
-class Film:
+class MaskedRadiograph:
     """A film at 256 pixels with its lungs.
 
     Attributes:
@@ -89,10 +89,12 @@ def eight_bits(image: Image) -> Image:
     return np.asarray(np.round(255 * image.clip(0, 1)) / np.float32(255), np.float32)
 
 
-def read_film(file: Path, lungs: Path | None = None) -> Film:
+def read_film(file: Path, lungs: Path | None = None) -> MaskedRadiograph:
     """Reads a film and its lungs, or has PBTSeg find them."""
     image = small(read_radiograph(file))
-    return Film(file.stem, image, Lungs.from_mask(small(read_mask(lungs)) >= 0.5) if lungs else PBTSeg()(image))
+    return MaskedRadiograph(
+        file.stem, image, Lungs.from_mask(small(read_mask(lungs)) >= 0.5) if lungs else PBTSeg()(image)
+    )
 
 
 def figures(image: Image, mask: Mask, lungs: Mask, normal: Image | None = None) -> Figures:

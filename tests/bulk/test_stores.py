@@ -8,18 +8,18 @@ from pathlib import Path
 import pytest
 
 from artasyn.bulk.sources import Source
-from artasyn.bulk.stores import KINDS, Folders, Sample, Shards
+from artasyn.bulk.stores import KINDS, Folders, Shards, StoredImage
 
 COLUMNS = ("copy", *Shards.columns)
 NAMES = ["a/b", "a_b", "a.b", "Röntgen \udce9", "n" * 200]
 
 
-def make(source: Source) -> list[Sample]:
+def make(source: Source) -> list[StoredImage]:
     """Two samples whose files say what they are."""
     if source.name == "bad":
         raise OSError("no")
     text = source.name.encode("utf-8", "surrogateescape")
-    return [Sample({kind: b"%s %d %s" % (text, n, kind.encode()) for kind in KINDS}, {"copy": n}) for n in (1, 2)]
+    return [StoredImage({kind: b"%s %d %s" % (text, n, kind.encode()) for kind in KINDS}, {"copy": n}) for n in (1, 2)]
 
 
 @pytest.mark.parametrize("kind", [Folders, Shards])

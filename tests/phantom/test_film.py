@@ -15,7 +15,7 @@ from artasyn.arrays import check_image
 from artasyn.errors import SynthesisError
 from artasyn.evaluation.overlap import dice
 from artasyn.phantom.film import Phantom, PhantomRadiograph, PhantomVolume, lesion_centre
-from artasyn.phantom.lesions import KINDS, Lesion, draw_lesion, lesion_body
+from artasyn.phantom.lesions import KINDS, PhantomLesion, draw_lesion, lesion_body
 from artasyn.phantom.thorax import ThoraxRecord, anatomy, covered, length, smooth_curve
 from artasyn.phantom.tissues import MU, STRUCTURES, TISSUE_HU, coarse_grid, line_integral, stomach_gas
 from artasyn.phantom.tubes import Tubes, chords, inside_lung, ribs, round_chords, vessels
@@ -460,7 +460,7 @@ def test_projected_volume_is_the_line_integral() -> None:
 
 
 def test_lesions_are_in_the_volume() -> None:
-    lesion = Lesion("consolidation", 4, 1, 0.5, 0.5, 0.5, 30.0, (1.0, 1.2, 1.0), 20.0, 0.2, 0.5, 10.0)
+    lesion = PhantomLesion("consolidation", 4, 1, 0.5, 0.5, 0.5, 30.0, (1.0, 1.2, 1.0), 20.0, 0.2, 0.5, 10.0)
     record = replace(upright()[0], lesions=(lesion,))
     volume = SMALL.volume(record)
     changed = volume.labels == 13
