@@ -311,6 +311,7 @@ def test_the_import_leaves_the_environment_alone(value: str | None) -> None:
     switch = "NO_ALBUMENTATIONS_UPDATE"
     code = f"""
 import os, urllib.request
+import cv2  # changes LD_LIBRARY_PATH
 before = dict(os.environ)
 asked = []
 urllib.request.OpenerDirector.open = lambda *arguments, **options: asked.append(arguments)
