@@ -11,11 +11,14 @@ TILE = 256
 """The longer side of an overlay, in pixels."""
 
 
-def thumbnail(image: Image) -> Image:
+def thumbnail(image: Image) -> np.ndarray:
     """An image no longer than `TILE` on its longer side.
 
     Args:
         image: (h, w), float32 in [0, 1].
+
+    Returns:
+        An image on a grid of its own, float32 in [0, 1].
 
     Example:
         >>> thumbnail(np.zeros((1024, 512), np.float32)).shape
@@ -26,12 +29,12 @@ def thumbnail(image: Image) -> Image:
     return np.asarray(np.clip(cv2.resize(image, shape, interpolation=cv2.INTER_AREA), 0, 1))
 
 
-def on_grid(values: Heatmap | Mask, image: Image) -> Heatmap | Mask:
+def on_grid(values: Heatmap | Mask, image: np.ndarray) -> np.ndarray:
     """A heatmap or a mask on the grid of a smaller image.
 
     Args:
         values: (h, w), float32 in [0, 1] or bool; a mask stays a mask.
-        image: (h, w), the smaller image.
+        image: the smaller image, of any rows and columns.
     """
     shape = image.shape[::-1]
     if values.dtype == bool:
