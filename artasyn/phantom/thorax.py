@@ -11,7 +11,6 @@ front to back, 0 at the middle of the chest; ``z`` from head to foot, 0 at the a
 
 from __future__ import annotations
 
-import functools
 import json
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -20,6 +19,25 @@ import numpy as np
 
 from artasyn.errors import SynthesisError
 from artasyn.phantom.lesions import PhantomLesion
+from artasyn.phantom.outlines import (
+    BACK,
+    DOME_Z,
+    FRONT,
+    HEART_FROM,
+    INNER,
+    KNOB,
+    LEFT_BORDER,
+    MEDIASTINUM_BACK,
+    MEDIASTINUM_FRONT,
+    MIDDLE_Y,
+    OUTER,
+    RIGHT_BORDER,
+    TRUNK,
+    TRUNK_BACK,
+    TRUNK_FRONT,
+    Knots,
+    smooth_curve,
+)
 from artasyn.records import read_record
 from artasyn.shapes import Bool, Float32
 
@@ -29,48 +47,6 @@ RayInterval = Float32[np.ndarray, "2 h w"]
 """Where a ray enters and leaves a structure, mm of ``y``; empty where it leaves before it enters."""
 RayMask = Bool[np.ndarray, "h w"]
 """A choice of rays: bool (h, w)."""
-
-Knots = tuple[tuple[float | int, float | int], ...]
-"""Places and values that a curve passes, places increasing."""
-
-# Knots in mm for an adult in inspiration; they are scaled by the record. Outlines of the lungs and of the
-# mediastinum follow the shape of standard postero-anterior films, depths that of adults' chest CT.
-_DOME_Z = 207.0
-# fmt: off
-_OUTER: Knots = (
-    (0, 48), (5, 65), (20, 86), (35, 99), (50, 107), (80, 117), (110, 122), (170, 128), (230, 136),
-    (320, 140),
-)
-_INNER: Knots = ((0, 46), (5, 33), (20, 21), (35, 14), (60, 9), (320, 8))
-_FRONT: Knots = ((0, 4), (20, 30), (40, 50), (70, 67), (110, 80), (170, 88), (240, 88), (320, 84))
-_BACK: Knots = ((0, 4), (20, 36), (40, 55), (70, 73), (110, 86), (170, 90), (240, 84), (320, 70))
-_MIDDLE_Y: Knots = ((0, 18), (40, 12), (100, 5), (170, 0), (320, -2))
-_RIGHT_BORDER: Knots = (
-    (-100, 28), (-20, 25), (10, 19), (35, 17), (70, 20), (100, 23), (122, 26), (140, 31), (165, 38),
-    (190, 41), (212, 39), (235, 31), (270, 20), (330, 20),
-)
-_LEFT_BORDER: Knots = (
-    (-100, 28), (-20, 25), (15, 22), (38, 21), (52, 24), (64, 33), (78, 38), (90, 36), (102, 33), (114, 38),
-    (126, 43), (138, 46), (152, 54), (172, 70), (195, 85), (218, 94), (234, 92), (250, 76),
-    (270, 45), (330, 20),
-)
-_KNOB = (64, 78, 90)
-_HEART_FROM = 130
-_MEDIASTINUM_FRONT: Knots = (
-    (-100, 20), (0, 20), (40, 30), (90, 48), (140, 70), (200, 76), (240, 70), (330, 40),
-)
-_MEDIASTINUM_BACK: Knots = ((-100, 22), (0, 24), (60, 36), (130, 42), (170, 36), (220, 22), (330, 22))
-_TRUNK: Knots = (
-    (-140, 63), (-60, 61), (-46, 74), (-34, 100), (-22, 138), (-8, 180), (12, 208), (45, 214), (75, 200),
-    (105, 176),
-)
-_TRUNK_FRONT: Knots = (
-    (-140, 40), (-50, 40), (-20, 46), (20, 66), (60, 96), (110, 107), (200, 114), (360, 118),
-)
-_TRUNK_BACK: Knots = (
-    (-140, 62), (-50, 68), (-20, 88), (20, 112), (60, 134), (110, 140), (200, 138), (360, 126),
-)
-# fmt: on
 
 
 @dataclass(frozen=True)
@@ -191,36 +167,6 @@ class ThoraxRecord:
         return rows, columns
 
 
-def smooth_curve(at: np.ndarray, knots: Knots) -> np.ndarray:
-    """A smooth curve through knots that does not overshoot them, constant beyond them.
-
-    Args:
-        at: where, of any shape.
-        knots: pairs of place and value, places increasing.
-
-    Source:
-        Fritsch and Butland (1984), monotone piecewise cubic interpolation.
-    """
-    table, curve = _table(knots)
-    return np.asarray(np.interp(at, table, curve).astype(np.float32))
-
-
-@functools.lru_cache(maxsize=256)
-def _table(knots: Knots) -> tuple[np.ndarray, np.ndarray]:
-    place, value = np.asarray(knots, dtype=np.float64).T
-    step = np.diff(place)
-    slope = np.diff(value) / step
-    product = slope[:-1] * slope[1:]
-    inner = np.where(product > 0, 2 * product / np.where(product > 0, slope[:-1] + slope[1:], 1.0), 0.0)
-    tangent = np.concatenate([slope[:1], inner, slope[-1:]])
-    table = np.linspace(place[0], place[-1], 513)
-    cell = np.clip(np.searchsorted(place, table, side="right") - 1, 0, len(step) - 1)
-    t = (table - place[cell]) / step[cell]
-    curve = value[cell] * (1 + 2 * t) * (1 - t) ** 2 + value[cell + 1] * t**2 * (3 - 2 * t)
-    curve += step[cell] * (tangent[cell] * t * (1 - t) ** 2 - tangent[cell + 1] * t**2 * (1 - t))
-    return table, curve
-
-
 @dataclass(frozen=True, eq=False)
 class Anatomy:
     """What the rays of one grid meet.
@@ -307,16 +253,16 @@ def section(record: ThoraxRecord, z: np.ndarray) -> RibcageSection:
         record: the thorax.
         z: mm below the apices, of any shape.
     """
-    level = np.sqrt(np.maximum(z, 0) * (_DOME_Z / record.height))  # in its root the domes of the apices are smooth
+    level = np.sqrt(np.maximum(z, 0) * (DOME_Z / record.height))  # in its root the domes of the apices are smooth
 
     def along(knots: Knots) -> np.ndarray:
         return smooth_curve(level, tuple((float(np.sqrt(k)), v) for k, v in knots))
 
-    outer, inner = along(_OUTER) * np.float32(record.width / 126), along(_INNER)
+    outer, inner = along(OUTER) * np.float32(record.width / 126), along(INNER)
     middle_x = inner + 0.46 * (outer - inner)
     return RibcageSection(
-        middle_x, along(_MIDDLE_Y), outer - middle_x, middle_x - inner,
-        along(_FRONT) * np.float32(record.depth), along(_BACK) * np.float32(record.depth),
+        middle_x, along(MIDDLE_Y), outer - middle_x, middle_x - inner,
+        along(FRONT) * np.float32(record.depth), along(BACK) * np.float32(record.depth),
     )  # fmt: skip
 
 
@@ -341,16 +287,16 @@ def _lungs(record: ThoraxRecord, side_x: Map, z: Map, left: RayMask) -> tuple[Ra
 
 def _mediastinum(record: ThoraxRecord, x: Map, z: Map) -> RayInterval:
     """Heart, great vessels and what lies around them: one silhouette from the neck to the diaphragm."""
-    level = z * (_DOME_Z / record.height)
+    level = z * (DOME_Z / record.height)
     right_part, left_part, knob = record.heart_right / 41, record.heart_left / 94, record.knob / 38
-    right = tuple((k, v * right_part if k > _HEART_FROM else v) for k, v in _RIGHT_BORDER)
-    left = tuple((k, v * (left_part if k > _HEART_FROM + 20 else knob if k in _KNOB else 1.0)) for k, v in _LEFT_BORDER)
+    right = tuple((k, v * right_part if k > HEART_FROM else v) for k, v in RIGHT_BORDER)
+    left = tuple((k, v * (left_part if k > HEART_FROM + 20 else knob if k in KNOB else 1.0)) for k, v in LEFT_BORDER)
     rng = np.random.default_rng([record.seed, 0])
     low = -smooth_curve(level, right) + _wave(rng, z, 0.7)
     high = smooth_curve(level, left) + _wave(rng, z, 0.8)
     across = (2 * x - low - high) / (high - low)
     depth = _root(1 - np.abs(across) ** 2.4, 1.8)
-    front, back = smooth_curve(level, _MEDIASTINUM_FRONT), smooth_curve(level, _MEDIASTINUM_BACK)
+    front, back = smooth_curve(level, MEDIASTINUM_FRONT), smooth_curve(level, MEDIASTINUM_BACK)
     middle = (back - front) * np.float32(record.depth / 2)
     half = (back + front) * np.float32(record.depth / 2) * depth
     return np.stack([middle - half, np.where(half > 0, middle + half, -np.inf)]).astype(np.float32)
@@ -385,11 +331,11 @@ def _body(record: ThoraxRecord, x: Map, z: Map) -> RayInterval:
         (270.0, lower - 4 + record.waist),
         (400.0, lower + 2 * record.waist),
     )
-    knots = (*_TRUNK, *below)
+    knots = (*TRUNK, *below)
     wide = smooth_curve(z + record.shoulder * np.clip((110 - z) / 80, 0, 1), knots)
     extra = record.wall - 22.0
-    front = smooth_curve(z, _TRUNK_FRONT) * np.float32(record.depth) + 0.6 * extra
-    back = smooth_curve(z, _TRUNK_BACK) * np.float32(record.depth) + 0.4 * extra
+    front = smooth_curve(z, TRUNK_FRONT) * np.float32(record.depth) + 0.6 * extra
+    back = smooth_curve(z, TRUNK_BACK) * np.float32(record.depth) + 0.4 * extra
     round_ = np.clip(2.0 + (z - 60) / 150, 2.0, 2.7)
     trunk = np.maximum(1 - (np.abs(x) / wide) ** round_, 0) ** (1 / round_)
     angle = np.deg2rad(record.arm)

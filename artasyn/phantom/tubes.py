@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from artasyn.phantom.thorax import Anatomy, Map, RayInterval, ThoraxRecord, section, smooth_curve, spine_x
+from artasyn.phantom.outlines import smooth_curve
+from artasyn.phantom.thorax import Anatomy, Map, RayInterval, ThoraxRecord, section, spine_x
 
 _RIB_Z = (-4.0, 2.0, 14.0, 29.0, 48.0, 70.0, 93.0, 117.0, 142.0, 168.0, 196.0, 226.0)
 _RIB_FALL = (40.0, 52.0, 66.0, 84.0, 96.0, 106.0, 114.0, 124.0, 134.0, 138.0, 140.0, 130.0)

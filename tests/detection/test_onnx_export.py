@@ -70,7 +70,7 @@ def networks(tmp_path_factory: pytest.TempPathFactory) -> Networks:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[DetectorNetwork, Path, list[str]]:
     """A network with a pretrained encoder's layers, the file that the command made of it, and what it printed."""
     folder = tmp_path_factory.mktemp("exported")
-    network = a_network("discriminative", encoder="efficientnet_lite0", size=72, levels=3)  # 36, 18 and 9 pixels
+    network = a_network("discriminative", encoder="efficientnet_lite0", size=96, levels=4)
     network.save_pretrained(folder / "model")
     path, printed = folder / "detector.onnx", io.StringIO()
     with contextlib.redirect_stdout(printed):

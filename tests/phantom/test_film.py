@@ -16,7 +16,8 @@ from artasyn.errors import SynthesisError
 from artasyn.evaluation.overlap import dice
 from artasyn.phantom.film import Phantom, PhantomRadiograph, PhantomVolume, lesion_centre
 from artasyn.phantom.lesions import KINDS, PhantomLesion, draw_lesion, lesion_body
-from artasyn.phantom.thorax import ThoraxRecord, anatomy, covered, length, smooth_curve
+from artasyn.phantom.outlines import smooth_curve
+from artasyn.phantom.thorax import ThoraxRecord, anatomy, covered, length
 from artasyn.phantom.tissues import MU, STRUCTURES, TISSUE_HU, coarse_grid, line_integral, stomach_gas
 from artasyn.phantom.tubes import Tubes, chords, inside_lung, ribs, round_chords, vessels
 from artasyn.segment.ct.attenuation import attenuation

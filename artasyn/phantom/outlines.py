@@ -1,0 +1,80 @@
+"""Outlines of an adult thorax as smooth curves through knots, mm."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+Knots = tuple[tuple[float | int, float | int], ...]
+"""Places and values that a curve passes, places increasing."""
+
+
+# Knots in mm for an adult in inspiration; they are scaled by the record. Outlines of the lungs and of the
+# mediastinum follow the shape of standard postero-anterior films, depths that of adults' chest CT.
+DOME_Z = 207.0
+# fmt: off
+OUTER: Knots = (
+    (0, 48), (5, 65), (20, 86), (35, 99), (50, 107), (80, 117), (110, 122), (170, 128), (230, 136),
+    (320, 140),
+)
+INNER: Knots = ((0, 46), (5, 33), (20, 21), (35, 14), (60, 9), (320, 8))
+FRONT: Knots = ((0, 4), (20, 30), (40, 50), (70, 67), (110, 80), (170, 88), (240, 88), (320, 84))
+BACK: Knots = ((0, 4), (20, 36), (40, 55), (70, 73), (110, 86), (170, 90), (240, 84), (320, 70))
+MIDDLE_Y: Knots = ((0, 18), (40, 12), (100, 5), (170, 0), (320, -2))
+RIGHT_BORDER: Knots = (
+    (-100, 28), (-20, 25), (10, 19), (35, 17), (70, 20), (100, 23), (122, 26), (140, 31), (165, 38),
+    (190, 41), (212, 39), (235, 31), (270, 20), (330, 20),
+)
+LEFT_BORDER: Knots = (
+    (-100, 28), (-20, 25), (15, 22), (38, 21), (52, 24), (64, 33), (78, 38), (90, 36), (102, 33), (114, 38),
+    (126, 43), (138, 46), (152, 54), (172, 70), (195, 85), (218, 94), (234, 92), (250, 76),
+    (270, 45), (330, 20),
+)
+KNOB = (64, 78, 90)
+HEART_FROM = 130
+MEDIASTINUM_FRONT: Knots = (
+    (-100, 20), (0, 20), (40, 30), (90, 48), (140, 70), (200, 76), (240, 70), (330, 40),
+)
+MEDIASTINUM_BACK: Knots = ((-100, 22), (0, 24), (60, 36), (130, 42), (170, 36), (220, 22), (330, 22))
+TRUNK: Knots = (
+    (-140, 63), (-60, 61), (-46, 74), (-34, 100), (-22, 138), (-8, 180), (12, 208), (45, 214), (75, 200),
+    (105, 176),
+)
+TRUNK_FRONT: Knots = (
+    (-140, 40), (-50, 40), (-20, 46), (20, 66), (60, 96), (110, 107), (200, 114), (360, 118),
+)
+TRUNK_BACK: Knots = (
+    (-140, 62), (-50, 68), (-20, 88), (20, 112), (60, 134), (110, 140), (200, 138), (360, 126),
+)
+# fmt: on
+
+
+def smooth_curve(at: np.ndarray, knots: Knots) -> np.ndarray:
+    """A smooth curve through knots that does not overshoot them, constant beyond them.
+
+    Args:
+        at: where, of any shape.
+        knots: pairs of place and value, places increasing.
+
+    Source:
+        Fritsch and Butland (1984), monotone piecewise cubic interpolation.
+    """
+    table, curve = _table(knots)
+    return np.asarray(np.interp(at, table, curve).astype(np.float32))
+
+
+@functools.lru_cache(maxsize=256)
+def _table(knots: Knots) -> tuple[np.ndarray, np.ndarray]:
+    place, value = np.asarray(knots, dtype=np.float64).T
+    step = np.diff(place)
+    slope = np.diff(value) / step
+    product = slope[:-1] * slope[1:]
+    inner = np.where(product > 0, 2 * product / np.where(product > 0, slope[:-1] + slope[1:], 1.0), 0.0)
+    tangent = np.concatenate([slope[:1], inner, slope[-1:]])
+    table = np.linspace(place[0], place[-1], 513)
+    cell = np.clip(np.searchsorted(place, table, side="right") - 1, 0, len(step) - 1)
+    t = (table - place[cell]) / step[cell]
+    curve = value[cell] * (1 + 2 * t) * (1 - t) ** 2 + value[cell + 1] * t**2 * (3 - 2 * t)
+    curve += step[cell] * (tangent[cell] * t * (1 - t) ** 2 - tangent[cell + 1] * t**2 * (1 - t))
+    return table, curve
