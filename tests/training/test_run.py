@@ -176,9 +176,10 @@ def on_train_batch_end(self, trainer, *rest):
     old(self, trainer, *rest)
     if trainer.global_step == 3:  # in the second epoch
         os.kill(os.getpid(), signal.SIGKILL)
-Progress.on_train_batch_end = on_train_batch_end
+if sys.argv[3] == "kill":
+    Progress.on_train_batch_end = on_train_batch_end
 run = TrainingRun(size=64, epochs=2, batch_size=2, held_out=0.34, seed=3)
-run.fit(find_sources([Path(sys.argv[1])]), Path(sys.argv[2]))
+run.fit(find_sources([Path(sys.argv[1])]), Path(sys.argv[2]), workers=int(sys.argv[4]))
 """
 
 
@@ -186,11 +187,14 @@ run.fit(find_sources([Path(sys.argv[1])]), Path(sys.argv[2]))
 def test_a_killed_training_ends_with_the_same_weights_and_so_does_one_with_more_workers(
     phantoms: Path, trained: Path, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-c", SCRIPT, str(phantoms / "train"), str(tmp_path)]
-    assert subprocess.run(command, capture_output=True, cwd=ROOT, timeout=300).returncode == -9
+    def train(mode: str, workers: int) -> int:
+        command = [sys.executable, "-c", SCRIPT, str(phantoms / "train"), str(tmp_path), mode, str(workers)]
+        return subprocess.run(command, capture_output=True, cwd=ROOT, timeout=300).returncode
+
+    assert train("kill", 0) == -9
     assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
     assert not (tmp_path / "model").exists()
-    RUN.fit(find_sources([phantoms / "train"]), tmp_path, workers=2)
+    assert train("run", 2) == 0
     states = [DetectorNetwork.from_pretrained(folder / "model").state_dict() for folder in (trained, tmp_path)]
     for key, value in states[0].items():
         torch.testing.assert_close(states[1][key], value, rtol=1e-3, atol=1e-4)
