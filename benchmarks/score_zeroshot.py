@@ -29,14 +29,13 @@ from artasyn.evaluation.boxes import inside_boxes
 from artasyn.evaluation.evaluation import Evaluation, Metrics
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
-from artasyn.pictures.overlays import contact_sheet, grey_picture, overlay_heatmap, overlay_mask
+from artasyn.pictures.overlays import contact_sheet
+from artasyn.pictures.panels import detection_panels, truth_panel
 from artasyn.pictures.report import FIGURES, Section, curve_picture, metrics_section, roc_picture, shown, write_report
-from artasyn.pictures.thumbnails import on_grid, thumbnail
 from artasyn.segment import Lungs
 from artasyn.testsets.layouts import find
 from artasyn.testsets.measured import Method, Scored, measure_film, rank_of, score_films
 from artasyn.testsets.testset import TestFilm, TestSet
-from artasyn.testsets.truth import resized
 from artasyn.training.normals import load_normals
 from benchmarks.development import SETS
 from benchmarks.rivals.atlas import Atlas
@@ -123,17 +122,10 @@ def film_view(film: TestFilm, detector: Detector) -> Picture:
     """A film, its heatmap, its mask and the truth, side by side."""
     image = read_radiograph(film.source.path)
     found = detector(image)
-    small = thumbnail(image)
-    views = [
-        grey_picture(small),
-        overlay_heatmap(small, on_grid(found.heatmap, small), top=hottest(detector)),
-        overlay_mask(small, on_grid(found.mask, small)),
-    ]
     lesions = film.lesions(image.shape) if film.diseased else None
-    if lesions is None and film.boxes:
-        lesions = inside_boxes(film.boxes_on(image.shape), image.shape)
-    views.append(grey_picture(small) if lesions is None else overlay_mask(small, resized(lesions, small.shape)))
-    return np.hstack(views)
+    boxes = inside_boxes(film.boxes_on(image.shape), image.shape) if film.boxes else None
+    panels = detection_panels(image, found.heatmap, found.mask, top=hottest(detector))
+    return np.hstack([panels, truth_panel(image, lesions, boxes)])
 
 
 def table(figures: Mapping[str, Mapping[str, Metrics]]) -> str:

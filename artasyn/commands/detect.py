@@ -18,8 +18,8 @@ from artasyn.commands.shared import Done, bulk_run, write_sheets
 from artasyn.detection.detector import Detector
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
 from artasyn.files.tables import write_table
-from artasyn.pictures.overlays import grey_picture, overlay_heatmap, overlay_mask, write_picture
-from artasyn.pictures.thumbnails import on_grid, thumbnail
+from artasyn.pictures.overlays import write_picture
+from artasyn.pictures.panels import detection_panels
 
 FOLDERS = {"heatmap": "heatmaps", "mask": "masks", "lungs": "lungs", "overlay": "overlays"}
 """The folder of each column of the manifest that names a picture."""
@@ -126,18 +126,13 @@ class _Detect:
         write_image(self.out / row["heatmap"], detection.heatmap, bits=16)
         write_mask(self.out / row["mask"], detection.mask)
         write_labels(self.out / row["lungs"], labels)
-        small = thumbnail(film)
-        views = [
-            grey_picture(small),
-            overlay_heatmap(small, on_grid(detection.heatmap, small), top=hottest(detector)),
-            overlay_mask(small, on_grid(detection.mask, small)),
-        ]
-        write_picture(self.out / row["overlay"], np.hstack(views))
+        panels = detection_panels(film, detection.heatmap, detection.mask, top=hottest(detector))
+        write_picture(self.out / row["overlay"], panels)
         region = labels > 0
         return [
             row
             | {
-                "score": f"{detection.score:.6f}",
+                "score": f"{detection.score:.7f}",  # exact, see `score`
                 "novelty": f"{detection.novelty:.2f}",
                 "abnormal": str(detection.score >= detector.image_threshold).lower(),
                 "marked": f"{detection.mask[region].mean():.4f}",

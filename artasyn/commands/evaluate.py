@@ -20,14 +20,14 @@ from artasyn.errors import DataError
 from artasyn.evaluation.boxes import inside_boxes
 from artasyn.evaluation.evaluation import Evaluation, Metrics
 from artasyn.files import atomic
-from artasyn.files.radiograph import read_heatmap
-from artasyn.pictures.overlays import contact_sheet, overlay_structures, read_picture
+from artasyn.files.radiograph import read_heatmap, read_radiograph
+from artasyn.pictures.overlays import contact_sheet, read_picture
+from artasyn.pictures.panels import truth_panel
 from artasyn.pictures.report import Section, metrics_section, roc_picture, write_report
 from artasyn.pictures.thumbnails import TILE
 from artasyn.testsets.layouts import find
 from artasyn.testsets.measured import Measured, Scored, rank_of, read_lungs, score_films
 from artasyn.testsets.testset import TestFilm, TestSet
-from artasyn.testsets.truth import resized
 from artasyn.version import __version__
 
 SHOWN = 8
@@ -170,14 +170,10 @@ def sections(
 
 
 def _view(row: Row, film: TestFilm, out: Path) -> Picture:
-    """A film's overlay with the ground truth beside it: lesions tinted, boxes as outlines."""
+    """A film's overlay and, where lesions are known, a panel that shows them."""
     overlay = read_picture(out / row["overlay"])
     if not film.diseased or (film.truth is None and not film.boxes):
         return overlay
-    third = overlay.shape[1] // 3
-    grey = overlay[:, :third, 0].astype(np.float32) / np.float32(255)
-    lesions = film.lesions(grey.shape)
-    marks = {} if lesions is None else {"lesions": lesions}
-    shape = read_heatmap(out / row["heatmap"]).shape
-    boxed = resized(inside_boxes(film.boxes_on(shape), shape), grey.shape)
-    return np.hstack([overlay, overlay_structures(grey, marks, {"lesions": boxed} if film.boxes else marks)])
+    image = read_radiograph(film.source.path)
+    boxes = inside_boxes(film.boxes_on(image.shape), image.shape) if film.boxes else None
+    return np.hstack([overlay, truth_panel(image, film.lesions(image.shape), boxes)])
