@@ -1,9 +1,12 @@
-"""Doors: names that a package offers, and imports when they are first asked for."""
+"""Doors: names and packages that are imported when they are first asked for."""
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from typing import Any
+
+from artasyn.errors import MissingExtra
 
 
 def later(package: str, places: Mapping[str, str]) -> Callable[[str], object]:
@@ -24,3 +27,19 @@ def later(package: str, places: Mapping[str, str]) -> Callable[[str], object]:
         return getattr(importlib.import_module(places[name]), name)
 
     return get
+
+
+def required(package: str, *, extra: str) -> Any:
+    """Imports a package that only an extra of artasyn needs.
+
+    Args:
+        package: its name.
+        extra: the extra that brings it.
+
+    Raises:
+        MissingExtra: the package is not installed.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise MissingExtra(f"{package} is not installed ({error}); pip install artasyn[{extra}]") from error

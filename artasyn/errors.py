@@ -1,4 +1,14 @@
-"""The errors that artasyn raises: one tree, caught as a whole by ``except ArtasynError``."""
+"""The errors that artasyn raises: one tree, caught as a whole by ``except ArtasynError``.
+
+ArtasynError
+ImageError        an array is not what the library's conventions ask for
+RadiographError   a file cannot be read as one frontal radiograph
+SynthesisError    an anomaly cannot be made
+NothingShows    an anomaly was rendered, but no pixel changed
+DataError         a folder or an option is not what a command needs
+ModelError        a stored model is missing, damaged or of another kind
+MissingExtra      a package of an extra is not installed
+"""
 
 from __future__ import annotations
 
@@ -29,3 +39,7 @@ class DataError(ArtasynError, ValueError):
 
 class ModelError(ArtasynError, ValueError):
     """A stored model is missing, damaged or of another kind."""
+
+
+class MissingExtra(ArtasynError, ImportError):
+    """A package of an extra is not installed; the message gives the command that installs it."""

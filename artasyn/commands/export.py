@@ -9,7 +9,8 @@ from artasyn.commands.options import option
 from artasyn.commands.shared import Done
 from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.onnx_export import TOLERANCE, export_onnx, largest_difference
-from artasyn.detection.onnx_network import OnnxNetwork, optional
+from artasyn.detection.onnx_network import OnnxNetwork
+from artasyn.doors import required
 from artasyn.errors import ArtasynError, ModelError
 from artasyn.files import atomic
 
@@ -52,7 +53,7 @@ def export(options: ExportOptions) -> Done:
         options: which detector, and the file.
     """
     for name in ("onnx", "onnxruntime", "onnxscript"):
-        optional(name)
+        required(name, extra="onnx")
     network = DetectorNetwork.from_pretrained(options.model)
     with atomic.replacing(options.out) as temporary:
         export_onnx(network, temporary)

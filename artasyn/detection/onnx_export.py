@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from artasyn.detection.detector import Network
 from artasyn.detection.examination import Squares
 from artasyn.detection.network import DetectorNetwork
-from artasyn.detection.onnx_network import INPUT, OUTPUTS, optional
+from artasyn.detection.onnx_network import INPUT, OUTPUTS
 from artasyn.detection.window import prepare
+from artasyn.doors import required
 from artasyn.errors import ArtasynError, ModelError
 from artasyn.files import atomic
 from artasyn.phantom.film import Phantom
@@ -48,8 +49,8 @@ def export_onnx(network: DetectorNetwork, path: Path) -> None:
     Raises:
         ArtasynError: onnx or onnxscript is not installed, or torch is too old.
     """
-    onnx = optional("onnx")
-    optional("onnxscript")
+    onnx = required("onnx", extra="onnx")
+    required("onnxscript", extra="onnx")
     version = tuple(int(part) for part in torch.__version__.split(".")[:2])
     if version < OLDEST:
         raise ArtasynError(f"export needs torch {'.'.join(map(str, OLDEST))} or newer, not {torch.__version__}")

