@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from artasyn.commands.cli import COMMANDS, command_function
 from tests.conftest import ROOT
 from tests.test_packaging import FOLDERS, lines, sources
 
@@ -89,6 +91,13 @@ def test_tests_import_benchmarks_only_where_they_test_them() -> None:
         if file.parent != folder / "benchmarks" and re.search(r"^\s*(from|import) benchmarks", file.read_text(), re.M)
     ]
     assert not wrong
+
+
+def test_commands_take_few_parameters() -> None:
+    for command in COMMANDS:
+        function, _ = command_function(command)
+        parameters = inspect.signature(function).parameters
+        assert len(parameters) <= MOST_PARAMETERS, command
 
 
 def test_rooms_files_and_functions_stay_small() -> None:
