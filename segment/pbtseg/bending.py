@@ -14,18 +14,18 @@ from artasyn.segment.pbtseg.outline import ABOVE_HEART, COSTAL, DIAPHRAGM, HEART
 
 _Complex = npt.NDArray[np.complex64]  # places and directions: columns and, imaginary, rows
 
-_UNIT = 1 / 192  # of the film: the unit of all lengths below
+_UNIT = 1 / 192  # of the image: the unit of all lengths below
 
 
 class _Pass(NamedTuple):
     """One search for edges along the normals of the outlines."""
 
-    pace: int  # from place to place
-    reach: int  # how many places outwards and inwards
-    window: int  # how many places grey is averaged over on either side of an edge
-    stay: float  # grey that the farthest place costs
-    trust: float  # grey that a place costs that thresholds hold to be lung but is left outside, or the other way round
-    bends: int  # 1: both lungs, and each by itself, are moved, scaled and sheared; 2, 3, ...: waves round the outline
+    pace: int  # distance between places
+    reach: int  # number of places outwards, and as many inwards
+    window: int  # number of places over which grey is averaged on either side of an edge
+    stay: float  # penalty of the farthest place, in grey
+    trust: float  # penalty of each place on the wrong side of the outline according to the thresholds, in grey
+    bends: int  # 1: move, scale and shear both lungs together and each alone; n > 1: also n - 1 orders of waves
 
 
 _COARSE = _Pass(pace=2, reach=6, window=6, stay=0.107, trust=0.0, bends=1)
@@ -34,28 +34,29 @@ _PASSES = (
     _Pass(pace=1, reach=5, window=3, stay=0.031, trust=0.1, bends=4),
 )
 _FINE = _Pass(pace=1, reach=3, window=5, stay=0.036, trust=0.0, bends=0)
-_LUNG = 0.29  # what thresholds hold to be lung from here on; low, for they miss the dim band along the ribs
-_STIFF, _TOGETHER, _EVEN = 1.5, 7.5, 1.9  # against all movement, against that of one lung alone, against waves
+_LUNG = 0.29  # least value that counts as lung; low because thresholds miss the dim band along the ribs
+_STIFF, _TOGETHER, _EVEN = 1.5, 7.5, 1.9  # penalties of all movement, of one lung alone, of waves
 _TURN = np.array([1, -1], np.float32)[:, None]  # the right lung's points run counter-clockwise on the screen
-_SMOOTH, _ALIKE = 0.9, 0.014  # of the fine pass: points over which it is smoothed; grey that a unit off costs
+_SMOOTH, _ALIKE = 0.9, 0.014  # of the fine pass: points of smoothing; penalty of a distance of one unit, in grey
 _DIM = ((COSTAL, 1.8), (DIAPHRAGM, 0.13), (HEART, 0.53), (ABOVE_HEART, 0.59))
 """Grey around which steps between dark tones begin to count for more."""
 _OUTSIDE = ((COSTAL, (2.4, 2.4)), (DIAPHRAGM, (-0.6, -0.6)), (HEART, (1.9, 0.4)), (ABOVE_HEART, (3.7, 3.5)))
-"""How far outlines drawn by hand lie outside the steepest edge, of the right and of the left lung, in units."""
+"""Distance by which outlines drawn by hand lie outside the steepest edge, for the right and left lung, in units."""
 
 
 def bend(grey: Image, lungs: Heatmap, outlines: Outlines) -> Outlines:
-    """Moves and bends a pair of outlines to the edges of a film.
+    """Moves and bends a pair of outlines to the edges of a radiograph.
 
-    Along the normal of every point the place is sought where grey steps up most from inside to outside, not far
-    away, and in accord with what thresholds hold to be lung. Both outlines follow by least squares, weighted by
-    the height of the steps: moved, scaled and sheared together, each a little by itself, and bent by waves, more
-    of them from pass to pass. A last pass moves every point by itself, in company with its neighbours.
+    Along the normal of every point, the search finds the place where grey rises most from inside to outside. It
+    prefers places that are near and that agree with the thresholded lungs. Both outlines are fitted to these places
+    by least squares, weighted by the height of the steps. They are moved, scaled and sheared together, each a little
+    by itself, and bent by waves. Every pass adds waves. A last pass moves every point alone, smoothed over its
+    neighbours.
 
     Args:
-        grey: the equalised film on a square grid.
-        lungs: what thresholds hold to be lung, on the same grid.
-        outlines: (2, points, 2), where to begin, in pixels of the grid.
+        grey: the equalised image on a square grid.
+        lungs: the result of `Thresholds.lungs`, on the same grid.
+        outlines: (2, points, 2), the start of the search, in pixels of the grid.
     """
     unit = len(grey) * _UNIT
     for step in _PASSES:
@@ -65,12 +66,12 @@ def bend(grey: Image, lungs: Heatmap, outlines: Outlines) -> Outlines:
 
 
 def choose(grey: Image, outlines: Outlines, fit: npt.NDArray[np.float32]) -> Outlines:
-    """The best of several pairs of outlines, moved half of the way to the edges around them.
+    """Chooses the best of several pairs of outlines, and moves it half of the way to the edges around it.
 
     Args:
-        grey: the equalised film on a square grid.
+        grey: the equalised image on a square grid.
         outlines: (pairs, 2, points, 2), in pixels of the grid.
-        fit: of every pair, the correlation with the mean outline.
+        fit: (pairs,), the correlation of every pair with the mean outline.
     """
     unit = len(grey) * _UNIT
     moved = _fitted(outlines, _profiles(grey, None, outlines, _COARSE, unit), _COARSE, unit)
@@ -80,22 +81,22 @@ def choose(grey: Image, outlines: Outlines, fit: npt.NDArray[np.float32]) -> Out
 
 
 def edge_steps(grey: Image, outlines: Outlines, *, window: int) -> npt.NDArray[np.float32]:
-    """How much brighter it is just outside than just inside, at every point of outlines: (..., 2, points).
+    """Returns how much brighter the image is just outside than just inside, at every point: (..., 2, points).
 
     Args:
-        grey: the equalised film on a square grid.
+        grey: the equalised image on a square grid.
         outlines: (..., 2, points, 2), in pixels of the grid.
-        window: over which grey is averaged on either side, in 192nds of the film.
+        window: length over which grey is averaged on either side, in 192nds of the image.
     """
     here = _Pass(pace=1, reach=0, window=window, stay=0.0, trust=0.0, bends=0)
     return _profiles(grey, None, outlines, here, len(grey) * _UNIT).steps[..., 0]
 
 
 class _Profiles(NamedTuple):
-    """What lies along the normals of outlines, at offsets from -reach to reach."""
+    """Steps of grey and costs along the normals of outlines, at offsets from -reach to reach."""
 
     normals: _Complex  # (..., 2, points), outwards
-    steps: npt.NDArray[np.float32]  # (..., 2, points, offsets): grey outside less grey inside
+    steps: npt.NDArray[np.float32]  # (..., 2, points, offsets): grey outside minus grey inside
     costs: npt.NDArray[np.float32]  # (..., 2, points, offsets)
 
 
@@ -119,7 +120,7 @@ def _profiles(grey: Image, lungs: Heatmap | None, outlines: Outlines, step: _Pas
 
 
 def _fitted(outlines: Outlines, profiles: _Profiles, step: _Pass, unit: float) -> Outlines:
-    """Outlines moved and bent to the best places of their profiles."""
+    """Moves and bends outlines to the best places of their profiles."""
     movements, penalties = _movements(step.bends)
     best = profiles.costs.argmin(axis=-1)[..., None]
     pairs = outlines.shape[:-3]
@@ -134,7 +135,7 @@ def _fitted(outlines: Outlines, profiles: _Profiles, step: _Pass, unit: float) -
 
 
 def _loosened(outlines: Outlines, profiles: _Profiles, unit: float) -> Outlines:
-    """Outlines whose every point moves to the best place of its profile, in company with its neighbours."""
+    """Moves every point to the best place of its profile, smoothed over its neighbours."""
     offsets, together = np.arange(-_FINE.reach, _FINE.reach + 1, dtype=np.float32), _neighbours(_SMOOTH)
     moved = offsets[profiles.costs.argmin(axis=-1)] @ together
     for _ in range(3):
@@ -144,7 +145,7 @@ def _loosened(outlines: Outlines, profiles: _Profiles, unit: float) -> Outlines:
 
 
 def _untangled(outlines: Outlines) -> Outlines:
-    """Outlines whose diaphragm does not cross the ribs near the costophrenic angle."""
+    """Keeps the diaphragm from crossing the ribs near the costophrenic angle."""
     untangled = np.array(outlines)
     for outline, turn in zip(untangled, _TURN[:, 0], strict=True):
         costal, diaphragm = outline[COSTAL], outline[DIAPHRAGM]
@@ -166,7 +167,7 @@ def _complex(outlines: Outlines) -> _Complex:
 
 
 def _moved(outlines: Outlines, far: npt.NDArray[np.float32], normals: _Complex) -> Outlines:
-    """Outlines whose points lie so far outwards."""
+    """Moves the points of outlines outwards by `far`."""
     return (_complex(outlines) + far * normals).astype(np.complex64)[..., None].view(np.float32)
 
 
@@ -183,7 +184,7 @@ def _sampled(picture: Image, places: _Complex) -> npt.NDArray[np.float32]:
 
 
 def _toned(grey: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Grey on a scale on which steps between dark tones count for more, the same at middle grey."""
+    """Maps grey to a scale that widens steps between dark tones and keeps steps at middle grey."""
     dim, slope = _tone()
     return np.asarray(slope * np.log(grey + dim), np.float32)
 
@@ -198,7 +199,7 @@ def _tone() -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
 
 @cache
 def _rim() -> npt.NDArray[np.float32]:
-    """How far every point ends outside the steepest edge, in units."""
+    """Returns the distance of every point outside the steepest edge, in units."""
     rim = np.empty((2, POINTS), np.float32)
     for part, right_and_left in _OUTSIDE:
         rim[:, part] = np.array(right_and_left)[:, None]
@@ -207,7 +208,7 @@ def _rim() -> npt.NDArray[np.float32]:
 
 @cache
 def _neighbours(spread: float) -> npt.NDArray[np.float32]:
-    """A matrix that averages over neighbours on a closed outline, by a bell curve of so many points."""
+    """Returns a matrix that averages over neighbours on a closed outline, by a Gaussian of `spread` points."""
     apart = np.abs(np.arange(POINTS)[:, None] - np.arange(POINTS))
     weights = np.exp(-(np.minimum(apart, POINTS - apart) ** 2) / (2 * spread**2))
     return np.asarray(weights / weights.sum(axis=0), np.float32)
@@ -215,7 +216,7 @@ def _neighbours(spread: float) -> npt.NDArray[np.float32]:
 
 @cache
 def _movements(bends: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float64]]:
-    """Ways in which outlines move, (points of both lungs, ways), and a matrix of the penalties, across and down."""
+    """Returns the ways in which outlines move, (points of both lungs, ways), and the matrix of their penalties."""
     ways: list[tuple[npt.NDArray[np.float64], float]] = []  # how far each point moves, (2, points), and its penalty
     middle, size = MEAN.reshape(-1, 2).mean(axis=0), np.ptp(MEAN.reshape(-1, 2), axis=0)
     columns, rows = np.moveaxis(2 * (MEAN - middle) / size, -1, 0)

@@ -1,4 +1,4 @@
-"""The part of a film that shows the patient, without what the collimator or a digitiser left around it."""
+"""The part of a radiograph that shows the patient, without the even borders of a collimator or a digitiser."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import numpy.typing as npt
 
 from artasyn.arrays import Image
 
-_QUIET = 0.15  # range of grey below which a row or column is border, as a fraction of the film's
-_MOST = 0.35  # of the film, on each side
-_SHARE = 0.8  # of a border's rows or columns that must be quiet; the others may carry letters
+_QUIET = 0.15  # range of grey below which a row or column is border, as a fraction of the image's range
+_MOST = 0.35  # widest border on each side, as a fraction of the image
+_SHARE = 0.8  # share of a border's rows or columns that must be quiet; the rest may carry letters
 
 
 def find_frame(small: Image) -> tuple[float, float, float, float]:
-    """Top, left, bottom and right of what lies within the even borders of a film, as fractions of the film.
+    """Finds top, left, bottom and right of the area within the even borders, as fractions of the image.
 
     Args:
-        small: (h, w), float32 in [0, 1], a whole film on a grid of a hundred rows and columns or some more.
+        small: (h, w), float32 in [0, 1], a whole radiograph on a grid of a hundred rows and columns or slightly more.
 
     Example:
         >>> film = np.ones((100, 100), np.float32)
@@ -28,23 +28,23 @@ def find_frame(small: Image) -> tuple[float, float, float, float]:
     top, bottom = _borders(_range(small, 1) < quiet)
     left, right = _borders(_range(small[top:bottom], 0) < quiet)
     rows, columns = small.shape
-    if right - left < columns:  # again, without what stands beside
+    if right - left < columns:  # again, without the borders at the sides
         top, bottom = _borders(_range(small[:, left:right], 1) < quiet)
     return top / rows, left / columns, bottom / rows, right / columns
 
 
 def _range(small: Image, axis: int) -> npt.NDArray[np.float32]:
-    """Largest less smallest grey along an axis."""
+    """Returns the largest minus the smallest grey along an axis."""
     return np.asarray(small.max(axis=axis) - small.min(axis=axis), np.float32)
 
 
 def _borders(quiet: npt.NDArray[np.bool_]) -> tuple[int, int]:
-    """The first line behind the leading border and the first line of the trailing one."""
+    """Returns the first line after the leading border and the first line of the trailing border."""
     return (_border(quiet), len(quiet) - _border(quiet[::-1])) if quiet.any() else (0, len(quiet))
 
 
 def _border(quiet: npt.NDArray[np.bool_]) -> int:
-    """How many leading lines are border: as many as end with a quiet one and are mostly quiet."""
+    """Counts the leading lines that are border: the longest run that is mostly quiet and ends with a quiet line."""
     quiet = quiet[: round(_MOST * len(quiet))]
     mostly = np.cumsum(quiet) >= _SHARE * np.arange(1, len(quiet) + 1)
     last = np.flatnonzero(quiet & mostly)

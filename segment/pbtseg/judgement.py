@@ -1,4 +1,4 @@
-"""Whether a film shows two lungs where outlines were found, and how far each of them can be trusted."""
+"""The check whether an image shows two lungs within the outlines found, with a confidence for each lung."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from artasyn.segment.pbtseg.bending import edge_steps
 from artasyn.segment.pbtseg.outline import HEART, MEAN, better_fits
 
 _LEAST_FIT = 0.4  # correlation with the mean outline below which nothing looks like lungs
-_GOOD_FIT = 0.7  # above which a film cannot be one that is turned or inverted
-_LEAD = 0.07  # by which a film fits better turned or inverted if it is so
-_LEAST_STEPS = ((0.57, 0.03), (0.0, 0.08))  # fit, and the mean step of grey along the clearer outline that it needs
-_STEP = 0.04  # of grey, that makes an edge
-_LEAST_BETWEEN = 0.27  # grey between the lungs less grey in them that frontal films have
+_GOOD_FIT = 0.7  # above which a radiograph is neither turned nor inverted
+_LEAD = 0.07  # least gain in fit that shows a radiograph to be turned or inverted
+_LEAST_STEPS = ((0.57, 0.03), (0.0, 0.08))  # fit, and the least mean step of grey along the clearer outline at that fit
+_STEP = 0.04  # least step of grey that counts as an edge
+_LEAST_BETWEEN = 0.27  # least difference of grey between and in the lungs of frontal radiographs
 _UNCERTAIN = 0.5  # confidence below which a lung is named as uncertain
 
 
 def judge(grey: Image, outlines: Outlines, fit: float) -> tuple[tuple[float, float], tuple[str, ...]]:
-    """Confidence of the right and of the left lung, in [0, 1], and what speaks against them, in words.
+    """Returns the confidence of the right and of the left lung, in [0, 1], and reasons against them, in words.
 
-    Nothing is trusted if the film fits the mean outline hardly, or better turned or inverted, or if there are no edges
-    along the outlines. Otherwise confidence is high where the fit is good, and better than if the film were turned or
-    inverted; where it is darker inside all along the outline; where the outline's shape is usual; and where it is
-    bright between the lungs, which tells frontal from side views.
+    Both confidences are 0 if the image hardly fits the mean outline, if it fits better turned or inverted, or if there
+    are no edges along the outlines. Otherwise confidence rises with five properties: the fit; its lead over the fit of
+    the turned or inverted image; the share of the outline that is darker inside than outside; the likeness of the
+    outline to the mean outline; and the brightness between the lungs, which tells frontal from lateral views.
 
     Args:
-        grey: the equalised film on a square grid.
+        grey: the equalised image on a square grid.
         outlines: (2, points, 2), in pixels of the grid.
-        fit: correlation of the film with the mean outline, in [-1, 1].
+        fit: correlation of the image with the mean outline, in [-1, 1].
     """
     others = better_fits(grey) if fit < _GOOD_FIT else {"": 0.0}
     other = max(others, key=lambda name: others[name])
@@ -57,7 +57,7 @@ def judge(grey: Image, outlines: Outlines, fit: float) -> tuple[tuple[float, flo
 
 
 def _between(grey: Image, outlines: Outlines) -> float:
-    """How much brighter it is between the lungs than in them."""
+    """Returns how much brighter the image is between the lungs than in them."""
     right, left = np.round(outlines * 16).astype(np.int32)
     between, inside = np.zeros((2, *grey.shape), np.uint8)
     cv2.fillPoly(between, [np.concatenate([right[HEART.start :], left[HEART.start :][::-1]])], (1,), shift=4)
@@ -66,5 +66,5 @@ def _between(grey: Image, outlines: Outlines) -> float:
 
 
 def _ramp(value: float, low: float, high: float) -> float:
-    """From nearly 0 at low to 1 at high."""
+    """Rises linearly from 0.01 at low to 1 at high."""
     return min(max((value - low) / (high - low), 0.01), 1.0)

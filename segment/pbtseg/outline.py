@@ -1,4 +1,4 @@
-"""The mean outline of a pair of lungs, and the boxes of a radiograph that it fits best."""
+"""The mean outline of a pair of lungs, and the boxes of a radiograph that the outline fits best."""
 
 from __future__ import annotations
 
@@ -43,47 +43,47 @@ POINTS = MEAN.shape[1]
 COSTAL, DIAPHRAGM, HEART, ABOVE_HEART = slice(0, 20), slice(20, 30), slice(30, 39), slice(39, POINTS)
 """Which points lie along the ribs, the diaphragm, the heart, and the mediastinum above it."""
 
-_HEIGHTS = (0.45, 0.53, 0.61, 0.69, 0.77, 0.85, 0.93, 1.0)  # of the boxes that are tried, as fractions of the film
+_HEIGHTS = (0.45, 0.53, 0.61, 0.69, 0.77, 0.85, 0.93, 1.0)  # of the boxes to try, as fractions of the image
 _WIDTHS = (0.58, 0.66, 0.74, 0.82, 0.9, 0.98, 1.06)
 _ROWS, _COLUMNS = np.linspace(0.30, 0.66, 10), np.linspace(0.38, 0.62, 7)  # of their centres
-_BEYOND = 0.05  # how far a box may reach beyond the film
-_AROUND = 0.06  # of a box, on every side, is compared with it
-_UNLIKELY = 0.0175  # correlation that a box loses when one standard deviation from the usual
-_APART = 0.06  # of two boxes that differ, at one edge or more
-_PROMISING = 100  # boxes that fit best, among which those that differ are looked for
+_BEYOND = 0.05  # how far a box may reach beyond the image
+_AROUND = 0.06  # margin on every side that is compared too, as a fraction of the box
+_UNLIKELY = 0.0175  # correlation that a box loses at one standard deviation from the usual box
+_APART = 0.06  # least difference of two distinct boxes, at one edge or more
+_PROMISING = 100  # best fitting boxes, among which distinct boxes are searched
 _TRUER = (0.05, 0.02, 0.03)  # above, below and beside: how much larger lungs are than the box that fits best
-_GRID = 20  # rows and columns of the picture of a film with which boxes are compared
+_GRID = 20  # rows and columns of the reduced image with which boxes are compared
 
 
 @dataclass(frozen=True, eq=False)
 class Boxes:
-    """Boxes around both lungs, best first, as fractions of the radiograph; they may reach a little beyond it.
+    """Boxes around both lungs, best first, as fractions of the radiograph; boxes may reach a little beyond it.
 
     Attributes:
         edges: float32 (boxes, 4): top, left, bottom, right.
-        fit: float32 (boxes,): correlation of the radiograph with the mean outline in each box, in [-1, 1], less
-            what is taken off for an unusual box.
+        fit: float32 (boxes,): correlation of the radiograph with the mean outline in each box, in [-1, 1], minus
+            the penalty of an unusual box.
     """
 
     edges: npt.NDArray[np.float32]
     fit: npt.NDArray[np.float32]
 
     def outlines(self, size: int) -> Outlines:
-        """The mean outlines in every box, in pixels of a grid of so many rows and columns over the whole film."""
+        """Returns the mean outlines in every box, in pixels of a `size` x `size` grid over the whole radiograph."""
         top, left, bottom, right = self.edges.T[:, :, None, None]
         columns, rows = MEAN[..., 0] * (right - left) + left, MEAN[..., 1] * (bottom - top) + top
         return np.asarray(np.stack([columns, rows], axis=-1) * np.float32(size) - np.float32(0.5), np.float32)
 
 
 def find_boxes(image: Image, count: int) -> Boxes:
-    """The boxes in which an equalised radiograph looks most like the mean outline of two lungs.
+    """Finds the boxes in which an equalised radiograph looks most like the mean outline of two lungs.
 
-    Boxes of all likely places, heights and widths are compared at once, by normalised correlation; a box that
-    is far from where films have their lungs loses a little of it.
+    Boxes of all likely places, heights and widths are compared at once, by normalised correlation. A box far from
+    the usual place of the lungs receives a small penalty.
 
     Args:
         image: (h, w), float32 in [0, 1], bright = dense, the whole radiograph.
-        count: how many boxes that differ clearly.
+        count: number of clearly distinct boxes, at most.
 
     Example:
         >>> film = np.full((128, 128), 0.8, np.float32)
@@ -105,7 +105,7 @@ def find_boxes(image: Image, count: int) -> Boxes:
 
 
 def better_fits(image: Image) -> dict[str, float]:
-    """How well the mean outline would fit if a radiograph were turned or inverted: the best fit by what is wrong."""
+    """Returns the best fit of the mean outline for a turned or inverted radiograph, by the name of the fault."""
     small = cv2.resize(image, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
     others = {
         "upside down": small[::-1],
@@ -119,7 +119,7 @@ def better_fits(image: Image) -> dict[str, float]:
 
 @dataclass(frozen=True, eq=False)
 class _Tried:
-    """Every box that is tried: its edges, its picture (zero mean, unit norm), its window, and how unlikely it is."""
+    """Every box to try: its edges, its template (zero mean, unit norm), its window, and its penalty."""
 
     edges: npt.NDArray[np.float32]
     pictures: npt.NDArray[np.float32]
@@ -157,12 +157,12 @@ def _tried() -> _Tried:
 
 
 def _fits(small: Image) -> npt.NDArray[np.float32]:
-    """Correlation of a small film with the picture of every box, within the box's window."""
+    """Correlates a reduced image with the template of every box, within the box's window."""
     tried = _tried()
     total, squares = (
         table[0] + table[1] - table[2] - table[3]
         for table in (integral.ravel()[tried.corners] for integral in cv2.integral2(small))
     )
     spread = np.sqrt(np.maximum(squares - total * total / tried.pixels, 1e-9))
-    products = np.einsum("ij,j->i", tried.pictures, small.ravel())  # threads of a matrix product get in others' way
+    products = np.einsum("ij,j->i", tried.pictures, small.ravel())  # without the threads of a matrix product
     return np.asarray(products / spread, np.float32)

@@ -1,4 +1,4 @@
-"""PBTSeg: lungs of a radiograph by progressive binary thresholding, without training."""
+"""PBTSeg: segmentation of the lungs by progressive binary thresholding, without training."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from artasyn.segment.pbtseg.judgement import judge
 from artasyn.segment.pbtseg.outline import POINTS, find_boxes
 from artasyn.segment.pbtseg.thresholds import Thresholds
 
-_LARGEST = 512  # rows and columns of a film that is looked at as it is
-_STARTS = 2  # boxes of which the better one is taken
-_FINER = 8  # points of a drawn outline for one of a bent one
+_LARGEST = 512  # most rows and columns; larger images are reduced first
+_STARTS = 2  # number of start boxes to compare
+_FINER = 8  # points of the drawn curve for each point of an outline
 _CROSS = np.asarray(cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)), np.uint8)
 
 
 @dataclass(frozen=True, eq=False)
 class Workings:
-    """What PBTSeg found on its way, for pictures and for those who want to know why.
+    """The intermediate results of PBTSeg, for pictures and for debugging.
 
     Attributes:
-        frame: top, left, bottom and right of the film within its even borders, as fractions of the film; everything
-            below lies on a square grid over that part.
-        grey: the equalised film.
-        start: (2, points, 2), where the mean outline was put, in pixels of the grid.
-        thresholded: what rising thresholds hold to be lung, from there.
+        frame: top, left, bottom and right of the area within the even borders, as fractions of the radiograph. All
+            other attributes lie on a square grid over this area.
+        grey: the equalised image.
+        start: (2, points, 2), the place of the mean outline, in pixels of the grid.
+        thresholded: the lungs that rising thresholds find from `start`, in [0, 1].
         outlines: (2, points, 2), the outlines bent to the edges, in pixels of the grid.
     """
 
@@ -45,13 +45,14 @@ class Workings:
 
 @dataclass(frozen=True)
 class PBTSeg:
-    """Finds both lungs by thresholds that rise step by step, on a film of any size and any grey levels.
+    """Finds both lungs by thresholds that rise step by step, on a radiograph of any size and any grey levels.
 
-    Even borders are left out and the rest is equalised on a grid of fixed size. The mean outline of two lungs is
-    put where the film looks most like it. From there thresholds rise, and the components below them vote on what
-    is lung. At last the outlines are moved and bent to the edges of the film, in accord with that vote, so that
-    what ribs, clavicles and disease had cut out is inside again. Along the heart they follow the visible, aerated
-    lung. Nothing is trained; the mean outline is the median of lungs drawn by hand.
+    Even borders are left out, and the rest is equalised on a grid of fixed size. The mean outline of two lungs is
+    placed where it fits the radiograph best. From there thresholds rise, and the components below them vote on which
+    pixels are lung. Finally the outlines are moved and bent to the edges of the radiograph, in accord with this vote.
+    They include the parts of the lung that ribs, clavicles or disease exclude from the vote. Along the heart the
+    outlines follow the visible, aerated lung. Nothing is trained; the mean outline is the median of lungs drawn by
+    hand.
 
     Attributes:
         size: rows and columns of the working grid, at least 64.
@@ -60,13 +61,13 @@ class PBTSeg:
         reach: how far the thresholds rise above the grey of the lung's core, as a fraction of the grey range.
         pull: grey added where no lung is expected, as a fraction of the grey range.
         blur: softness of the expected outline, as a fraction of the lungs' box.
-        trust: weight of the vote against the expected outline, in [0, 1].
+        trust: weight of the vote, in [0, 1]; the expected outline has the rest.
 
     Raises:
         ValueError: a configuration that cannot work.
 
     Source:
-        ART-ASyn (arXiv 2512.00310), PBTSeg: rising thresholds, candidates, one lung a side, filling.
+        ART-ASyn (arXiv 2512.00310), PBTSeg: rising thresholds, candidates, one lung for each side, filling.
         Frame, equalisation, expected outline, vote, bending and confidence are artasyn's own.
 
     Example:
@@ -99,8 +100,8 @@ class PBTSeg:
             image: (h, w), float32 in [0, 1], bright = dense, head up, patient's right on the image's left.
 
         Returns:
-            Lungs on the image's own grid: both, or none with a reason. A lung that can hardly be seen is placed
-            by the other one, with little confidence.
+            Lungs on the grid of the image: both, or none with a reason. A lung that is hardly visible is placed by
+            the position of the other lung, with low confidence.
 
         Raises:
             ImageError: not an `Image`.
@@ -116,10 +117,10 @@ class PBTSeg:
         return Lungs(_drawn(workings, image.shape), confidence, reasons)
 
     def explain(self, image: Image) -> Workings:
-        """What `__call__` goes through, step by step, whether or not it then reports lungs.
+        """Returns the intermediate results of `__call__`, whether or not it reports lungs.
 
         Args:
-            image: as for a call; not blank.
+            image: as for `__call__`; not blank.
 
         Raises:
             ImageError: not an `Image`.
@@ -128,7 +129,7 @@ class PBTSeg:
         return self._worked(_reduced(image))[0]
 
     def _worked(self, film: Image) -> tuple[Workings, float]:
-        """The workings, and the correlation of the film with the mean outline."""
+        """Returns the workings, and the correlation of the image with the mean outline."""
         small = _resized(film, self.size, self.size)
         frame = top, left, bottom, right = find_frame(small)
         if frame != (0.0, 0.0, 1.0, 1.0):
@@ -143,11 +144,11 @@ class PBTSeg:
         return Workings(frame, grey, start, thresholded, bend(grey, thresholded, start)), float(boxes.fit[0])
 
     def _equalised(self, small: Image) -> Image:
-        """A film in grey levels that depend on the order of its own only, without thin bright lines."""
+        """Equalises the grey levels by their rank, and removes thin bright lines."""
         n = self.size
         low, high = float(small.min()), float(small.max())
         fine = ((small - low) * np.float32(4095 / max(high - low, 1e-6))).astype(np.uint16)
-        patient = fine[n // 12 : -n // 7, n // 16 : -n // 16]  # mostly
+        patient = fine[n // 12 : -n // 7, n // 16 : -n // 16]  # most of the patient, without the margins
         counts = np.bincount(patient.ravel(), minlength=4096)
         ranks = (np.cumsum(counts) * (255 / counts.sum())).astype(np.uint8).take(fine)
         local = cv2.createCLAHE(self.clip, (4, 4)).apply(ranks)
@@ -156,7 +157,7 @@ class PBTSeg:
 
 
 def _drawn(workings: Workings, shape: tuple[int, ...]) -> LungLabels:
-    """The outlines as labels on the film's own grid."""
+    """Draws the outlines as labels on the grid of the whole image."""
     rows, columns = shape
     top, left, bottom, right = workings.frame
     corner = np.array([left * columns, top * rows], np.float32)
@@ -170,7 +171,7 @@ def _drawn(workings: Workings, shape: tuple[int, ...]) -> LungLabels:
 
 @cache
 def _finer() -> npt.NDArray[np.float32]:
-    """A matrix that puts smooth curves (Catmull-Rom) through the points of closed outlines."""
+    """Returns a matrix that draws smooth curves (Catmull-Rom) through the points of closed outlines."""
     t = np.arange(_FINER)[:, None] / _FINER
     weights = np.hstack([-t + 2 * t**2 - t**3, 2 - 5 * t**2 + 3 * t**3, t + 4 * t**2 - 3 * t**3, t**3 - t**2]) / 2
     matrix = np.zeros((POINTS, _FINER, POINTS), np.float32)
@@ -180,13 +181,13 @@ def _finer() -> npt.NDArray[np.float32]:
 
 
 def _reduced(image: Image) -> npt.NDArray[np.float32]:
-    """A large film on fewer rows and columns."""
+    """Reduces a large image to fewer rows and columns."""
     rows, columns = (min(n, _LARGEST) for n in image.shape)
     return image if image.shape == (rows, columns) else _resized(image, rows, columns)
 
 
 def _resized(image: Image, rows: int, columns: int) -> npt.NDArray[np.float32]:
-    """A film on another grid; means over pixels where it is much coarser."""
+    """Resizes an image, by means over pixels if the new grid is much coarser."""
     coarser = max(image.shape[0] / rows, image.shape[1] / columns) > 2
     how = cv2.INTER_AREA if coarser else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, (columns, rows), interpolation=how), np.float32)

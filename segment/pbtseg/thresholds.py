@@ -1,4 +1,4 @@
-"""Progressive binary thresholding: thresholds rise, components vote, and the vote is what looks like lung."""
+"""Progressive binary thresholding: thresholds rise, and the components below them vote on which pixels are lung."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ _Figures = npt.NDArray[np.float64]  # (thresholds, 2 lungs)
 class Thresholds:
     """Thresholds that rise step by step, and the vote of the components below them.
 
-    On each side thresholds rise from the grey of the lung's core; the less a pixel is expected to be lung, the
+    On each side thresholds rise from the grey of the lung's core. The less a pixel is expected to be lung, the
     brighter it counts, which keeps out the trachea, the stomach and the air around the body. At each threshold
-    the component that agrees best with the expected outline is the candidate. Candidates vote, each by that
-    agreement and by the contrast along its edge, and vote and expectation together make the lung. Its outer edge
-    is made convex, as the ribs are.
+    the component that agrees best with the expected outline is the candidate. Candidates vote, weighted by this
+    agreement and by the contrast along their edges. The vote and the expected outline together give the lung. The
+    outer edge of the lung is made convex, like the ribs.
 
     Attributes:
         steps: number of thresholds.
-        reach: how far they rise above the grey of the lung's core, as a fraction of the grey range.
+        reach: how far the thresholds rise above the grey of the lung's core, as a fraction of the grey range.
         pull: grey added where no lung is expected, as a fraction of the grey range.
         blur: softness of the expected outline, as a fraction of the lungs' box.
-        trust: weight of the vote against the expected outline, in [0, 1].
+        trust: weight of the vote, in [0, 1]; the expected outline has the rest.
 
     Source:
-        ART-ASyn (arXiv 2512.00310), PBTSeg: rising thresholds, candidates, one lung a side, filling. Expectation,
-        pull and vote are artasyn's own.
+        ART-ASyn (arXiv 2512.00310), PBTSeg: rising thresholds, candidates, one lung for each side, filling. Expected
+        outline, pull and vote are artasyn's own.
     """
 
     steps: int
@@ -50,11 +50,11 @@ class Thresholds:
     trust: float
 
     def lungs(self, grey: Image, outlines: Outlines) -> Heatmap:
-        """What thresholds hold to be lung: 1 inside, 0 outside, with a soft edge.
+        """Returns the lungs that the thresholds find: 1 inside, 0 outside, with a soft edge.
 
         Args:
-            grey: the equalised film on a square grid.
-            outlines: (2, points, 2), where lungs are expected, in pixels of the grid.
+            grey: the equalised image on a square grid.
+            outlines: (2, points, 2), the expected outlines of the lungs, in pixels of the grid.
         """
         small = cv2.resize(grey, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
         coarse = (outlines + np.float32(0.5)) * np.float32(_GRID / len(grey)) - np.float32(0.5)
@@ -76,14 +76,14 @@ class Thresholds:
         return np.asarray(cv2.resize(soft, grey.shape[::-1]), np.float32)
 
     def _expected(self, outlines: Outlines) -> Heatmap:
-        """How much each coarse pixel is expected to be lung."""
+        """Returns how much each coarse pixel is expected to be lung, in [0, 1]."""
         expected = np.zeros((_GRID, _GRID), np.float32)
         cv2.fillPoly(expected, list(np.round(outlines * 16).astype(np.int32)), (1.0,), shift=4)
         softness = max(0.3, self.blur * float(np.ptp(outlines[..., 0]) + np.ptp(outlines[..., 1])) / 2)
         return np.asarray(cv2.GaussianBlur(expected, (0, 0), softness, borderType=cv2.BORDER_REPLICATE), np.float32)
 
     def _counted(self, small: Image, expected: Heatmap, middle: int) -> Heatmap:
-        """How far above the grey of its lung's core each pixel counts."""
+        """Returns the grey of each pixel above its lung's core, with the pull added."""
         counted = small + np.float32(self.pull) * (1 - expected)
         for side in (slice(0, middle), slice(middle, None)):
             core = expected[:, side] >= 0.8 * expected[:, side].max()
@@ -93,10 +93,10 @@ class Thresholds:
         return np.asarray(counted, np.float32)
 
     def _candidates(self, counted: Heatmap, expected: Heatmap, middle: int) -> tuple[_Stack, _Figures]:
-        """The best component of each side at each threshold, and its agreement with what is expected.
+        """Returns the best component of each side at each threshold, and its agreement with the expected outline.
 
-        All thresholds lie below one another in one picture, so that one call does them all; the first and the last row
-        of each hold no lung.
+        The images of all thresholds are stacked into one tall image, so that one call labels them all. The first and
+        the last row of each image hold no lung, which keeps components apart.
         """
         thresholds = np.linspace(0.0, self.reach, self.steps, dtype=np.float32)
         below = (counted <= thresholds[:, None, None]).astype(np.uint8)
@@ -116,18 +116,18 @@ class Thresholds:
 
 
 def _taller(grid: Heatmap, border: int) -> npt.NDArray[np.float32]:
-    """A grid with one more row above and below."""
+    """Adds one row above and one row below."""
     return np.asarray(cv2.copyMakeBorder(grid, 1, 1, 0, 0, border), np.float32)
 
 
 def _median(values: npt.NDArray[np.float32]) -> float:
-    """The upper median, without what `numpy.median` does for other kinds of arrays."""
+    """Returns the upper median; faster than `numpy.median`, which handles more kinds of arrays."""
     middle = values.size // 2
     return float(np.partition(values, middle)[middle])
 
 
 def _contrasts(small: Image, candidates: _Stack, middle: int) -> _Figures:
-    """How much brighter it is just outside than just inside, of both candidates at every threshold; at least 0."""
+    """Returns how much brighter the image is just outside than just inside every candidate; at least 0."""
     stack = candidates.reshape(-1, _GRID)
     outside, inside = (
         ring.reshape(len(candidates), -1).astype(np.float32)
@@ -143,7 +143,7 @@ def _contrasts(small: Image, candidates: _Stack, middle: int) -> _Figures:
 
 
 def _bulged(region: _Region, lung: int) -> _Region:
-    """One lung with its outer edge made convex; its other edges stay."""
+    """Makes the outer edge of one lung convex; its other edges stay."""
     outward = region if lung == RIGHT else region[:, ::-1]  # outer edge on the left
     rows = np.flatnonzero(outward.any(axis=1))
     if rows.size == 0:
