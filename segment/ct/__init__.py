@@ -1,1 +1,1 @@
-"""A chest CT with its structures, and other patients made from it."""
+"""A chest CT with its structures, and variants of the patient made from it."""

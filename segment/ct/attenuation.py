@@ -1,4 +1,4 @@
-"""How much tissue attenuates: from Hounsfield units to attenuation a millimetre, and back."""
+"""Conversion between Hounsfield units and linear attenuation per millimetre."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy.typing as npt
 from artasyn.arrays import Hounsfield, VoxelMap
 
 MU_WATER, MU_BONE = 0.0192, 0.0573
-"""Attenuation a millimetre of water (0 HU) and of bone (1000 HU) at about 70 keV."""
+"""Attenuation per millimetre of water (0 HU) and of bone (1000 HU) at about 70 keV."""
 
 _BELOW, _ABOVE = MU_WATER / 1000, (MU_BONE - MU_WATER) / 1000
 
 
 def attenuation(hu: npt.ArrayLike | float) -> npt.NDArray[np.float32]:
-    """Attenuation a millimetre: 0 at -1000 HU and below, linear to water, and linear from there through bone.
+    """Returns the attenuation per millimetre: 0 up to -1000 HU, then linear to water, then linear through bone.
 
     Args:
-        hu: Hounsfield units, of any shape; float32 is computed in single precision, all else in double precision.
+        hu: Hounsfield units, of any shape. float32 is computed in single precision, other types in double precision.
 
     Source: mass attenuation coefficients of water and cortical bone, NIST (Hubbell and Seltzer).
 
@@ -34,10 +34,10 @@ def attenuation(hu: npt.ArrayLike | float) -> npt.NDArray[np.float32]:
 
 
 def hounsfield(mu: npt.ArrayLike | float) -> npt.NDArray[np.floating[Any]]:
-    """Hounsfield units of an attenuation a millimetre: the inverse of `attenuation`, -1000 where it is 0 or less.
+    """Returns the Hounsfield units of an attenuation: the inverse of `attenuation`, and -1000 at 0 or less.
 
     Args:
-        mu: attenuation a millimetre, of any shape; float32 gives float32, all else float64.
+        mu: attenuation per millimetre, of any shape. float32 gives float32, other types give float64.
 
     Example:
         >>> hounsfield([0.0, 0.0096, 0.0192, 0.0573]).round(6).tolist()
@@ -48,7 +48,7 @@ def hounsfield(mu: npt.ArrayLike | float) -> npt.NDArray[np.floating[Any]]:
 
 
 def attenuations(hu: Hounsfield) -> VoxelMap:
-    """As `attenuation`, fast for whole volumes.
+    """Computes `attenuation` fast for a whole volume.
 
     Args:
         hu: Hounsfield units.
@@ -61,6 +61,6 @@ def attenuations(hu: Hounsfield) -> VoxelMap:
 
 
 def _floats(values: npt.ArrayLike | float) -> npt.NDArray[np.floating[Any]]:
-    """Numbers as they are in single precision, or else in double precision."""
+    """Keeps float32 values, and converts other values to float64."""
     given = np.asarray(values)
     return given if given.dtype == np.float32 else given.astype(np.float64)

@@ -1,4 +1,4 @@
-"""The patient in a CT: what the table, the blankets and the air around are cut away from."""
+"""The patient in a CT, separated from the table, the blankets and the surrounding air."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from artasyn.arrays import Hounsfield, VolumeMask
 from artasyn.errors import DataError
 
 SKIN = -200
-"""Hounsfield units that tell the patient from air, clothes and the foam of the table."""
+"""Hounsfield units above which a voxel is patient rather than air, clothes or the foam of the table."""
 
 COARSE = 2.8
-"""Size in the axial plane, mm, of the cells in which the patient is searched for: thin sheets between table and
-patient vanish, and a volume takes a fraction of a second."""
+"""Size in the axial plane, mm, of the coarse cells in which the patient is searched. Thin sheets between table and
+patient vanish at this size, and a volume takes a fraction of a second."""
 
 MARGIN = 3.0
-"""What is kept around the patient at least, mm, for the skin's own blur."""
+"""Least margin that is kept around the patient, mm, because the skin is blurred."""
 
 
 def find_body(hu: Hounsfield, spacing: tuple[float, float, float]) -> VolumeMask:
-    """The patient with everything inside, bool (z, y, x).
+    """Finds the patient with everything inside, bool (z, y, x).
 
-    What is denser than `SKIN` is opened by one cell, the largest part that hangs together in three dimensions is
-    kept, grown back, and filled in every axial slice.
+    Cells denser than `SKIN` are opened by one cell (morphologically). The largest connected component in three
+    dimensions is kept. Its holes are filled in every axial slice, and it is grown by a margin.
 
     Args:
         hu: Hounsfield units.
-        spacing: size of a voxel, mm.
+        spacing: size of a voxel along z, y and x, mm.
 
     Raises:
-        DataError: nothing in it is as dense as a body.
+        DataError: nothing in the volume is as dense as a body.
     """
     _, ny, nx = hu.shape
     size = (max(8, round(nx * spacing[2] / COARSE)), max(8, round(ny * spacing[1] / COARSE)))
@@ -48,7 +48,7 @@ def find_body(hu: Hounsfield, spacing: tuple[float, float, float]) -> VolumeMask
 
 
 def _filled(outside: np.ndarray, nx: int, ny: int, margin: np.ndarray) -> np.ndarray:
-    """A slice of the patient without holes, with its margin, on the grid of the volume."""
+    """Fills the holes of a slice, adds the margin, and returns the slice on the grid of the volume."""
     outlines, _ = cv2.findContours(outside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     solid = cv2.drawContours(np.zeros_like(outside), outlines, -1, 1, cv2.FILLED)
     grown = cv2.resize(cv2.dilate(solid, margin) * 255, (nx, ny), interpolation=cv2.INTER_LINEAR)

@@ -1,4 +1,4 @@
-"""Lesions put into a CT: nodules, consolidation and ground glass in Hounsfield units, within the lung's own borders."""
+"""Lesions inserted into a CT: nodules, consolidation and ground glass, within the borders of the lung."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from artasyn.segment.ct.lesion_ranges import LESION_RANGES
 from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.structures import members
 
-_LATTICE = 24  # points along each side of the noise, which repeats itself beyond
-_CANDIDATES = 64  # places that are tried for a nodule
-_AIRWAY = 0.09  # width of the air that is left in consolidation, in standard deviations of two noises
+_LATTICE = 24  # points along each side of the noise, which is periodic
+_CANDIDATES = 64  # places to try for a nodule
+_AIRWAY = 0.09  # width of the air bronchograms, in standard deviations of two noises
 
 
 @dataclass(frozen=True)
 class CTLesion:
-    """One lesion as plain numbers: everything that `insert_lesion` needs beside the volume.
+    """One lesion as plain numbers: everything that `insert_lesion` needs besides the volume.
 
     Attributes:
         kind: ``nodule``, ``consolidation`` or ``ground_glass_opacity``.
-        structure: where it lies and where it ends: a lobe, a lung, or any other structure or group.
+        structure: the structure or group that contains the lesion and bounds it, such as a lobe or a lung.
         centre: RAS+ mm.
-        radius: mean, mm; one that reaches beyond the structure fills it, as in lobar pneumonia.
-        hu: of its tissue.
-        density: share of the air that this tissue replaces, in (0, 1].
+        radius: mean radius, mm. A radius beyond the structure fills the structure, as in lobar pneumonia.
+        hu: Hounsfield units of the tissue.
+        density: share of the air that the tissue replaces, in (0, 1].
         edge: width of the border's slope, mm.
-        irregularity: of the border, relative to the radius.
+        irregularity: irregularity of the border, relative to the radius.
         airways: whether bronchi stay filled with air.
-        seed: makes the irregularity and the inside.
+        seed: seed of the irregular border and of the texture inside.
 
     Raises:
-        DataError: numbers that cannot be.
+        DataError: an unknown kind, or numbers out of range.
     """
 
     kind: LesionKind
@@ -70,13 +70,13 @@ class CTLesion:
         Args:
             volume: the patient.
             rng: the source of randomness.
-            kind: what it is.
-            structure: where; of a group such as ``lungs``, one structure is chosen by volume.
+            kind: the kind of lesion.
+            structure: a structure or a group. One structure of a group such as ``lungs`` is drawn, weighted by volume.
 
         Raises:
             DataError: there is no such structure.
 
-        Source: sizes and densities: the table in `artasyn.segment.ct.lesion_ranges`.
+        Source: the table of sizes and densities in `artasyn.segment.ct.lesion_ranges`.
         """
         names = members(structure, volume.structures)
         sizes = np.array([volume.structures[name].voxels for name in names], float)
@@ -104,21 +104,21 @@ _LOBAR = 0.3  # share of consolidations that fill their lobe
 
 
 def insert_lesion(volume: Volume, lesion: CTLesion, name: str = "lesion") -> Volume:
-    """Puts a lesion into a CT.
+    """Inserts a lesion into a CT.
 
-    Air is replaced by the lesion's tissue; what is denser already, as vessels are, keeps its density, and so does all
-    that lies beyond the structure's border: pleura and fissures end a lesion.
+    The lesion's tissue replaces air. Denser voxels, such as vessels, keep their density. Voxels outside the structure
+    do not change, so that pleura and fissures end a lesion.
 
     Args:
         volume: the patient.
-        lesion: what to put in.
-        name: of the new structure, which holds exactly the voxels that changed.
+        lesion: the lesion to insert.
+        name: name of the new structure, which holds exactly the voxels that changed.
 
     Returns:
-        A new volume; the old one is as it was.
+        A new volume; `volume` does not change.
 
     Raises:
-        DataError: there is no such structure, or no voxel of it changes.
+        DataError: there is no such structure, or none of its voxels changes.
 
     Example:
         >>> from artasyn import Phantom
@@ -147,7 +147,7 @@ def insert_lesion(volume: Volume, lesion: CTLesion, name: str = "lesion") -> Vol
 
 
 def _place(volume: Volume, structure: Structure, radius: float, rng: np.random.Generator) -> tuple[float, float, float]:
-    """A voxel of a structure, RAS+ mm; of several, the one around which most of a ball lies in the structure."""
+    """Draws voxels of a structure, and returns the one whose surrounding ball lies inside most, RAS+ mm."""
     found = np.argwhere(structure.mask)
     found = found[rng.integers(len(found), size=_CANDIDATES if radius else 1)]
     around = np.array(np.meshgrid(*[(-1, 0, 1)] * 3)).reshape(3, -1).T.astype(float)
@@ -161,7 +161,7 @@ def _place(volume: Volume, structure: Structure, radius: float, rng: np.random.G
 
 
 def _reached(volume: Volume, lesion: CTLesion) -> tuple[slice, slice, slice]:
-    """The part of the structure's box that the lesion can reach."""
+    """Returns the part of the structure's box that the lesion can reach."""
     boxes = [volume.structures[name].box for name in members(lesion.structure, volume.structures)]
     middle = np.linalg.inv(volume.affine) @ np.array([*lesion.centre, 1.0])
     reach = lesion.radius * (1 + 2.5 * lesion.irregularity) + lesion.edge
@@ -175,7 +175,7 @@ def _reached(volume: Volume, lesion: CTLesion) -> tuple[slice, slice, slice]:
 
 
 def _paste(into: VolumeMask, box: tuple[slice, slice, slice], structure: Structure) -> None:
-    """Marks what a box has of a structure."""
+    """Marks the voxels of a structure in the array `into`, which covers a box of the volume."""
     common = [slice(max(b.start, s.start), min(b.stop, s.stop)) for b, s in zip(box, structure.box, strict=True)]
     if all(part.stop > part.start for part in common):
         here = tuple(slice(part.start - b.start, part.stop - b.start) for part, b in zip(common, box, strict=True))
@@ -184,7 +184,7 @@ def _paste(into: VolumeMask, box: tuple[slice, slice, slice], structure: Structu
 
 
 def _share(volume: Volume, box: tuple[slice, slice, slice], lesion: CTLesion) -> VoxelMap:
-    """The share of the air in a box that a lesion replaces, whatever is there."""
+    """Returns the share of the air that a lesion replaces, for every voxel of a box, in any tissue."""
     noise = functools.partial(_noise, volume, box, lesion)
     level = noise(0, 0.9 * min(lesion.radius, 40.0))
     level *= np.float32(lesion.irregularity * lesion.radius)
@@ -200,7 +200,7 @@ def _share(volume: Volume, box: tuple[slice, slice, slice], lesion: CTLesion) ->
 
 
 def _places(volume: Volume, lesion: CTLesion, index: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Where voxels are from the lesion's centre, RAS+ mm, for the indices along z, y and x; to be broadcast."""
+    """Returns voxel positions relative to the lesion's centre, RAS+ mm, as arrays that broadcast over z, y and x."""
     z, y, x = np.meshgrid(*[each.astype(np.float32) for each in index], indexing="ij", sparse=True)
     rows = volume.affine.astype(np.float32)
     rows[:3, 3] -= np.array(lesion.centre, np.float32)
@@ -209,20 +209,20 @@ def _places(volume: Volume, lesion: CTLesion, index: Sequence[np.ndarray]) -> li
 
 
 def _distance(volume: Volume, box: tuple[slice, slice, slice], lesion: CTLesion) -> VoxelMap:
-    """How far the voxels of a box are from the lesion's centre, mm."""
+    """Returns the distance of the voxels of a box from the lesion's centre, mm."""
     away = _places(volume, lesion, [np.arange(part.start, part.stop) for part in box])
     return np.asarray(np.sqrt(sum((part * part for part in away), start=np.float32(0))), np.float32)
 
 
 def _noise(volume: Volume, box: tuple[slice, slice, slice], lesion: CTLesion, layer: int, size: float) -> VoxelMap:
-    """Smooth noise of mean 0 and deviation about 1 in a box; a function of place, so about the same on every grid.
+    """Returns smooth noise of mean 0 and deviation about 1 in a box, about the same on every grid.
 
     Args:
         volume: the patient.
-        box: where.
+        box: part of the volume.
         lesion: gives seed and centre.
-        layer: another number, other noise.
-        size: of a bump, mm.
+        layer: number of the noise; every number gives different noise.
+        size: size of a bump, mm.
     """
     lattice = np.random.default_rng([lesion.seed, layer]).normal(size=(_LATTICE,) * 3).astype(np.float32)
     lattice = ndimage.gaussian_filter(lattice, 0.7, mode="wrap")
@@ -239,6 +239,6 @@ def _noise(volume: Volume, box: tuple[slice, slice, slice], lesion: CTLesion, la
 
 
 def _between(part: slice, knots: np.ndarray) -> np.ndarray:
-    """The weights, (voxels, knots), that interpolate values at knots linearly."""
+    """Returns the weights, (voxels, knots), of a linear interpolation between knots."""
     at = np.arange(part.start, part.stop)
     return np.stack([np.interp(at, knots, row) for row in np.eye(len(knots))], axis=1).astype(np.float32)

@@ -1,12 +1,13 @@
-"""The table of lesions in three dimensions: what each finding is drawn from, in a CT and in a phantom.
+"""The ranges from which three-dimensional lesions are drawn, for every kind, in a CT and in a phantom.
 
-The two columns differ where the models do. A CT lesion is tissue that replaces a share of the air of a real lung, up to
-a whole lobe; a phantom's lesion is one body in a lung of -865 HU, large enough to be seen on its film and smaller than
-the lung. A phantom's `hu` is the mixture of that lung and the tissue in the densest parts of the lesion. Nodules and
-consolidation agree with the CT's tissue and density; ground glass is denser there, because the clouds inside a
-phantom's lesion thin it more. With the CT's numbers, ground glass on a phantom's film would be an eighth fainter.
+The ranges for CT and phantom differ because the models differ. A CT lesion is tissue that replaces a share of the air
+of a real lung, up to a whole lobe. A phantom's lesion is one body in a lung of -865 HU. It is large enough to be seen
+on the phantom's film and smaller than the lung. A phantom's `hu` is the mixture of lung and tissue in the densest parts
+of the lesion. Nodules and consolidation agree with the CT's tissue and density. Ground glass is denser in a phantom,
+because the patchy inside of a phantom's lesion thins it more. With the CT's numbers, ground glass on a phantom's film
+would be an eighth fainter.
 
-Source: sizes and densities: Fleischner Society glossary of terms for thoracic imaging (Hansell et al. 2008).
+Source: sizes and densities from the Fleischner Society glossary of terms for thoracic imaging (Hansell et al. 2008).
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 Range = tuple[float, float]
-"""What is drawn from, both ends included."""
+"""Lowest and highest value of a range, both included."""
 
 
 @dataclass(frozen=True)
 class CTRanges:
-    """What a `artasyn.segment.ct.lesion.CTLesion` is drawn from.
+    """The ranges from which a `artasyn.segment.ct.lesion.CTLesion` is drawn.
 
     Attributes:
         radius: mm; drawn log-uniformly.
         hu: Hounsfield units of the tissue.
         density: share of the air that the tissue replaces, in (0, 1].
         edge: width of the border's slope, mm.
-        irregularity: of the border, relative to the radius.
+        irregularity: irregularity of the border, relative to the radius.
         patchiness: relative variation of the density inside; a number, not a range.
     """
 
@@ -41,13 +42,13 @@ class CTRanges:
 
 @dataclass(frozen=True)
 class PhantomRanges:
-    """What a `artasyn.phantom.lesions.Lesion` is drawn from.
+    """The ranges from which a `artasyn.phantom.lesions.PhantomLesion` is drawn.
 
     Attributes:
         radius: mm.
         hu: Hounsfield units of the densest parts, lung and tissue together.
         edge: softness of the border, relative to the radius.
-        irregularity: of the border, relative to the radius.
+        irregularity: irregularity of the border, relative to the radius.
     """
 
     radius: Range
@@ -61,8 +62,8 @@ class LesionRanges:
     """One row of the table.
 
     Attributes:
-        ct: what a lesion of this kind in a CT is drawn from.
-        phantom: what one in a phantom is drawn from.
+        ct: the ranges for a lesion in a CT.
+        phantom: the ranges for a lesion in a phantom.
     """
 
     ct: CTRanges

@@ -1,4 +1,4 @@
-"""Other patients from one CT: tissues of other density, more fat, lesions."""
+"""Variants of the patient of one CT: tissues of other density, more fat, lesions."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ FAT = -100
 """Hounsfield units of fat."""
 
 ROOM = -500
-"""Hounsfield units below which there is room for more fat: the air around the patient."""
+"""Hounsfield units below which a voxel counts as air around the patient, where fat may be added."""
 
 
 @dataclass(frozen=True)
 class Variation:
-    """How a patient is made another, as plain numbers.
+    """A change of a patient, as plain numbers.
 
     Attributes:
-        attenuations: structures with the factor that each one's attenuation is multiplied by.
-        fat: mm of fat laid around the patient in every axial slice, as far as the volume reaches.
-        lesions: put in after that, in this order; their structures are ``lesion_1`` and so on.
+        attenuations: names of structures, each with the factor that multiplies its attenuation.
+        fat: thickness of the fat that is added around the patient in every axial slice, within the volume, mm.
+        lesions: lesions that are inserted last, in this order. Their structures are called ``lesion_1`` and so on.
     """
 
     attenuations: tuple[tuple[str, float], ...] = ()
@@ -37,7 +37,7 @@ class Variation:
     lesions: tuple[CTLesion, ...] = ()
 
     def __call__(self, volume: Volume) -> Volume:
-        """The other patient; lesions included.
+        """Returns the changed patient with the lesions.
 
         Args:
             volume: the patient.
@@ -48,7 +48,7 @@ class Variation:
         return self.diseased(self.healthy(volume))
 
     def healthy(self, volume: Volume) -> Volume:
-        """The other patient, but for the lesions.
+        """Returns the changed patient without the lesions.
 
         Raises:
             DataError: the patient lacks one of the structures.
@@ -68,20 +68,20 @@ class Variation:
         return dataclasses.replace(volume, hu=hu)
 
     def diseased(self, healthy: Volume) -> Volume:
-        """The other patient from what `healthy` gave."""
+        """Inserts the lesions into the result of `healthy`."""
         for number, lesion in enumerate(self.lesions, 1):
             healthy = insert_lesion(healthy, lesion, f"lesion_{number}")
         return healthy
 
 
 def _multiplied(factor: float) -> np.ndarray:
-    """For every Hounsfield unit from the lowest on, the one whose attenuation is `factor` times as large."""
+    """Returns, for every Hounsfield unit from the lowest on, the unit with `factor` times the attenuation."""
     mu = factor * attenuation(np.arange(LOWEST, HIGHEST + 1)).astype(np.float64)
     return np.asarray(np.clip(np.rint(hounsfield(mu)), LOWEST, HIGHEST), np.int16)
 
 
 def _add_fat(hu: Hounsfield, spacing: tuple[float, float, float], thickness: float) -> None:
-    """Lays fat around the patient, in place."""
+    """Adds fat around the patient, in place."""
     size = (spacing[1] + spacing[2]) / 2
     within = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(_SKIN / size) + 1,) * 2)
     for part, body in zip(hu, find_body(hu, spacing), strict=True):
@@ -90,4 +90,4 @@ def _add_fat(hu: Hounsfield, spacing: tuple[float, float, float], thickness: flo
         part[(away > 0) & (away <= thickness + _SKIN) & (part < ROOM)] = FAT
 
 
-_SKIN = 4.0  # mm that the patient's mask may lie off the skin
+_SKIN = 4.0  # largest distance of the patient's mask from the skin, mm

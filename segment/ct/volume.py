@@ -1,4 +1,4 @@
-"""A CT with its structures: what radiographs and anatomy masks are projected from."""
+"""A CT with its structures, from which radiographs and anatomy masks are projected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from artasyn.segment.structures import canonical, members
 
 @dataclass(frozen=True, eq=False)
 class Structure:
-    """One structure in the box that holds it.
+    """One structure, stored in its bounding box.
 
     Attributes:
         start: the box's first voxel (z, y, x) in the volume.
@@ -33,7 +33,7 @@ class Structure:
 
     @classmethod
     def of(cls, mask: VolumeMask, start: tuple[int, int, int] = (0, 0, 0)) -> Structure:
-        """The structure of a mask, in the smallest box that holds it.
+        """Makes the structure of a mask, cropped to the smallest box that holds it.
 
         Args:
             mask: bool (z, y, x).
@@ -53,16 +53,16 @@ class Structure:
 
     @property
     def box(self) -> tuple[slice, slice, slice]:
-        """Where it lies in the volume."""
+        """The place of the box in the volume."""
         return _box(self.start, self.mask.shape)
 
     @cached_property
     def voxels(self) -> int:
-        """How many voxels it has."""
+        """Number of voxels."""
         return int(np.count_nonzero(self.mask))
 
     def centroid(self) -> tuple[float, float, float]:
-        """The mean of its voxels' places (z, y, x) in the volume."""
+        """Returns the mean position (z, y, x) of the voxels in the volume."""
         sums = [self.mask.sum(axis=tuple({0, 1, 2} - {axis})) for axis in range(3)]
         z, y, x = (s + float(n @ np.arange(n.size)) / self.voxels for s, n in zip(self.start, sums, strict=True))
         return z, y, x
@@ -70,7 +70,7 @@ class Structure:
 
 @runtime_checkable
 class PhantomLike(Protocol):
-    """What `Volume.of_phantom` needs to know, see `artasyn.phantom.film.PhantomVolume`."""
+    """The interface that `Volume.of_phantom` needs, see `artasyn.phantom.film.PhantomVolume`."""
 
     @property
     def hu(self) -> Hounsfield: ...  # noqa: D102
@@ -85,11 +85,11 @@ class PhantomLike(Protocol):
 
 
 class Matter(NamedTuple):
-    """What attenuates, in a box.
+    """The attenuation of a volume, stored in a bounding box.
 
     Attributes:
         start: the box's first voxel (z, y, x) in the volume.
-        attenuation: a millimetre, float32 (z, y, x).
+        attenuation: attenuation per millimetre, float32 (z, y, x).
     """
 
     start: tuple[int, int, int]
@@ -97,7 +97,7 @@ class Matter(NamedTuple):
 
     @property
     def box(self) -> tuple[slice, slice, slice]:
-        """Where it lies in the volume."""
+        """The place of the box in the volume."""
         return _box(self.start, self.attenuation.shape)
 
 
@@ -109,7 +109,7 @@ class Volume:
         hu: Hounsfield units, int16 (z, y, x) in [-1024, 3071]: z head to foot, y front to back, x the patient's
             right to left.
         affine: float64 (4, 4), from a voxel (z, y, x, 1) to RAS+ millimetres, as in NIfTI; may be oblique.
-        structures: by name. Names as `artasyn.segment.structures.canonical` spells them.
+        structures: structures by name, spelled as `artasyn.segment.structures.canonical` does.
 
     Raises:
         DataError: another dtype or range, or a structure outside the volume.
@@ -146,18 +146,18 @@ class Volume:
         *,
         table: bool = False,
     ) -> Volume:
-        """Reads a CT, and its labels.
+        """Reads a CT and its labels.
 
         Args:
             path: NIfTI, NRRD, MetaImage, or a folder with the slices of one DICOM series.
-            labels: a label map on the same grid, or a folder of masks with a file for each structure, as
+            labels: a label map on the same grid, or a folder of masks with one file for each structure, as
                 TotalSegmentator writes them.
-            names: the label map's numbers and names, or a JSON or CSV file with them. Without names the structures
-                are ``label_1`` and so on; a folder of masks has its files' names.
-            table: whether the table is left in.
+            names: the names of the label map's numbers, or a JSON or CSV file with them. Without names the structures
+                are called ``label_1`` and so on. The masks of a folder are called by their files.
+            table: whether the table stays in the volume.
 
         Raises:
-            DataError: a file is missing, damaged or no CT, or the labels are on another grid.
+            DataError: a file is missing, damaged or not a CT, or the labels are on another grid.
         """
         from artasyn.files.ct import read_ct
 
@@ -169,13 +169,13 @@ class Volume:
 
     @classmethod
     def of_labels(cls, hu: Hounsfield, affine: Affine, labels: VolumeLabels, names: Mapping[int, str]) -> Volume:
-        """A volume whose structures are numbers in a label map.
+        """Makes a volume whose structures are the numbers of a label map.
 
         Args:
             hu: int16 (z, y, x).
             affine: float64 (4, 4), see the class.
             labels: uint8 or uint16 (z, y, x), 0 for none.
-            names: of the numbers; those not named are ``label_7`` and so on.
+            names: names of the numbers. Numbers without a name are called ``label_7`` and so on.
 
         Raises:
             DataError: the labels are on another grid.
@@ -186,7 +186,7 @@ class Volume:
 
     @classmethod
     def of_phantom(cls, phantom: PhantomLike) -> Volume:
-        """A phantom's volume with its structures.
+        """Makes a volume with structures from a phantom's volume.
 
         Args:
             phantom: a `artasyn.phantom.film.PhantomVolume`.
@@ -215,21 +215,21 @@ class Volume:
         return self.place((np.array(self.hu.shape) - 1) / 2)
 
     def place(self, voxel: Vector) -> Vector:
-        """Where a voxel (z, y, x) is, RAS+ mm."""
+        """Returns the position of a voxel (z, y, x), RAS+ mm."""
         return np.asarray(self.affine[:3, :3] @ voxel + self.affine[:3, 3])
 
     @cached_property
     def matter(self) -> Matter:
-        """What is not air, in the smallest box that holds it; made once."""
+        """The attenuation of everything denser than air, in its bounding box; computed once."""
         some = self.hu > -1000
         box = Structure.of(some) if some.any() else Structure((0, 0, 0), some[:1, :1, :1])
         return Matter(box.start, attenuations(self.hu[box.box]))
 
     def mask(self, name: str) -> VolumeMask:
-        """A structure, or the union of a group's, bool (z, y, x) on the grid of the volume.
+        """Returns a structure, or the union of a group, bool (z, y, x) on the grid of the volume.
 
         Raises:
-            DataError: there is none of that name.
+            DataError: there is no structure and no group of this name.
         """
         mask = np.zeros(self.hu.shape, bool)
         for each in members(name, self.structures):
@@ -237,21 +237,21 @@ class Volume:
         return mask
 
     def with_structures(self, **structures: Structure) -> Volume:
-        """The same volume with more structures, or others in place of those of the same names."""
+        """Returns the volume with more structures; structures of the same name are replaced."""
         return dataclasses.replace(self, structures={**self.structures, **structures})
 
     def labelled(
         self, path: Path | str, names: Mapping[int, str] | Path | str | None = None, prefix: str = ""
     ) -> Volume:
-        """The same volume with the structures of a label map's file or of a folder of masks, see `read`.
+        """Returns the volume with the structures of a label map or of a folder of masks added, see `read`.
 
         Args:
             path: the file or folder.
-            names: of the numbers.
-            prefix: of what is not named; a file of one mask without names is called by it alone.
+            names: names of the numbers, see `read`.
+            prefix: prefix for numbers without a name. Without `names`, a single mask is called by the prefix alone.
 
         Raises:
-            DataError: it is missing, damaged or on another grid.
+            DataError: a file is missing, damaged or on another grid.
         """
         from artasyn.files.ct import read_names
 
@@ -277,22 +277,22 @@ class Volume:
         return np.asarray(grid.values)
 
     def without_table(self) -> Volume:
-        """The same volume with air for all that is not the patient.
+        """Returns the volume with everything outside the patient replaced by air.
 
         Raises:
-            DataError: nothing in it is as dense as a body.
+            DataError: nothing in the volume is as dense as a body.
         """
         return dataclasses.replace(self, hu=np.where(find_body(self.hu, self.spacing), self.hu, np.int16(LOWEST)))
 
 
 def _box(start: tuple[int, int, int], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:
-    """Where a box lies in its volume."""
+    """Returns the slices of a box in its volume."""
     z, y, x = (slice(s, s + n) for s, n in zip(start, shape, strict=True))
     return z, y, x
 
 
 def _label_files(path: Path) -> Iterator[tuple[Path, str]]:
-    """The files of a label map or of a folder of masks; a name where the file names the structure."""
+    """Yields the files of a label map or of a folder of masks, with the name of the structure if the file gives one."""
     if not path.is_dir():
         yield path, ""
         return
@@ -304,7 +304,7 @@ def _label_files(path: Path) -> Iterator[tuple[Path, str]]:
 
 
 def _of_label_map(labels: VolumeLabels, names: Mapping[int, str], prefix: str = "") -> dict[str, Structure]:
-    """The structures of a label map; one mask alone is called by its prefix."""
+    """Returns the structures of a label map; a single mask without names is called by the prefix."""
     found: dict[str, Structure] = {}
     boxes = {number: box for number, box in enumerate(ndimage.find_objects(labels), 1) if box is not None}
     for number, box in boxes.items():
