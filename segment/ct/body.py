@@ -23,8 +23,8 @@ MARGIN = 3.0
 def find_body(hu: Hounsfield, spacing: tuple[float, float, float]) -> VolumeMask:
     """Finds the patient with everything inside, bool (z, y, x).
 
-    Cells denser than `SKIN` are opened by one cell (morphologically). The largest connected component in three
-    dimensions is kept. Its holes are filled in every axial slice, and it is grown by a margin.
+    A morphological opening by one cell removes thin parts of the cells denser than `SKIN`. The largest connected
+    component in three dimensions is kept. Its holes are filled in every axial slice, and a margin is added.
 
     Args:
         hu: Hounsfield units.
