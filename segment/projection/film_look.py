@@ -1,4 +1,4 @@
-"""The same projection as another hospital would show it: contrast, noise, scatter, borders, letters, inversion."""
+"""The appearance of a projection as a film: contrast, noise, scatter, borders, letters, inversion."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ import numpy as np
 from artasyn.arrays import Image, Mask
 from artasyn.segment.projection.projection import MARGINS, Frame, Margins
 
-_DETAIL = 0.012  # what counts as fine, as a share of the film's longer side
+_DETAIL = 0.012  # size of fine structure, as a share of the film's longer side
 
 
 @dataclass(frozen=True)
 class FilmLook:
-    """How a film is exposed and developed, as plain numbers; the defaults change nothing.
+    """The exposure and processing of a film, as plain numbers; the defaults change nothing.
 
     Lengths are shares of the film's longer side.
 
     Attributes:
-        frame: which part of the detector is shown: the ``film``'s around the lungs, what the scan ``covered``, all.
-        margins: of the film above, below, left and right of the lungs' box, as shares of its longer side.
-        equalisation: of the tone curve, see `artasyn.segment.projection.tone.Tone.film`.
-        gamma: power of the grey.
+        frame: part of the detector that is shown: the ``film`` around the lungs, the part that the scan ``covered``, or
+            the ``full`` detector.
+        margins: margins of the film above, below, left and right of the lungs' box, as shares of the box's longer side.
+        equalisation: equalisation of the tone curve, see `artasyn.segment.projection.tone.Tone.film`.
+        gamma: exponent of the grey.
         contrast: factor around the film's mean grey.
-        detail: how much fine structure is raised, as digital radiography does: 0 not at all, 1 doubles it.
+        detail: gain of fine structure, as in digital radiography: 0 changes nothing, 1 doubles it.
         clahe: clip limit of the adaptive equalisation; 0 for none.
         scatter: share of the light that is scattered, in [0, 1).
-        scatter_reach: how far.
-        streaks: strength of the lines that a grid leaves.
-        streaks_angle: degrees.
-        streaks_count: lines along the longer side.
-        blur: standard deviation of the focus' and the detector's blur.
+        scatter_reach: standard deviation of the scatter's blur.
+        streaks: strength of the lines that an anti-scatter grid leaves.
+        streaks_angle: angle of the lines, degrees.
+        streaks_count: number of lines along the longer side.
+        blur: standard deviation of the blur by focus and detector.
         noise: standard deviation of the noise in mid grey.
-        collimation: what the diaphragm covers above, below, left and right, as shares of the sides.
-        collimation_grey: of what it covers.
-        marker: the letter of a side, placed there, or none.
-        marker_place: row, and distance from the left or right border.
+        collimation: borders that the collimator covers above, below, left and right, as shares of the sides.
+        collimation_grey: grey of these borders.
+        marker: the side letter, on the patient's side that it names; empty for none.
+        marker_place: distance from the top, and from the left or right border.
         marker_size: height of the letter.
         invert: whether dense is dark.
-        seed: of the noise.
+        seed: seed of the noise.
     """
 
     frame: Frame = "film"
@@ -68,12 +69,13 @@ class FilmLook:
     seed: int = 0
 
     def __call__(self, image: Image, reference: Image | None = None) -> Image:
-        """The film, float32 (h, w) in [0, 1]; deterministic.
+        """Turns an image into a film, float32 (h, w) in [0, 1]; deterministic.
 
         Args:
             image: float32 (h, w) in [0, 1], bright = dense.
-            reference: what contrast, detail and noise are taken from, the same film without a lesion; None for the
-                image itself. Where both are alike the films are too, but for adaptive equalisation, scatter and blur.
+            reference: the same image without a lesion, from which contrast, detail and noise are computed; None for
+                the image itself. Where image and reference are equal, their films are equal too, except for adaptive
+                equalisation, scatter and blur.
         """
         side = max(image.shape)
         film = np.power(image, np.float32(self.gamma))
@@ -94,7 +96,7 @@ class FilmLook:
         return np.asarray(1 - film if self.invert else film)
 
     def field(self, shape: tuple[int, int]) -> Mask:
-        """What the diaphragm leaves free, bool (h, w).
+        """Returns the part of the film within the collimation, bool (h, w).
 
         Args:
             shape: rows and columns of the film.
@@ -106,7 +108,7 @@ class FilmLook:
         return free
 
     def _grain(self, film: Image) -> Image:
-        """Noise: more where fewer photons come through."""
+        """Returns noise, which is stronger where fewer photons pass."""
         if not self.noise:
             return np.zeros_like(film)
         grain = np.random.default_rng(self.seed).standard_normal(film.shape, np.float32)
@@ -114,14 +116,14 @@ class FilmLook:
         return np.asarray(grain * (self.noise / grain.std()) * (0.5 + film), np.float32)
 
     def _lines(self, shape: tuple[int, int]) -> Image:
-        """The shadow of the lamellae of a grid."""
+        """Returns the shadow of the lamellae of an anti-scatter grid."""
         turn = math.radians(self.streaks_angle)
         rows, columns = np.ogrid[: shape[0], : shape[1]]
         along = (rows * math.cos(turn) + columns * math.sin(turn)) / max(shape)
         return np.asarray(np.sin(2 * np.pi * self.streaks_count * along), np.float32)
 
     def _letter(self, shape: tuple[int, int]) -> Image:
-        """The marker, as opaque as lead: the patient's left is at image right."""
+        """Draws the marker, as opaque as lead; the patient's left is at image right."""
         letter = np.zeros(shape, np.uint8)
         if self.marker:
             side = max(shape)
@@ -136,7 +138,7 @@ class FilmLook:
 
 
 def _blurred(image: Image, sigma: float) -> Image:
-    """A Gaussian blur; a wide one is done on fewer pixels."""
+    """Applies a Gaussian blur; a wide blur is computed on fewer pixels."""
     if sigma < 0.1:
         return image
     fewer = max(1, int(sigma / 4))
@@ -147,6 +149,6 @@ def _blurred(image: Image, sigma: float) -> Image:
 
 
 def _equalised(image: Image, limit: float) -> Image:
-    """Contrast-limited adaptive histogram equalisation."""
+    """Applies contrast-limited adaptive histogram equalisation."""
     levels = np.rint(image * 65535).astype(np.uint16)
     return np.asarray(cv2.createCLAHE(limit, (8, 8)).apply(levels) / np.float32(65535), np.float32)

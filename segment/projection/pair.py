@@ -1,4 +1,4 @@
-"""One patient, one view, with and without a lesion: what was added, and exactly which pixels it changed."""
+"""Projections of one patient with and without a lesion, with the added attenuation and the mask of changed pixels."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from artasyn.segment.projection.projection import Projection, project, rays_of, 
 from artasyn.segment.projection.view import View
 
 TOLERANCE = 1 / 255
-"""Smallest change of a pixel, in image units; less is not added. One grey level of 8 bits."""
+"""Smallest change of a pixel, in image units: one grey level of 8 bits. Smaller changes are not added."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +24,11 @@ class Pair:
     """A healthy and a diseased projection of the same patient, view and tone.
 
     Attributes:
-        healthy: without the lesion.
-        diseased: with it, the last of its structures; the image differs from the healthy one exactly where `mask` is
-            true.
+        healthy: the projection without the lesion.
+        diseased: the projection with the lesion as its last structure. Its image differs from the healthy image
+            exactly where `mask` is true.
         mask: pixels that changed, bool (h, w).
-        change: attenuation that was added, float32 (h, w); 0 outside of the mask.
+        change: line integrals of attenuation that were added, float32 (h, w); 0 outside the mask.
     """
 
     healthy: Projection
@@ -42,12 +42,12 @@ class Pair:
 
         Args:
             volume: the healthy patient.
-            lesion: what the other one has more.
-            view: of both.
+            lesion: the lesion of the diseased patient.
+            view: the view of both projections.
             tolerance: smallest change of a pixel that is shown.
 
         Raises:
-            DataError: the lesion changes no voxel, see `insert_lesion`, or nothing of it shows in this view.
+            DataError: the lesion changes no voxel, see `insert_lesion`, or it does not show in this view.
 
         Example:
             >>> from artasyn import Phantom
@@ -62,16 +62,16 @@ class Pair:
 
     @classmethod
     def between(cls, healthy: Projection, volume: Volume, ill: Volume, *, tolerance: float = TOLERANCE) -> Pair:
-        """As `of`, from what is there already.
+        """Makes a pair from a healthy projection and both volumes.
 
         Args:
             healthy: projection of `volume`.
             volume: the healthy patient.
-            ill: the same with more in it.
+            ill: the same patient with a lesion.
             tolerance: smallest change of a pixel that is shown.
 
         Raises:
-            DataError: nothing of the difference shows, or there is none.
+            DataError: both volumes are equal, or their difference does not show.
         """
         if np.array_equal(ill.hu, volume.hu):
             raise DataError("both volumes are alike: no lesion was put in")

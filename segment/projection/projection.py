@@ -1,4 +1,4 @@
-"""Radiographs from CT: an image, how far every ray runs in every structure, and the masks that follow from it."""
+"""Radiographs from CT, with the thickness of every structure along the rays and the masks that follow from it."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from artasyn.segment.projection.view import Exposure, View
 from artasyn.segment.structures import HIDING, find_members, members
 
 THRESHOLD = 2.0
-"""How far a ray must run in a structure, mm, for its pixel to be in the mask."""
+"""Length of a ray in a structure, mm, above which its pixel belongs to the mask."""
 
 COVERED = 0.98
-"""The share of a ray's way through the patient that must be scanned for its pixel to count as covered."""
+"""Share of a ray's path through the patient that the scan must hold for its pixel to count as covered."""
 
 Frame = Literal["full", "covered", "film"]
-"""Which part of a detector."""
+"""Part of the detector that a projection shows."""
 
 Margins = tuple[float, float, float, float]
-"""Above, below, left and right of the lungs' box, as shares of its longer side."""
+"""Margins above, below, left and right of the lungs' box, as shares of the box's longer side."""
 
 MARGINS: Margins = (0.08, 0.08, 0.08, 0.08)
 
 Convention = Literal["visible", "projected"]
-"""Which lung: what a film shows of it beside heart and abdomen, or all that lies along the rays."""
+"""Extent of the lungs: the part visible beside heart and abdomen, or all lung along the rays."""
 
 
 @dataclass(frozen=True, eq=False)
 class Projection:
-    """A radiograph of a volume with what every ray has passed.
+    """A radiograph of a volume, with the thickness of every structure along the same rays.
 
     Attributes:
         attenuation: line integrals of attenuation, float32 (h, w).
-        thickness: mm that every ray runs in each structure, float32 (k, h, w); structures may overlap.
-        names: of the k structures.
-        coverage: share of every ray's way through the patient's box that lies between the first and the last slice,
-            float32 (h, w) in [0, 1]; 0 beside the patient's box. Elsewhere than at 1 the image lacks tissue.
-        tone: makes the image.
-        view: as it was asked for.
-        spacing: of pixels on the detector, mm.
-        spacing_isocentre: of pixels at the isocentre, mm: what measures of the patient are close to.
-        start: its first pixel (row, column) on the detector of the view.
+        thickness: length of every ray in each structure, mm, float32 (k, h, w); structures may overlap.
+        names: names of the k structures.
+        coverage: share of every ray's path through the patient's box that lies between the first and the last slice,
+            float32 (h, w) in [0, 1]; 0 for rays beside the box. Rays through the box with less than 1 lack tissue.
+        tone: the tone curve that makes the image.
+        view: the view as given to `project`.
+        spacing: size of a pixel on the detector, mm.
+        spacing_isocentre: size of a pixel at the isocentre, mm; the scale for measures of the patient.
+        start: the first pixel (row, column) of the projection on the detector of the view.
     """
 
     attenuation: RayMap
@@ -71,23 +71,23 @@ class Projection:
 
     @property
     def field(self) -> tuple[slice, slice]:
-        """Its rows and columns on the detector of the view."""
+        """Rows and columns of the projection on the detector of the view."""
         (row, column), (h, w) = self.start, self.attenuation.shape
         return slice(row, row + h), slice(column, column + w)
 
     @property
     def covered(self) -> Mask:
-        """Where rays pass the patient within the scan, bool (h, w)."""
+        """Pixels whose rays pass the patient within the scan, bool (h, w)."""
         return np.asarray(self.coverage >= COVERED)
 
     def depth(self, name: str) -> RayMap:
-        """How far every ray runs in a structure or a group, mm, float32 (h, w).
+        """Returns the length of every ray in a structure or a group, mm, float32 (h, w).
 
         Args:
-            name: of a structure, or a key of `artasyn.segment.structures.GROUPS`.
+            name: name of a structure, or a key of `artasyn.segment.structures.GROUPS`.
 
         Raises:
-            DataError: there is none of that name.
+            DataError: there is no structure and no group of this name.
         """
         return self._depth(members(name, self.names))
 
@@ -96,41 +96,41 @@ class Projection:
         return np.asarray(np.add.reduce(parts) if parts else np.zeros(self.attenuation.shape, np.float32))
 
     def mask(self, name: str, threshold: float = THRESHOLD) -> Mask:
-        """The footprint of a structure or a group, bool (h, w).
+        """Returns the footprint of a structure or a group, bool (h, w).
 
         Args:
-            name: of a structure, or a key of `artasyn.segment.structures.GROUPS`.
-            threshold: mm that a ray must run in it.
+            name: name of a structure, or a key of `artasyn.segment.structures.GROUPS`.
+            threshold: least length of a ray in it, mm.
 
         Raises:
-            DataError: there is none of that name.
+            DataError: there is no structure and no group of this name.
         """
         return np.asarray(self.depth(name) > threshold)
 
     def masks(self, threshold: float = THRESHOLD) -> StructureMasks:
-        """The footprints of all structures, bool (k, h, w); overlap is kept.
+        """Returns the footprints of all structures, bool (k, h, w); overlap is kept.
 
         Args:
-            threshold: mm that a ray must run in a structure.
+            threshold: least length of a ray in a structure, mm.
         """
         return np.asarray(self.thickness > threshold)
 
     def soft_masks(self, threshold: float = THRESHOLD) -> SoftMasks:
-        """Footprints with soft borders, float32 (k, h, w): 0.5 at the threshold, 1 from twice as far on.
+        """Returns footprints with soft borders, float32 (k, h, w): 0.5 at the threshold, 1 from twice the threshold on.
 
         Args:
-            threshold: mm.
+            threshold: length of a ray in a structure, mm.
         """
         return np.asarray(np.clip(self.thickness / np.float32(2 * threshold), 0, 1))
 
     def lungs(self, convention: Convention = "visible", threshold: float = THRESHOLD, *, part: str = "lungs") -> Lungs:
-        """The lungs, as synthesis and detectors ask for them; where both lie in a ray, the one it runs farther in.
+        """Returns the lungs; a ray through both lungs counts for the lung with the longer path.
 
         Args:
             convention: ``projected`` is all lung along the rays; ``visible`` leaves out the footprints of the heart,
-                the liver, the spleen and the stomach, as masks drawn on films do (JSRT).
-            threshold: mm that a ray must run in lung.
-            part: of the lungs, a lobe for instance, to place anomalies there alone: a structure or a group.
+                the liver, the spleen and the stomach, as masks drawn on radiographs do (JSRT).
+            threshold: least length of a ray in lung, mm.
+            part: structure or group to which the lungs are limited, such as a lobe that anomalies are placed in.
 
         Raises:
             DataError: there are no lungs among the structures, or no such part.
@@ -151,11 +151,11 @@ class Projection:
         return Lungs.from_labels(labels)
 
     def cropped(self, rows: slice, columns: slice) -> Projection:
-        """A part of it.
+        """Returns a part of the projection.
 
         Args:
-            rows: of this image.
-            columns: of this image.
+            rows: rows of this image.
+            columns: columns of this image.
         """
         rows, columns = (
             slice(*part.indices(n)) for part, n in zip((rows, columns), self.attenuation.shape, strict=True)
@@ -169,21 +169,21 @@ class Projection:
         )
 
     def covered_field(self) -> tuple[slice, slice]:
-        """The field whose rays do not leave the patient through the first or the last slice: no rims.
+        """Returns the rows and columns whose rays do not leave the patient through the first or the last slice.
 
         Raises:
-            DataError: there is no such part of 16 rows.
+            DataError: this field has fewer than 16 rows.
         """
         rows = self._covered_rows()
         columns = np.flatnonzero((self.attenuation > BODY).any(axis=0))
         return rows, slice(int(columns[0]), int(columns[-1]) + 1)
 
     def in_coverage(self) -> Projection:
-        """The part in `covered_field`."""
+        """Returns the projection cropped to `covered_field`."""
         return self.cropped(*self.covered_field())
 
     def _covered_rows(self) -> slice:
-        """The most rows, one after the other, in which the patient is there and covered everywhere."""
+        """Returns the longest run of rows that show the patient and cover the patient everywhere."""
         patient = self.attenuation > BODY
         lacking = (patient & ~self.covered).any(axis=1) | ~patient.any(axis=1)
         ends = np.flatnonzero(np.r_[True, lacking, True])
@@ -196,10 +196,10 @@ class Projection:
         return slice(first, last)
 
     def film_field(self, margins: Margins = MARGINS) -> tuple[slice, slice]:
-        """The field that a chest film shows, rows and columns: around the lungs, as far as it is covered.
+        """Returns the rows and columns that a chest radiograph shows: around the lungs, within the covered rows.
 
         Args:
-            margins: above, below, left and right of the lungs' box, as shares of its longer side.
+            margins: margins above, below, left and right of the lungs' box, as shares of the box's longer side.
 
         Raises:
             DataError: there are no lungs, or they are not covered.
@@ -217,7 +217,7 @@ class Projection:
         return slice(top, bottom), slice(max(0, int(across[0]) - left), min(width, int(across[-1]) + right + 1))
 
     def as_film(self) -> Projection:
-        """The part in `film_field`."""
+        """Returns the projection cropped to `film_field`."""
         return self.cropped(*self.film_field())
 
 
@@ -230,20 +230,20 @@ def project(
     structures: Sequence[str] | None = None,
     tone: Tone | None = None,
 ) -> Projection:
-    """Takes a radiograph of a CT, and every structure's thickness along the same rays.
+    """Projects a CT to a radiograph, with the thickness of every structure along the same rays.
 
     Args:
         volume: the patient.
         view: where source and detector are.
-        frame: the part of the detector that is wanted: ``full``, what the scan ``covered``, or the field of a chest
-            ``film``, see `Projection.film_field`.
-        margins: of the film, see there.
+        frame: part of the detector: ``full``, the part that the scan ``covered``, or the field of a chest ``film``, see
+            `Projection.film_field`.
+        margins: margins of a ``film``, see `Projection.film_field`.
         structures: names or groups to project; None for all.
-        tone: makes the image; None for the one that suits all that is covered, whatever the frame, see
-            `Tone.film`.
+        tone: the tone curve that makes the image; None for the curve of all covered pixels, independent of the frame,
+            see `Tone.film`.
 
     Raises:
-        DataError: no such structures, the source is not outside of the volume, or the scan covers no such part.
+        DataError: no such structures, the source is not outside the volume, or the scan does not cover the frame.
 
     Source: geometry and physics of digitally reconstructed radiographs; masks from projected labels: PAXRay (Seibold
         et al. 2022, 2023) and AnyCXR (Dong et al. 2025), there by density or occupancy, here in millimetres.
@@ -275,12 +275,12 @@ def project(
 
 
 def thickness_of(volume: Volume, names: Sequence[str], rays: Rays) -> Thickness:
-    """How far every ray runs in structures, mm, float32 (k, h, w).
+    """Returns the length of every ray in structures, mm, float32 (k, h, w).
 
     Args:
         volume: the patient.
-        names: of the k structures.
-        rays: through the volume.
+        names: names of the k structures.
+        rays: the rays through the volume.
     """
     thickness = np.zeros((len(names), *rays.exposure.size), np.float32)
     for place, name in enumerate(names):
@@ -290,14 +290,14 @@ def thickness_of(volume: Volume, names: Sequence[str], rays: Rays) -> Thickness:
 
 
 def rays_of(volume: Volume, view: View) -> Rays:
-    """The rays of a view through a volume.
+    """Returns the rays of a view through a volume.
 
     Args:
         volume: the patient.
         view: where source and detector are.
 
     Raises:
-        DataError: the source is not outside of the volume.
+        DataError: the source is not outside the volume.
     """
     exposure = Exposure.of(view, volume.affine, volume.hu.shape)
     return Rays(exposure, volume.affine, volume.hu.shape, exposure.pixel / view.magnification)

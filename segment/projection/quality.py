@@ -1,4 +1,4 @@
-"""Whether a CT with its labels, and a projection of it, can be trusted; with reasons where not."""
+"""Quality checks of a CT with its labels and of a projection, with reasons against using them."""
 
 from __future__ import annotations
 
@@ -16,58 +16,58 @@ from artasyn.segment.projection.projection import COVERED, Projection
 from artasyn.segment.structures import find_members, vertebra
 
 RIBS, RIBS_ASKED = 24, 20
-"""How many there are, and how many must be labelled."""
+"""Number of ribs, and the least number that must be labelled."""
 
 LUNG_LITRES = (1.0, 10.0)
-"""Volume of both lungs."""
+"""Allowed volume of both lungs, litres."""
 
 LUNG_HU, LUNG_TISSUE = (-970.0, -450.0), 0.4
-"""Median of the lungs, and the largest share of them that may be denser than -300 HU, as in severe disease."""
+"""Allowed median of the lungs, and the largest share of the lungs denser than -300 HU, as in severe disease."""
 
 SHIFT, BETTER = (4.0, 12.0), 1.01
-"""Shifts of the lung labels that are tried, mm, and how much more air they must hold there for a reason."""
+"""Shifts of the lung labels to try, mm, and the ratio of air after and before the shift above which it counts."""
 
 BONE_HU = 90.0
-"""Least median of what is labelled as bone."""
+"""Least median of the voxels labelled as bone."""
 
 CONTRAST_HU = 150.0
-"""Median of a vessel from which on contrast agent is noted."""
+"""Median of a vessel above which contrast agent is noted."""
 
 METAL_HU, METAL_ML = 2600, 0.5
-"""What is noted as metal, and from how much on."""
+"""Hounsfield units above which a voxel counts as metal, and the amount of metal above which it is noted, ml."""
 
 TABLE_ML = 250.0
-"""What may lie beside the patient."""
+"""Largest amount denser than air beside the patient, ml."""
 
 CUT = 0.02
 """Share of the lungs' largest axial section that may lie in the first or last slice."""
 
 COVERAGE = 0.98
-"""Share of the lungs' pixels that the scan must cover."""
+"""Least share of the lungs' pixels that the scan must cover."""
 
 FRONTAL_CM2, OTHER_CM2 = (250.0, 1100.0), (150.0, 900.0)
-"""Footprint of the lungs in views from front or back, and in others."""
+"""Allowed footprint of the lungs, cm2, in frontal views and in other views."""
 
 HEART = (0.08, 0.7)
-"""Footprint of the heart over that of the lungs, from front or back."""
+"""Allowed ratio of the footprints of heart and lungs in frontal views."""
 
 PIECES, NOTHING = 0.1, 50
-"""Share of a footprint that may lie apart from its largest piece, and pixels below which it does not matter."""
+"""Largest share of a footprint apart from its largest piece, and the pixels up to which a footprint is ignored."""
 
 EDGE = 0.15
-"""Share of a picture's border that may be lung."""
+"""Largest share of an image's border that may be lung."""
 
 GAP = 3.0
-"""How many times as much as any pair nearby two neighbouring slices may differ."""
+"""Largest difference of two neighbouring slices, as a multiple of the largest difference of pairs nearby."""
 
 
 @dataclass(frozen=True)
 class Quality:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
-        reasons: against using it; empty where nothing is.
-        notes: worth knowing, nothing against it.
+        reasons: reasons against use; empty if there are none.
+        notes: remarks that do not speak against use.
     """
 
     reasons: tuple[str, ...] = ()
@@ -75,19 +75,20 @@ class Quality:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing speaks against using it."""
+        """Whether there is no reason against use."""
         return not self.reasons
 
 
 def check_volume(volume: Volume) -> Quality:
-    """The first stage: a CT and its labels, in three dimensions.
+    """Checks a CT and its labels in three dimensions; the first of two stages.
 
-    Checked are ribs (at least 20 of 24, where any is labelled), the lungs' volume, density, sides, whether the scan
-    cuts them off and whether their labels are shifted, bones' density, sudden jumps from one slice to the next, and a
-    table left in. Contrast agent, metal, other structures that the scan cuts off and bones without ribs are noted.
+    The check looks for missing ribs (at least 20 of 24 are required if any is labelled), lungs of unusual volume or
+    density or on the wrong sides, lungs cut off by the scan, shifted lung labels, bones of unusual density, sudden
+    jumps from one slice to the next, and a table left in. Contrast agent, metal, other structures that the scan cuts
+    off, and bones without ribs give notes.
 
     Args:
-        volume: with labels; the lungs must be among them.
+        volume: a volume with labels, which must include the lungs.
 
     Source: AnyCXR, two-stage quality control (Dong et al. 2025, arXiv 2512.17263).
     """
@@ -96,14 +97,14 @@ def check_volume(volume: Volume) -> Quality:
 
 
 def check_projection(projection: Projection) -> Quality:
-    """The second stage: a projection, in two dimensions.
+    """Checks a projection in two dimensions; the second of two stages.
 
-    Checked are the lungs' coverage by the scan and their share of the film, the order of the vertebrae from head to
-    foot, and that ribs, lungs, heart and vertebrae hang together; in views from front or back also the heart's size
-    against that of the lungs.
+    The check tests whether the scan and the image cut the lungs, and whether ribs, lungs, heart and vertebrae are each
+    connected. It also tests the area of the lungs and the order of the vertebrae from head to foot. In frontal views it
+    tests the size of the heart relative to the lungs.
 
     Args:
-        projection: of a volume with lungs.
+        projection: a projection of a volume with lungs.
     """
     reasons = [*_coverage(projection), *_areas(projection), *_order(projection), *_parts(projection)]
     return Quality(tuple(reasons))
@@ -143,7 +144,7 @@ def _lungs(volume: Volume) -> Iterator[str]:
 
 
 def _shifted(volume: Volume) -> Iterator[str]:
-    """Whether the lungs' labels would hold more air elsewhere."""
+    """Finds out whether the lungs' labels would hold more air elsewhere."""
     every = [max(1, round(2.0 / size)) for size in volume.spacing]
     coarse = tuple(slice(None, None, step) for step in every)
     air = (volume.hu[coarse] < -500) & (volume.hu[coarse] > -1000)
@@ -166,7 +167,7 @@ def _shifted(volume: Volume) -> Iterator[str]:
 
 
 def _in_slice(structure: Structure, z: int) -> int:
-    """How many voxels of a structure lie in a slice of the volume."""
+    """Counts the voxels of a structure in a slice of the volume."""
     inside = z - structure.start[0]
     return int(np.count_nonzero(structure.mask[inside])) if 0 <= inside < structure.mask.shape[0] else 0
 
@@ -208,7 +209,7 @@ def _sides(volume: Volume) -> Iterator[str]:
 
 
 def _slices(volume: Volume) -> Iterator[str]:
-    """Jumps between neighbouring slices: some are missing, repeated or of another scan."""
+    """Finds jumps between neighbouring slices: slices are missing, repeated or of another scan."""
     small = np.stack([cv2.resize(z, (96, 96), interpolation=cv2.INTER_AREA) for z in volume.hu]).astype(np.float32)
     small = np.clip(small, -1000, 300)
     step = np.abs(np.diff(small, axis=0)).mean(axis=(1, 2))
@@ -250,7 +251,7 @@ def _notes(volume: Volume) -> Iterator[str]:
 
 
 def _frontal(projection: Projection) -> bool:
-    """Whether a view is from front or back, within 45 degrees."""
+    """Tells whether a view is from front or back, within 45 degrees."""
     return abs(math.cos(math.radians(projection.view.angle))) >= math.sqrt(0.5)
 
 
@@ -297,7 +298,7 @@ def _order(projection: Projection) -> Iterator[str]:
 
 
 def _parts(projection: Projection) -> Iterator[str]:
-    """Structures that fall into pieces: at least a tenth of the area lies apart from the largest piece."""
+    """Finds structures in pieces: more than a tenth of the area lies apart from the largest piece."""
     groups = {"heart": ["heart"], "right lung": ["lung_right"], "left lung": ["lung_left"]}
     single = {name: [name] for name in projection.names if vertebra(name) is not None or name.startswith("rib_")}
     for title, wanted in {**groups, **single}.items():
@@ -306,7 +307,7 @@ def _parts(projection: Projection) -> Iterator[str]:
             continue
         mask = np.add.reduce([projection.depth(name) for name in names]) > 0.5
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        if rows.size == 0 or mask[[0, -1]].any() or mask[:, [0, -1]].any():  # not there, or not all of it
+        if rows.size == 0 or mask[[0, -1]].any() or mask[:, [0, -1]].any():  # not in the image, or cut by its border
             continue
         box = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].view(np.uint8)
         _, _, stats, _ = cv2.connectedComponentsWithStats(np.ascontiguousarray(box), connectivity=8)

@@ -1,4 +1,4 @@
-"""Domain randomisation: other patients, other geometry, other films from one CT, each remade from its record."""
+"""Domain randomisation: films of varied patient, geometry and appearance from one CT, reproducible from records."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from artasyn.segment.projection.view import PATIENT_TO_DETECTOR, View
 from artasyn.segment.structures import find_members
 
 _TOGETHER = ("lungs", "heart", "great_vessels", "abdomen", "airways")
-"""Soft tissues that vary as groups; every other structure varies on its own."""
+"""Soft tissues that vary as groups; every other structure varies independently."""
 
 Range = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class ProjectionRecord:
-    """All that was drawn for one film, in the three stages.
+    """Everything that was drawn for one film, in three stages.
 
     Attributes:
-        variation: of the patient.
+        variation: the change of the patient.
         view: source and detector.
-        look: of the film.
+        look: the appearance of the film.
     """
 
     variation: Variation
@@ -45,15 +45,15 @@ class ProjectionRecord:
     look: FilmLook
 
     def to_json(self) -> str:
-        """This record as JSON; `from_json` reads it back."""
+        """Returns this record as JSON; `from_json` reads it back."""
         return record_text(self)
 
     @classmethod
     def from_json(cls, text: str) -> ProjectionRecord:
-        """Reads what `to_json` wrote.
+        """Reads a record that `to_json` wrote.
 
         Raises:
-            DataError: the text is no record.
+            DataError: the text is not a record.
         """
 
         def build(fields: dict[str, Any]) -> ProjectionRecord:
@@ -71,12 +71,12 @@ class Film:
 
     Attributes:
         image: float32 (h, w) in [0, 1].
-        projection: what it was developed from, on the same grid; with the lesions, if there are any.
-        field: what the diaphragm left free, bool (h, w).
+        projection: the projection that the film was made from, on the same grid, with the lesions if there are any.
+        field: the part of the film within the collimation, bool (h, w).
         healthy: the same film without the lesions; None if there are none.
-        lesions: the pixels whose attenuation the lesions changed by at least a grey level, bool (h, w); None if there
-            are none.
-        record: remakes it.
+        lesions: the pixels of the projection's image that the lesions change by at least one grey level, bool (h, w);
+            None if there are none.
+        record: the record that reproduces the film.
     """
 
     image: Image
@@ -87,12 +87,12 @@ class Film:
     record: ProjectionRecord
 
     def masks(self, threshold: float = THRESHOLD) -> StructureMasks:
-        """The footprints of all structures in the field, bool (k, h, w), see `Projection.masks`."""
+        """Returns the footprints of all structures in the field, bool (k, h, w), see `Projection.masks`."""
         return np.asarray(self.projection.masks(threshold) & self.field)
 
     @classmethod
     def of(cls, volume: Volume, record: ProjectionRecord, *, structures: Sequence[str] | None = None) -> Film:
-        """Makes a film from its record; deterministic. Its tone curve suits what the film shows.
+        """Makes a film from its record; deterministic. The tone curve is fitted to the part that the film shows.
 
         Args:
             volume: the patient.
@@ -116,26 +116,26 @@ class Film:
 
 @dataclass(frozen=True)
 class DomainRandomisation:
-    """What is drawn, and from where.
+    """The ranges and shares from which records are drawn.
 
     Attributes:
-        attenuation_share: of the structures, or groups of them, whose attenuation is changed.
-        attenuation_sigma: of the logarithm of the factor; its most frequent value is 1.
-        attenuation_range: of the factor.
-        fat_share: of the patients with more fat.
-        fat_range: mm.
-        turn_range: about the body axis, degrees, added to the view's angle.
-        tilt_range: degrees.
-        roll_range: degrees.
-        distance_range: from source to detector, mm.
-        parallel_share: of the films with parallel rays.
-        shift_range: of the isocentre in all directions, mm.
-        margin_range: of the field around the lungs, as a share of their size.
-        gamma_range: of the film's grey.
-        contrast_range: of the film's grey.
-        invert_share: of the films that are inverted.
-        extras_share: of the films with each of: detail, adaptive equalisation, scatter, streaks, blur, noise, each
-            border, a letter.
+        attenuation_share: share of the structures, or groups of structures, whose attenuation is changed.
+        attenuation_sigma: standard deviation of the logarithm of the factor; the mode of the factor is 1.
+        attenuation_range: range of the factor.
+        fat_share: share of the patients with more fat.
+        fat_range: thickness of the added fat, mm.
+        turn_range: turn about the body axis, degrees, added to the view's angle.
+        tilt_range: added to the view's tilt, degrees.
+        roll_range: added to the view's roll, degrees.
+        distance_range: distance from source to detector, mm.
+        parallel_share: share of the films with parallel rays.
+        shift_range: shift of the isocentre in all directions, mm.
+        margin_range: margin of the film around the lungs' box, as a share of the box's longer side.
+        gamma_range: range of `FilmLook.gamma`.
+        contrast_range: range of `FilmLook.contrast`.
+        invert_share: share of the films that are inverted.
+        extras_share: share of the films with each of detail, adaptive equalisation, scatter, streaks, blur, noise, each
+            collimated border and a marker.
 
     Source: AnyCXR, multi-stage domain randomisation (Dong et al. 2025, arXiv 2512.17263); FleXray for the figures.
     """
@@ -158,10 +158,10 @@ class DomainRandomisation:
     extras_share: float = 0.4
 
     def __post_init__(self) -> None:
-        """Refuses ranges and shares that make no sense.
+        """Checks ranges and shares.
 
         Raises:
-            DataError: low over high, or a share outside [0, 1].
+            DataError: low over high, a share outside [0, 1], or a factor, gamma or distance that is too small.
         """
         for name, value in dataclasses.asdict(self).items():
             if name.endswith("_share") and not 0 <= value <= 1:
@@ -179,16 +179,16 @@ class DomainRandomisation:
         view: View = View(),
         lesions: Sequence[LesionKind] = (),
     ) -> ProjectionRecord:
-        """Draws a record; the only place where randomness is used.
+        """Draws a record; the only method that uses randomness.
 
         Args:
             volume: the patient.
             rng: the source of randomness.
-            view: is varied; its size and pixel stay.
-            lesions: what is put into the lungs.
+            view: the view to vary; its size and pixel stay.
+            lesions: kinds of the lesions to insert into the lungs.
 
         Raises:
-            DataError: lesions are asked for, and there are no lungs.
+            DataError: `lesions` is not empty, and there are no lungs.
         """
         variation = Variation(
             self._attenuations(list(volume.structures), rng),
@@ -203,7 +203,7 @@ class DomainRandomisation:
         return tuple(CTLesion.draw(volume, rng, kind=kind) for kind in kinds)
 
     def _attenuations(self, names: list[str], rng: np.random.Generator) -> tuple[tuple[str, float], ...]:
-        """A factor for each structure that is changed."""
+        """Draws a factor for each structure that is changed."""
         groups = [group for group in (find_members(group, names) for group in _TOGETHER) if group]
         grouped = {name for group in groups for name in group}
         drawn = []
@@ -213,7 +213,7 @@ class DomainRandomisation:
         return tuple(drawn)
 
     def _factor(self, rng: np.random.Generator) -> float:
-        """Log-normal with mode 1, in the range."""
+        """Draws a log-normal factor with mode 1, in the range."""
         for _ in range(100):
             factor = math.exp(rng.normal(self.attenuation_sigma**2, self.attenuation_sigma))
             if self.attenuation_range[0] <= factor <= self.attenuation_range[1]:

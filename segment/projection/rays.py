@@ -1,9 +1,9 @@
 """Line integrals along the rays of an exposure through a grid of voxels.
 
-Rays march from slice to slice along the volume's axis that they follow most closely. Between two slices a ray spends
-a length that depends on the ray alone, and within a slice its value is interpolated bilinearly (Joseph 1982). All rays
-meet a slice in a perspective image of the detector, so that a slice is one warp of OpenCV. Neighbouring slices that
-rays cross without moving aside by a pixel are added before they are warped: the flatter the rays, the fewer warps.
+Rays march from slice to slice along the volume's axis that they follow most closely. The length of a ray between two
+slices depends on the ray alone. Within a slice the value is interpolated bilinearly (Joseph 1982). All rays meet a
+slice in a perspective image of the detector, so that each slice takes one warp of OpenCV. Neighbouring slices are added
+before the warp if rays move aside by less than a pixel between them. The closer rays follow the axis, the fewer warps.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Rays:
 
     Attributes:
         exposure: source and detector in RAS+ mm.
-        affine: of the volume, (4, 4).
-        shape: of the volume.
-        pixel: size of a pixel at the isocentre, mm: how far a ray may move aside where slices are added.
+        affine: affine of the volume, (4, 4).
+        shape: shape of the volume.
+        pixel: size of a pixel at the isocentre, mm; a ray may move aside this far where slices are added.
 
     Source: P. M. Joseph, An improved algorithm for reprojecting rays through pixel images, IEEE TMI 1 (1982).
     """
@@ -45,7 +45,7 @@ class Rays:
     pixel: float
 
     def __post_init__(self) -> None:
-        """Refuses a source inside the volume: half of its rays would run the other way."""
+        """Refuses a source inside the volume, because half of its rays would run the other way."""
         if self.exposure.parallel:
             return
         ray = np.cross(self.exposure.row, self.exposure.column)
@@ -67,7 +67,7 @@ class Rays:
 
     @cached_property
     def _detector(self) -> Triples:
-        """Voxel coordinates (rows) of a pixel, as a linear form in (column, row, 1)."""
+        """The voxel coordinates of a pixel, one in each row, as linear forms in (column, row, 1)."""
         places = np.stack([self.exposure.column, self.exposure.row, self.exposure.corner - self.affine[:3, 3]], axis=1)
         return np.asarray(np.linalg.inv(self.affine[:3, :3]) @ places)
 
@@ -96,7 +96,7 @@ class Rays:
 
     @cached_property
     def together(self) -> int:
-        """How many slices are added before they are warped."""
+        """Number of slices that are added before a warp."""
         ways = np.delete(self._extreme, self.axis, axis=0) / self._extreme[self.axis]
         aside = float(np.hypot(*ways).max()) * float(np.linalg.norm(self.affine[:3, self.axis]))
         return (
@@ -105,7 +105,7 @@ class Rays:
 
     @cached_property
     def lengths(self) -> RayMap:
-        """How far every ray runs from one slice to the next, mm."""
+        """Length of every ray from one slice to the next, mm."""
         ways = self.affine[:3, :3] @ self._towards
         if self.exposure.parallel:
             length = np.linalg.norm(ways[:, 2]) / abs(self._source[self.axis])
@@ -115,11 +115,11 @@ class Rays:
         return np.asarray(np.sqrt(x * x + y * y + z * z) / np.abs(along), np.float32)
 
     def cropped(self, rows: slice, columns: slice) -> Rays:
-        """The rays to a part of the detector."""
+        """Returns the rays to a part of the detector."""
         return dataclasses.replace(self, exposure=self.exposure.cropped(rows, columns))
 
     def coverage(self, box: tuple[slice, slice, slice]) -> RayMap:
-        """The share of every ray's way through a box, prolonged toward head and feet, that lies in the box itself.
+        """Returns the share of every ray's path through a prolonged box (to head and feet) that lies in the box.
 
         Args:
             box: a part of the volume.
@@ -141,13 +141,13 @@ class Rays:
 
     @cached_property
     def _starts(self) -> Triples:
-        """Where a pixel's ray starts, in voxels: the source, or with parallel rays the pixel."""
+        """The start of a pixel's ray, in voxels: the source, or the pixel for parallel rays."""
         if self.exposure.parallel:
             return self._detector
         return np.asarray(self._detector - self._towards)
 
     def homographies(self, slices: Float64[np.ndarray, " n"]) -> Float64[np.ndarray, "n 3 3"]:
-        """From a pixel (column, row, 1) to where its ray meets a slice: (column, row, 1) there."""
+        """Maps a pixel (column, row, 1) to the point (column, row, 1) of a slice that the pixel's ray meets."""
         rows, columns = (axis for axis in range(3) if axis != self.axis)
         along = self._towards[self.axis]
         if self.exposure.parallel:  # the direction is constant, the starting point is not
@@ -162,11 +162,11 @@ class Rays:
         """Integrates a box of voxels along the rays.
 
         Args:
-            voxels: (z, y, x) without unit, or a number a millimetre; outside of it there is nothing.
+            voxels: (z, y, x), values without unit or per millimetre; values outside the box are 0.
             start: the volume's voxel at which the box starts.
 
         Returns:
-            The part of the detector that the box can reach, and the integrals there: mm, or without unit.
+            The part of the detector that the box can reach, and the integrals there, in mm or without unit.
         """
         slabs, centres = _slabs(np.moveaxis(voxels, self.axis, 1), start[self.axis], self.together)
         first, last = _boxes(np.asarray(np.abs(slabs) > 1e-6))
@@ -195,7 +195,7 @@ class Rays:
     def _tiles(
         self, warps: np.ndarray, first: Float64[np.ndarray, "n 2"], last: Float64[np.ndarray, "n 2"]
     ) -> np.ndarray:
-        """The pixels, from (row, column) to before (row, column), that boxes (row, column) of slices reach."""
+        """Returns the pixels that boxes of slices reach: first and end (exclusive), as (row, column)."""
         ones = np.ones(len(first))
         corners = np.stack(
             [np.stack([u[:, 1], v[:, 0], ones], axis=1) for u in (first, last) for v in (first, last)], axis=2
@@ -211,9 +211,9 @@ class Rays:
 def _slabs(
     voxels: np.ndarray, start: int, together: int
 ) -> tuple[Float32[np.ndarray, "v n u"], Float64[np.ndarray, " n"]]:
-    """Slices (v, a, u) added `together` at a time, and the middles of the sums.
+    """Adds slices (v, a, u) `together` at a time, and returns the sums and their middles.
 
-    Which slices go together depends on the volume alone, so that a sum of boxes projects to the sum of projections.
+    The grouping of slices depends on the volume alone, so that a sum of boxes projects to the sum of projections.
     """
     v, count, u = voxels.shape
     lead = min(-start % together, count)
@@ -229,7 +229,7 @@ def _slabs(
 
 
 def _summed(voxels: np.ndarray) -> Float32[np.ndarray, "v n u"]:
-    """The sums of slices (v, n, a, u) over a."""
+    """Sums slices (v, n, a, u) over a."""
     if voxels.shape[2] == 1:
         return np.asarray(voxels[:, :, 0], np.float32)
     if voxels.dtype == bool:
@@ -238,7 +238,7 @@ def _summed(voxels: np.ndarray) -> Float32[np.ndarray, "v n u"]:
 
 
 def _boxes(filled: Bool[np.ndarray, "v n u"]) -> tuple[Int64[np.ndarray, "n 2"], Int64[np.ndarray, "n 2"]]:
-    """First and last (row, column) that are filled in every slab; last before first where none is."""
+    """Returns the first and last filled (row, column) of every slab; last is before first in an empty slab."""
     rows, columns = np.any(filled, axis=2).T, np.any(filled, axis=0)
     first = [part.argmax(axis=1) for part in (rows, columns)]
     last = [part.shape[1] - 1 - part[:, ::-1].argmax(axis=1) for part in (rows, columns)]
@@ -247,7 +247,7 @@ def _boxes(filled: Bool[np.ndarray, "v n u"]) -> tuple[Int64[np.ndarray, "n 2"],
 
 
 def _moved(warps: np.ndarray, start: np.ndarray, corner: np.ndarray) -> Float64[np.ndarray, "n 3 3"]:
-    """Warps from a tile's pixels to a box's voxels: the tile starts at `corner`, the box at `start` (row, column)."""
+    """Shifts warps to a tile that starts at `corner` and to a box that starts at `start`, both (row, column)."""
     back, out = np.zeros_like(warps), np.zeros_like(warps)
     back[:] = out[:] = np.eye(3)
     back[:, :2, 2] = -start[:, ::-1]

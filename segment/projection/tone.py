@@ -1,4 +1,4 @@
-"""How attenuation becomes the grey of a film."""
+"""The tone curve that maps attenuation to the grey of a film."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import numpy.typing as npt
 from artasyn.arrays import Image, Mask, RayMap
 
 BODY = 0.15
-"""Attenuation along a ray that tells the patient from the air around: 8 mm of water."""
+"""Line integral of attenuation above which a ray meets the patient: 8 mm of water."""
 
 _SHARES = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
-_SAMPLES = 40000  # pixels that are looked at, at most about
+_SAMPLES = 40000  # most pixels to sample, about
 _FILM = (0.1, 0.16, 0.22, 0.3, 0.43, 0.52, 0.59, 0.65, 0.7, 0.75, 0.8, 0.85, 0.88, 0.91, 0.96)
 
 
 @dataclass(frozen=True)
 class Tone:
-    """A tone curve: straight between knots, constant beyond.
+    """A tone curve: linear between knots, constant beyond.
 
     Attributes:
         attenuations: line integrals at the knots, increasing.
-        greys: of the film there, in [0, 1], increasing.
+        greys: greys of the film at the knots, in [0, 1], increasing.
 
     Example:
         >>> Tone((0.0, 4.0), (0.0, 1.0))(np.full((16, 16), 1.0, np.float32))[0, 0]
@@ -36,18 +36,18 @@ class Tone:
 
     @classmethod
     def film(cls, attenuation: RayMap, field: Mask, *, equalisation: float = 1.0) -> Tone:
-        """The curve that gives a projection about the greys of chest films.
+        """Makes the curve that gives a projection approximately the greys of chest radiographs.
 
-        It lies between two: one that gives the patient's pixels the distribution of grey that films of healthy adults
-        have, and a plain window from the thinnest to the densest of them.
+        The curve is a mixture of two curves. One gives the patient's pixels the distribution of greys of normal
+        radiographs. The other is a linear window from the thinnest to the densest of these pixels.
 
         Args:
             attenuation: line integrals, (h, w).
             field: the pixels to count, (h, w).
-            equalisation: where between, 1 for the distribution alone, in [0, 1].
+            equalisation: weight of the first curve, in [0, 1]; 1 for the distribution alone.
 
-        Source: greys of 213 normal films of NIH ChestX-ray14; that equalised projections resemble films best: PAXRay
-            (Seibold et al. 2022).
+        Source: greys of 213 normal radiographs of NIH ChestX-ray14. Equalised projections resemble radiographs best:
+            PAXRay (Seibold et al. 2022).
         """
         every = max(1, round(math.sqrt(attenuation.size / _SAMPLES)))
         attenuation, field = attenuation[::every, ::every], field[::every, ::every]
@@ -62,5 +62,5 @@ class Tone:
         return cls(tuple(map(float, knots)), tuple(map(float, np.r_[0.0, greys[at > 2e-3]])))
 
     def __call__(self, attenuation: npt.NDArray[np.float32]) -> Image:
-        """The film, float32 (h, w) in [0, 1]."""
+        """Maps line integrals to an image, float32 (h, w) in [0, 1]."""
         return np.interp(attenuation, self.attenuations, self.greys).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How a radiograph is taken: where the source is, where the detector, and which way up the picture is shown."""
+"""The geometry of a radiograph: the source, the detector, and the orientation of the image."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from artasyn.errors import DataError
 LEFT_SIDE, FRONT, HEAD = np.array([-1.0, 0, 0]), np.array([0, 1.0, 0]), np.array([0, 0, 1.0])
 
 LARGEST = 8192
-"""Rows and columns of a detector, at most."""
+"""Most rows or columns of a detector."""
 
 PATIENT_TO_DETECTOR = 200.0
-"""From the middle of the patient to the detector, mm, where a view does not say."""
+"""Distance from the isocentre to the detector, mm, if a view does not give it."""
 
 
 @dataclass(frozen=True)
 class View:
     """One exposure, as plain numbers.
 
-    A view is a turn about the body axis (0 PA, 90 left lateral, 180 AP, -90 right lateral, anything between), a tilt
-    and a roll. The picture is shown as from the detector, or mirrored, so that the patient's left is at image right
-    whenever the view has a left and a right, as films are hung; in exact laterals the spine is at image right.
+    A view has a turn about the body axis (0 PA, 90 left lateral, 180 AP, -90 right lateral, or any angle between), a
+    tilt and a roll. The image is shown as seen from the detector, or mirrored. As radiographs are hung, the patient's
+    left is at image right in every view that separates left and right. In exact laterals the spine is at image right.
 
     Attributes:
         angle: turn about the body axis, degrees. At 0 the rays run from back to front, at 90 from the patient's right
             to the left, at 45 from the right back to the left front.
-        tilt: of the beam toward the head, degrees.
-        roll: of the patient in the picture, clockwise, degrees.
-        source_to_detector: mm; None for parallel rays.
-        source_to_patient: from the source to the isocentre, mm; None for 200 mm less than to the detector.
+        tilt: tilt of the beam toward the head, degrees.
+        roll: roll of the patient in the image, clockwise, degrees.
+        source_to_detector: distance from source to detector, mm; None for parallel rays.
+        source_to_patient: distance from source to isocentre, mm; None for 200 mm less than `source_to_detector`.
         size: rows and columns of the detector; None for as many as cover the volume.
-        pixel: size of a detector's pixel, mm; None for what covers the volume with `size`, or with neither given for
-            the volume's finest spacing.
-        shift: of the detector toward the feet and toward image right, mm.
-        isocentre: RAS+ mm that the central ray passes; None for the middle of the volume.
-        mirror: whether the picture is shown as from the source; None for the rule above.
+        pixel: size of a detector's pixel, mm; None for the size with which `size` pixels cover the volume. If `size` is
+            None too, a pixel at the isocentre has the volume's finest spacing.
+        shift: shift of the detector toward the feet and toward image right, mm.
+        isocentre: point on the central ray, RAS+ mm; None for the middle of the volume.
+        mirror: whether the image is shown as seen from the source; None for the rule above.
 
     Raises:
-        DataError: distances, sizes or angles that cannot be.
+        DataError: impossible distances, sizes or angles.
 
     Example:
         >>> View.named("pa").angle, View.named("lateral").angle, View.named("30").angle
@@ -91,7 +91,7 @@ class View:
 
     @classmethod
     def named(cls, name: str, **options: object) -> View:
-        """A usual view by its name, or one at an angle in degrees.
+        """Makes a usual view from its name, or a view at an angle in degrees.
 
         Args:
             name: a key of `NAMES`, or a number.
@@ -112,12 +112,12 @@ class View:
 
     @property
     def parallel(self) -> bool:
-        """Whether its rays are parallel."""
+        """Whether the rays are parallel."""
         return self.source_to_detector is None
 
     @property
     def to_patient(self) -> float:
-        """From the source to the isocentre, mm; infinite for parallel rays."""
+        """Distance from the source to the isocentre, mm; infinite for parallel rays."""
         if self.source_to_detector is None:
             return math.inf
         if self.source_to_patient is None:
@@ -126,19 +126,19 @@ class View:
 
     @property
     def magnification(self) -> float:
-        """How much larger the isocentre is on the detector; 1 for parallel rays."""
+        """Magnification of an object at the isocentre on the detector; 1 for parallel rays."""
         return 1.0 if self.source_to_detector is None else self.source_to_detector / self.to_patient
 
     @property
     def mirrored(self) -> bool:
-        """Whether the picture is shown as from the source, not as from the detector."""
+        """Whether the image is shown as seen from the source, not from the detector."""
         if self.mirror is not None:
             return self.mirror
         turn = math.radians(self.angle)
         return math.cos(turn) < -1e-9 or (abs(math.cos(turn)) <= 1e-9 and math.sin(turn) < 0)
 
     def axes(self) -> tuple[Vector, Vector, Vector]:
-        """Unit vectors in RAS+: down and right in the picture, and from the source to the detector."""
+        """Returns unit vectors in RAS+: down and right in the image, and from the source to the detector."""
         turn, tilt, roll = (math.radians(angle) for angle in (self.angle, self.tilt, self.roll))
         right = math.cos(turn) * LEFT_SIDE - math.sin(turn) * FRONT
         ray = math.cos(turn) * FRONT + math.sin(turn) * LEFT_SIDE
@@ -156,11 +156,11 @@ class Exposure:
     Pixel (r, c) has its centre at ``corner + r * row + c * column``.
 
     Attributes:
-        source: a point; for parallel rays the direction they run in.
+        source: position of the source; for parallel rays, their direction.
         parallel: whether the rays are parallel.
         corner: centre of the first pixel.
-        row: from a pixel to the one below.
-        column: from a pixel to the one at its right.
+        row: step from a pixel to the pixel below.
+        column: step from a pixel to the pixel at its right.
         size: rows and columns.
     """
 
@@ -177,8 +177,8 @@ class Exposure:
 
         Args:
             view: the view.
-            affine: of the volume, (4, 4).
-            shape: of the volume.
+            affine: affine of the volume, (4, 4).
+            shape: shape of the volume.
         """
         corners = np.array(np.meshgrid(*[(-0.5, n - 0.5) for n in shape])).reshape(3, 8)
         corners = (affine[:3, :3] @ corners).T + affine[:3, 3]
@@ -205,7 +205,7 @@ class Exposure:
         return cls(source, view.parallel, corner, pixel * down, pixel * right, size)
 
     def cropped(self, rows: slice, columns: slice) -> Exposure:
-        """A part of the detector."""
+        """Returns the exposure of a part of the detector."""
         corner = self.corner + rows.start * self.row + columns.start * self.column
         size = rows.stop - rows.start, columns.stop - columns.start
         return dataclasses.replace(self, corner=corner, size=size)
@@ -217,7 +217,7 @@ class Exposure:
 
 
 def _seen(points: np.ndarray, source: Vector, middle: Vector, ray: Vector, parallel: bool) -> np.ndarray:
-    """Where points appear on the plane of the detector, relative to its middle, mm (n, 3)."""
+    """Projects points to the plane of the detector, relative to its middle, mm (n, 3)."""
     if parallel:
         return np.asarray(points - middle)
     ahead = (points - source) @ ray
