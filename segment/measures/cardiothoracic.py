@@ -1,4 +1,4 @@
-"""How wide the heart is against the thorax, on a frontal film."""
+"""The cardiothoracic ratio on a frontal radiograph: the width of the heart relative to the thorax."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Span(NamedTuple):
     """A straight line from one place to another.
 
     Attributes:
-        start: nearer to image left.
-        end: nearer to image right.
+        start: the end nearer to image left.
+        end: the end nearer to image right.
     """
 
     start: Point
@@ -29,22 +29,22 @@ class Span(NamedTuple):
 
     @property
     def length(self) -> float:
-        """Pixels."""
+        """Length in pixels."""
         return math.dist(self.start, self.end)
 
 
 @dataclass(frozen=True)
 class CardiothoracicRatio:
-    """How wide the heart is against the thorax.
+    """The width of the heart relative to the thorax.
 
     Attributes:
         value: `heart_width` / `thorax_width`.
-        heart_width: from the heart's outermost place on one side to that on the other, wherever they are, pixels; this
-            is the sum of its greatest distances from the midline on both sides.
-        thorax_width: in the row where the lungs' outer edges are farthest apart, pixels.
-        heart_right: from the heart's edge at image left, the patient's right, across to the midline.
-        heart_left: from the midline across to the heart's edge at image right.
-        thorax: between the lungs' outer edges.
+        heart_width: distance between the heart's outermost points on both sides, in any rows, pixels. This is the sum
+            of the heart's greatest distances from the midline on both sides.
+        thorax_width: width in the row where the lungs' outer edges are farthest apart, pixels.
+        heart_right: line from the heart's edge at image left, the patient's right, across to the midline.
+        heart_left: line from the midline across to the heart's edge at image right.
+        thorax: line between the lungs' outer edges.
     """
 
     value: float
@@ -56,13 +56,16 @@ class CardiothoracicRatio:
 
     @classmethod
     def of(cls, projection: Projection) -> CardiothoracicRatio:
-        """The ratio in a frontal projection, across the body's axis as the view is rolled; the spine is the midline.
+        """Measures the ratio in a frontal projection, across the body's axis at the roll of the view.
+
+        The midline is at the centroid of the spine in the rows of the heart. Without a labelled spine, it is the middle
+        of the thorax.
 
         Args:
-            projection: with lungs and the heart.
+            projection: a projection with lungs and heart.
 
         Raises:
-            DataError: the view is not frontal, or heart or lungs are missing, or cut by the picture's border.
+            DataError: the view is not frontal, or heart or lungs are missing or cut by the image's border.
         """
         check_frontal(projection)
         heart, lungs = projection.mask("heart"), projection.mask("lungs")
@@ -77,19 +80,19 @@ class CardiothoracicRatio:
 def cardiothoracic_ratio(
     heart: Mask, lungs: Mask, *, midline: Point | None = None, roll: float = 0.0
 ) -> CardiothoracicRatio:
-    """Measures the heart's greatest width against the inner width of the thorax, on a frontal film.
+    """Measures the heart's greatest width relative to the inner width of the thorax on a frontal radiograph.
 
     Args:
         heart: (h, w), bool.
-        lungs: both lungs, (h, w), bool; only their outer edges matter, so it does not whether lung behind the heart
-            belongs to them.
-        midline: a place on the body's midline, such as a spinous process; None for the middle of the thorax. It
-            divides the heart's width into a right and a left part and does not change the ratio.
-        roll: of the patient in the picture, clockwise, degrees, as in `View`; widths are across the body's axis.
+        lungs: both lungs, (h, w), bool. Only their outer edges matter, so the mask may or may not include lung behind
+            the heart.
+        midline: a point on the body's midline, such as a spinous process; None for the middle of the thorax. The
+            midline divides the heart's width into a right and a left part and does not change the ratio.
+        roll: roll of the patient in the image, clockwise, degrees, as in `View`; widths are across the body's axis.
 
     Raises:
-        DataError: a mask is empty or of another shape or dtype, the border cuts it at a side, or the heart reaches
-            beyond the lungs, as where a lung is missing.
+        DataError: a mask is empty or has another shape or dtype, the image's border cuts a mask at a side, or the heart
+            reaches beyond the lungs, for example because a lung is missing.
 
     Source: Danzer 1919, The cardiothoracic ratio: an index of cardiac enlargement.
 
@@ -125,11 +128,11 @@ def cardiothoracic_ratio(
 
 
 class _Axes(NamedTuple):
-    """The body's axes in a picture: places are turned to (along, across) it, in pixels.
+    """The body's axes in an image, for points as (along, across) the body's axis, in pixels.
 
     Attributes:
-        cosine: of the roll.
-        sine: of the roll.
+        cosine: cosine of the roll.
+        sine: sine of the roll.
     """
 
     cosine: float
@@ -155,14 +158,14 @@ class _Axes(NamedTuple):
         return rows * self.cosine - columns * self.sine, columns * self.cosine + rows * self.sine
 
     def extremes(self, mask: Mask) -> tuple[Point, Point]:
-        """The outermost edges across, each amid the places that are as far out."""
+        """Returns the outermost edges across, each in the middle of all equally distant points."""
         along, across = self._places(mask)
         low, high = float(across.min()), float(across.max())
         nearest, farthest = (float(np.median(along[np.abs(across - edge) < 1e-6])) for edge in (low, high))
         return (nearest, low - 0.5), (farthest, high + 0.5)
 
     def widest_row(self, mask: Mask) -> Span:
-        """Between the outermost edges of the row across that has them farthest apart, the middle one of equal rows."""
+        """Returns the widest row across, between its outermost edges; the middle row of several equally wide rows."""
         along, across = self._places(mask)
         row = np.rint(along).astype(np.int64)
         first = int(row.min())

@@ -1,4 +1,4 @@
-"""The curve of the spine by the centreline of its vertebrae, on a frontal film."""
+"""The Cobb angle of the spine on a frontal radiograph, from the centreline of the vertebrae."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LEAST_VERTEBRAE = 5
 
 @dataclass(frozen=True)
 class EndVertebra:
-    """An end of a curve of the spine.
+    """An end vertebra of a curve of the spine.
 
     Attributes:
-        name: of the vertebra.
-        place: its centroid.
-        tilt: of its axis against the picture's columns, degrees: above 0 where the spine runs to image right on its
-            way to the feet.
+        name: name of the vertebra.
+        place: centroid of the vertebra.
+        tilt: angle of the vertebra's axis to the image's columns, degrees; positive where the spine runs to image right
+            toward the feet.
     """
 
     name: str
@@ -36,7 +36,7 @@ class EndVertebra:
 
     @property
     def endplate(self) -> Point:
-        """The direction of its end-plates, toward image right, of length 1."""
+        """Unit vector along the end-plates, toward image right."""
         tilt = math.radians(self.tilt)
         return -math.sin(tilt), math.cos(tilt)
 
@@ -46,12 +46,12 @@ class CobbAngle:
     """The strongest curve of the spine.
 
     Attributes:
-        angle: between the end-plates of `upper` and `lower`, degrees.
-        convex: the side of the picture that the curve bulges to.
+        angle: angle between the end-plates of `upper` and `lower`, degrees.
+        convex: the side of the image toward which the curve bulges.
         upper: the end vertebra nearer to the head.
-        lower: the other one.
-        names: of all vertebrae, from head to foot.
-        centroids: of all vertebrae, the centreline.
+        lower: the end vertebra nearer to the feet.
+        names: names of all vertebrae, from head to foot.
+        centroids: centroids of all vertebrae, which form the centreline.
     """
 
     angle: float
@@ -63,10 +63,10 @@ class CobbAngle:
 
     @classmethod
     def of(cls, projection: Projection) -> CobbAngle:
-        """The angle in a frontal projection, from vertebrae that are whole in the scan and in the picture.
+        """Measures the angle in a frontal projection, from vertebrae that neither the scan nor the image cuts.
 
         Args:
-            projection: with vertebrae by their names, as ``vertebrae_T4``.
+            projection: a projection with vertebrae by their names, such as ``vertebrae_T4``.
 
         Raises:
             DataError: the view is not frontal, or fewer than 5 vertebrae are whole.
@@ -80,16 +80,16 @@ def cobb_angle(centroids: npt.NDArray[np.float64], names: Sequence[str] | None =
     """Measures the strongest curve of the spine by the centreline method.
 
     The centreline joins the vertebrae's centroids. An inner vertebra's end-plates lie along the bisector of the normals
-    of its two segments; the angle is the largest between two of them. The ends of the line have no end-plates, and
-    vertebrae may be missing in between. Nothing is smoothed: a bisector spans two segments already, and smoothing
-    makes curves flatter than they are.
+    of its two segments. The angle is the largest angle between the end-plates of two vertebrae. The first and the last
+    vertebra have no end-plates. Vertebrae in between may be missing. Nothing is smoothed, because a bisector spans two
+    segments already and smoothing flattens curves.
 
     Args:
         centroids: rows and columns (n, 2), float64, of at least 5 vertebrae from head to foot.
-        names: of the vertebrae; None for their numbers from 1.
+        names: names of the vertebrae; None for numbers from 1.
 
     Raises:
-        DataError: too few, another shape, not as many names, or vertebrae that are not in order.
+        DataError: too few vertebrae, another shape, another number of names, or vertebrae that are not in order.
 
     Example:
         >>> bend = np.radians(np.linspace(-20, 20, 9))
@@ -127,13 +127,13 @@ def cobb_angle(centroids: npt.NDArray[np.float64], names: Sequence[str] | None =
 def vertebra_centroids(
     structures: Thickness | StructureMasks, names: Sequence[str], *, covered: Mask | None = None
 ) -> dict[str, Point]:
-    """Where the vertebrae are, from head to foot, without those that are cut.
+    """Returns the centroids of the vertebrae, from head to foot, without vertebrae that are cut.
 
     Args:
-        structures: mm that rays run in each structure, float32 (k, h, w), whose thick parts count more; or masks, bool.
-        names: of the k structures; those that are no vertebrae are passed over.
-        covered: where rays run within the scan, bool (h, w), see `Projection.covered`; None for everywhere. Vertebrae
-            that reach out of it or to the picture's border may be cut, and are left out.
+        structures: length of rays in each structure, mm, float32 (k, h, w), which weights the centroid; or bool masks.
+        names: names of the k structures; structures that are not vertebrae are ignored.
+        covered: pixels whose rays run within the scan, bool (h, w), see `Projection.covered`; None for all pixels.
+            Vertebrae that reach outside these pixels or to the image's border may be cut, and are left out.
     """
     order = {name: vertebra(name) for name in names}
     found = {}

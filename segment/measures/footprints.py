@@ -1,7 +1,7 @@
-"""What all measures ask of the footprints of structures, projected or predicted.
+"""Functions on footprints of structures, projected or predicted, that all measures share.
 
-Places are (row, column) in pixels, a pixel's centre at whole numbers; an edge lies half a pixel outside of the
-outermost centre, so that a mask of 10 columns is 10 wide.
+Points are (row, column) in pixels, with pixel centres at whole numbers. An edge lies half a pixel outside the outermost
+centre, so that a mask of 10 columns is 10 wide.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Point = tuple[float, float]
 """Row and column."""
 
 FRONTAL = 20.0
-"""How far a view may be turned or tilted from straight through the chest, degrees, and still be measured as frontal."""
+"""Largest turn or tilt of a view that is measured as frontal, degrees from straight through the chest."""
 STRAY = 0.05
 """Components of a mask with less than this share of its area are not measured."""
 
 
 def main_parts(mask: Mask) -> Mask:
-    """A mask without stray components, those with less than 5 % of its area: what is measured of it.
+    """Removes stray components, with less than 5 % of the area, from a mask before it is measured.
 
     Args:
         mask: (h, w), bool.
@@ -37,7 +37,7 @@ def main_parts(mask: Mask) -> Mask:
 
 
 def check_frontal(projection: Projection) -> None:
-    """Refuses a view from which left and right cannot be measured."""
+    """Refuses a view in which left and right cannot be measured."""
     view = projection.view
     turned = math.degrees(math.acos(min(1.0, abs(math.cos(math.radians(view.angle))))))
     if turned > FRONTAL or abs(view.tilt) > FRONTAL:
@@ -48,7 +48,7 @@ def check_frontal(projection: Projection) -> None:
 
 
 def check_masks(masks: dict[str, Mask]) -> None:
-    """Refuses masks of another dtype or shape, and empty ones."""
+    """Refuses masks of another dtype or shape, and empty masks."""
     shapes = [mask.shape for mask in masks.values()]
     for name, mask in masks.items():
         if mask.dtype != np.bool_ or mask.ndim != 2:
@@ -60,12 +60,12 @@ def check_masks(masks: dict[str, Mask]) -> None:
 
 
 def at_border(mask: Mask) -> bool:
-    """Whether a mask reaches the border of its picture."""
+    """Tells whether a mask reaches the border of its image."""
     return bool(mask[[0, -1]].any() or mask[:, [0, -1]].any())
 
 
 def mean_place(weights: np.ndarray) -> Point | None:
-    """The weighted mean of places; None where there is no weight."""
+    """Returns the weighted mean (row, column) of the pixels; None if all weights are 0."""
     total = float(weights.sum(dtype=np.float64))
     if total == 0:
         return None

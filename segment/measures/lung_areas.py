@@ -1,4 +1,4 @@
-"""How large the lungs appear on a frontal film."""
+"""The areas of the lungs on a frontal radiograph."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from artasyn.segment.projection.projection import Convention, Projection
 
 @dataclass(frozen=True)
 class LungAreas:
-    """How large the lungs appear.
+    """The areas, sizes and centroids of the lungs.
 
     Attributes:
-        right: the patient's right lung, cm2.
-        left: the patient's left lung, cm2.
-        total: of both, cm2.
-        left_share: of the left lung in both, from 0 to 1.
+        right: area of the patient's right lung, cm2.
+        left: area of the patient's left lung, cm2.
+        total: area of both lungs, cm2.
+        left_share: share of the left lung in the total area, from 0 to 1.
         right_size: height and width of the right lung, mm.
         left_size: height and width of the left lung, mm.
-        right_centre: the right lung's centroid.
-        left_centre: the left lung's centroid.
+        right_centre: centroid of the right lung.
+        left_centre: centroid of the left lung.
     """
 
     right: float
@@ -39,14 +39,14 @@ class LungAreas:
 
     @classmethod
     def of(cls, projection: Projection, convention: Convention = "visible") -> LungAreas:
-        """The areas in a frontal projection, at the isocentre.
+        """Measures the areas in a frontal projection, at the isocentre.
 
         Args:
-            projection: with lungs.
-            convention: which lung, see `Projection.lungs`.
+            projection: a projection with lungs.
+            convention: visible or projected lungs, see `Projection.lungs`.
 
         Raises:
-            DataError: the view is not frontal, or a lung is missing, or cut by the picture's border.
+            DataError: the view is not frontal, or a lung is missing or cut by the image's border.
         """
         check_frontal(projection)
         lungs = projection.lungs(convention)
@@ -56,15 +56,15 @@ class LungAreas:
 
 
 def lung_areas(right: Mask, left: Mask, spacing: float) -> LungAreas:
-    """Measures the lungs of a frontal film.
+    """Measures the lungs of a frontal radiograph.
 
     Args:
         right: the patient's right lung, (h, w), bool.
         left: the patient's left lung, (h, w), bool.
-        spacing: size of a pixel, mm; on a film that of the detector divided by the magnification.
+        spacing: size of a pixel, mm; on a radiograph, the detector's pixel size divided by the magnification.
 
     Raises:
-        DataError: a mask is empty or of another shape or dtype, or a spacing that cannot be.
+        DataError: a mask is empty or has another shape or dtype, or the spacing is not a number above 0.
 
     Example:
         >>> right, left = np.zeros((2, 60, 100), bool)
@@ -84,7 +84,7 @@ def lung_areas(right: Mask, left: Mask, spacing: float) -> LungAreas:
 
 
 def _extent(mask: Mask, spacing: float) -> tuple[float, tuple[float, float], Point]:
-    """Area in cm2, height and width in mm, and the centroid."""
+    """Returns the area in cm2, height and width in mm, and the centroid."""
     rows, columns = np.nonzero(mask)
     size = ((float(np.ptp(rows)) + 1) * spacing, (float(np.ptp(columns)) + 1) * spacing)
     return rows.size * spacing**2 / 100, size, (float(rows.mean()), float(columns.mean()))

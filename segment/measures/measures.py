@@ -1,4 +1,4 @@
-"""Measures of a chest: cardiothoracic ratio, curve of the spine and lung areas, all from one projection."""
+"""Measures of a chest: cardiothoracic ratio, Cobb angle and lung areas, all from one projection."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from artasyn.segment.projection.projection import Convention, Projection
 
 @dataclass(frozen=True)
 class Measures:
-    """What was measured in one picture; plain numbers and words only.
+    """The measures of one image, as plain numbers and words.
 
     Attributes:
-        cardiothoracic_ratio: None where it cannot be measured.
-        cobb_angle: None where it cannot be measured.
-        lung_areas: None where they cannot be measured.
-        spacing: size of a pixel, mm, that lengths and areas refer to; None where it is not known. Of a projection it is
-            that at the isocentre: what lies nearer to the source appears larger, what lies nearer to the detector
-            smaller.
-        reasons: why those that are None could not be measured, by name.
+        cardiothoracic_ratio: None if it cannot be measured.
+        cobb_angle: None if it cannot be measured.
+        lung_areas: None if they cannot be measured.
+        spacing: size of a pixel for lengths and areas, mm; None if it is unknown. In a projection it is the size at the
+            isocentre: structures nearer to the source appear larger, structures nearer to the detector smaller.
+        reasons: reasons why measures are None, by the name of the measure.
     """
 
     cardiothoracic_ratio: CardiothoracicRatio | None = None
@@ -33,18 +32,18 @@ class Measures:
     reasons: dict[str, str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as plain numbers, words, lists and dictionaries, for JSON."""
+        """Returns the measures as plain numbers, words, lists and dictionaries, for JSON."""
         return {name: _plain(value) for name, value in asdict(self).items()}
 
 
 def measure(projection: Projection, convention: Convention = "visible") -> Measures:
-    """Measures what a projection shows; what it does not is left out, with a reason.
+    """Measures a projection; measures that the projection does not allow are None, with a reason.
 
-    Whether the scan holds the whole of the lungs and the heart, `artasyn.segment.check_volume` tells.
+    `artasyn.segment.check_volume` tells whether the scan holds the whole lungs and heart.
 
     Args:
-        projection: of a volume with structures.
-        convention: which lung has the areas, see `Projection.lungs`.
+        projection: a projection of a volume with structures.
+        convention: lungs whose areas are measured, see `Projection.lungs`.
 
     Example:
         >>> import numpy as np
@@ -78,7 +77,7 @@ def measure(projection: Projection, convention: Convention = "visible") -> Measu
 
 
 def _plain(value: Any) -> Any:
-    """Tuples as lists, as they come back from JSON."""
+    """Turns tuples into lists, as JSON returns them."""
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     return [_plain(inner) for inner in value] if isinstance(value, tuple | list) else value
