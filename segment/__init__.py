@@ -1,4 +1,4 @@
-"""Lungs from radiographs; radiographs with anatomy masks from CT."""
+"""Segmentation of the lungs on radiographs, and radiographs with anatomy masks from CT."""
 
 from artasyn.segment.ct.lesion import CTLesion, insert_lesion
 from artasyn.segment.ct.volume import Structure, Volume

@@ -1,4 +1,4 @@
-"""The lungs of one radiograph: what every segmenter returns and every later stage asks for."""
+"""The lungs of one radiograph, which every segmenter returns and every later stage uses."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from artasyn.arrays import LEFT, RIGHT, LungLabels, Mask
 from artasyn.errors import ImageError
 
 Zone = Literal["upper", "middle", "lower", "central", "peripheral"]
-"""A part of both lungs, as reports name it."""
+"""A part of both lungs, by its name in reports."""
 _LEVELS: dict[str, tuple[float, float]] = {"upper": (0, 1 / 3), "middle": (1 / 3, 2 / 3), "lower": (2 / 3, 1)}
 _PERIPHERAL = 1 / 3  # of a lung's width in a row, from the ribs
 
 
 @dataclass(frozen=True, eq=False)
 class Lungs:
-    """Both lungs as labels, with how far they can be trusted.
+    """Both lungs as labels, with a confidence for each.
 
     Attributes:
         labels: uint8 (h, w), 0 background, 1 the patient's right lung, 2 the patient's left lung.
-        confidence: of the right and of the left lung, each in [0, 1]; 0 for a lung that was not found.
-        reasons: what speaks against this result, in words; empty where nothing does.
+        confidence: confidence of the right and of the left lung, each in [0, 1]; 0 for a lung that was not found.
+        reasons: reasons to doubt this result, in words; empty if there are none.
 
     Example:
         >>> mask = np.zeros((40, 50), bool)
@@ -41,13 +41,13 @@ class Lungs:
 
     @classmethod
     def from_labels(cls, labels: LungLabels) -> Lungs:
-        """Lungs that are known: drawn by hand, from a file or projected from a CT.
+        """Makes lungs from known labels: drawn by hand, read from a file or projected from a CT.
 
         Args:
             labels: uint8 (h, w), 0 background, 1 right, 2 left.
 
         Raises:
-            ImageError: another dtype or shape, or other values.
+            ImageError: the labels have another dtype, shape or values.
         """
         if labels.ndim != 2 or labels.dtype != np.uint8:
             raise ImageError(f"lung labels must be uint8 (h, w), not {labels.dtype} {labels.shape}")
@@ -59,16 +59,16 @@ class Lungs:
 
     @classmethod
     def from_mask(cls, mask: Mask) -> Lungs:
-        """Both lungs of one mask: each component goes to the side of the midline that its centroid lies on.
+        """Splits one mask into both lungs: the centroid of each component decides its side of the midline.
 
-        The midline is the middle of the mask or, if nearly all of it lies on one half of the image as with
-        a single lung, the middle of the image. Components that join both lungs are cut there.
+        The midline is the middle of the mask. If nearly all of the mask lies in one half of the image, as with a single
+        lung, the midline is the middle of the image. Components that join both lungs are cut at the midline.
 
         Args:
             mask: bool (h, w), the union of both lungs.
 
         Raises:
-            ImageError: another dtype or shape.
+            ImageError: the mask has another dtype or shape.
         """
         if mask.ndim != 2 or mask.dtype != np.bool_:
             raise ImageError(f"a lung mask must be bool (h, w), not {mask.dtype} {mask.shape}")
@@ -106,20 +106,21 @@ class Lungs:
 
     @property
     def heights(self) -> tuple[int, int]:
-        """Rows from apex to base of the right and of the left lung; 0 for a lung that is missing."""
+        """Number of rows from apex to base of the right and of the left lung; 0 for a missing lung."""
         return self._extents(axis=1)
 
     @property
     def widths(self) -> tuple[int, int]:
-        """Columns from the innermost to the outermost of the right and of the left lung; 0 for one that is missing."""
+        """Number of columns from inner to outer edge of the right and of the left lung; 0 for a missing lung."""
         return self._extents(axis=0)
 
     @property
     def midline(self) -> npt.NDArray[np.float32]:
         """The column of the midline in every row, float32 (h,).
 
-        A straight line, by least squares through the points midway between the outer edges of both lungs, which lie
-        alike on both sides while the heart does not. The middle of the image where there are no two lungs.
+        The midline is a straight line, by least squares through the points midway between the outer edges of both
+        lungs. The outer edges are symmetric, the edges at the heart are not. Without two lungs, the midline is the
+        middle of the image.
         """
         h, w = self.labels.shape
         rows = np.flatnonzero(self.right.any(axis=1) & self.left.any(axis=1))
@@ -132,13 +133,13 @@ class Lungs:
         return np.asarray(column + lean * np.arange(h), np.float32)
 
     def zone(self, name: Zone) -> Mask:
-        """A part of both lungs, bool (h, w).
+        """Returns a part of both lungs, bool (h, w).
 
         Upper, middle and lower are thirds of each lung's own height. Peripheral is the outer third of each lung's
         width in a row, along the ribs; central is the rest, around the hilum.
 
         Raises:
-            ValueError: another name.
+            ValueError: the name is not a zone.
 
         Example:
             >>> labels = np.zeros((30, 40), np.uint8)
@@ -172,13 +173,13 @@ class Lungs:
         return (int(np.ptp(right)) + 1 if right.size else 0), (int(np.ptp(left)) + 1 if left.size else 0)
 
     def resized(self, shape: tuple[int, int]) -> Lungs:
-        """The same lungs on another grid, by nearest neighbour.
+        """Resamples the lungs to another grid, by nearest neighbour.
 
         Args:
             shape: rows and columns of the new grid.
 
         Raises:
-            ImageError: a grid without rows or columns.
+            ImageError: the grid has no rows or no columns.
         """
         if min(shape) < 1:
             raise ImageError(f"lungs cannot be resized to {shape}; give at least one row and one column")

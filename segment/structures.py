@@ -1,4 +1,4 @@
-"""Names of anatomical structures, and the groups that people ask for."""
+"""Names of anatomical structures, and groups of structures."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
         *("liver", "spleen", "stomach", "kidney_*", "colon", "small_bowel", "duodenum", "pancreas", "gallbladder"),
     ),
 }
-"""Groups of structures as patterns of TotalSegmentator's names, which other label sets may use too."""
+"""Groups of structures, as patterns for names of TotalSegmentator and of other label sets."""
 
 HIDING = ("heart", "liver", "spleen", "stomach")
-"""What hides lung on a frontal film: the lungs that are drawn on films end at its shadow."""
+"""Structures that hide lung on a frontal radiograph; lungs drawn on radiographs end at their shadows."""
 
 SPINE_ORDER = (
     *(f"C{n}" for n in range(1, 8)),
@@ -51,7 +51,7 @@ SPINE_ORDER = (
 
 
 def canonical(name: str) -> str:
-    """A structure's name as this library spells it: lower case but for a vertebra's level, words joined by ``_``.
+    """Spells a structure's name in this library's way: lower case except a vertebra's level, words joined by ``_``.
 
     Example:
         >>> canonical("Left Lung"), canonical("vertebrae_T4")
@@ -62,14 +62,14 @@ def canonical(name: str) -> str:
 
 
 def members(wanted: str, names: Iterable[str]) -> list[str]:
-    """The structures that a name stands for: itself, or those of a group.
+    """Returns the structures that a name stands for: the structure itself, or all structures of a group.
 
     Args:
         wanted: a structure or a key of `GROUPS`.
-        names: the structures there are.
+        names: the available structures.
 
     Raises:
-        DataError: there is none of that name, nor any of that group.
+        DataError: there is no structure of this name and none of this group.
 
     Example:
         >>> members("lungs", ["heart", "lung_upper_lobe_left", "lung_lower_lobe_right"])
@@ -83,7 +83,7 @@ def members(wanted: str, names: Iterable[str]) -> list[str]:
 
 
 def find_members(wanted: str, names: Iterable[str]) -> list[str]:
-    """As `members`, but empty where there are none."""
+    """Returns the same as `members`, but an empty list if there are none."""
     names = list(names)
     if wanted in names and wanted not in GROUPS:
         return [wanted]
@@ -92,6 +92,6 @@ def find_members(wanted: str, names: Iterable[str]) -> list[str]:
 
 
 def vertebra(name: str) -> int | None:
-    """A vertebra's place in `SPINE_ORDER`; None for anything else."""
+    """Returns the index of a vertebra in `SPINE_ORDER`; None for other structures."""
     level = re.fullmatch(r"vertebrae?_([CTLS]\d+)", name)
     return SPINE_ORDER.index(level[1]) if level and level[1] in SPINE_ORDER else None
