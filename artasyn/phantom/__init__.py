@@ -1,1 +1,1 @@
-"""Thoraces that never existed: as CT volumes and as radiographs, with everything known about them."""
+"""Synthetic thoraces as CT volumes and as radiographs, with exact ground truth."""

@@ -1,4 +1,4 @@
-"""A CT broken on purpose, as labels and scans do get broken."""
+"""Deliberate faults in a CT, as they occur in labels and scans."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from artasyn.segment.ct.volume import Structure, Volume
 
 
 def shifted(volume: Volume, voxels: tuple[int, int, int]) -> Volume:
-    """The same CT with its labels moved; what leaves the volume is lost."""
+    """Moves the labels of a CT by voxels (z, y, x); labels that leave the volume are lost."""
     moved = {}
     for name, structure in volume.structures.items():
         start = [s + by for s, by in zip(structure.start, voxels, strict=True)]
@@ -22,7 +22,7 @@ def shifted(volume: Volume, voxels: tuple[int, int, int]) -> Volume:
 
 
 def sliced(volume: Volume, kept: np.ndarray) -> Volume:
-    """Only some slices, with their labels."""
+    """Keeps only some slices, with their labels."""
     structures = {}
     for name, structure in volume.structures.items():
         inside = kept - structure.start[0]
@@ -33,18 +33,18 @@ def sliced(volume: Volume, kept: np.ndarray) -> Volume:
 
 
 def mirrored(volume: Volume) -> Volume:
-    """Left and right exchanged in voxels and labels, but not in the names."""
+    """Exchanges left and right in voxels and labels, but not in the names."""
     structures = {name: Structure.of(volume.mask(name)[:, :, ::-1]) for name in volume.structures}
     return Volume(np.ascontiguousarray(volume.hu[:, :, ::-1]), volume.affine, structures)
 
 
 def with_table(volume: Volume) -> Volume:
-    """A plate behind the patient."""
+    """Adds a plate behind the patient."""
     hu = volume.hu.copy()
     hu[:, -2:, 6:-6] = -300
     return dataclasses.replace(volume, hu=hu)
 
 
 def without(volume: Volume, *names: str) -> Volume:
-    """Without some structures."""
+    """Removes some structures."""
     return dataclasses.replace(volume, structures={n: s for n, s in volume.structures.items() if n not in names})

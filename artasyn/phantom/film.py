@@ -1,4 +1,4 @@
-"""Radiographs of thoraces that never existed, with exact lungs and exact lesions.
+"""Radiographs of synthetic thoraces, with exact lungs and exact lesions.
 
 A thorax is drawn as plain numbers (`artasyn.phantom.thorax`), filled with tissue in Hounsfield units, projected from
 back to front by parallel rays, and developed like a film. Lesions are bodies in three dimensions that replace
@@ -31,7 +31,7 @@ from artasyn.segment.lungs import Lungs
 
 __all__ = ["Phantom", "PhantomRadiograph", "PhantomVolume", "ThoraxRecord"]
 
-# Mean, standard deviation, smallest and largest value of what varies (see `ThoraxRecord`).
+# Mean, standard deviation, smallest and largest value of each varying field of `ThoraxRecord`.
 _VARIATION = {
     "roll": (0.0, 1.2, -3.0, 3.0),
     "width": (125.0, 8.0, 108.0, 142.0),
@@ -60,16 +60,16 @@ _VARIATION = {
 
 @dataclass(frozen=True, eq=False)
 class PhantomRadiograph:
-    """One radiograph with everything that is known about it.
+    """One radiograph with its ground truth.
 
     Attributes:
         image: float32 (h, w) in [0, 1], bright = dense.
         healthy: the same thorax and film without its lesions; equal to `image` where no ray meets a lesion.
-        lungs: the visible lungs: rays that cross lung and neither heart, mediastinum nor what lies below
+        lungs: the visible lungs: rays that cross lung, but not the heart, the mediastinum or the space below
             the domes of the diaphragm.
         lesions: pixels of the visible lungs that the lesions brighten by at least `Phantom.tolerance`.
         findings: the kind of every lesion, in the order of the record.
-        record: remakes all of this.
+        record: the record that reproduces the radiograph.
     """
 
     image: Image
@@ -87,8 +87,8 @@ class Phantom:
     Attributes:
         size: rows and columns of the film, at least 64 pixels.
         lesions_range: fewest and most lesions of a diseased thorax.
-        kinds: the kinds of lesions, of `artasyn.phantom.lesions.KINDS`.
-        severity_range: in [0, 1], from small and faint to large and dense.
+        kinds: the kinds of lesions to draw, from `artasyn.phantom.lesions.KINDS`.
+        severity_range: range of the severity in [0, 1], from small and faint to large and dense.
         tolerance: a pixel belongs to the lesions' mask if they brighten it by this much or more, image units.
 
     Raises:
@@ -122,7 +122,7 @@ class Phantom:
             raise SynthesisError(f"tolerance must be positive, not {self.tolerance}")
 
     def __call__(self, seed: int, *, lesions: bool = False) -> PhantomRadiograph:
-        """The radiograph of a seed.
+        """Makes the radiograph of a seed.
 
         Args:
             seed: not negative; the same seed gives the same thorax with and without lesions.
@@ -131,7 +131,7 @@ class Phantom:
         return self.render(self.draw(np.random.default_rng(seed), lesions=lesions))
 
     def draw(self, rng: np.random.Generator, *, lesions: bool = False) -> ThoraxRecord:
-        """One thorax, as plain numbers.
+        """Draws one thorax, as plain numbers.
 
         Args:
             rng: the only source of randomness.
@@ -162,14 +162,14 @@ class Phantom:
         return replace(record, lesions=found)
 
     def volume(self, record: ThoraxRecord, *, spacing: float = 3.0) -> PhantomVolume:
-        """The thorax as a CT volume with labels: the structures that `render` projects, lesions included.
+        """Makes the thorax as a CT volume with labels: the structures that `render` projects, with lesions.
 
         Args:
             record: the thorax.
             spacing: size of the cubic voxels, mm, in [1, 6].
 
         Raises:
-            SynthesisError: another spacing.
+            SynthesisError: the spacing is out of this range.
         """
         if not 1 <= spacing <= 6:
             raise SynthesisError(f"spacing must lie in [1, 6] mm, not {spacing}")
@@ -183,7 +183,7 @@ class Phantom:
         return voxels.finished()
 
     def render(self, record: ThoraxRecord) -> PhantomRadiograph:
-        """The radiograph of a thorax; the record's own size counts, not the phantom's.
+        """Renders the radiograph of a thorax, in the size of the record, not of the phantom.
 
         Args:
             record: the thorax, from `draw` or `ThoraxRecord.from_json`.
@@ -202,12 +202,12 @@ class Phantom:
 
 @dataclass(frozen=True, eq=False)
 class FilmResponse:
-    """How a film answers to rays: fixed by the healthy thorax, whatever lies in its lungs.
+    """The response of a film to rays, which the healthy thorax determines and lesions do not change.
 
     Attributes:
         scatter: scattered radiation that reaches every pixel, relative to the rays before the body.
-        added: enhanced detail, and quantum noise, in units of the line integral.
-        slope: of the film's response.
+        added: enhanced detail and quantum noise, in units of the line integral.
+        slope: slope of the film's response.
         middle: the signal that gives half the film's brightness.
     """
 
@@ -218,10 +218,10 @@ class FilmResponse:
 
     @classmethod
     def exposed(cls, record: ThoraxRecord, integral: Map, lungs: Lungs) -> FilmResponse:
-        """The film that shows the lungs of a healthy thorax at the record's brightness.
+        """Makes the response that shows the lungs of a healthy thorax at the record's brightness.
 
         Source:
-            S-shaped response of film: Hurter and Driffield (1890); edge enhancement as digital systems apply.
+            S-shaped response of film: Hurter and Driffield (1890); edge enhancement as in digital systems.
         """
         pixels = record.size / record.field
         primary = np.exp(-integral)
@@ -239,14 +239,14 @@ class FilmResponse:
         return cls(scatter, added, record.contrast, middle)
 
     def developed(self, integral: Map) -> Image:
-        """The image that line integrals (h, w) leave on the film."""
+        """Returns the image of line integrals (h, w) on the film."""
         signal = self.added - np.log(np.exp(-integral) + self.scatter)
         answer = 1 / (1 + np.exp(np.float32(self.slope) * (np.float32(self.middle) - signal)))
         return np.asarray(answer, dtype=np.float32)
 
 
 def visible_lungs(rays: Anatomy) -> Lungs:
-    """The lungs as a film shows them: on each side the largest region of rays that meet nothing but lung."""
+    """Returns the visible lungs: on each side, the largest region of rays through lung that nothing hides."""
     labels = np.zeros(rays.x.shape, np.uint8)
     for side, chosen in ((RIGHT, ~rays.left), (LEFT, rays.left)):
         region = (rays.visible & chosen).astype(np.uint8)
@@ -257,10 +257,10 @@ def visible_lungs(rays: Anatomy) -> Lungs:
 
 
 def lesion_centre(lesion: PhantomLesion, coarse: Anatomy) -> np.ndarray:
-    """Where a lesion lies: x, y and z in straight mm.
+    """Returns the centre of a lesion: x, y and z in straight mm.
 
     Args:
-        lesion: whose place is given in fractions of the visible lung.
+        lesion: the lesion, placed in fractions of the visible lung.
         coarse: the thorax on a `straight_grid`.
     """
     lung = coarse.visible & (coarse.left == (lesion.side == LEFT))
@@ -273,9 +273,9 @@ def lesion_centre(lesion: PhantomLesion, coarse: Anatomy) -> np.ndarray:
 
 
 def lesion_integral(record: ThoraxRecord, rays: Anatomy, coarse: Anatomy, normal: Healthy) -> Map:
-    """What the lesions add to the line integrals of a healthy thorax; 0 where no ray meets them.
+    """Returns the line integrals that lesions add to a healthy thorax; 0 where no ray meets a lesion.
 
-    Vessels vanish in a lesion to the degree to which it fills the lung along the ray.
+    The vessels of a ray vanish in proportion to the share of the lung that lesions fill along the ray.
     """
     total, filled = np.zeros_like(rays.x), np.zeros_like(rays.x)
     across, deep = 1.5, 3.0

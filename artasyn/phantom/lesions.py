@@ -1,4 +1,4 @@
-"""Lesions of the lung in three dimensions: irregular bodies of fluid, cells or tissue where air should be."""
+"""Lesions of the lung in three dimensions: irregular bodies of fluid, cells or tissue that replace air."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from artasyn.segment.ct.lesion_ranges import LESION_RANGES
 from artasyn.shapes import Float32
 
 Body = Float32[np.ndarray, "z y x"]
-"""How much of the air every place has lost: float32 (z, y, x) in [0, 1]."""
+"""Share of the air that a lesion replaces at every point: float32 (z, y, x) in [0, 1]."""
 
 KINDS: tuple[str, ...] = get_args(LesionKind)
 _LATTICE = 15
@@ -25,17 +25,17 @@ class PhantomLesion:
 
     Attributes:
         kind: one of `KINDS`.
-        seed: makes the irregularity of its shape and its inside.
-        side: 1 the patient's right lung, 2 the left.
-        row: how far down the visible lung its centre lies, in [0, 1].
-        column: how far across the visible lung, from the patient's right, in [0, 1].
-        layer: how far back in the lung, in [0, 1].
+        seed: seed of the irregular border and of the texture inside.
+        side: 1 for the patient's right lung, 2 for the left.
+        row: place of the centre in the visible lung from top to bottom, in [0, 1].
+        column: place of the centre across the visible lung, from the patient's right, in [0, 1].
+        layer: place of the centre from front to back of the lung, in [0, 1].
         size: mean radius, mm.
         stretch: radii along x, y and z relative to `size`.
-        hu: density of its dense parts, Hounsfield units.
-        edge: softness of its border relative to `size`.
-        rough: irregularity of its border relative to `size`.
-        tilt: turn in the frontal plane, degrees.
+        hu: density of the dense parts, Hounsfield units.
+        edge: softness of the border relative to `size`.
+        rough: irregularity of the border relative to `size`.
+        tilt: rotation in the frontal plane, degrees.
 
     Raises:
         SynthesisError: an unknown kind.
@@ -63,10 +63,10 @@ class PhantomLesion:
 
     @classmethod
     def from_values(cls, values: dict[str, Any]) -> PhantomLesion:
-        """A lesion from its fields by name, as JSON holds them.
+        """Makes a lesion from its fields by name, as JSON holds them.
 
         Raises:
-            TypeError, ValueError, KeyError: fields are missing, unknown or no numbers.
+            TypeError, ValueError, KeyError: fields are missing, unknown or not numbers.
         """
         x, y, z = (float(part) for part in values["stretch"])
         numbers = {name: value for name, value in values.items() if name not in ("kind", "stretch")}
@@ -76,12 +76,12 @@ class PhantomLesion:
 
     @property
     def reach(self) -> float:
-        """No part of it lies farther from its centre than this, mm."""
+        """Upper bound of the distance of any part of the lesion from its centre, mm."""
         return self.size * max(self.stretch) * (1.25 + 0.6 * self.rough + 0.5 * self.edge)
 
 
 def draw_lesion(rng: np.random.Generator, kind: str, severity: float) -> PhantomLesion:
-    """One lesion, placed anywhere in the lungs.
+    """Draws one lesion, placed anywhere in the lungs.
 
     Args:
         rng: the generator; the same state gives the same lesion.
@@ -104,7 +104,7 @@ def draw_lesion(rng: np.random.Generator, kind: str, severity: float) -> Phantom
 
 
 def lesion_body(lesion: PhantomLesion, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> Body:
-    """The share of its density that a lesion reaches at every place of a grid around its centre.
+    """Returns the share of its density that a lesion reaches at every point of a grid around its centre.
 
     Args:
         lesion: the lesion.
@@ -137,7 +137,7 @@ def lesion_body(lesion: PhantomLesion, x: np.ndarray, y: np.ndarray, z: np.ndarr
 
 
 def _noise(rng: np.random.Generator, axes: list[np.ndarray], grain: float) -> np.ndarray:
-    """Smooth noise of unit variance on a separable grid; `grain` is its coarseness in units of the axes."""
+    """Returns smooth noise of unit variance on a separable grid; `grain` is its coarseness in units of the axes."""
     lattice = rng.standard_normal((_LATTICE,) * 3).astype(np.float32)
     weights = [_weights(axis / np.float32(grain)) for axis in axes]
     part = np.einsum("zi,ijk->zjk", weights[0], lattice)
@@ -146,7 +146,7 @@ def _noise(rng: np.random.Generator, axes: list[np.ndarray], grain: float) -> np
 
 
 def _weights(place: np.ndarray) -> np.ndarray:
-    """Weights of the points of a periodic lattice at every place, (n, _LATTICE), with unit sum of squares."""
+    """Returns weights of the points of a periodic lattice at every place, (n, _LATTICE), with unit sum of squares."""
     offset = (place[:, None] - np.arange(_LATTICE) + _LATTICE / 2) % _LATTICE - _LATTICE / 2
     weight = np.where(np.abs(offset) < 1.5, np.cos(offset * (np.pi / 3)) ** 2, 0)
     return np.asarray((weight / np.sqrt((weight**2).sum(axis=1, keepdims=True))).astype(np.float32))

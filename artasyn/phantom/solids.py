@@ -1,4 +1,4 @@
-"""Solids whose chords are known exactly, the same solids in voxels, and how far a projection is from the truth."""
+"""Solids with exactly known chords, the same solids in voxels, and the errors of a projection."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from artasyn.segment.projection.view import Exposure, View
 
 Floats = npt.NDArray[np.float64]
 Millimetres = tuple[float | int, float | int, float | int]
-"""Along the body's axes: to the right, the front and the head."""
+"""Lengths along the body's axes: to the right, to the front and to the head."""
 
 SPACING = (2.0, 0.9, 0.9)
-"""Of the voxels along z, y and x, mm: far from cubes, as in CTs."""
+"""Size of the voxels along z, y and x, mm: far from cubes, as in CTs."""
 SHAPE = (62, 124, 148)
 
 
@@ -27,11 +27,11 @@ class Solid:
     """An ellipsoid or a box, in RAS+ millimetres.
 
     Attributes:
-        centre: its middle.
-        half: half of its widths along its own axes.
-        turn: of its axes about the body axis, degrees.
-        lean: of its axes about the axis to the right, before the turn, degrees.
-        box: a box, not an ellipsoid.
+        centre: middle of the solid.
+        half: half widths along the solid's axes.
+        turn: rotation of the solid's axes about the body axis, degrees.
+        lean: rotation of the solid's axes about the axis to the right, before the turn, degrees.
+        box: whether the solid is a box, not an ellipsoid.
     """
 
     centre: Millimetres
@@ -41,19 +41,19 @@ class Solid:
     box: bool = False
 
     def own(self, vectors: Floats) -> Floats:
-        """Vectors (..., 3) along its axes, in units of its half widths."""
+        """Converts vectors (..., 3) to the solid's axes, in units of its half widths."""
         turn, lean = math.radians(self.turn), math.radians(self.lean)
         about_z = np.array([[math.cos(turn), -math.sin(turn), 0], [math.sin(turn), math.cos(turn), 0], [0, 0, 1]])
         about_x = np.array([[1, 0, 0], [0, math.cos(lean), -math.sin(lean)], [0, math.sin(lean), math.cos(lean)]])
         return np.asarray(vectors @ (about_z @ about_x) / np.array(self.half))
 
     def holds(self, points: Floats) -> npt.NDArray[np.bool_]:
-        """Whether points (..., 3) lie in it."""
+        """Tells whether points (..., 3) lie in the solid."""
         at = self.own(points - np.array(self.centre))
         return np.asarray(np.abs(at).max(axis=-1) <= 1 if self.box else (at * at).sum(axis=-1) <= 1)
 
     def chords(self, points: Floats, directions: Floats) -> Floats:
-        """The lengths within it, mm, of whole lines through points (..., 3) in unit directions (..., 3)."""
+        """Returns the lengths, mm, in the solid of infinite lines through points (..., 3) in unit directions (..., 3)."""
         at, along = np.broadcast_arrays(self.own(points - np.array(self.centre)), self.own(directions))
         if self.box:
             along = np.where(np.abs(along) < 1e-12, 1e-12, along)
@@ -64,7 +64,7 @@ class Solid:
 
     @property
     def volume(self) -> float:
-        """mm3."""
+        """Volume of the solid, mm3."""
         return float(np.prod(self.half)) * (8 if self.box else 4 / 3 * math.pi)
 
 
@@ -90,7 +90,7 @@ VIEWS = (
 
 
 def solid_volume(solids: dict[str, Solid] = SOLIDS) -> Volume:
-    """The solids in voxels: a voxel belongs to a solid if its middle does. Water in all of them, air around."""
+    """Makes voxels of the solids: water in the solids, air around. A voxel belongs to a solid if its centre does."""
     affine = np.zeros((4, 4))
     affine[[2, 1, 0], [0, 1, 2]] = [-spacing for spacing in SPACING]
     affine[:3, 3] = [(n - 1) / 2 * s + 0.3 for n, s in zip(SHAPE[::-1], SPACING[::-1], strict=True)]
@@ -103,12 +103,12 @@ def solid_volume(solids: dict[str, Solid] = SOLIDS) -> Volume:
 
 
 def true_chords(solid: Solid, exposure: Exposure, aside: tuple[float, float] = (0.0, 0.0)) -> Floats:
-    """The chord (h, w) of every ray, or of rays whose pixels lie aside.
+    """Returns the chord (h, w) of every ray, or of rays to shifted pixels.
 
     Args:
-        solid: what they run through.
+        solid: the solid that rays run through.
         exposure: the rays.
-        aside: mm on the detector, downwards and to the right.
+        aside: shift of the pixels on the detector, downwards and to the right, mm.
     """
     rows, columns = (np.arange(n, dtype=np.float64) for n in exposure.size)
     rows, columns = rows + aside[0] / exposure.pixel, columns + aside[1] / exposure.pixel
@@ -119,17 +119,17 @@ def true_chords(solid: Solid, exposure: Exposure, aside: tuple[float, float] = (
 
 @dataclass(frozen=True)
 class Errors:
-    """How far the thickness of all solids in one view is from the truth.
+    """Errors of the thickness of all solids in one view.
 
     Attributes:
-        beyond: by how much thickness leaves what rays displaced by up to one voxel have, mm; at most one voxel's
-            diagonal is expected, because a solid is known no better than its voxels.
-        diagonal: of a voxel, mm.
-        total: of the sum over the detector and all solids, relative.
-        worst_total: of the sum over the detector, relative, the largest of all solids.
+        beyond: largest distance of the thickness from the range of exact chords of rays displaced by up to one voxel,
+            mm. At most one voxel's diagonal is expected, because voxels describe a solid no more exactly.
+        diagonal: diagonal of a voxel, mm.
+        total: relative error of the sum over the detector and all solids.
+        worst_total: relative error of the sum over the detector, the largest of all solids.
         interior: mean error away from the borders, relative to the mean thickness there, over all solids.
-        integral: of thickness integrated over the detector against the voxels' volume, relative, the largest of all
-            solids; NaN for cone beams.
+        integral: relative error of the thickness integrated over the detector against the volume of the voxels, the
+            largest of all solids; NaN for cone beams.
     """
 
     beyond: float
@@ -145,8 +145,8 @@ def errors(volume: Volume, view: View, solids: dict[str, Solid] = SOLIDS) -> Err
 
     Args:
         volume: the solids in voxels.
-        view: how to project it.
-        solids: the truth.
+        view: the view of the projection.
+        solids: the exact solids.
     """
     film, exposure = project(volume, view), rays_of(volume, view).exposure
     voxel = volume.affine[:3, :3] * view.magnification
@@ -176,12 +176,12 @@ def errors(volume: Volume, view: View, solids: dict[str, Solid] = SOLIDS) -> Err
 
 
 def integral_error(volume: Volume, film: Projection, name: str) -> float:
-    """Thickness integrated over a detector of parallel rays against the volume of a structure's voxels, relative."""
+    """Returns the relative error of thickness, integrated over parallel rays, against the volume of the voxels."""
     found = float(film.depth(name).sum(dtype=np.float64)) * film.spacing**2
     return abs(found / (volume.structures[name].voxels * volume.voxel_volume) - 1)
 
 
 def as_beam(view: View, beam: str) -> View:
-    """A view with parallel rays or a cone, its detector just large enough for pixels of about a millimetre."""
+    """Makes a view with parallel rays or a cone, and a detector of pixels of about a millimetre."""
     distance = {"parallel": None, "cone": 1000.0}[beam]
     return dataclasses.replace(view, size=(120, 136), source_to_detector=distance)

@@ -1,4 +1,4 @@
-"""From anatomy to attenuation: what rays lose in the tissues of a thorax, and the same tissues as a CT."""
+"""The tissues of a thorax, as attenuation along the rays of a film and as a CT."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ STRUCTURES = (
     "air", "lung_right", "lung_left", "soft_tissue", "mediastinum", "abdomen", "vessel", "airway", "gas",
     "rib", "clavicle", "shoulder", "vertebra", "lesion",
 )  # fmt: skip
-"""What the values of a phantom's label volume mean, spelled as `artasyn.segment.structures` does; `vessel` and `lesion`
+"""Names of the values of a phantom's label volume, spelled as in `artasyn.segment.structures`. `vessel` and `lesion`
 lie inside the lungs."""
 
-# Half widths and half heights of bones, mm, outside and inside of the cortex; part of the full mineral.
+# Half widths and half heights of bones, mm, outside and inside the cortex; share of the full mineral content.
 _RIB, _CLAVICLE = ((3.2, 6.0), (2.0, 5.0), 1.0), ((4.6, 5.4), (2.9, 3.7), 1.0)
 _BLADE, _SHAFT = ((3.0, 3.6), (2.0, 2.6), 0.8), ((11.5, 11.5), (7.5, 7.5), 0.55)
 _HEAD, _HEAD_INSIDE = ((23.0, 23.0), (22.0, 22.0), 0.25), ((18.0, 18.0), (0.5, 0.5), 0.1)
@@ -72,11 +72,11 @@ MU = {name: float(attenuation(np.float32(hu))) for name, hu in TISSUE_HU.items()
 
 @dataclass(frozen=True, eq=False)
 class Healthy:
-    """What a healthy thorax does to the rays of its film.
+    """Line integrals of a healthy thorax along the rays of its film.
 
     Attributes:
         integral: line integral of the attenuation, float32 (size, size).
-        vessels: the part of it that the vessels of the lungs add.
+        vessels: the part of `integral` that the vessels of the lungs add.
     """
 
     integral: Map
@@ -84,7 +84,7 @@ class Healthy:
 
 
 def line_integral(record: ThoraxRecord, shape: Anatomy, coarse: Anatomy) -> Healthy:
-    """The line integral of a healthy thorax along the rays of its film.
+    """Computes the line integrals of a healthy thorax along the rays of its film.
 
     Args:
         record: the thorax.
@@ -104,7 +104,7 @@ def line_integral(record: ThoraxRecord, shape: Anatomy, coarse: Anatomy) -> Heal
 
 
 def skeleton(record: ThoraxRecord) -> Map:
-    """What ribs, clavicles, shoulder blades and upper arms add to the line integral."""
+    """Returns the part of the line integral that ribs, clavicles, shoulder blades and upper arms add."""
     cortex, marrow = MU["cortex"] - MU["wall"], MU["marrow"] - MU["wall"]
     blades, arms, heads = girdle(record)
     parts = (
@@ -116,12 +116,12 @@ def skeleton(record: ThoraxRecord) -> Map:
         tubes = Tubes.along(*curves).faded(len(curves[0]) - 1, 0.07)
         whole, core = chords(record, tubes, (outside, inside))
         total += np.float32(part) * (np.float32(cortex) * (whole - core) + np.float32(marrow) * core)
-    most = np.float32(0.36)  # tangential ribs at the chest wall: curved tubes that a straight chord overestimates
+    most = np.float32(0.36)  # a straight chord overestimates curved ribs that run along the ray at the chest wall
     return np.asarray(most * np.tanh(np.float32(record.bone) * total / most))
 
 
 def spine(record: ThoraxRecord, shape: Anatomy) -> Map:
-    """What the vertebrae add to the line integral: bodies, end plates, pedicles and processes."""
+    """Returns the part of the line integral that vertebrae add: bodies, end plates, pedicles and processes."""
     centres = np.array(_VERTEBRA_Z) * record.height / 207
     place = np.interp(shape.z, centres, np.arange(len(centres))).astype(np.float32)
     off = place - np.rint(place)  # from -0.5 to 0.5 in every vertebra
@@ -142,7 +142,7 @@ def spine(record: ThoraxRecord, shape: Anatomy) -> Map:
 
 
 def stomach_gas(record: ThoraxRecord, shape: Anatomy) -> Map:
-    """Thickness of the gas above the fluid of the stomach, below the left dome, mm."""
+    """Returns the thickness of the gas above the fluid of the stomach, below the left dome, mm."""
     rng = np.random.default_rng([record.seed, 8])
     wide = max(record.bubble, 1e-3)
     high = wide * rng.uniform(0.45, 0.75)
@@ -153,7 +153,7 @@ def stomach_gas(record: ThoraxRecord, shape: Anatomy) -> Map:
 
 
 def muscles(record: ThoraxRecord, shape: Anatomy) -> Map:
-    """What the pectoral muscles and the unevenness of the chest wall add to the line integral."""
+    """Returns the part of the line integral that pectoral muscles and the uneven chest wall add."""
     total = _uneven(
         record,
         shape,
@@ -165,13 +165,13 @@ def muscles(record: ThoraxRecord, shape: Anatomy) -> Map:
 
 
 def lung_texture(record: ThoraxRecord, shape: Anatomy) -> Map:
-    """What vessels and septa too fine to be drawn add to the line integral."""
+    """Returns the part of the line integral that vessels and septa too fine to be drawn add."""
     total = _uneven(record, shape, 9, ((1.4, 0.010), (2.8, 0.012), (5.6, 0.014), (15.0, 0.02)))
     return np.asarray(np.float32(record.texture) * total * np.sqrt(shape.lung_depth / np.float32(170)))
 
 
 def _uneven(record: ThoraxRecord, shape: Anatomy, stream: int, octaves: tuple[tuple[float, float], ...]) -> Map:
-    """Noise that belongs to the body, not to the film: its grains in mm and their strengths."""
+    """Returns noise of the body, not of the film, from octaves of grain size in mm and strength."""
     rng = np.random.default_rng([record.seed, stream])
     total = np.zeros_like(shape.x)
     for grain, strength in octaves:
@@ -202,7 +202,7 @@ class PhantomVolume:
 
 
 class Voxels:
-    """A thorax being filled into voxels, tissue after tissue."""
+    """A thorax in voxels, to which one tissue after the other is added."""
 
     def __init__(self, record: ThoraxRecord, spacing: float) -> None:
         half = record.field / 2
@@ -219,7 +219,7 @@ class Voxels:
         self._fine()
 
     def share(self, part: RayInterval) -> np.ndarray:
-        """How much of every voxel lies in an interval, float32 (z, y, x) in [0, 1]."""
+        """Returns the share of every voxel that lies in an interval, float32 (z, y, x) in [0, 1]."""
         return interval_share(part, self.y, self.spacing)
 
     def _large(self) -> None:
@@ -270,7 +270,7 @@ class Voxels:
         self._tubes(airways(record, self.coarse), np.ones(3), MU["air"] - MU["organ"], 7)
 
     def _tubes(self, tubes: Tubes, brush: np.ndarray, mu: float, label: int) -> None:
-        """Adds tubes; the thin ones need fewer samples of their cross-section."""
+        """Adds tubes; thin tubes need fewer samples of their cross-section."""
         thin = tubes.radii * brush.max() < self.spacing / 2
         part = self._filled(tubes.kept(thin), brush, 3) + self._filled(tubes.kept(~thin), brush, 40)
         part = np.clip(part, 0, 1).astype(np.float32)
@@ -278,10 +278,10 @@ class Voxels:
         self.labels[(part > 0.3) & (self.labels > 0)] = label
 
     def _filled(self, tubes: Tubes, brush: np.ndarray, samples: int) -> np.ndarray:
-        """The share of every voxel in tubes: every point spreads its volume over an ellipsoid around it."""
+        """Returns the share of every voxel in tubes: every point spreads its volume over an ellipsoid."""
         number = np.arange(samples) + 0.5
         radius, height = np.cbrt(number / samples), 1 - 2 * number / samples
-        # a turn of its own for every point: neighbours would otherwise leave gaps between them
+        # every point has a different turn, because equal turns would leave gaps between neighbours
         turn = 2.39996 * number + 0.61 * np.arange(len(tubes.points))[:, None]
         ring = np.sqrt(1 - height**2)
         ball = [ring * np.cos(turn), ring * np.sin(turn), np.broadcast_to(height, turn.shape)]
@@ -297,19 +297,19 @@ class Voxels:
         return share.reshape(self.mu.shape)
 
     def finished(self) -> PhantomVolume:
-        """The volume in Hounsfield units."""
+        """Returns the volume in Hounsfield units."""
         hu = hounsfield(self.mu).astype(np.float32)
         origin = (float(self.z[0]), float(self.y[0]), float(self.x[0]))
         return PhantomVolume(hu, self.labels, STRUCTURES, self.spacing, origin)
 
 
 def coarse_grid(record: ThoraxRecord) -> Anatomy:
-    """The large structures on a straight grid of 4 mm: enough to place vessels and lesions."""
+    """Returns the large structures on a straight grid of 4 mm, which is fine enough to place vessels and lesions."""
     return straight_grid(record, np.arange(-160, 161, 4.0), np.arange(-140, 321, 4.0))
 
 
 def interval_share(part: RayInterval, y: np.ndarray, step: float) -> np.ndarray:
-    """How much of the slabs around the depths `y`, `step` mm thick, lies in an interval: (h, d, w)."""
+    """Returns the share of slabs around the depths `y`, `step` mm thick, that lies in an interval: (h, d, w)."""
     middle, half = y.astype(np.float32)[None, :, None], np.float32(step / 2)
     low, high = part[0][:, None], part[1][:, None]
     inside = np.minimum(high, middle + half) - np.maximum(low, middle - half)

@@ -1,8 +1,8 @@
 """The fine structures of a thorax as tubes in three dimensions: bones, airways, pulmonary vessels.
 
-A tube is drawn on a film by its centreline: every point spreads its length over the tube's cross-section
-as the ray sees it. The sum is the tube's chord along the ray, sharp at every image size, of the same tube
-that a CT volume of the thorax holds.
+A tube is drawn on a film along its centreline. Every point spreads its length over the tube's cross-section, as
+projected along the ray. The sum is the tube's chord along the ray, sharp at every image size. A CT volume of the
+thorax holds the same tube.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _LEAVES = 512
 
 @dataclass(frozen=True, eq=False)
 class Tubes:
-    """Centrelines as points.
+    """Tubes as points on their centrelines.
 
     Attributes:
         points: (n, 3) as x, y, z in mm.
-        lengths: (n,), the length of the centreline that each point stands for, mm.
-        radii: (n,), mm.
+        lengths: (n,), the length of the centreline that each point represents, mm.
+        radii: (n,), radius of the tube at each point, mm.
     """
 
     points: np.ndarray
@@ -38,29 +38,29 @@ class Tubes:
 
     @classmethod
     def along(cls, *curves: np.ndarray, radius: float | np.ndarray = 1.0) -> Tubes:
-        """Tubes along polylines, each (n, 3), of one radius or one for each curve."""
+        """Makes tubes along polylines, each (n, 3), with one radius for all or one for each curve."""
         middle = np.concatenate([(curve[1:] + curve[:-1]) / 2 for curve in curves])
         lengths = np.concatenate([np.linalg.norm(np.diff(curve, axis=0), axis=1) for curve in curves])
         radii = np.repeat(np.broadcast_to(radius, len(curves)), [len(curve) - 1 for curve in curves])
         return cls(middle, lengths, radii.astype(np.float64))
 
     def faded(self, count: int, share: float) -> Tubes:
-        """Tubes of `count` points each that fade at both of their ends, over a share of their length."""
+        """Fades tubes of `count` points each at both ends, over a share of their length."""
         place = np.arange(len(self.points)) % count
         fade = np.clip(np.minimum(place + 1, count - place) / (share * count), 0, 1)
         return Tubes(self.points, self.lengths * fade, self.radii)
 
     def kept(self, keep: np.ndarray) -> Tubes:
-        """Only the chosen points, bool (n,)."""
+        """Keeps only the chosen points, bool (n,)."""
         return Tubes(self.points[keep], self.lengths[keep], self.radii[keep])
 
 
 def chords(record: ThoraxRecord, tubes: Tubes, brushes: tuple[tuple[float, float], ...]) -> tuple[Map, ...]:
-    """Length of the rays inside tubes of given cross-sections, once for each cross-section.
+    """Computes the length of rays inside tubes of given cross-sections, once for each cross-section.
 
     Args:
-        record: the thorax, whose film is drawn.
-        tubes: their own radii are not used.
+        record: the thorax whose film is drawn.
+        tubes: the tubes; their radii are not used.
         brushes: half width across (along x and y) and half height (along z), mm.
 
     Returns:
@@ -76,7 +76,7 @@ def chords(record: ThoraxRecord, tubes: Tubes, brushes: tuple[tuple[float, float
 
 
 def round_chords(record: ThoraxRecord, tubes: Tubes) -> Map:
-    """Length of the rays inside tubes that are round and have radii of their own, mm."""
+    """Computes the length of rays inside round tubes with the radii of `tubes`, mm."""
     levels = np.geomspace(0.35, max(float(tubes.radii.max(initial=0.35)), 0.6) * 1.001, 7)
     upper = np.clip(np.searchsorted(levels, tubes.radii), 1, len(levels) - 1)
     area = np.clip(tubes.radii, levels[0], None) ** 2
@@ -93,7 +93,7 @@ def round_chords(record: ThoraxRecord, tubes: Tubes) -> Map:
 
 
 def _splat(record: ThoraxRecord, points: np.ndarray, lengths: np.ndarray, pad: int) -> np.ndarray:
-    """Length of centreline in every pixel of a film with a margin, mm per square mm."""
+    """Returns the length of centreline in every pixel of a film with a margin, mm per square mm."""
     side = record.size + 2 * pad
     bend = spine_x(record, points[:, 2])
     rows, columns = record.find(points[:, 0] + bend, points[:, 2])
@@ -111,7 +111,7 @@ def _splat(record: ThoraxRecord, points: np.ndarray, lengths: np.ndarray, pad: i
 
 
 def _brush(half_width: float, half_height: float, pixels: float) -> np.ndarray:
-    """An ellipse of ones with soft borders; its sum is its area in square mm."""
+    """Returns an ellipse of uniform weight with soft borders; its sum is its area in square mm."""
     a, b = half_width * pixels, half_height * pixels
     reach_x, reach_y = int(np.ceil(a + 0.5)), int(np.ceil(b + 0.5))
     y, x = np.mgrid[-reach_y : reach_y + 1, -reach_x : reach_x + 1]
@@ -121,9 +121,9 @@ def _brush(half_width: float, half_height: float, pixels: float) -> np.ndarray:
 
 
 def ribs(record: ThoraxRecord) -> list[np.ndarray]:
-    """Centrelines of the 24 ribs from the spine to where their cartilage begins, each (n, 3) in mm.
+    """Returns the centrelines of the 24 ribs from the spine to the start of the cartilage, each (n, 3) in mm.
 
-    They follow the ribcage's inside at the distance of half a rib; the order is right 1, left 1, right 2 ...
+    The centrelines follow the ribcage's inside at the distance of half a rib. The order is right 1, left 1, right 2 ...
     """
     scale = record.height / 207
     rng = np.random.default_rng([record.seed, 1])
@@ -154,7 +154,7 @@ def ribs(record: ThoraxRecord) -> list[np.ndarray]:
 
 
 def clavicles(record: ThoraxRecord) -> list[np.ndarray]:
-    """Centrelines of the right and the left clavicle, from the sternum to the shoulder, each (n, 3) in mm."""
+    """Returns the centrelines of the right and left clavicle, from the sternum to the shoulder, each (n, 3) in mm."""
     rng = np.random.default_rng([record.seed, 2])
     tilt = rng.normal(0, 4)
     curves = []
@@ -171,10 +171,10 @@ def clavicles(record: ThoraxRecord) -> list[np.ndarray]:
 
 
 def girdle(record: ThoraxRecord) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """Borders of the shoulder blades, shafts and heads of the upper arms, each (n, 3) in mm.
+    """Returns the borders of the shoulder blades and the shafts and heads of the upper arms, each (n, 3) in mm.
 
     Returns:
-        five lines of the right blade and five of the left; right and left humerus; their heads.
+        Five lines of the right blade and five of the left; right and left humerus; right and left humeral head.
     """
     rng = np.random.default_rng([record.seed, 3])
     blades, arms, heads = [], [], []
@@ -197,22 +197,22 @@ def girdle(record: ThoraxRecord) -> tuple[list[np.ndarray], list[np.ndarray], li
 
 
 def _off(point: np.ndarray, x: int, y: int, z: int) -> np.ndarray:
-    """A point moved to the left, to the back and down, mm."""
+    """Moves a point to the left, to the back and down, mm."""
     return np.asarray(point + np.array([x, y, z]))
 
 
 def _bend(start: np.ndarray, middle: np.ndarray, end: np.ndarray, count: int = 320) -> np.ndarray:
-    """A parabola through three points, (count, 3)."""
+    """Returns a parabola through three points, (count, 3)."""
     t = np.linspace(0, 1, count)[:, None]
     return np.asarray(start * (2 * t - 1) * (t - 1) + middle * 4 * t * (1 - t) + end * t * (2 * t - 1))
 
 
 def airways(record: ThoraxRecord, shape: Anatomy) -> Tubes:
-    """Trachea and bronchi as tubes of air, as far as the mediastinum hides their walls.
+    """Returns trachea and bronchi as tubes of air, limited to the part inside the mediastinum.
 
     Args:
         record: the thorax.
-        shape: its large structures on a `straight_grid`.
+        shape: the large structures of the thorax on a `straight_grid`.
     """
     rng = np.random.default_rng([record.seed, 4])
     scale, lean = record.height / 207, rng.normal(-2.5, 1.5)
@@ -231,14 +231,14 @@ def airways(record: ThoraxRecord, shape: Anatomy) -> Tubes:
 
 
 def vessels(record: ThoraxRecord, shape: Anatomy) -> Tubes:
-    """The branching arteries and veins of both lungs.
+    """Returns the branching arteries and veins of both lungs.
 
-    A tree fills its lung: the places that it must reach are halved again and again, every branch heads for
-    the middle of its half, and its calibre follows Murray's law, so that it tapers to the periphery.
+    A tree fills its lung. The goals of the tree are halved repeatedly, and every branch heads for the middle of its
+    half. The calibre follows Murray's law, so that branches taper to the periphery.
 
     Args:
         record: the thorax.
-        shape: its large structures on a `straight_grid`.
+        shape: the large structures of the thorax on a `straight_grid`.
 
     Source:
         Calibres: Murray (1926); roots of the trees at the hila, the left one higher than the right;
@@ -267,7 +267,7 @@ def vessels(record: ThoraxRecord, shape: Anatomy) -> Tubes:
 
 
 def _hila(fork: float, scale: float, rng: np.random.Generator) -> Tubes:
-    """The large arteries and veins between the heart and the lungs."""
+    """Returns the large arteries and veins between the heart and the lungs."""
     curves = [
         [(-20, 4, 16), (-38, 8, 26), (-47, 20, 72)], [(24, 8, 2), (46, 16, 12), (50, 30, 60)],
         [(-30, -4, 44), (-42, -10, 22), (-58, -22, -16)], [(34, -8, 44), (45, -14, 18), (60, -24, -20)],
@@ -285,10 +285,10 @@ def _hila(fork: float, scale: float, rng: np.random.Generator) -> Tubes:
 
 
 def inside_lung(shape: Anatomy, points: np.ndarray) -> np.ndarray:
-    """Which points lie in the lungs: bool (n,).
+    """Tells which points lie in the lungs: bool (n,).
 
     Args:
-        shape: on a `straight_grid`.
+        shape: the large structures of the thorax on a `straight_grid`.
         points: (n, 3) as x, y, z in mm.
     """
     cell = _cells(shape, points)
@@ -299,7 +299,7 @@ def inside_lung(shape: Anatomy, points: np.ndarray) -> np.ndarray:
 
 
 def _cells(shape: Anatomy, points: np.ndarray) -> np.ndarray:
-    """The ray of a straight grid that passes next to each point, as flat indices (n,)."""
+    """Returns the nearest ray of a straight grid for each point, as flat indices (n,)."""
     left, top = float(shape.x[0, 0]), float(shape.z[0, 0])
     step = float(shape.z[1, 0]) - top
     rows, columns = shape.x.shape
@@ -313,7 +313,7 @@ def _between(part: RayInterval, cell: np.ndarray, points: np.ndarray) -> np.ndar
 
 
 def _places(shape: Anatomy, side: bool, rng: np.random.Generator) -> np.ndarray:
-    """Places spread over one lung, (_LEAVES, 3) in mm; more of them towards its base."""
+    """Draws points spread over one lung, (_LEAVES, 3) in mm, denser toward the base."""
     depth = shape.lung_depth * (shape.left == side)
     chance = np.sqrt(depth) * (0.7 + np.clip(shape.z / 250, 0, 1))
     index = rng.choice(depth.size, _LEAVES, p=(chance / chance.sum()).ravel())
@@ -324,7 +324,7 @@ def _places(shape: Anatomy, side: bool, rng: np.random.Generator) -> np.ndarray:
 
 
 def _trees(roots: np.ndarray, goals: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Branches from every root to all its goals: points (t, n, k, 3), lengths and radii (t, n, k)."""
+    """Grows branches from every root to all its goals: points (t, n, k, 3), lengths and radii (t, n, k)."""
     trees = len(roots)
     groups = goals[:, None]  # (t, groups, places, 3)
     start, heading = roots[:, None], np.zeros((trees, 1, 3))
@@ -355,7 +355,7 @@ def _trees(roots: np.ndarray, goals: np.ndarray, rng: np.random.Generator) -> tu
 
 
 def _branch(start: np.ndarray, tangent: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Curves that leave along a tangent: (t, n, k, 3), and the unit directions in which they arrive."""
+    """Returns curves that leave along a tangent, (t, n, k, 3), and the unit directions at their ends."""
     span = float(np.linalg.norm(end - start, axis=2).max())
     t = np.linspace(0, 1, int(np.clip(span / 0.9, 8, 64)))[:, None]
     way = end - start
@@ -367,10 +367,10 @@ def _branch(start: np.ndarray, tangent: np.ndarray, end: np.ndarray) -> tuple[np
 
 
 def _halves(groups: np.ndarray, seen: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
-    """Every group of places cut in two across its longest extent: (t, n, m, 3) to (t, 2 n, m / 2, 3).
+    """Cuts every group of points in two across its longest extent: (t, n, m, 3) to (t, 2 n, m / 2, 3).
 
-    Where `seen`, (t, n, 3), is given, it is cut by the directions in which its places appear from there: the
-    branches of large vessels part like rays.
+    With `seen`, (t, n, 3), groups are cut by the directions from `seen` to the points, because the branches of large
+    vessels diverge like rays.
     """
     trees, count, leaves, _ = groups.shape
     looks = groups
