@@ -53,7 +53,7 @@ class Solid:
         return np.asarray(np.abs(at).max(axis=-1) <= 1 if self.box else (at * at).sum(axis=-1) <= 1)
 
     def chords(self, points: Floats, directions: Floats) -> Floats:
-        """Returns the lengths, mm, in the solid of infinite lines through points (..., 3) in unit directions (..., 3)."""
+        """Returns the lengths in the solid, mm, of infinite lines: points (..., 3) and unit directions (..., 3)."""
         at, along = np.broadcast_arrays(self.own(points - np.array(self.centre)), self.own(directions))
         if self.box:
             along = np.where(np.abs(along) < 1e-12, 1e-12, along)

@@ -88,8 +88,8 @@ def line_integral(record: ThoraxRecord, shape: Anatomy, coarse: Anatomy) -> Heal
 
     Args:
         record: the thorax.
-        shape: its large structures along the rays of the film.
-        coarse: the same on a `straight_grid`.
+        shape: the large structures of the thorax along the rays of the film.
+        coarse: the same structures on a `straight_grid`.
     """
     tree = round_chords(record, vessels(record, coarse))
     tree = np.minimum(22 * np.tanh(tree / 22), 0.6 * shape.lung_depth) * np.float32(MU["organ"] - MU["lung"])
