@@ -1,4 +1,4 @@
-"""``python -m artasyn`` is the command ``artasyn``."""
+"""``python -m artasyn`` runs the command ``artasyn``."""
 
 import sys
 

@@ -1,9 +1,9 @@
-"""Array types and conventions of the whole library, on one screen.
+"""Array types and conventions of the whole library.
 
-An *image* is a single-channel radiograph, float32 in [0, 1], **bright = dense** (bone near 1, air near 0),
-rows from head to foot, columns from the patient's right (image left) to the patient's left (image right).
-Arrays are ``(h, w)`` in numpy and ``(b, 1, h, w)`` in torch. Nothing is ever guessed from the value range:
-`artasyn.files.radiograph` converts files into this unit, and `check_image` refuses anything else.
+An *image* is a single-channel radiograph, float32 in [0, 1], **bright = dense** (bone near 1, air near 0).
+Its rows run from head to foot. Its columns run from the patient's right (image left) to the patient's left
+(image right). Arrays are ``(h, w)`` in numpy and ``(b, 1, h, w)`` in torch. The library never guesses a unit from
+the value range: `artasyn.files.radiograph` converts files into this unit, and `check_image` refuses anything else.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from artasyn.shapes import Bool, Float32, Float64, Int16, UInt8, UInt16
 Image = Float32[np.ndarray, "h w"]
 """A radiograph: float32 (h, w) in [0, 1], bright = dense."""
 Prepared = Float32[np.ndarray, "size size"]
-"""A radiograph, or a map of it, as a network sees it: square, float32."""
+"""A radiograph, or a map of a radiograph, as a network sees it: float32 (size, size)."""
 Attenuation = Float32[np.ndarray, "h w"]
 """Added (or removed) attenuation in image units: float32 (h, w)."""
 RayMap = Float32[np.ndarray, "h w"]
@@ -36,33 +36,33 @@ Picture = UInt8[np.ndarray, "h w 3"]
 Hounsfield = Int16[np.ndarray, "z y x"] | Float32[np.ndarray, "z y x"]
 """A CT volume in Hounsfield units: z head to foot, y front to back, x patient's right to left."""
 VolumeLabels = UInt8[np.ndarray, "z y x"] | UInt16[np.ndarray, "z y x"]
-"""Structures of a CT volume, on its grid; 0 is none."""
+"""Structures of a CT volume, on its grid; 0 is no structure."""
 VoxelMap = Float32[np.ndarray, "z y x"]
-"""A number for every voxel of a volume or of a box of it: float32 (z, y, x)."""
+"""A number for every voxel of a volume, or of a box inside the volume: float32 (z, y, x)."""
 VolumeMask = Bool[np.ndarray, "z y x"]
-"""A part of a CT volume, on its grid or on a box of it."""
+"""A part of a CT volume, on the grid of the volume or of a box inside the volume."""
 Affine = Float64[np.ndarray, "4 4"]
-"""From a voxel (z, y, x, 1) to RAS+ millimetres: x to the patient's right, y to the front, z to the head."""
+"""Maps a voxel (z, y, x, 1) to RAS+ millimetres: x to the patient's right, y to the front, z to the head."""
 Vector = Float64[np.ndarray, "3"]
-"""A place or a direction in RAS+ millimetres: x to the patient's right, y to the front, z to the head."""
+"""A position or a direction in RAS+ millimetres: x to the patient's right, y to the front, z to the head."""
 Triples = Float64[np.ndarray, "3 3"]
 """Three vectors, or a linear map."""
 Thickness = Float32[np.ndarray, "k h w"]
-"""How far every ray of a projection runs in each of k structures, mm."""
+"""The length of every ray of a projection inside each of k structures, mm."""
 StructureMasks = Bool[np.ndarray, "k h w"]
 """The footprints of k structures on a projection; they may overlap."""
 SoftMasks = Float32[np.ndarray, "k h w"]
 """Footprints with soft borders, float32 (k, h, w) in [0, 1]."""
 
 LOWEST, HIGHEST = -1024, 3071
-"""Hounsfield units that a volume may hold: 12 bits."""
+"""Lowest and highest Hounsfield unit that a volume may hold: 12 bits."""
 
 BACKGROUND, RIGHT, LEFT = 0, 1, 2
 """The values of `LungLabels`; right and left are the patient's."""
 
 
 def check_image(image: object, name: str = "image") -> None:
-    """Refuses whatever is not an `Image`, saying what came and what to do.
+    """Refuses anything that is not an `Image`; the message states what was found and what to do.
 
     Raises:
         ImageError: not a float32 array of shape (h, w) with at least 16 rows and columns and values in [0, 1].
@@ -85,10 +85,10 @@ def check_image(image: object, name: str = "image") -> None:
 
 
 def identity(image: Image) -> str:
-    """A radiograph's identity: the same pixels give the same 16 hexadecimal digits on every machine.
+    """Returns a radiograph's identity: the same pixels give the same 16 hexadecimal digits on every machine.
 
-    Random choices for an image start from this and a seed, so that neither order, file names nor the number
-    of workers change them.
+    Random choices for an image depend only on this identity and a seed. The order of the images, the file names
+    and the number of workers do not change them.
 
     Args:
         image: (h, w), float32 in [0, 1].
@@ -99,7 +99,7 @@ def identity(image: Image) -> str:
 
 
 def generator(seed: int, *identities: int | str) -> np.random.Generator:
-    """The random generator of a seed and of whatever identifies the thing being drawn.
+    """Returns the random generator for a seed and the identities of the item that is drawn.
 
     Args:
         seed: the user's seed, not negative.

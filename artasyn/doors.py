@@ -1,4 +1,4 @@
-"""Doors: names and packages that are imported when they are first asked for."""
+"""Doors: names and packages that are imported on first use."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from artasyn.errors import MissingExtra
 
 
 def later(package: str, places: Mapping[str, str]) -> Callable[[str], object]:
-    """A package's ``__getattr__`` that imports what is heavy, or needs packages that may be missing, on demand.
+    """Returns a package's ``__getattr__`` that imports names on first use.
+
+    Packages use it for modules that load slowly or that need dependencies which may be missing.
 
     Args:
-        package: its name, ``__name__``.
-        places: the module of each name.
+        package: the name of the package, its ``__name__``.
+        places: maps each name to the module that defines it.
 
     Example:
         >>> later("letters", {"digits": "string"})("digits")

@@ -1,24 +1,27 @@
-"""The errors that artasyn raises: one tree, caught as a whole by ``except ArtasynError``.
+"""The errors that artasyn raises: one hierarchy, so ``except ArtasynError`` catches all of them.
 
-ArtasynError
-ImageError        an array is not what the library's conventions ask for
-RadiographError   a file cannot be read as one frontal radiograph
-SynthesisError    an anomaly cannot be made
-NothingShows    an anomaly was rendered, but no pixel changed
-DataError         a folder or an option is not what a command needs
-ModelError        a stored model is missing, damaged or of another kind
-MissingExtra      a package of an extra is not installed
+- `ArtasynError`
+
+  - `ImageError`: an array is not what the library's conventions ask for.
+  - `RadiographError`: a file cannot be read as one frontal radiograph.
+  - `SynthesisError`: an anomaly cannot be made.
+
+    - `NothingShows`: an anomaly was rendered, but no pixel changed.
+
+  - `DataError`: a folder or an option is not what a command needs.
+  - `ModelError`: a stored model is missing, damaged or of another kind.
+  - `MissingExtra`: a package of an extra is not installed.
 """
 
 from __future__ import annotations
 
 
 class ArtasynError(Exception):
-    """Anything that artasyn refuses; the message names what was found and what to do."""
+    """The base class of all errors that artasyn raises; the message states what was found and what to do."""
 
 
 class ImageError(ArtasynError, ValueError):
-    """An array is not what the library's conventions ask for (see `artasyn.arrays`)."""
+    """An array does not follow the library's conventions (see `artasyn.arrays`)."""
 
 
 class RadiographError(ArtasynError, ValueError):

@@ -1,7 +1,7 @@
-"""The names of findings: one spelling in the whole library and in everything that it writes.
+"""The names of findings: one spelling in the whole library and in all files that the library writes.
 
-They are those of the Fleischner Society's glossary of terms for thoracic imaging (Hansell et al., Radiology
-2008;246:697), lower case, words joined by ``_``.
+The names come from the Fleischner Society's glossary of terms for thoracic imaging (Hansell et al., Radiology
+2008;246:697), in lower case, with words joined by ``_``.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ FindingName = Literal[
     "pleural_effusion",
     "texture_opacity",
 ]
-"""The findings that can be made on a radiograph."""
+"""The findings that can be synthesised on a radiograph."""
 
 LesionKind = Literal["nodule", "consolidation", "ground_glass_opacity"]
-"""The findings that can be made in three dimensions, in a CT or in a phantom."""
+"""The findings that can be synthesised in three dimensions, in a CT or in a phantom."""
 
 _OLDER = {"ground_glass": "ground_glass_opacity"}
 
 
 def finding_name(spelling: str) -> str:
-    """A finding's name as this library spells it; files of earlier versions hold other spellings.
+    """Returns a finding's name as this library spells it; files of earlier versions hold other spellings.
 
     Args:
         spelling: upper case, spaces and hyphens are allowed; an unknown finding keeps its name.
@@ -44,7 +44,7 @@ def finding_name(spelling: str) -> str:
 
 
 def lesion_kind(spelling: str) -> LesionKind:
-    """The finding in three dimensions that a spelling stands for.
+    """Returns the three-dimensional finding that a spelling stands for.
 
     Args:
         spelling: as in `finding_name`.

@@ -1,4 +1,4 @@
-"""Records as JSON: what every record of random choices shares in writing and in reading."""
+"""Records as JSON: writes and reads the records of random choices."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ _Record = TypeVar("_Record")
 
 
 def record_text(record: Any) -> str:
-    """A frozen dataclass as the text of a JSON file.
+    """Returns a frozen dataclass as the text of a JSON file.
 
     Args:
-        record: an instance of a dataclass, of plain numbers, texts, tuples and dataclasses.
+        record: an instance of a dataclass that holds only plain numbers, strings, tuples and dataclasses.
     """
     return json.dumps(dataclasses.asdict(record), indent=1) + "\n"
 
 
 def read_record(text: str, build: Callable[[Any], _Record], *, what: str, error: type[ArtasynError]) -> _Record:
-    """A record from the text of its JSON.
+    """Builds a record from its JSON text.
 
     Args:
         text: JSON.
-        build: makes the record of the JSON's values; lists have become tuples.
+        build: makes the record from the JSON's values; lists are converted to tuples first.
         what: the record with its article, for the message.
-        error: what to raise.
+        error: the class of the error to raise.
 
     Raises:
-        ArtasynError: of the kind `error`; the text is no JSON, or `build` refuses its values.
+        ArtasynError: an `error`; the text is no JSON, or `build` refuses its values.
     """
     return make_record(text, lambda given: build(with_tuples(json.loads(given))), what=what, error=error)
 
 
 def make_record(given: Any, build: Callable[[Any], _Record], *, what: str, error: type[ArtasynError]) -> _Record:
-    """A record from whatever it is made of; what is wrong with that is said in the same words for all records.
+    """Builds a record from its values and reports invalid values with the same message for all records.
 
     Args:
-        given: what `build` takes.
+        given: the argument of `build`.
         build: makes the record.
         what: the record with its article, for the message.
-        error: what to raise.
+        error: the class of the error to raise.
 
     Raises:
-        ArtasynError: of the kind `error`; `build` refuses what was given.
+        ArtasynError: an `error`; `build` refuses the values.
     """
     try:
         return build(given)
@@ -55,7 +55,7 @@ def make_record(given: Any, build: Callable[[Any], _Record], *, what: str, error
 
 
 def with_tuples(value: Any) -> Any:
-    """JSON's lists as the tuples that records are made of.
+    """Converts JSON's lists, at any depth, to tuples, which records use.
 
     Example:
         >>> with_tuples({"shift": [1, [2, 3]]})

@@ -1,7 +1,7 @@
 """Array types with dtypes and shapes, as annotations write them: ``Float32[np.ndarray, "h w"]``.
 
-They are jaxtyping's. Tests check them on every call. Where jaxtyping is not installed, as in an installation of the
-torch-free part alone, an annotation is the plain array type.
+The types come from jaxtyping. Tests check them on every call. Without jaxtyping, as in an installation
+of the torch-free part alone, an annotation is the plain array type.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Batches as tensors: the words of the rooms that use torch."""
+"""Tensor types for the rooms that use torch."""
 
 from __future__ import annotations
 
