@@ -1,1 +1,1 @@
-"""One file format a file: pixels, volumes and bytes in and out, as arrays."""
+"""Reading and writing of pixels, volumes and bytes as arrays, one module for each file format."""

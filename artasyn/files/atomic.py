@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writes: a file is complete or it does not exist."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 LEFTOVER = ".artasyn-*.tmp"
-"""What a killed process may leave behind; a name of ours, so safe to delete."""
+"""Name of temporary files that a killed process may leave behind; only artasyn uses it, so deleting them is safe."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary name beside a file, renamed to it when the block ends well and deleted when it does not.
+    """Yields a temporary path beside a file.
+
+    The temporary file is renamed to the file when the block succeeds, and deleted when the block raises.
 
     Args:
-        path: the file to write; its folder is made.
+        path: the file to write; its folder is created.
 
     Example:
         >>> import tempfile
@@ -40,18 +42,18 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Writes a file, whole or not at all.
 
     Args:
-        path: the file to write; its folder is made.
-        data: its content.
+        path: the file to write; its folder is created.
+        data: the content of the file.
     """
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a UTF-8 text file, whole or not at all, the same bytes on every system.
+    """Writes a UTF-8 text file, whole or not at all, with the same bytes on every system.
 
     Args:
-        path: the file to write; its folder is made.
-        text: its text; bytes of file names that were no UTF-8 are written as they were.
+        path: the file to write; its folder is created.
+        text: the content; surrogate escapes (bytes of file names that are not UTF-8) are written as these bytes.
     """
     write_bytes(path, text.encode("utf-8", "surrogateescape"))

@@ -1,9 +1,9 @@
-"""CT volumes and label maps as files: NIfTI, NRRD, MetaImage and DICOM series, all turned one way.
+"""CT volumes and label maps as files: NIfTI, NRRD, MetaImage and DICOM series, all in one orientation.
 
-Whatever the file, an array is (z, y, x): z from head to foot, y from front to back, x from the patient's right
-to the left. Its affine takes the index (z, y, x, 1) of a voxel to millimetres in the patient, RAS+: towards the
-right, the front and the head. Turning a volume only swaps and flips its axes, no voxel is interpolated; what is
-oblique stays in the affine.
+For every file format, an array is (z, y, x): z from head to foot, y from front to back, x from the patient's right
+to the left. Its affine maps the index (z, y, x, 1) of a voxel to millimetres in the patient, RAS+: towards the
+right, the front and the head. Reorienting a volume only swaps and flips its axes; no voxel is interpolated. The
+affine keeps an oblique orientation.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from artasyn.files.ct_volumes import (
 MASKS = "segmentations"
 """The folder of masks beside a CT in TotalSegmentator's data set."""
 LUNGLIKE = (-1500, -500)
-"""Every CT of a chest has values between, and stored values or padding do not."""
+"""Range, in Hounsfield units, in which every chest CT has values, and stored values or padding have none."""
 ID_COLUMNS, NAME_COLUMNS = ("id", "label", "index", "value"), ("structure", "name")
-"""Columns of a CSV file with the names of labels, the first that there is counts."""
+"""Columns of a CSV file with the names of labels; of each tuple, the first column that the file has is used."""
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """Voxels and where they are.
+    """Voxels and their position in the patient.
 
     Attributes:
         values: (z, y, x), from head to foot, from front to back, from the patient's right to the left.
@@ -64,15 +64,15 @@ class Grid:
 def read_ct(path: Path) -> Grid:
     """Reads a CT volume: int16 Hounsfield units from -1024 to 3071.
 
-    What lies beyond is cut off, so that padding outside of the scanner's circle becomes -1024; fractions are
+    Values outside this range are clipped, so padding outside the scanner's circle becomes -1024. Fractions are
     rounded.
 
     Args:
-        path: NIfTI, NRRD or MetaImage; or a folder with the files of one DICOM series; or one of those files.
+        path: a NIfTI, NRRD or MetaImage file; or a folder with one DICOM series; or one file of a DICOM series.
 
     Raises:
-        DataError: the file is missing, damaged or of another kind; it is not three-dimensional, has no usable
-            orientation and spacing, lacks slices or does not hold Hounsfield units. The message names the
+        DataError: the file is missing, damaged or of another kind; or it is not three-dimensional, has no usable
+            orientation and spacing, lacks slices or does not hold Hounsfield units. The message states the
             file, what was found and what to do.
     """
     with _naming(path):
@@ -88,14 +88,14 @@ def read_ct(path: Path) -> Grid:
 
 
 def read_label_map(path: Path) -> Grid:
-    """Reads a label map: uint8, or uint16 where a label is above 255; turned as `read_ct` turns a volume.
+    """Reads a label map: uint8, or uint16 if a label is above 255; oriented as `read_ct` orients a volume.
 
     Args:
-        path: NIfTI, NRRD or MetaImage.
+        path: a NIfTI, NRRD or MetaImage file.
 
     Raises:
-        DataError: the file is missing, damaged or of another kind; it is not three-dimensional, has no usable
-            orientation and spacing, or holds other than whole numbers from 0 to 65535.
+        DataError: the file is missing, damaged or of another kind; or it is not three-dimensional, has no usable
+            orientation and spacing, or holds values other than whole numbers from 0 to 65535.
     """
     with _naming(path):
         stored = turned(read_volume(path))
@@ -103,7 +103,7 @@ def read_label_map(path: Path) -> Grid:
 
 
 def same_grid(a: Grid, b: Grid) -> str:
-    """Says how two grids differ; nothing where no corner voxels lie further apart than a tenth of a voxel.
+    """Describes how two grids differ; returns "" if all corner voxels agree to within a tenth of a voxel.
 
     Example:
         >>> volume = Grid(np.zeros((16, 16, 16), np.int16), np.diag([2.0, 1.0, 1.0, 1.0]))
@@ -125,20 +125,20 @@ def same_grid(a: Grid, b: Grid) -> str:
 
 
 def is_ct_file(path: Path) -> bool:
-    """Whether a path is a volume's file by its suffix, or a folder that itself holds DICOM files."""
+    """Returns whether a path is a volume file by its suffix, or a folder with DICOM files directly inside."""
     return any(map(is_slice_file, path.iterdir())) if path.is_dir() else is_volume_file(path)
 
 
 def read_names(path: Path) -> dict[int, str]:
-    """Reads the names of labels; the background, by its name or as 0, is left out.
+    """Reads the names of labels, without the background (the number 0 or the name "background").
 
     Args:
         path: JSON, ``{"1": "spleen"}`` or ``{"spleen": 1}``, also below the key ``labels``; or CSV with a
-            header, the number in the column id, label, index or value, the name in structure or name.
+            header: the number in the column id, label, index or value, the name in the column structure or name.
 
     Raises:
-        DataError: the file is missing or damaged, a number or name occurs twice, a number is not whole. The
-            message names the file, the line or entry, and what to do.
+        DataError: the file is missing or damaged, a number or name occurs twice, or a number is not whole. The
+            message states the file, the line or entry, and what to do.
     """
     with _naming(path):
         data = path.read_bytes()
@@ -162,7 +162,7 @@ def read_names(path: Path) -> dict[int, str]:
 
 
 def _json_entries(text: str) -> Iterator[tuple[str, str, str]]:
-    """Where it stands, number and name of each entry."""
+    """Yields the location in the file, the number and the name of each entry."""
     pairs = json.loads(text, object_pairs_hook=tuple)
     pairs = dict(pairs).get("labels", pairs) if isinstance(pairs, tuple) else pairs
     if not isinstance(pairs, tuple):
@@ -173,7 +173,7 @@ def _json_entries(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def _csv_entries(text: str) -> Iterator[tuple[str, str, str]]:
-    """Where it stands, number and name of each entry."""
+    """Yields the location in the file, the number and the name of each entry."""
     rows = csv.DictReader(io.StringIO(text), restval="")
     columns = {str(column).strip().lower(): column for column in rows.fieldnames or ()}
     number = next((columns[name] for name in ID_COLUMNS if name in columns), None)
@@ -188,13 +188,13 @@ def _csv_entries(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 def is_volume_file(path: Path) -> bool:
-    """Whether a file is a volume by its suffix."""
+    """Returns whether a file is a volume by its suffix."""
     return path.name.lower().endswith(VOLUME_SUFFIXES)
 
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Lets errors name the file."""
+    """Adds the path of the file to error messages."""
     try:
         if not path.exists():
             raise DataError("does not exist; check the path")
@@ -206,7 +206,7 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _sections(stored: Stored) -> Iterator[tuple[int, Any]]:
-    """The values of one section after the other, in float64, so that no whole volume is."""
+    """Yields the sections one by one in float64, so the whole volume is never held in float64."""
     for number, section in enumerate(stored.values):
         with np.errstate(over="ignore", invalid="ignore"):
             exact = np.multiply(section, stored.slope, dtype=np.float64) + stored.intercept

@@ -1,4 +1,4 @@
-"""A series of DICOM files as one CT volume, refused where slices are missing or do not belong together."""
+"""A series of DICOM files as one CT volume; series with missing or mismatched slices are refused."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ from artasyn.files.rasters import jpeg_ends
 
 CT_CLASSES = (uid.CTImageStorage, uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
 GEOMETRY = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
-"""What places a slice in space, with the count of numbers."""
+"""The attributes that place a slice in space, with the count of their numbers."""
 
 
 def is_slice_file(path: Path) -> bool:
-    """Whether a file is DICOM by its content; one out of reach counts, so that it is reported.
+    """Returns whether a file is DICOM by its content; an unreadable file counts, so that it is reported.
 
-    Hidden files and a ``DICOMDIR`` are none. Without the magic of DICOM the suffix must speak for it.
+    Hidden files and a ``DICOMDIR`` do not count. A file without the DICOM prefix (``DICM``) counts only if its name
+    is plausible, too: no suffix, a DICOM suffix, ``.ima`` or a number as suffix.
     """
     if path.name.startswith(".") or path.name.upper() == "DICOMDIR" or not path.is_file():
         return False
@@ -38,25 +39,25 @@ def is_slice_file(path: Path) -> bool:
     except OSError:
         return True
     suffix = path.suffix.lower()
-    plausible = suffix in {"", ".ima", *DICOM_SUFFIXES} or suffix[1:].isdigit()  # names are often UIDs
+    plausible = suffix in {"", ".ima", *DICOM_SUFFIXES} or suffix[1:].isdigit()  # file names are often UIDs
     return is_dicom(data) if plausible else data[128:] == b"DICM"
 
 
 def read_series(path: Path) -> Stored:
     """Reads the slices of one CT series, sorted along the normal of their planes.
 
-    Localizers and objects that are no CT images are passed over. A file of several frames (enhanced CT) is a
-    series as well.
+    Localizers and objects that are not CT images are skipped. A file with several frames (enhanced CT) is also a
+    series.
 
     Args:
-        path: a folder, whose own files are read, or one file, whose series is taken from its folder.
+        path: a folder, read without its subfolders; or one file, whose series is read from the folder of the file.
 
     Returns:
         Hounsfield units, int16 (slice, row, column).
 
     Raises:
-        DataError: no CT series, several, or one that is damaged or no regular grid; the message goes on after
-            the name of the folder or file.
+        DataError: no CT series, several series, a damaged series, or slices that form no regular grid. The message
+            continues a sentence that begins with the name of the folder or file.
 
     Source: DICOM PS3.3 C.7.6.2.1.1 (position and orientation), C.7.6.16 (functional groups), C.11.1.1.2 (rescale).
     """
@@ -79,7 +80,7 @@ def read_series(path: Path) -> Stored:
 
 @dataclass(frozen=True, eq=False)
 class _Slice:
-    """One slice: where its pixels are stored, and where it lies in the patient, in LPS+ millimetres."""
+    """One slice: the file and frame of its pixels, and its position in the patient in LPS+ millimetres."""
 
     file: Path
     frame: int
@@ -100,7 +101,7 @@ def _read(file: Path, *, pixels: bool) -> Dataset:
 
 
 def _one_series(path: Path) -> list[tuple[Path, Dataset]]:
-    """The CT images of the one series of a folder, or of the series that a file belongs to."""
+    """Returns the CT images of a folder's only series, or of the series that a file belongs to."""
     folder = path if path.is_dir() else path.parent
     films = [(file, _read(file, pixels=False)) for file in sorted(folder.iterdir()) if is_slice_file(file)]
     if not films:
@@ -136,7 +137,7 @@ def _described(films: Sequence[tuple[Path, Dataset]]) -> str:
 
 
 def _slices(file: Path, film: Dataset) -> list[_Slice]:
-    """The slices of a file: one, or as many as an enhanced CT has frames."""
+    """Returns the slices of a file: one slice, or one for each frame of an enhanced CT."""
     slices = []
     with decoding(f"holds {file.name}, which"):
         for frame in range(int(film.get("NumberOfFrames") or 1)):
@@ -157,7 +158,7 @@ def _numbers(places: Sequence[Dataset], keyword: str, count: int, file: Path) ->
 
 
 def _places(film: Dataset, frame: int) -> list[Dataset]:
-    """Where the attributes of a frame stand: in the file itself, or in the functional groups of enhanced CT."""
+    """Returns the data sets that may hold a frame's attributes: the file itself and its functional groups."""
     frames = film.get("PerFrameFunctionalGroupsSequence") or ()
     groups = [*frames[frame : frame + 1], *(film.get("SharedFunctionalGroupsSequence") or ())]
     return [film, *(item for group in groups for element in group if element.VR == "SQ" for item in element.value)]
@@ -179,7 +180,7 @@ def _listed(numbers: Iterable[float | int]) -> str:
 
 
 def _step(slices: Sequence[_Slice], normal: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The way from each of the sorted slices to the next, which must be the same for all."""
+    """Returns the vector from each of the sorted slices to the next; refuses duplicate, uneven or missing slices."""
     positions = np.stack([placed.position for placed in slices])
     depths = positions @ normal
     gaps = np.diff(depths)
@@ -208,7 +209,7 @@ def _step(slices: Sequence[_Slice], normal: NDArray[np.float64]) -> NDArray[np.f
 
 
 def _volume(slices: Sequence[_Slice]) -> NDArray[np.int16]:
-    """Hounsfield units (slice, row, column), as far as int16 holds them."""
+    """Returns Hounsfield units (slice, row, column), clipped to the range of int16."""
     volume = np.empty((len(slices), *slices[0].size), np.int16)
     of_files: dict[Path, list[int]] = defaultdict(list)
     for number, placed in enumerate(slices):
@@ -229,7 +230,7 @@ def _hounsfield(film: Dataset, placed: _Slice) -> NDArray[np.int16]:
         raise DataError(f"holds {placed.file.name}, which is in colours; export the CT slices themselves")
     values = np.array(apply_modality_lut(stored, placed.rescale), np.float64)
     padding = film.get("PixelPaddingValue")
-    if padding is not None:  # where it stands for a low value it may also be a true one, and needs no care
+    if padding is not None:  # only a high padding value is replaced: a low one is harmless and may be a true value
         values[(stored == np.array(padding, np.int64).astype(stored.dtype)) & (values > HIGHEST)] = LOWEST
     limits = np.iinfo(np.int16)
     hounsfield: NDArray[np.int16] = np.rint(np.clip(values, limits.min, limits.max)).astype(np.int16)

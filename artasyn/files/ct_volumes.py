@@ -1,4 +1,4 @@
-"""Volumes as their files store them, NIfTI, NRRD and MetaImage, refused where they are damaged or lie nowhere."""
+"""Volumes as NIfTI, NRRD and MetaImage files store them; damaged or unplaced volumes are refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from artasyn.files.rasters import brief
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 ITK_SUFFIXES = {".nrrd": "NrrdImageIO", ".nhdr": "NrrdImageIO", ".mha": "MetaImageIO", ".mhd": "MetaImageIO"}
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES)
-"""Endings, in lower case, of files that hold a volume."""
+"""Suffixes, in lower case, of files that hold a volume."""
 READABLE = "NIfTI (.nii, .nii.gz), NRRD (.nrrd, .nhdr) and MetaImage (.mha, .mhd)"
 
 ITK_FIELDS = {
@@ -38,14 +38,14 @@ ITK_FIELDS = {
         "ElementSpacing": rb"(?m)^(ElementSpacing|ElementSize)\s*=",
     },
 }
-"""What a header must say, or else ITK makes it up."""
+"""Fields that a header must have, because ITK invents values for missing ones."""
 
 MINIMUM = 16
-"""Voxels along every axis of a volume."""
+"""Smallest number of voxels along every axis of a volume."""
 SPACING_RANGE = (0.05, 10.0)
-"""Millimetres between the voxels of a volume."""
+"""Smallest and largest spacing of voxels, mm."""
 FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
-"""From the millimetres of DICOM and ITK to those of NIfTI."""
+"""Maps LPS+ millimetres (DICOM, ITK) to RAS+ millimetres (NIfTI)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +55,8 @@ class Stored:
     Attributes:
         values: three axes, in any order and direction.
         affine: float64 (4, 4), from the index of a voxel to millimetres, RAS+.
-        slope: of what the values mean.
-        intercept: of what the values mean.
+        slope: of the rescaling, value * slope + intercept.
+        intercept: of the rescaling.
     """
 
     values: np.ndarray
@@ -67,10 +67,11 @@ class Stored:
 
 @contextmanager
 def decoding(subject: str = "") -> Iterator[None]:
-    """Turns whatever a decoder raises into a `DataError`, and keeps its warnings to itself.
+    """Turns any exception of a decoder into a `DataError` and suppresses warnings.
 
     Args:
-        subject: begins the message, which else goes on after the file's name.
+        subject: the start of the message; without it, the message continues a sentence that begins with the file's
+            name.
 
     Raises:
         DataError: in place of any exception of a decoder.
@@ -82,7 +83,7 @@ def decoding(subject: str = "") -> Iterator[None]:
     except DataError:
         raise
     except BaseException as error:  # parsers and decoders raise nearly anything for damaged files
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # that of Rust
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # a panic in Rust code
             raise
         reason = f"{subject} is damaged or cut short ({brief(error)}); copy or export it again"
         raise DataError(reason.lstrip()) from error
@@ -92,8 +93,8 @@ def read_volume(path: Path) -> Stored:
     """Reads the voxels of a NIfTI, NRRD or MetaImage file.
 
     Raises:
-        DataError: damaged, of another kind, not three-dimensional, or without usable orientation and spacing;
-            the message goes on after the file's name.
+        DataError: the file is damaged, of another kind, not three-dimensional, or without usable orientation and
+            spacing. The message continues a sentence that begins with the file's name.
     """
     if path.is_dir():
         raise DataError("is a folder; name a file")
@@ -114,7 +115,7 @@ def turned(stored: Stored) -> Stored:
 
 
 def check_shape(shape: Sequence[int]) -> None:
-    """Refuses what is no volume; a fourth axis of one is accepted."""
+    """Refuses a shape that is not a volume's; further axes of length 1 are accepted."""
     if len(shape) < 3 or any(count != 1 for count in shape[3:]):
         raise DataError(f"has shape {times(shape)}; one volume has three axes, export it on its own")
     if min(shape[:3]) < MINIMUM:
@@ -122,7 +123,7 @@ def check_shape(shape: Sequence[int]) -> None:
 
 
 def check_affine(affine: NDArray[np.float64]) -> None:
-    """Refuses an affine that places no voxels of a patient."""
+    """Refuses an affine that cannot place the voxels of a patient."""
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     usable = np.isfinite(affine).all() and spacing.all()
     if not usable or abs(np.linalg.det(affine[:3, :3] / spacing)) < 0.1:
@@ -134,19 +135,19 @@ def check_affine(affine: NDArray[np.float64]) -> None:
 
 
 def times(numbers: Iterable[float | int]) -> str:
-    """Sizes for people: 2 x 1 x 0.5."""
+    """Formats sizes for messages: 2 x 1 x 0.5."""
     return " x ".join(f"{number:.4g}" if number % 1 else f"{number:.0f}" for number in numbers)
 
 
 def _read_nifti(path: Path) -> Stored:
     with path.open("rb") as file:
-        compressed = file.read(2) == b"\x1f\x8b"  # whatever the suffix says
+        compressed = file.read(2) == b"\x1f\x8b"  # the suffix may be wrong
     with gzip.open(path) if compressed else path.open("rb") as stream, LoggingOutputSuppressor():
         kind: Any = nibabel.Nifti1Image
         if nibabel.Nifti2Header.may_contain_header(stream.read(540)):
             kind = nibabel.Nifti2Image
         stream.seek(0)
-        header = kind.header_class.from_fileobj(stream, check=False)  # a check would mend spacings of 0
+        header = kind.header_class.from_fileobj(stream, check=False)  # a check would replace spacings of 0
         if not (header["sform_code"] > 0 or (header["qform_code"] > 0 and header["pixdim"][1:4].all())):
             raise DataError("does not say its orientation (neither sform nor qform is set); export it again")
         stream.seek(0)
@@ -156,7 +157,7 @@ def _read_nifti(path: Path) -> Stored:
         check_shape(image.shape)
         check_affine(image.affine)
         values = image.dataobj.get_unscaled()
-        stream.seek(0, os.SEEK_END)  # over the checksum of gzip
+        stream.seek(0, os.SEEK_END)  # so that gzip verifies its checksum
     slope, intercept = float(image.dataobj.slope), float(image.dataobj.inter)
     return Stored(values.reshape(values.shape[:3], order="F"), image.affine, slope, intercept)
 
@@ -201,7 +202,7 @@ def _itk_affine(reader: Any) -> NDArray[np.float64]:
 
 @contextmanager
 def _heeding() -> Iterator[None]:
-    """Catches what ITK prints to the standard error: the reason of a failure, or damage that it reads over."""
+    """Captures ITK's standard error: it holds the reason of a failure, or reports damage that ITK ignores."""
     reason = ""
     with tempfile.TemporaryFile() as printed:
         kept = os.dup(2)

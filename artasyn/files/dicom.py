@@ -1,4 +1,4 @@
-"""DICOM files as radiographs: what a workstation would show, the patient's right on the left, head up."""
+"""DICOM files as radiographs: as a workstation would show them, the patient's right on the left, head up."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from artasyn.files.rasters import Pixels, brief, grey, jpeg_ends
 from artasyn.files.turns import patient_turn
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
-"""Endings, in lower case, of DICOM files."""
+"""Suffixes, in lower case, of DICOM files."""
 
 MODALITIES = ("CR", "DX", "DR", "RG", "OT", "SC")
 STORAGE_CLASSES = (
@@ -36,18 +36,19 @@ LATERAL = re.compile(r"^[LR]LO?$|(?:^|[^A-Z])[LR]?LAT(?!.*DECUB)")
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether bytes are DICOM: by the magic, or without preamble by a first element of group 2 or 8."""
+    """Returns whether bytes are DICOM: by the prefix ``DICM``, or else by a first element of group 2 or 8."""
     return data[128:132] == b"DICM" or (data[:2] in (b"\x02\x00", b"\x08\x00") and data[3:4] == b"\x00")
 
 
 def decode_dicom(data: bytes) -> tuple[Image, Header]:
-    """Decodes a DICOM radiograph to float32 (h, w) in [0, 1], bright = dense, and reads what its header says of it.
+    """Decodes a DICOM radiograph to float32 (h, w) in [0, 1], bright = dense, and reads its header.
 
     Args:
         data: the whole file, with or without preamble.
 
     Raises:
-        RadiographError: damaged, or not one frontal radiograph; the message goes on after the file's name.
+        RadiographError: the file is damaged or is not one frontal radiograph. The message continues a sentence that
+            begins with the file's name.
 
     Source: see `artasyn.files.radiograph.read_radiograph`.
     """
@@ -68,7 +69,7 @@ def decode_dicom(data: bytes) -> tuple[Image, Header]:
         except RadiographError:
             raise
         except BaseException as error:  # parsers and decoders raise nearly anything for damaged files
-            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # that of Rust
+            if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # a panic in Rust code
                 raise
             raise RadiographError(f"is DICOM but not readable ({brief(error)}); export it again") from error
 
@@ -96,7 +97,7 @@ def _check_film(film: Dataset) -> None:
 
 
 def _directions(film: Dataset) -> tuple[str, ...]:
-    """Where rows and columns run to, each by its main letter (L, R, A, P, H, F), or nothing if not known."""
+    """Returns the directions of rows and columns by main letter (L, R, A, P, H, F), or () if not known."""
     orientation = film.get("PatientOrientation")
     if isinstance(orientation, MultiValue) and len(orientation) == 2:
         return tuple(str(direction)[:1].upper() for direction in orientation)
@@ -104,7 +105,7 @@ def _directions(film: Dataset) -> tuple[str, ...]:
 
 
 def _shown(film: Dataset, stored: Pixels) -> NDArray[np.float64]:
-    """Stored values as a workstation shows them: 0 black, 1 white."""
+    """Returns stored values as a workstation shows them: 0 black, 1 white."""
     if stored.ndim == 3:
         if stored.dtype != np.uint8:
             raise RadiographError("is DICOM in colours of more than 8 bits; export it as MONOCHROME2")
@@ -117,14 +118,14 @@ def _shown(film: Dataset, stored: Pixels) -> NDArray[np.float64]:
     padding = film.get("PixelPaddingValue")
     if padding is not None:
         limit = film.get("PixelPaddingRangeLimit")
-        words = np.int16 if film.PixelRepresentation else np.uint16  # either may be written for the other
+        words = np.int16 if film.PixelRepresentation else np.uint16  # some files confuse the two
         ends = np.array([padding, padding if limit is None else limit], np.int64).astype(words)
         shown[(stored >= ends.min()) & (stored <= ends.max())] = 0
     return shown
 
 
 def _modality_values(film: Dataset, stored: Pixels) -> tuple[Pixels, float, float]:
-    """The output of the modality LUT or rescale, with the ends of its range."""
+    """Returns the output of the modality LUT or rescale, with the ends of its range."""
     values = apply_modality_lut(stored, film)
     if film.get("ModalityLUTSequence"):
         return values, 0.0, 2.0 ** film.ModalityLUTSequence[0].LUTDescriptor[2] - 1
@@ -135,7 +136,7 @@ def _modality_values(film: Dataset, stored: Pixels) -> tuple[Pixels, float, floa
 
 
 def _of_interest(film: Dataset, values: Pixels, low: float, high: float) -> tuple[Pixels, float, float]:
-    """The output of the first VOI LUT or else window, with the ends of its range; else its input."""
+    """Returns the output of the first VOI LUT, or else window, with the ends of its range; without both, the input."""
     if film.get("VOILUTSequence"):
         table = film.VOILUTSequence[0]
         entries, first, bits = table.LUTDescriptor
@@ -149,12 +150,12 @@ def _of_interest(film: Dataset, values: Pixels, low: float, high: float) -> tupl
     if center is None or width is None:
         return values, low, high
     ends = np.array([center - 50 * width, center + 50 * width])
-    with np.errstate(over="ignore"):  # far below the centre of a sigmoid window
+    with np.errstate(over="ignore"):  # the exponential of a sigmoid window far below its centre
         below, above = apply_windowing(ends, film)
         return apply_windowing(values, film), below, above
 
 
 def _first(value: Any) -> float | None:
-    """The first of one, several or no values."""
+    """Returns the first of one, several or no values."""
     values = value if isinstance(value, MultiValue) else [value]
     return float(values[0]) if values and values[0] not in (None, "") else None

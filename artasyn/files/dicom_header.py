@@ -1,4 +1,4 @@
-"""What a DICOM header says of a radiograph's grid and identity: spacing and unique identifiers, nothing guessed."""
+"""Spacing and unique identifiers of a radiograph from its DICOM header; nothing is guessed."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ UIDS = {
     "series_instance_uid": "SeriesInstanceUID",
     "frame_of_reference_uid": "FrameOfReferenceUID",
 }
-"""Fields of a `artasyn.files.opened.Reference` and the attributes that they come from."""
+"""Fields of an `artasyn.files.opened.Reference` and the attributes that they come from."""
 
 TOLERANCE = 0.01
-"""How far two magnifications may differ, or lie below 1, as rounding of decimal strings lets them."""
+"""How far two magnifications may differ, or one may lie below 1, because decimal strings are rounded."""
 
 
 @dataclass(frozen=True)
 class Spacing:
-    """Millimetres from pixel to pixel, as a header gives them.
+    """The pixel spacing that a header states.
 
     Attributes:
-        rows_columns: from row to row and from column to column, mm; None where the header does not say.
-        source: the attribute.
-        calibration: how PixelSpacing was calibrated to the patient, where the header says so.
+        rows_columns: from row to row and from column to column, mm; None if the header does not state it.
+        source: the attribute that the spacing comes from.
+        calibration: how PixelSpacing was calibrated to the patient; None if the header does not state it.
     """
 
     rows_columns: tuple[float, float] | None = None
@@ -46,12 +46,12 @@ class Spacing:
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says of its pixels beside their values; a raster has the defaults but for the turn.
+    """The properties that a file states about its pixels; for a raster, only the turn differs from its default.
 
     Attributes:
-        turn: from the stored grid to the image's.
+        turn: from the stored grid to the image's grid.
         spacing: of the stored grid.
-        uids: those of `UIDS` that the file has.
+        uids: the fields of `UIDS` that the file has.
     """
 
     turn: Turn = field(default_factory=Turn)
@@ -63,9 +63,10 @@ def read_spacing(film: Dataset) -> Spacing:
     """Reads the spacing of the stored grid.
 
     PixelSpacing comes first, then ImagerPixelSpacing, then NominalScannedPixelSpacing. An attribute that does not
-    hold two finite positive numbers says nothing. A PixelSpacing equal to ImagerPixelSpacing without a calibration
-    type was not calibrated, so that its source is ImagerPixelSpacing. The spacing is None where the two contradict
-    each other: the magnification from the patient to the detector is at least 1, and the same along rows and columns.
+    hold two finite positive numbers is ignored. A PixelSpacing that equals ImagerPixelSpacing and has no calibration
+    type was not calibrated; its source is then ImagerPixelSpacing. The magnification from the patient to the detector
+    must be at least 1, and the same along rows and columns. The spacing is None if PixelSpacing and ImagerPixelSpacing
+    contradict this.
 
     Args:
         film: the data set.
@@ -86,7 +87,7 @@ def read_spacing(film: Dataset) -> Spacing:
 
 
 def read_uids(film: Dataset) -> dict[str, str]:
-    """Reads the unique identifiers of a data set, as they stand; those that are missing or empty are left out.
+    """Reads the unique identifiers of a data set unchanged; missing or empty ones are left out.
 
     Args:
         film: the data set.
@@ -96,7 +97,7 @@ def read_uids(film: Dataset) -> dict[str, str]:
 
 
 def _value(film: Dataset, name: str) -> Any:
-    """An attribute, or None where it is missing or cannot be parsed: no radiograph is refused for it."""
+    """Returns an attribute, or None if it is missing or cannot be parsed: no radiograph is refused for it."""
     try:
         return film.get(name)
     except Exception:  # parsers raise nearly anything for damaged values
@@ -104,7 +105,7 @@ def _value(film: Dataset, name: str) -> Any:
 
 
 def _pair(film: Dataset, name: str) -> tuple[float, float] | None:
-    """Two finite positive numbers, or None."""
+    """Returns the two finite positive numbers of an attribute, or None."""
     value = _value(film, name)
     if not isinstance(value, MultiValue) or len(value) != 2:
         return None
@@ -117,7 +118,7 @@ def _pair(film: Dataset, name: str) -> tuple[float, float] | None:
 
 
 def _calibration(film: Dataset) -> Calibration | None:
-    """The calibration type, one of the two that the standard defines."""
+    """Returns the calibration type if it is one of the two that the standard defines."""
     kind = str(_value(film, "PixelSpacingCalibrationType") or "").strip().upper()
     if kind == "GEOMETRY":
         return "GEOMETRY"
@@ -125,6 +126,6 @@ def _calibration(film: Dataset) -> Calibration | None:
 
 
 def _contradictory(pixel: tuple[float, float], imager: tuple[float, float]) -> bool:
-    """Whether no magnification takes one spacing to the other."""
+    """Returns whether no magnification can relate the two spacings."""
     down, across = imager[0] / pixel[0], imager[1] / pixel[1]
     return min(down, across) < 1 - TOLERANCE or not math.isclose(down, across, rel_tol=TOLERANCE)

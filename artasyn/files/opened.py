@@ -1,4 +1,4 @@
-"""A radiograph with what its file says beside the pixels: spacing, the turn of its grid and what it refers to."""
+"""A radiograph with the metadata of its file: pixel spacing, the turn of its grid and a reference to the file."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from artasyn.files.turns import Turn
 
 @dataclass(frozen=True)
 class Reference:
-    """What another file, as a DICOM segmentation, needs to refer to a radiograph; nothing of the patient.
+    """The data that another file, such as a DICOM segmentation, needs to refer to a radiograph; no patient data.
 
     Attributes:
         path: the file.
         rows: of the stored grid.
         columns: of the stored grid.
-        sop_class_uid: the kind of DICOM object; None, as all that follow, in a raster or where the header lacks it.
+        sop_class_uid: the kind of DICOM object. Each UID is None for a raster, or if the header lacks it.
         sop_instance_uid: the object.
-        study_instance_uid: its study.
-        series_instance_uid: its series.
-        frame_of_reference_uid: its coordinate system.
+        study_instance_uid: the object's study.
+        series_instance_uid: the object's series.
+        frame_of_reference_uid: the object's coordinate system.
     """
 
     path: Path
@@ -52,14 +52,15 @@ class Radiograph:
 
     Attributes:
         image: float32 (h, w) in [0, 1], bright = dense, the patient's right on the left, head up.
-        spacing: millimetres from row to row and from column to column of the image's grid; None where the file does
-            not say, as in every raster: the resolution of a PNG or TIFF is that of a print or a screen.
-        spacing_source: the DICOM attribute that the spacing comes from. ImagerPixelSpacing is at the detector, where
-            the heart is larger than in the patient; NominalScannedPixelSpacing is on a film that was scanned.
-        spacing_calibration: how PixelSpacing was calibrated to the patient: GEOMETRY or FIDUCIAL; None where the
-            file does not say.
+        spacing: millimetres from row to row and from column to column of the image's grid; None if the file does not
+            state it. It is None for every raster, because a PNG or TIFF states the resolution of a print or a screen.
+        spacing_source: the DICOM attribute that the spacing comes from. ImagerPixelSpacing is measured at the
+            detector, where the heart is larger than in the patient. NominalScannedPixelSpacing is measured on a film
+            that was scanned.
+        spacing_calibration: how PixelSpacing was calibrated to the patient: GEOMETRY or FIDUCIAL; None if the file
+            does not state it.
         turn: how the stored pixels were turned to the image.
-        reference: what another file needs to refer to this one.
+        reference: the data that another file needs to refer to this radiograph.
     """
 
     image: Image
@@ -71,17 +72,17 @@ class Radiograph:
 
     @property
     def identity(self) -> str:
-        """The identity of the image's pixels, as `artasyn.arrays.identity` gives it."""
+        """The identity of the image's pixels, from `artasyn.arrays.identity`."""
         return arrays.identity(self.image)
 
     def restored(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Takes a mask, labels or a heatmap from the image's grid back to the stored grid, value by value.
+        """Turns a mask, labels or a heatmap from the image's grid back to the stored grid, without interpolation.
 
         Args:
             array: (h, w) or (h, w, channels), any dtype.
 
         Returns:
-            (rows, columns) or (rows, columns, channels) of the stored grid, the same dtype.
+            (rows, columns) or (rows, columns, channels) of the stored grid, of the same dtype.
 
         Raises:
             ImageError: the array is not on the image's grid.
@@ -95,16 +96,16 @@ class Radiograph:
 
 
 def open_radiograph(path: str | os.PathLike[str]) -> Radiograph:
-    """Opens one frontal radiograph: its image, as `read_radiograph` reads it, with spacing, turn and reference.
+    """Opens one frontal radiograph: the image of `read_radiograph` with its spacing, turn and reference.
 
-    A DICOM header gives the spacing and the identifiers; see `artasyn.files.dicom_header.read_spacing` for which
-    attribute counts. Missing, malformed or contradictory values become None and refuse no radiograph.
+    The spacing and the identifiers come from a DICOM header; `artasyn.files.dicom_header.read_spacing` states which
+    attribute is used. Missing, malformed or contradictory values become None; they raise no error.
 
     Args:
         path: the file; PNG, TIFF, JPEG, BMP, WebP or DICOM.
 
     Raises:
-        RadiographError: as `artasyn.files.radiograph.read_radiograph`.
+        RadiographError: under the conditions of `artasyn.files.radiograph.read_radiograph`.
 
     Source: DICOM PS3.3 10.7.1 (spacing), C.7.6.1.1.1 (patient orientation); EXIF 2.32, section 4.6.4 A (orientation).
 
@@ -134,7 +135,7 @@ def open_radiograph(path: str | os.PathLike[str]) -> Radiograph:
 
 
 def _decoded(data: bytes) -> tuple[Image, Header]:
-    """The image of a whole file, and what its header says."""
+    """Returns the image of a whole file, and its header."""
     if is_dicom(data):
         return decode_dicom(data)
     raster = decode_raster(data)
@@ -144,7 +145,7 @@ def _decoded(data: bytes) -> tuple[Image, Header]:
 
 
 def _checked(image: Image) -> Image:
-    """Refuses what cannot be a radiograph although it could be decoded."""
+    """Refuses a decoded image that cannot be a radiograph."""
     rows, columns = image.shape
     if min(rows, columns) < 16:
         raise RadiographError(f"is {rows} x {columns} pixels; a radiograph has at least 16 x 16")
@@ -163,7 +164,7 @@ def _checked(image: Image) -> Image:
 
 @contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Lets errors name the file."""
+    """Adds the path of the file to error messages."""
     name = os.fspath(path)
     try:
         yield

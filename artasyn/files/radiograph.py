@@ -1,15 +1,16 @@
 """Radiographs, masks and lung labels as files: the only place where pixels enter and leave the library.
 
-Whatever the format, `read_radiograph` returns one intensity unit: float32 (h, w) in [0, 1], bright = dense.
-It follows from what a file *says* about its pixels, never from the values that it happens to hold:
+For every format, `read_radiograph` returns one intensity unit: float32 (h, w) in [0, 1], bright = dense.
+The conversion depends on the properties that a file *states* about its pixels, never on the pixel values:
 
-* PNG, TIFF, JPEG, BMP, WebP: the value over the largest one of the file's bits: 255, 65535, or 4095 in a TIFF
-  of 12 bits. ``sBIT`` of PNG and ``MaxSampleValue`` of TIFF are informative there and change nothing.
-  Transparent pixels are laid over black.
-* DICOM: modality LUT or rescale, then the first VOI LUT or else window, whose output range becomes [0, 1];
-  without either, the range of the stored bits. ``MONOCHROME1`` inverts, and so does a presentation LUT shape
-  of ``INVERSE``; a film that says both, as the standard asks for, is inverted once. Padding pixels become 0.
-  ``PatientOrientation`` turns the film so that the patient's right is on the image's left, head up.
+* PNG, TIFF, JPEG, BMP, WebP: the pixel value is divided by the largest value of the file's bits: 255, 65535, or
+  4095 in a TIFF of 12 bits. ``sBIT`` of PNG and ``MaxSampleValue`` of TIFF are informative and are ignored.
+  Transparent pixels are composited over black.
+* DICOM: the modality LUT or rescale is applied, then the first VOI LUT or else the first window. The output range
+  becomes [0, 1]. Without a VOI LUT and a window, the range of the stored bits becomes [0, 1]. ``MONOCHROME1``
+  inverts the values, and so does a presentation LUT shape of ``INVERSE``. A radiograph that states both, as the
+  standard requires, is inverted once. Padding pixels become 0. ``PatientOrientation`` turns the radiograph so that
+  the patient's right is on the image's left, head up.
 """
 
 from __future__ import annotations
@@ -31,24 +32,24 @@ from artasyn.files.opened import naming, open_radiograph
 from artasyn.files.rasters import PICTURE_SUFFIXES, Pixels, decode_picture
 
 RADIOGRAPH_SUFFIXES = PICTURE_SUFFIXES | DICOM_SUFFIXES
-"""Endings, in lower case, of the files that `read_radiograph` reads."""
+"""Suffixes, in lower case, of the files that `read_radiograph` reads."""
 LOSSLESS_SUFFIXES = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
 
 
 def read_radiograph(path: str | os.PathLike[str]) -> Image:
     """Reads one frontal radiograph: float32 (h, w) in [0, 1], bright = dense; the image of `open_radiograph`.
 
-    The kind of file is told from its content: PNG, TIFF, JPEG, BMP or WebP of 8 or 16 bits (also 12 in TIFF),
-    in grey or in colours that are all grey, turned as its EXIF orientation says; or DICOM, compressed or not,
-    with or without preamble. Colours of 16 bits are read with a precision of 8.
+    The content of a file determines its format. PNG, TIFF, JPEG, BMP and WebP may have 8 or 16 bits (TIFF also 12),
+    in greyscale or in colour with equal channels; their EXIF orientation is applied. DICOM may be compressed or not,
+    with or without preamble. Colours of 16 bits are read with a precision of 8 bits.
 
     Args:
         path: the file.
 
     Raises:
-        RadiographError: the file is missing, damaged, cut short or no image; it is coloured, constant, spans
-            at most a sixteenth of its range or has less than 16 rows or columns; it holds several pages or
-            frames, floating point pixels, another modality or a lateral view. The message names the file,
+        RadiographError: the file is missing, damaged, cut short or no image; or it is coloured, constant, spans
+            at most a sixteenth of its range or has fewer than 16 rows or columns; or it holds several pages or
+            frames, floating point pixels, another modality or a lateral view. The message states the file,
             what was found and what to do.
 
     Source:
@@ -70,14 +71,15 @@ def read_radiograph(path: str | os.PathLike[str]) -> Image:
 def read_mask(path: str | os.PathLike[str]) -> Mask:
     """Reads a region: bool (h, w).
 
-    Where a file holds 0 and at most one other value (0 and 255, 0 and 1), the other value is the region.
-    Where it holds more (JPEG, smoothed edges), values above half of the range are, in 8 bits those above 127.
+    If a file holds 0 and at most one other value (0 and 255, 0 and 1), the other value is the region.
+    If a file holds more values (JPEG, smoothed edges), the values above half of the range are the region (in 8 bits:
+    above 127).
 
     Args:
         path: a PNG or another picture, of one channel or grey.
 
     Raises:
-        RadiographError: no readable picture, or several values of which none lies above half of the range.
+        RadiographError: the picture is not readable, or holds several values and none above half of the range.
     """
     with naming(path):
         pixels, full = decode_picture(Path(path).read_bytes())
@@ -93,13 +95,13 @@ def read_mask(path: str | os.PathLike[str]) -> Mask:
 
 
 def read_heatmap(path: str | os.PathLike[str]) -> Heatmap:
-    """Reads a heatmap that `write_image` wrote: float32 (h, w) in [0, 1]; it may be 0 everywhere.
+    """Reads a heatmap that `write_image` wrote: float32 (h, w) in [0, 1]; the heatmap may be 0 everywhere.
 
     Args:
         path: a PNG or TIFF of one channel.
 
     Raises:
-        RadiographError: no readable picture.
+        RadiographError: the picture is not readable.
     """
     with naming(path):
         pixels, full = decode_picture(Path(path).read_bytes())
@@ -110,10 +112,10 @@ def read_labels(path: str | os.PathLike[str]) -> LungLabels:
     """Reads lung labels: uint8 (h, w), 0 background, 1 the patient's right lung, 2 the patient's left lung.
 
     Args:
-        path: a PNG or another lossless picture of raw values; with a palette, its indices are the labels.
+        path: a PNG or another lossless picture of raw values; in a picture with a palette, the indices are the labels.
 
     Raises:
-        RadiographError: no readable picture, or other values than 0, 1 and 2.
+        RadiographError: the picture is not readable, or holds values other than 0, 1 and 2.
     """
     with naming(path):
         data = Path(path).read_bytes()
@@ -128,10 +130,10 @@ def read_labels(path: str | os.PathLike[str]) -> LungLabels:
 
 
 def write_image(path: str | os.PathLike[str], image: Image, *, bits: Literal[8, 16] = 8) -> None:
-    """Writes a radiograph without loss beyond rounding to 8 or 16 bits; the same image gives the same bytes.
+    """Writes a radiograph, rounded to 8 or 16 bits, without compression loss; the same image gives the same bytes.
 
     Args:
-        path: a ``.png``, ``.tif`` or ``.tiff`` file, written whole or not at all; its folder is made.
+        path: a ``.png``, ``.tif`` or ``.tiff`` file, written whole or not at all; its folder is created.
         image: (h, w), float32 in [0, 1].
         bits: 8 or 16 per pixel.
 
@@ -146,7 +148,7 @@ def write_mask(path: str | os.PathLike[str], mask: Mask) -> None:
     """Writes a region as a PNG of 0 and 255.
 
     Args:
-        path: a ``.png`` file, written whole or not at all; its folder is made.
+        path: a ``.png`` file, written whole or not at all; its folder is created.
         mask: bool (h, w).
 
     Raises:
@@ -160,7 +162,7 @@ def write_labels(path: str | os.PathLike[str], labels: LungLabels) -> None:
     """Writes lung labels as a PNG of the raw values 0, 1 and 2.
 
     Args:
-        path: a ``.png`` file, written whole or not at all; its folder is made.
+        path: a ``.png`` file, written whole or not at all; its folder is created.
         labels: uint8 (h, w), 0 background, 1 right, 2 left.
 
     Raises:
@@ -174,7 +176,7 @@ def write_labels(path: str | os.PathLike[str], labels: LungLabels) -> None:
 
 
 def image_png(image: Image, *, bits: Literal[8, 16] = 8) -> bytes:
-    """What `write_image` puts into a PNG; the same image gives the same bytes.
+    """Encodes an image as the PNG that `write_image` writes; the same image gives the same bytes.
 
     Args:
         image: (h, w), float32 in [0, 1].
@@ -187,7 +189,7 @@ def image_png(image: Image, *, bits: Literal[8, 16] = 8) -> bytes:
 
 
 def mask_png(mask: Mask) -> bytes:
-    """What `write_mask` puts into a PNG of 0 and 255.
+    """Encodes a mask as the PNG of 0 and 255 that `write_mask` writes.
 
     Args:
         mask: bool (h, w).
@@ -199,10 +201,11 @@ def mask_png(mask: Mask) -> bytes:
 
 
 def is_radiograph_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a file is one to read when a folder is searched for radiographs.
+    """Returns whether a search of a folder for radiographs should read this file.
 
-    By its suffix (one of `RADIOGRAPH_SUFFIXES`, in either case), or with none of them by the DICOM magic, as
-    exported films often bear their UID as name. Hidden files and the index ``DICOMDIR`` are left out.
+    A file counts if its suffix is one of `RADIOGRAPH_SUFFIXES`, in either case. A file with another suffix or none
+    counts if it has the DICOM prefix (``DICM``), because exported radiographs are often named by their UID. Hidden
+    files and the index ``DICOMDIR`` do not count.
 
     Args:
         path: a file or folder.
@@ -217,7 +220,7 @@ def is_radiograph_file(path: str | os.PathLike[str]) -> bool:
 
 
 def _check_plane(array: object, dtype: np.dtype[Any], name: str) -> None:
-    """Refuses whatever is not a non-empty (h, w) array of a dtype."""
+    """Refuses anything that is not a non-empty (h, w) array of a dtype."""
     if not isinstance(array, np.ndarray):
         raise ImageError(f"{name} must be a numpy array, not {type(array).__name__}")
     if array.ndim != 2 or array.dtype != dtype or array.size == 0:
@@ -225,7 +228,7 @@ def _check_plane(array: object, dtype: np.dtype[Any], name: str) -> None:
 
 
 def _image_pixels(image: Image, bits: int) -> Pixels:
-    """An image in whole numbers."""
+    """Returns an image in whole numbers of 8 or 16 bits."""
     if bits not in (8, 16):
         raise ImageError(f"bits must be 8 or 16, not {bits}")
     check_image(image)
@@ -236,24 +239,24 @@ def _image_pixels(image: Image, bits: int) -> Pixels:
 
 
 def _mask_pixels(mask: Mask) -> Pixels:
-    """A region as 0 and 255."""
+    """Returns a region as 0 and 255."""
     _check_plane(mask, np.dtype(np.bool_), "mask")
     return np.asarray(mask.astype(np.uint8) * np.uint8(255))
 
 
 def _png(pixels: Pixels, *, flat: bool) -> bytes:
-    """A PNG of one channel, in a tenth of the time that Pillow takes, a film an eighth larger.
+    """Encodes a PNG of one channel in a tenth of Pillow's time; a radiograph becomes an eighth larger.
 
     Args:
         pixels: uint8 or uint16.
-        flat: it has large regions of one value; noise has no repetitions to search for.
+        flat: the picture has large regions of one value; run-length encoding suits them, but not noise.
     """
     strategy = cv2.IMWRITE_PNG_STRATEGY_RLE if flat else cv2.IMWRITE_PNG_STRATEGY_HUFFMAN_ONLY
     return cv2.imencode(".png", pixels, (cv2.IMWRITE_PNG_STRATEGY, strategy))[1].tobytes()
 
 
 def _write(path: str | os.PathLike[str], pixels: Pixels, formats: dict[str, str], *, flat: bool = True) -> None:
-    """Encodes pixels and puts the finished file in place."""
+    """Encodes pixels and writes the file, whole or not at all."""
     path = Path(path)
     if path.suffix.lower() not in formats:
         raise RadiographError(f"{path} would not keep its values; end its name in {' or '.join(formats)}")

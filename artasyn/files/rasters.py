@@ -1,4 +1,4 @@
-"""Picture files (PNG, TIFF, JPEG, BMP, WebP) as grey integers, refused where a part is missing."""
+"""Picture files (PNG, TIFF, JPEG, BMP, WebP) as grey integers; incomplete files are refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from artasyn.errors import RadiographError
 from artasyn.files.turns import Turn, exif_turn
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
-"""Endings, in lower case, of picture files."""
+"""Suffixes, in lower case, of picture files."""
 
 SIGNATURES = (b"\x89PNG", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"BM", b"RIFF")
 PNG_END = b"IEND\xaeB`\x82"
@@ -34,7 +34,7 @@ class Raster:
     Attributes:
         pixels: grey integers (h, w), turned as the EXIF orientation says.
         full: the largest value that the file's bits can hold.
-        turn: from the stored grid to that of the pixels.
+        turn: from the stored grid to the grid of the pixels.
     """
 
     pixels: Pixels
@@ -43,11 +43,11 @@ class Raster:
 
 
 def decode_picture(data: bytes, *, indices: bool = False) -> tuple[Pixels, int]:
-    """Decodes a picture to grey integers (h, w) and the largest value that its bits can hold; else as `decode_raster`.
+    """Decodes a picture as `decode_raster` does; returns grey integers (h, w) and the largest value of the file's bits.
 
     Args:
         data: the whole file.
-        indices: give the raw indices of a picture with a palette.
+        indices: return the raw indices of a picture with a palette.
     """
     raster = decode_raster(data, indices=indices)
     return raster.pixels, raster.full
@@ -58,17 +58,18 @@ def decode_raster(data: bytes, *, indices: bool = False) -> Raster:
 
     Args:
         data: the whole file.
-        indices: give the raw indices of a picture with a palette, instead of the grey that they stand for.
+        indices: return the raw indices of a picture with a palette, instead of their grey values.
 
     Raises:
-        RadiographError: damaged, coloured or of an unknown range; the message goes on after the file's name.
+        RadiographError: the file is damaged, coloured or of an unknown range. The message continues a sentence that
+            begins with the file's name.
     """
     picture, turn = _loaded(data)
     return Raster(*_grey_pixels(picture, indices=indices), turn)
 
 
 def _grey_pixels(picture: PIL.Image.Image, *, indices: bool) -> tuple[Pixels, int]:
-    """The grey integers of a picture and the largest value of its bits."""
+    """Returns the grey integers of a picture and the largest value of its bits."""
     mode, alpha = picture.mode, "transparency" in picture.info or picture.mode in ("LA", "PA", "RGBA")
     if mode == "1":
         return np.asarray(picture).astype(np.uint8), 1
@@ -88,9 +89,9 @@ def _grey_pixels(picture: PIL.Image.Image, *, indices: bool) -> tuple[Pixels, in
 
 
 def _loaded(data: bytes) -> tuple[PIL.Image.Image, Turn]:
-    """Decodes a whole picture, refusing whatever is cut short, and turns it as its EXIF orientation says."""
+    """Decodes a whole picture, refuses incomplete files, and turns the picture as its EXIF orientation says."""
     tolerant = PIL.ImageFile.LOAD_TRUNCATED_IMAGES
-    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False  # others switch it on, and then the missing part becomes grey
+    PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries enable it; missing parts then become grey
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")  # oddities of metadata
@@ -128,26 +129,26 @@ def _opened(data: bytes) -> PIL.Image.Image:
 
 
 def _exif_turn(picture: PIL.Image.Image) -> Turn:
-    """The turn that Pillow makes of a picture's EXIF orientation."""
+    """Returns the turn that Pillow applies for a picture's EXIF orientation."""
     return exif_turn(picture.getexif().get(PIL.ExifTags.Base.Orientation))
 
 
 def jpeg_ends(data: bytes) -> bool:
-    """Whether an end marker follows the last scan of a JPEG; decoders make up what is missing before it."""
+    """Returns whether an end marker follows the last scan of a JPEG; without it, decoders invent missing pixels."""
     return data.rfind(b"\xff\xd9") > data.rfind(b"\xff\xda")
 
 
 def _deep(picture: PIL.Image.Image) -> tuple[Pixels, int]:
-    """The pixels of a picture with more than 8 bits, and the largest value of its bits."""
+    """Returns the pixels of a picture with more than 8 bits, and the largest value of its bits."""
     pixels = np.asarray(picture).astype(np.uint16)
     tags = getattr(picture, "tag_v2", {})  # TIFF only
     full = 2 ** int(tags.get(258, (16,))[0]) - 1
-    white_is_zero = tags.get(262) == 0  # Pillow inverts these in 8 bits only
+    white_is_zero = tags.get(262) == 0  # Pillow inverts only 8-bit pictures
     return (full - pixels if white_is_zero else pixels), full
 
 
 def grey(colours: Pixels) -> Pixels:
-    """One channel of 8-bit (h, w, 3) whose three say the same, up to the colour noise of JPEG."""
+    """Reduces 8-bit (h, w, 3) to one channel; the three must be equal, up to the colour noise of JPEG."""
     spread = np.ptp(colours, axis=2)
     if spread.mean() > 8 or (spread > 32).mean() > 0.001:
         raise RadiographError(
@@ -159,6 +160,6 @@ def grey(colours: Pixels) -> Pixels:
 
 
 def brief(error: BaseException) -> str:
-    """The first line of what a decoder complains about."""
+    """Returns the first line of a decoder's error message."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0].split(" - ")[0][:160]

@@ -1,4 +1,4 @@
-"""CSV files that any reader of CSV reads back, whatever their cells hold."""
+"""CSV files that any CSV reader can read, for any content of the cells."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from artasyn.files.atomic import write_text
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]], *, quoted: int = 0) -> None:
     """Writes a CSV file of UTF-8 with a header, whole or not at all.
 
-    Cells with a comma, a quote or a line break stand in quotes; lines end with a line feed.
+    Cells with a comma, a quote or a line break are quoted; lines end with a line feed.
 
     Args:
-        path: the file to write; its folder is made.
-        columns: of the header; a row has no cell for what it lacks, and its other keys are left out.
-        rows: column to value; None is written as nothing.
-        quoted: how many of the first columns stand in quotes whatever they hold, below the header.
+        path: the file to write; its folder is created.
+        columns: of the header. A key that a row lacks gives an empty cell; keys that are not columns are left out.
+        rows: column to value; None is written as an empty cell.
+        quoted: how many of the first columns are always quoted, below the header.
 
     Example:
         >>> import tempfile
@@ -40,7 +40,10 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
 
 
 def _line(values: Sequence[object], quoting: Literal[0, 1] = csv.QUOTE_MINIMAL) -> str:
-    """One line without its end; a line feed or carriage return in a cell puts it in quotes, as both end lines here."""
+    """Returns one line without its end.
+
+    The line ends with carriage return and line feed here, so that the writer quotes cells with either of the two.
+    """
     text = io.StringIO(newline="")
     csv.writer(text, quoting=quoting, lineterminator="\r\n").writerow(values)
     return text.getvalue().removesuffix("\r\n")

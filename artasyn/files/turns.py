@@ -1,4 +1,4 @@
-"""How stored pixels are turned to an image, and how what lies on the image goes back to the stored grid."""
+"""Turns of stored pixels to an image, and of arrays on the image's grid back to the stored grid."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Turn:
-    """One of the eight ways to turn or mirror a grid: it is transposed first, its rows and columns reversed then.
+    """One of the eight ways to turn or mirror a grid: transpose first, then reverse rows and columns.
 
     Attributes:
-        transposed: the stored rows became the image's columns.
-        rows_reversed: the image's rows run against the stored order: its top is where theirs ended.
-        columns_reversed: the image's columns run against the stored order.
+        transposed: the stored rows become the image's columns.
+        rows_reversed: the image's rows are in reverse order after the transposition.
+        columns_reversed: the image's columns are in reverse order after the transposition.
 
     Example:
         >>> import numpy as np
@@ -32,7 +32,7 @@ class Turn:
     columns_reversed: bool = False
 
     def turned(self, stored: NDArray[Any]) -> NDArray[Any]:
-        """Turns an array from the stored grid to the image's; no value is changed, no pixel interpolated.
+        """Turns an array from the stored grid to the image's grid, without interpolation.
 
         Args:
             stored: (rows, columns) or (rows, columns, channels).
@@ -40,7 +40,7 @@ class Turn:
         return (stored.swapaxes(0, 1) if self.transposed else stored)[self._reversed]
 
     def restored(self, array: NDArray[Any]) -> NDArray[Any]:
-        """Turns an array from the image's grid back to the stored one: the exact inverse of `turned`.
+        """Turns an array from the image's grid back to the stored grid: the exact inverse of `turned`.
 
         Args:
             array: (h, w) or (h, w, channels).
@@ -49,7 +49,7 @@ class Turn:
         return reversed_.swapaxes(0, 1) if self.transposed else reversed_
 
     def swapped(self, pair: tuple[Any, Any]) -> tuple[Any, Any]:
-        """A value for rows and one for columns (a shape, a spacing), from the stored grid to the image's, or back."""
+        """Takes a pair of row and column values (a shape, a spacing) from the stored grid to the image's, or back."""
         return pair[::-1] if self.transposed else pair
 
     @property
@@ -58,10 +58,10 @@ class Turn:
 
 
 def exif_turn(orientation: object) -> Turn:
-    """The turn of an EXIF orientation; that of a value other than 1 to 8 is none.
+    """Returns the turn of an EXIF orientation; values other than 1 to 8 turn nothing.
 
     Args:
-        orientation: the tag 274.
+        orientation: the value of tag 274.
 
     Source: EXIF 2.32, section 4.6.4 A, Orientation.
     """
@@ -69,10 +69,10 @@ def exif_turn(orientation: object) -> Turn:
 
 
 def patient_turn(directions: Sequence[str]) -> Turn:
-    """The turn that brings the patient's right to the left of a frontal image, head up.
+    """Returns the turn that brings the patient's right to the left of a frontal image, head up.
 
     Args:
-        directions: where rows and columns run to, each L, R, H or F; with others, nothing is turned.
+        directions: in which rows and columns run, each L, R, H or F; with other directions, nothing is turned.
 
     Source: DICOM PS3.3 C.7.6.1.1.1.
     """
@@ -93,4 +93,4 @@ EXIF_TURNS: dict[object, Turn] = {
     7: Turn(transposed=True, rows_reversed=True, columns_reversed=True),
     8: Turn(transposed=True, rows_reversed=True),
 }
-"""What a reader does for each EXIF orientation."""
+"""The turn that a reader applies for each EXIF orientation."""
