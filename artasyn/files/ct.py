@@ -37,7 +37,7 @@ from artasyn.files.ct_volumes import (
 MASKS = "segmentations"
 """The folder of masks beside a CT in TotalSegmentator's data set."""
 LUNGLIKE = (-1500, -500)
-"""Range, in Hounsfield units, in which every chest CT has values, and stored values or padding have none."""
+"""Range of Hounsfield units in which every chest CT has values, but unscaled stored values and padding do not lie."""
 ID_COLUMNS, NAME_COLUMNS = ("id", "label", "index", "value"), ("structure", "name")
 """Columns of a CSV file with the names of labels; of each tuple, the first column that the file has is used."""
 

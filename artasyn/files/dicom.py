@@ -53,7 +53,7 @@ def decode_dicom(data: bytes) -> tuple[Image, Header]:
     Source: see `artasyn.files.radiograph.read_radiograph`.
     """
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", module="pydicom")  # values that the standard does not allow
+        warnings.filterwarnings("ignore", module="pydicom")  # values that the standard forbids
         try:
             film = dcmread(BytesIO(data), force=True)
             _check_film(film)

@@ -150,7 +150,7 @@ def _checked(image: Image) -> Image:
     if min(rows, columns) < 16:
         raise RadiographError(f"is {rows} x {columns} pixels; a radiograph has at least 16 x 16")
     low, high = float(image.min()), float(image.max())
-    if not (low >= 0 and high <= 1):  # NaN
+    if not (low >= 0 and high <= 1):  # also catches NaN
         raise RadiographError("holds values that are no numbers; check its rescale slope and window")
     if low == high:
         raise RadiographError(f"is constant ({low:g} everywhere); there is no radiograph in it")

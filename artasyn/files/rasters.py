@@ -94,7 +94,7 @@ def _loaded(data: bytes) -> tuple[PIL.Image.Image, Turn]:
     PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries enable it; missing parts then become grey
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module=r"PIL\.")  # oddities of metadata
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # unusual metadata
             warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
             picture = _opened(data)
             frames = getattr(picture, "n_frames", 1)
@@ -106,7 +106,7 @@ def _loaded(data: bytes) -> tuple[PIL.Image.Image, Turn]:
                 raise RadiographError("has no end marker, it is cut short; copy or export it again")
             turn = _exif_turn(picture) if picture.format == "TIFF" else None  # loading a TIFF turns it already
             picture.load()
-            turn = _exif_turn(picture) if turn is None else turn  # a PNG may have it after its pixels
+            turn = _exif_turn(picture) if turn is None else turn  # a PNG may store it after its pixels
             PIL.ImageOps.exif_transpose(picture, in_place=True)
             return picture, turn
     except RadiographError:

@@ -42,7 +42,7 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
 def _line(values: Sequence[object], quoting: Literal[0, 1] = csv.QUOTE_MINIMAL) -> str:
     """Returns one line without its end.
 
-    The line ends with carriage return and line feed here, so that the writer quotes cells with either of the two.
+    The writer ends the line with carriage return and line feed, because it then quotes cells with either of the two.
     """
     text = io.StringIO(newline="")
     csv.writer(text, quoting=quoting, lineterminator="\r\n").writerow(values)
