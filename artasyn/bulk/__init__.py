@@ -1,1 +1,1 @@
-"""Collections of files: found, worked through on all cores, resumed after a kill, and stored."""
+"""Collections of files: search, parallel processing that resumes after an interruption, and storage."""

@@ -1,4 +1,4 @@
-"""Where the labels of a CT are, and both read together."""
+"""Finds the labels of a CT, and reads the CT with its labels."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from artasyn.segment.projection.quality import Quality, check_volume
 from artasyn.segment.structures import canonical, find_members
 
 ENDINGS = ("", "_labels", "_label", "_seg", "_segmentation")
-"""What a label map's name may have more than its CT's."""
+"""Endings that a label map's name may add to the name of its CT."""
 
 SUFFIXES = tuple(sorted(VOLUME_SUFFIXES, key=len, reverse=True))
 
 
 def called(mask: Path) -> str:
-    """The structure that a mask is called by its file.
+    """Returns the name of the structure that a mask file holds, from the name of the file.
 
     Example:
         >>> called(Path("masks/Nodule 1.nii.gz"))
@@ -35,14 +35,14 @@ def called(mask: Path) -> str:
 
 @dataclass(frozen=True)
 class Patients:
-    """Reads CTs with their labels, and says what quality control finds in them.
+    """Reads CTs with their labels, and checks their quality.
 
     Attributes:
-        labels: the label map, or a folder where `labels_of` finds it.
-        names: a file with the label maps' names.
-        masks: further masks of the only CT, each a structure called by its file.
+        labels: the label map, or a folder in which `labels_of` searches; None to search beside the CT.
+        names: a file with the names of the labels in the label maps.
+        masks: further masks of the only CT; each is one structure, named after its file.
         alone: whether there is only one CT.
-        run: tells one reader from another; its copies in the worker processes of a run share it.
+        run: identifies one reader; the reader's copies in the worker processes of a run share this value.
     """
 
     labels: Path | None = None
@@ -52,10 +52,10 @@ class Patients:
     run: str = field(default_factory=lambda: uuid.uuid4().hex, repr=False, compare=False)
 
     def read(self, ct: Source) -> tuple[Volume, Quality]:
-        """A CT with its labels, and what quality control says of them.
+        """Reads a CT with its labels, and checks their quality.
 
-        Every process remembers the last CT of this reader: it is read again when one of its files has another
-        modification time.
+        Every process caches the last CT of this reader. The CT is read again when the modification time of one of its
+        files has changed.
 
         Args:
             ct: the CT.
@@ -67,10 +67,10 @@ class Patients:
         return _LAST.read(self.run, _Files(ct.path, labels, self.names, self.masks))
 
     def marked(self, names: Iterable[str]) -> list[str]:
-        """Those structures that the further masks have brought: one for each of their numbers.
+        """Returns the structures that come from `masks`; a mask with several numbers gives one structure for each.
 
         Args:
-            names: of all structures.
+            names: the names of all structures.
         """
         ways = [re.compile(rf"{called(mask)}(_\d+)?") for mask in self.masks]
         return [name for name in names if any(way.fullmatch(name) for way in ways)]
@@ -86,13 +86,13 @@ class _Files:
     masks: tuple[Path, ...]
 
     def modified(self) -> tuple[tuple[Path, int | None], ...]:
-        """When each file, and each file of a folder, was modified, ns; None for those that are missing."""
+        """Returns the modification time (ns) of each file and of each file in a folder; None for missing files."""
         named = [path for path in (self.ct, self.labels, self.names, *self.masks) if path is not None]
         inside = [file for path in named if path.is_dir() for file in sorted(path.iterdir())]
         return tuple((path, _modified(path)) for path in (*named, *inside))
 
     def read(self) -> tuple[Volume, Quality]:
-        """The patient with what quality control says."""
+        """Reads the patient, and checks the quality."""
         volume = Volume.read(self.ct, self.labels, None if self.labels.is_dir() else self.names)
         for mask in self.masks:
             volume = volume.labelled(mask, prefix=called(mask))
@@ -105,7 +105,7 @@ class _Files:
 
 
 class _LastPatient:
-    """Remembers the patient that was read last, or why there is none; a CT is too large to keep several."""
+    """Caches the patient that was read last, or the reason of its failure; CTs are too large to cache several."""
 
     def __init__(self) -> None:
         self._key: object = None
@@ -113,14 +113,14 @@ class _LastPatient:
         self._reason = ""
 
     def read(self, run: str, files: _Files) -> tuple[Volume, Quality]:
-        """Reads a patient, or gives the one that is remembered.
+        """Reads a patient, or returns the cached one.
 
         Raises:
-            DataError: one of the files is missing or cannot be used; remembered as a patient is.
+            DataError: one of the files is missing or cannot be used; a failure is cached, too.
         """
         key = (run, files, files.modified())
         if key != self._key:
-            self._key = self._patient = None  # the old patient leaves the memory before the new one comes
+            self._key = self._patient = None  # frees the old patient before the new one is read
             try:
                 self._patient = files.read()
             except FAILURES as error:
@@ -132,7 +132,7 @@ class _LastPatient:
 
 
 _LAST = _LastPatient()
-"""The memory of this process; no reader holds it, so that it is never pickled."""
+"""The cache of this process; it is global so that it is never pickled with a reader."""
 
 
 def _modified(path: Path) -> int | None:
@@ -143,17 +143,20 @@ def _modified(path: Path) -> int | None:
 
 
 def labels_of(ct: Source, labels: Path | None, *, alone: bool) -> Path:
-    """Where the labels of a CT are.
+    """Finds the labels of a CT.
 
     Args:
         ct: the CT.
-        labels: a file, a folder that has NAME.nii.gz, NAME_labels.nii.gz or a folder NAME of masks, or the folder
-            with the masks of the only CT; None for what lies beside the CT: NAME_labels.nii.gz or the like, or the
-            folder ``segmentations`` of TotalSegmentator's data set.
-        alone: whether it is the only CT.
+        labels: a label map; or a folder with NAME.nii.gz, NAME_labels.nii.gz or a folder NAME of masks; or the folder
+            with the masks of the only CT. None searches beside the CT: for NAME_labels.nii.gz or another of `ENDINGS`,
+            or for the folder ``segmentations`` of TotalSegmentator's data set.
+        alone: whether this is the only CT.
+
+    Returns:
+        The label map, or the folder of masks.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no labels.
     """
     if labels is not None and not labels.is_dir():
         return labels

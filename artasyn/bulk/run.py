@@ -1,4 +1,4 @@
-"""Bulk work on a collection: on all cores, killed and resumed, past a bad file, with a manifest at the end."""
+"""Bulk work on a collection: runs in parallel, resumes after a kill, skips bad files and writes a manifest."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ Row = dict[str, Any]
 """One line of a manifest: column to value."""
 
 FAILURES = (ArtasynError, OSError, MemoryError, cv2.error)
-"""What one bad file may raise; anything else is a fault of the program and stops it."""
+"""Exceptions that one bad file may raise; any other exception is a bug and stops the program."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one source.
+    """The result of one source.
 
     Attributes:
         source: the source.
-        rows: of the manifest, every value as text, as the manifest holds it.
-        reason: why there are none.
+        rows: the source's rows of the manifest, every value as text.
+        reason: why the source has no rows.
     """
 
     source: Source
@@ -48,15 +48,15 @@ class Outcome:
 
 
 BatchWork = Callable[[int, Sequence[Source]], list[Outcome]]
-"""What is done with a batch, in a worker process: its number and sources in, an outcome for each source out."""
+"""The work on one batch, in a worker process: takes the batch's number and sources, returns each source's outcome."""
 
 
 def attempt(work: Callable[[Source], Sequence[Row]], columns: Sequence[str], source: Source) -> Outcome:
     """Works on one source and reports a bad file instead of raising.
 
     Args:
-        work: gives the source's rows.
-        columns: that the rows may have.
+        work: returns the source's rows.
+        columns: the columns that the rows may have.
         source: the file.
     """
     try:
@@ -70,7 +70,7 @@ def attempt(work: Callable[[Source], Sequence[Row]], columns: Sequence[str], sou
 
 
 def reason_of(error: BaseException) -> str:
-    """What a manifest says about a failure, on one line."""
+    """Returns the reason of a failure for the manifest, on one line."""
     return " ".join((str(error).strip() or traceback.format_exception_only(error)[-1]).split())
 
 
@@ -79,20 +79,20 @@ class Each:
     """Works through a batch source by source.
 
     Attributes:
-        work: gives one source's rows.
-        columns: that the rows may have.
+        work: returns one source's rows.
+        columns: the columns that the rows may have.
     """
 
     work: Callable[[Source], Sequence[Row]]
     columns: tuple[str, ...]
 
     def __call__(self, number: int, sources: Sequence[Source]) -> list[Outcome]:
-        """An outcome for each source."""
+        """Returns an outcome for each source."""
         return [attempt(self.work, self.columns, source) for source in sources]
 
 
 def _alone(work: BatchWork, number: int, sources: Sequence[Source]) -> list[Outcome]:
-    """The work on one batch, on one thread."""
+    """Works on one batch with one thread."""
     with _one_thread():
         return work(number, sources)
 
@@ -103,9 +103,9 @@ def _text(value: Any) -> str:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """One thread for OpenCV, PyTorch and linear algebra: with another number, sums may round otherwise.
+    """Limits OpenCV, PyTorch and linear algebra to one thread: another number may change the rounding of sums.
 
-    PyTorch counts where the work's own module has imported it.
+    PyTorch is limited only if the module of the work has imported it.
     """
     torch = sys.modules.get("torch")
     before = cv2.getNumThreads(), torch.get_num_threads() if torch else 1
@@ -125,19 +125,19 @@ def _one_thread() -> Iterator[None]:
 class BulkRun:
     """One command on one collection, writing into one folder.
 
-    A manifest lists every source. While the run is under way each finished source is a line in a journal, so
-    that a run that was killed goes on where it was; with the same settings the same files come out, for any
-    number of workers.
+    A manifest lists every source. During the run, a journal records each finished source, so a killed run continues
+    where it stopped. The same settings give the same files for any number of workers.
 
     Attributes:
         out: the folder that is written to.
-        settings: whatever the results depend on; a folder with results of other settings is refused.
+        settings: all settings that the results depend on; a folder with results of other settings is refused.
         columns: the manifest's columns after ``name, source, status, reason``.
-        files: those of the columns that hold the name of a written file, relative to `out`.
-        workers: processes; each has one thread.
-        batch: sources that a worker takes at most at once; they are in the journal when all of them are done.
-        sealed: every batch becomes one file and is finished as a whole or not at all; batches are consecutive
-            sources of the whole collection, which is one of the settings.
+        files: the subset of `columns` that holds the name of a written file, relative to `out`.
+        workers: number of processes; each has one thread.
+        batch: largest number of sources that a worker takes at once. The journal records a batch when all of its
+            sources are done.
+        sealed: whether every batch becomes one file, and is finished as a whole or not at all. Batches are then
+            consecutive sources of the whole collection, and the collection is one of the settings.
     """
 
     out: Path
@@ -150,30 +150,30 @@ class BulkRun:
 
     @property
     def manifest(self) -> Path:
-        """The table of every source and what became of it."""
+        """The path of the manifest, the table of every source and its result."""
         return self.out / "manifest.csv"
 
     def run(self, work: Callable[[Source], Sequence[Row]], sources: Sequence[Source], *, title: str) -> list[Outcome]:
         """Works through the sources and writes the manifest.
 
         Args:
-            work: what is done with one source, in a worker process; returns its manifest rows, at least one.
-            sources: the collection; what an earlier run wrote to `out` is left out of it.
+            work: the work on one source, in a worker process; returns the source's manifest rows, at least one.
+            sources: the collection; files that an earlier run wrote to `out` are left out.
             title: of the progress bar.
 
         Returns:
-            An outcome for each source, in their order.
+            An outcome for each source, in the order of the sources.
 
         Raises:
-            DataError: the folder holds results of other settings, or the collection.
+            DataError: the folder holds results of other settings, or holds the collection.
         """
         return self.run_batches(Each(work, self.columns), sources, title=title)
 
     def run_batches(self, work: BatchWork, sources: Sequence[Source], *, title: str) -> list[Outcome]:
-        """Works through the sources batch by batch and writes the manifest; else as `run`.
+        """Works through the sources batch by batch and writes the manifest; otherwise like `run`.
 
         Args:
-            work: what is done with one batch.
+            work: the work on one batch.
             sources: the collection.
             title: of the progress bar.
         """
@@ -199,7 +199,7 @@ class BulkRun:
         return ordered
 
     def _todo(self, sources: Sequence[Source], finished: Collection[str]) -> list[tuple[int, Sequence[Source]]]:
-        """The batches to work on, each with its number."""
+        """Returns the batches to work on, each with its number."""
         size = self.batch
         if not self.sealed:
             sources = [source for source in sources if source.name not in finished]
@@ -212,7 +212,7 @@ class BulkRun:
         return self.out / ".journal.jsonl"
 
     def _outside(self, sources: Sequence[Source]) -> list[Source]:
-        """The sources that are no results of an earlier run."""
+        """Returns the sources that are not results of an earlier run."""
         out = self.out.resolve()
         inside = {folder: folder.resolve().is_relative_to(out) for folder in {s.path.parent for s in sources}}
         outside = [s for s in sources if not inside[s.path.parent]]
@@ -221,7 +221,7 @@ class BulkRun:
         return outside
 
     def _finished(self, sources: Sequence[Source]) -> list[Outcome]:
-        """What an earlier run has finished and is still there, from its journal and its manifest."""
+        """Returns outcomes of an earlier run, from its journal and manifest, if all of their files still exist."""
         known = {(source.name, str(source.path)): source for source in sources}
         found: dict[tuple[str, str], tuple[list[Row], str]] = {}
         if self.manifest.exists():
@@ -240,7 +240,7 @@ class BulkRun:
         ]
 
     def _entry(self, text: str) -> dict[tuple[str, str], tuple[list[Row], str]]:
-        """A line of the journal; nothing if it is blank, or was being written when the run was killed."""
+        """Parses a line of the journal; a line that is blank, or incomplete after a kill, gives an empty dict."""
         try:
             name, path, rows, *reason = json.loads(text)
             return {(str(name), str(path)): ([{c: str(row[c]) for c in self.columns} for row in rows], "".join(reason))}
@@ -249,7 +249,7 @@ class BulkRun:
 
 
 def _lines(outcomes: Sequence[Outcome]) -> Iterator[Row]:
-    """The lines of the manifest."""
+    """Yields the rows of the manifest."""
     for outcome in outcomes:
         about = {"name": outcome.source.name, "source": str(outcome.source.path)}
         if outcome.reason:
@@ -259,18 +259,18 @@ def _lines(outcomes: Sequence[Outcome]) -> Iterator[Row]:
 
 
 def _line(outcome: Outcome) -> str:
-    """A line of the journal."""
+    """Returns a line of the journal."""
     entry = [outcome.source.name, str(outcome.source.path), outcome.rows]
     return "\n" + json.dumps([*entry, outcome.reason] if outcome.reason else entry)
 
 
 def _digest(sources: Sequence[Source]) -> str:
-    """What tells one collection from another: how many films, and their names."""
+    """Returns a fingerprint of a collection: the number of radiographs and a hash of their names."""
     names = "\0".join(source.name for source in sources).encode("utf-8", "surrogateescape")
     return f"{len(sources)} films, {hashlib.blake2b(names, digest_size=4).hexdigest()}"
 
 
 def read_manifest(path: Path) -> list[dict[str, str]]:
-    """The rows of a manifest, every value as text."""
+    """Reads the rows of a manifest, every value as text."""
     text = path.read_bytes().decode("utf-8", "surrogateescape")
     return list(csv.DictReader(io.StringIO(text, newline="")))

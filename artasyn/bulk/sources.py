@@ -1,4 +1,4 @@
-"""Collections of radiographs: find the files, and claim a folder for what is made of them."""
+"""Collections of radiographs and CTs: finds the files, and claims a folder for the results."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from artasyn.files.ct_volumes import (
 from artasyn.files.radiograph import is_radiograph_file
 
 SETTINGS = "settings.json"
-"""In a folder of results, what they depend on."""
+"""The file, in a folder of results, that holds the settings of the results."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A radiograph's file and the name that everything made from it carries.
+    """A file of a collection and the name that all of its results carry.
 
     Attributes:
         path: the file.
-        name: its path below the folder that was given, without suffix, with ``/``; unique in the collection.
+        name: the file's path below the given folder, without suffix, with ``/``; unique in the collection.
     """
 
     path: Path
@@ -41,11 +41,11 @@ class Source:
 
 
 def find_sources(inputs: Iterable[Path]) -> list[Source]:
-    """The radiograph files among some files and folders, folders walked recursively, sorted by name.
+    """Finds radiograph files in files and folders, searches folders recursively, and sorts by name.
 
-    A file that is named outright is taken whatever its suffix; hidden files are left out of folders. Files
-    whose names would be alike, but for upper and lower case, keep their suffix (``a_png``) and then get a
-    number. A file that is met twice counts once.
+    A file that is an input itself is taken with any suffix. Hidden files in folders are left out. Files whose names
+    would be equal without regard to case keep their suffix (``a_png``), and then get a number. A file that is found
+    twice counts once.
 
     Raises:
         DataError: an input does not exist, or there is nothing to read.
@@ -71,7 +71,7 @@ def find_sources(inputs: Iterable[Path]) -> list[Source]:
 
 
 def visible(folder: Path) -> list[Path]:
-    """The files below a folder, relative to it, but for hidden ones and those in hidden folders; sorted."""
+    """Returns the files below a folder, as sorted relative paths, without hidden files and hidden folders."""
     found = []
     for place, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -81,7 +81,7 @@ def visible(folder: Path) -> list[Path]:
 
 
 def _is_wanted(path: Path) -> bool:
-    """Whether a folder's file is to be read; one out of reach is, so that it is reported, not passed over."""
+    """Returns whether to read a file; an unreadable file counts, so that it is reported and not skipped."""
     try:
         return is_radiograph_file(path)
     except RadiographError:
@@ -89,7 +89,7 @@ def _is_wanted(path: Path) -> bool:
 
 
 def unique_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each path, its own without the suffix wherever no other path claims that too."""
+    """Returns a unique name for each path: the path without suffix, unless another path has the same one."""
     bare = [path if path.suffix[1:].isdigit() else path.with_suffix("") for path in paths]  # 1.2.840 is a UID
     alike = Counter(name.as_posix().casefold() for name in bare)
     taken = {name for name, count in alike.items() if count == 1}
@@ -109,21 +109,21 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 
 def available_cores() -> int:
-    """Cores that this process may use, by its affinity and its container's limits."""
+    """Returns the number of cores that this process may use, by its affinity and its container's limits."""
     return int(joblib.cpu_count())
 
 
 def claim(out: Path, settings: Mapping[str, Any]) -> None:
-    """Takes a folder for results of some settings, and clears what a killed run left half written.
+    """Claims a folder for results of some settings, and deletes temporary files that a killed run left behind.
 
     The folder keeps its settings in ``settings.json``.
 
     Args:
-        out: the folder; made where it is missing.
-        settings: whatever the results depend on.
+        out: the folder; created if it is missing.
+        settings: all settings that the results depend on.
 
     Raises:
-        DataError: the folder holds results of other settings, or is none.
+        DataError: the folder holds results of other settings, or the path is a file.
     """
     if out.exists() and not out.is_dir():
         raise DataError(f"{out} is a file; name a folder for the results")
@@ -157,17 +157,17 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 LABEL_STEM = re.compile(r"[._]([a-z]*labels?|seg|segmentation|mask|nodule|wholelung)$", re.IGNORECASE)
-"""What the names of label maps end in, before the suffix."""
+"""Endings of the names of label maps, before the suffix."""
 
 
 def find_cts(inputs: Sequence[Path]) -> list[Source]:
-    """The CT volumes among some files and folders, folders walked recursively, sorted by name.
+    """Finds CT volumes in files and folders, searches folders recursively, and sorts by name.
 
-    A volume's file is a source, and so is every folder that itself holds DICOM files. Hidden files are left
-    out of folders, and so are label maps as far as their names tell: those that end, before the suffix, in
-    ``_labels``, ``_label``, ``_seg``, ``_segmentation``, ``_mask``, ``_nodule``, ``_lunglabels`` or
-    ``_wholelung``, or lie in a folder ``segmentations``. A file that is named outright is taken whatever it is
-    called; one that is met twice counts once. Names are as `artasyn.bulk.sources.find_sources` gives them.
+    A volume file is a source. A folder with DICOM files directly inside is a source, too. Hidden files in folders are
+    left out. Label maps in folders are left out if their names show what they are: the name ends, before the suffix,
+    in ``_labels``, ``_label``, ``_seg``, ``_segmentation``, ``_mask``, ``_nodule``, ``_lunglabels`` or ``_wholelung``,
+    or the file lies in a folder ``segmentations``. A file that is an input itself is taken with any name. A file that
+    is found twice counts once. Names follow the rules of `artasyn.bulk.sources.find_sources`.
 
     Raises:
         DataError: an input does not exist, or there is nothing to read.
@@ -187,7 +187,7 @@ def find_cts(inputs: Sequence[Path]) -> list[Source]:
 
 
 def _cts_below(folder: Path) -> list[Path]:
-    """The volumes' files and the folders of slices, relative to a folder."""
+    """Returns the volume files and the folders of slices below a folder, as relative paths."""
     found: dict[Path, None] = {}
     for below in visible(folder):
         if MASKS in below.parts[:-1]:
@@ -201,7 +201,7 @@ def _cts_below(folder: Path) -> list[Path]:
 
 
 def _with_one_suffix(path: Path, below: Path) -> Path:
-    """The path that names a volume; a folder's own dots begin no suffix, and ``.nii.gz`` is one."""
+    """Returns the path that names a volume; ``.nii.gz`` is one suffix, and dots in a folder's name begin none."""
     if path.is_dir():
         return below.with_name(f"{below.name}.dcm")
     return below.with_suffix("") if below.name.lower().endswith(".nii.gz") else below

@@ -1,4 +1,4 @@
-"""Where the files of a large collection go, and how they are read back: into folders, or into tar shards."""
+"""Stores for the files of a large collection: writes and reads them as folders or as tar shards."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from artasyn.files import atomic
 
 @dataclass(frozen=True)
 class StoredImage:
-    """One synthetic image with all that belongs to it, as bytes.
+    """One synthetic image with all of its files, as bytes.
 
     Attributes:
         files: the content of every file of `KINDS`.
-        row: for the manifest; has the key ``copy``, which tells the samples of a source apart.
+        row: for the manifest; the key ``copy`` distinguishes the samples of one source.
     """
 
     files: dict[str, bytes]
@@ -31,7 +31,7 @@ class StoredImage:
 
 
 Make = Callable[[Source], Sequence[StoredImage]]
-"""What makes the samples of one source."""
+"""A function that makes the samples of one source."""
 
 KINDS = {
     "image": ("images", ".png"),
@@ -39,41 +39,41 @@ KINDS = {
     "record": ("records", ".json"),
     "annotations": ("annotations", ".json"),
 }
-"""The files of a sample, with the folder they are in and what their names end in."""
+"""The files of a sample: for each kind the folder and the suffix."""
 
 MEMBERS = {"image": "image.png", "mask": "mask.png", "record": "json", "annotations": "annotations.json"}
-"""What they are called in a shard, after the sample's key and a dot."""
+"""The name of each kind of file in a shard, after the sample's key and a dot."""
 
 
 @dataclass(frozen=True)
 class Folders:
-    """Every file on its own: images/NAME_K.png, masks/NAME_K.png, records/NAME_K.json, annotations/NAME_K.json.
+    """Separate files: images/NAME_K.png, masks/NAME_K.png, records/NAME_K.json, annotations/NAME_K.json.
 
     Attributes:
         out: the folder of the results.
-        batch: sources that a worker takes at once.
+        batch: number of sources that a worker takes at once.
     """
 
     out: Path
     batch: int = 16
 
     columns: ClassVar[tuple[str, ...]] = tuple(KINDS)
-    """Of the manifest: where a sample is."""
+    """Columns of the manifest that locate a sample."""
     files: ClassVar[tuple[str, ...]] = tuple(KINDS)
-    """Those of the columns that name a file."""
+    """The columns that name a file."""
     sealed: ClassVar[bool] = False
 
     def work(self, make: Make, columns: tuple[str, ...]) -> BatchWork:
-        """What makes and writes the samples of a batch.
+        """Returns the work that makes and writes the samples of a batch.
 
         Args:
-            make: the samples of one source.
+            make: makes the samples of one source.
             columns: of the manifest.
         """
         return Each(_IntoFolders(self.out, make), columns)
 
     def about(self, row: Row) -> dict[str, Any]:
-        """What COCO says about an image."""
+        """Returns the fields of an image in a COCO file."""
         return {"file_name": row["image"], "width": int(row["width"]), "height": int(row["height"])}
 
     def read(self, rows: Iterable[Row], kind: str) -> Iterator[bytes]:
@@ -99,15 +99,15 @@ class _IntoFolders:
 
 @dataclass(frozen=True)
 class Shards:
-    """Tar files of the WebDataset convention: shards/000000.tar and following.
+    """Tar files in the WebDataset convention: shards/000000.tar, shards/000001.tar and so on.
 
-    A sample is the members KEY.image.png, KEY.mask.png, KEY.json (the record) and KEY.annotations.json, one after
-    the other. Each shard is made of as many consecutive radiographs, so its bytes do not depend on how the work was
-    shared out.
+    A sample consists of the consecutive members KEY.image.png, KEY.mask.png, KEY.json (the record) and
+    KEY.annotations.json. Each shard is made from the same number of consecutive radiographs, so its bytes do not
+    depend on how the workers share the work.
 
     Attributes:
         out: the folder of the results.
-        batch: sources of a shard.
+        batch: number of sources in a shard.
 
     Source: WebDataset's convention of files that share a key, `github.com/webdataset/webdataset`.
     """
@@ -116,22 +116,22 @@ class Shards:
     batch: int = 500
 
     columns: ClassVar[tuple[str, ...]] = ("shard", *KINDS)
-    """Of the manifest: where a sample is."""
+    """Columns of the manifest that locate a sample."""
     files: ClassVar[tuple[str, ...]] = ("shard",)
-    """Those of the columns that name a file; the others name members of it."""
+    """The column that names a file; the other columns name members of this file."""
     sealed: ClassVar[bool] = True
 
     def work(self, make: Make, columns: tuple[str, ...]) -> BatchWork:
-        """What makes and writes a shard.
+        """Returns the work that makes and writes a shard.
 
         Args:
-            make: the samples of one source.
+            make: makes the samples of one source.
             columns: of the manifest.
         """
         return _IntoShards(self.out, self.batch, make, columns)
 
     def about(self, row: Row) -> dict[str, Any]:
-        """What COCO says about an image; ``shard`` is ours."""
+        """Returns the fields of an image in a COCO file; ``shard`` is an addition to the standard fields."""
         about = {"file_name": row["image"], "width": int(row["width"]), "height": int(row["height"])}
         return about | {"shard": row["shard"]}
 
@@ -154,7 +154,7 @@ class _IntoShards:
     columns: tuple[str, ...]
 
     def __call__(self, number: int, sources: Sequence[Source]) -> list[Outcome]:
-        """Writes one shard, or none where every source is bad; what cannot be written fails as a whole."""
+        """Writes one shard, or none if every source is bad; if writing fails, every source of the shard fails."""
         shard = f"shards/{number:06d}.tar"
         outcomes, add = [], None
         try:
@@ -192,7 +192,10 @@ class _Named:
 
 @contextmanager
 def _tar(path: Path) -> Iterator[Callable[[str, bytes], None]]:
-    """A new tar file, there whole or not at all, whose bytes follow from its members alone; gives what adds one."""
+    """Yields a function that adds a member to a new tar file.
+
+    The file is written whole or not at all. Its bytes depend only on its members.
+    """
     with atomic.replacing(path) as temporary, tarfile.open(temporary, "w", format=tarfile.GNU_FORMAT) as tar:
 
         def add(name: str, data: bytes) -> None:
