@@ -51,7 +51,7 @@ def find_sources(inputs: Iterable[Path]) -> list[Source]:
         DataError: an input does not exist, or there is nothing to read.
     """
     inputs = list(inputs)
-    found: dict[Path, tuple[Path, Path]] = {}  # where it really is: as it was given, below what was given
+    found: dict[Path, tuple[Path, Path]] = {}  # resolved path: path as given, path below the input
     for given in inputs:
         if given.is_dir():
             really = given.resolve()
@@ -164,7 +164,7 @@ def find_cts(inputs: Sequence[Path]) -> list[Source]:
     """Finds CT volumes in files and folders, searches folders recursively, and sorts by name.
 
     A volume file is a source. A folder with DICOM files directly inside is a source, too. Hidden files in folders are
-    left out. Label maps in folders are left out if their names show what they are: the name ends, before the suffix,
+    left out. Label maps in folders are left out, too. A file counts as a label map if its name ends, before the suffix,
     in ``_labels``, ``_label``, ``_seg``, ``_segmentation``, ``_mask``, ``_nodule``, ``_lunglabels`` or ``_wholelung``,
     or the file lies in a folder ``segmentations``. A file that is an input itself is taken with any name. A file that
     is found twice counts once. Names follow the rules of `artasyn.bulk.sources.find_sources`.
@@ -172,7 +172,7 @@ def find_cts(inputs: Sequence[Path]) -> list[Source]:
     Raises:
         DataError: an input does not exist, or there is nothing to read.
     """
-    found: dict[Path, tuple[Path, Path]] = {}  # where it really is: as it was given, below what was given
+    found: dict[Path, tuple[Path, Path]] = {}  # resolved path: path as given, path below the input
     for given in inputs:
         if not given.exists():
             raise DataError(f"{given}: no such file or folder")

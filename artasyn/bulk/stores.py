@@ -77,7 +77,7 @@ class Folders:
         return {"file_name": row["image"], "width": int(row["width"]), "height": int(row["height"])}
 
     def read(self, rows: Iterable[Row], kind: str) -> Iterator[bytes]:
-        """The files of one kind, in the order of the manifest's rows."""
+        """Yields the files of one kind, in the order of the manifest's rows."""
         return ((self.out / row[kind]).read_bytes() for row in rows)
 
 
@@ -136,7 +136,7 @@ class Shards:
         return about | {"shard": row["shard"]}
 
     def read(self, rows: Iterable[Row], kind: str) -> Iterator[bytes]:
-        """The files of one kind, in the order of the manifest's rows."""
+        """Yields the files of one kind, in the order of the manifest's rows."""
         for shard, group in itertools.groupby(rows, key=lambda row: str(row["shard"])):
             with tarfile.open(self.out / shard) as tar:
                 members = {member.name: member for member in tar}
