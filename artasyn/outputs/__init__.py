@@ -1,1 +1,1 @@
-"""Results in standard formats, and what a whole collection of them holds."""
+"""Results in standard formats, and statistics of whole collections."""

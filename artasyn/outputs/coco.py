@@ -1,4 +1,4 @@
-"""Findings and structures as COCO annotations: run-length encoded regions that pycocotools reads, one for each."""
+"""Findings and structures as COCO annotations: one run-length encoded region for each, readable by pycocotools."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from artasyn.shapes import UInt8
 from artasyn.synthesis import Anomaly
 
 Annotation = dict[str, Any]
-"""One finding of one image."""
+"""One finding or structure of one image."""
 
 ZONES = get_args(Zone)
-"""The zones whose shares an annotation holds; the first three add up to 1, and so do the last two."""
+"""The zones whose shares an annotation holds; the first three shares add up to 1, and so do the last two."""
 
 
 def annotated(anomaly: Anomaly, lungs: Lungs) -> list[Annotation]:
-    """Describes every finding of an anomaly that shows.
+    """Describes every visible finding of an anomaly.
 
     Args:
         anomaly: on a radiograph.
-        lungs: of that radiograph.
+        lungs: of the same radiograph.
 
     Returns:
-        For each finding what COCO asks for, but for the numbers that `write_coco` gives: ``segmentation`` (compressed
-        run lengths), ``area`` in pixels, ``bbox`` (column, row, width, height), ``iscrowd``; and further ``finding``,
-        ``share`` (its area over that of the lungs), ``severity`` (of its densest lesion, 1 for soft tissue) and
-        ``zones`` (how its area is shared out among `ZONES`).
+        For each finding the fields of a COCO annotation, without the ids, which `write_coco` adds: ``segmentation``
+        (compressed run lengths), ``area`` in pixels, ``bbox`` (column, row, width, height) and ``iscrowd``. Further
+        fields are ``finding``, ``share`` (the finding's area over the area of the lungs), ``severity`` (of the
+        finding's densest lesion, 1 for soft tissue) and ``zones`` (the share of the finding's area in each of `ZONES`).
     """
     box, places = _places(lungs)
     lung_area = max(1, int(np.count_nonzero(lungs.labels)))
@@ -58,20 +58,20 @@ def annotated(anomaly: Anomaly, lungs: Lungs) -> list[Annotation]:
 
 
 def outlined(masks: Mapping[str, Mask]) -> list[Annotation]:
-    """Describes structures that a radiograph shows.
+    """Describes the structures on a radiograph.
 
     Args:
-        masks: of each structure, bool (h, w); empty ones are left out.
+        masks: the mask of each structure, bool (h, w); empty masks are left out.
 
     Returns:
-        For each structure what COCO asks for, but for the numbers that `write_coco` gives, and ``structure``.
+        For each structure the fields of a COCO annotation, without the ids, which `write_coco` adds; and ``structure``.
     """
     areas = {name: int(np.count_nonzero(mask)) for name, mask in masks.items()}
     return [{"structure": name, **_encoded(masks[name], area)} for name, area in areas.items() if area]
 
 
 def _encoded(region: Mask, area: int) -> Annotation:
-    """A region as COCO holds it, run-length encoded."""
+    """Returns a region as fields of a COCO annotation, run-length encoded."""
     code = rle.encode(np.asfortranarray(region.view(np.uint8)))
     return {
         "segmentation": {"size": list(region.shape), "counts": code["counts"].decode("ascii")},
@@ -82,7 +82,7 @@ def _encoded(region: Mask, area: int) -> Annotation:
 
 
 def _places(lungs: Lungs) -> tuple[tuple[slice, slice], UInt8[np.ndarray, "rows columns"]]:
-    """The lungs' box, and where its pixels lie: 0, 1, 2 in the upper, middle, lower third, 3 more in the periphery."""
+    """Returns the lungs' box and its zones: 0, 1, 2 for the upper, middle, lower third, plus 3 in the periphery."""
     column, row, width, height = cv2.boundingRect(lungs.labels)
     box = slice(row, row + height), slice(column, column + width)
     lungs = Lungs(lungs.labels[box])
@@ -94,13 +94,13 @@ def _places(lungs: Lungs) -> tuple[tuple[slice, slice], UInt8[np.ndarray, "rows 
 
 
 def _shares(places: UInt8[np.ndarray, " pixels"]) -> dict[str, float]:
-    """How a region is shared out among the zones."""
+    """Returns the share of a region in each zone."""
     counts = np.bincount(places, minlength=6).reshape(2, 3) / max(1, places.size)
     return {zone: round(float(share), 4) for zone, share in zip(ZONES, [*counts.sum(0), *counts.sum(1)], strict=True)}
 
 
 DESCRIPTIONS = {"finding": "synthetic lung anomalies by artasyn", "structure": "chest anatomy from CT by artasyn"}
-"""Of the collections, by what their annotations are of."""
+"""Descriptions of the COCO file, by the kind of its annotations."""
 
 
 def write_coco(
@@ -111,14 +111,14 @@ def write_coco(
     *,
     of: Literal["finding", "structure"] = "finding",
 ) -> None:
-    """Writes a collection's annotations as one COCO file, line by line, so that no size asks for much memory.
+    """Writes a collection's annotations as one COCO file, line by line, so large collections need little memory.
 
     Args:
         path: the file, written whole or not at all.
         names: the categories, numbered from 1.
-        images: each image's ``file_name``, ``width``, ``height`` and whatever else is known; numbered from 1.
-        described: of each image, from `annotated` or `outlined`.
-        of: what the annotations are of, and the key of their category's name.
+        images: each image's ``file_name``, ``width``, ``height`` and any further fields; numbered from 1.
+        described: the annotations of each image, from `annotated` or `outlined`.
+        of: the kind of the annotations, which is also the key of their category's name.
     """
     numbers = {name: number for number, name in enumerate(names, 1)}
     above = {"finding": "lung", "structure": "anatomy"}[of]

@@ -1,4 +1,4 @@
-"""What is in a collection of synthetic anomalies: areas, severities, findings, zones, as numbers and as a picture."""
+"""Statistics of a collection of synthetic anomalies: areas, severities, findings and zones as numbers and a picture."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from artasyn.outputs.coco import ZONES, Annotation
 
 
 class Region(NamedTuple):
-    """One finding of one image, as far as statistics need it.
+    """One finding of one image, with the values that the statistics need.
 
     Attributes:
-        finding: its name.
-        share: its area over that of the lungs.
-        severity: of its densest lesion.
-        zones: how its area is shared out among `artasyn.outputs.coco.ZONES`.
+        finding: the name of the finding.
+        share: the finding's area over the area of the lungs.
+        severity: of the finding's densest lesion.
+        zones: the share of the finding's area in each of `artasyn.outputs.coco.ZONES`.
     """
 
     finding: str
@@ -31,22 +31,23 @@ class Region(NamedTuple):
 
     @classmethod
     def of(cls, annotation: Annotation) -> Region:
-        """The region of an annotation."""
+        """Returns the region of an annotation."""
         zones = tuple(annotation["zones"][zone] for zone in ZONES)
         return cls(annotation["finding"], annotation["share"], annotation["severity"], zones)
 
 
 def statistics(areas: Sequence[float], regions: Sequence[Region], findings: Iterable[str]) -> dict[str, Any]:
-    """Sums up a collection.
+    """Summarises a collection.
 
     Args:
-        areas: of each image's whole mask, over that of its lungs.
-        regions: of all images; one image has at most one of each finding.
-        findings: names to list, those that never occurred too.
+        areas: the area of each image's whole mask over the area of its lungs.
+        regions: of all images; one image has at most one region of each finding.
+        findings: names to list, also of findings that never occur.
 
     Returns:
-        ``images``; ``area`` (of the masks over the lungs), ``severity`` (of the findings), each with minimum,
-        quartiles and maximum; ``zones`` (mean share of a finding's area); and the same of each of the ``findings``.
+        ``images`` (their number); ``area`` (of the masks over the lungs) and ``severity`` (of the findings), each with
+        minimum, quartiles and maximum; ``zones`` (mean share of a finding's area); and ``findings``, the same values
+        for each finding.
     """
     of_finding: dict[str, list[Region]] = {name: [] for name in findings}
     for region in regions:
@@ -69,7 +70,7 @@ def statistics(areas: Sequence[float], regions: Sequence[Region], findings: Iter
 
 
 def _spread(values: Sequence[float]) -> dict[str, float] | None:
-    """Minimum, quartiles and maximum; None of nothing."""
+    """Returns minimum, quartiles and maximum; None without values."""
     if not values:
         return None
     levels = np.quantile(values, [0, 0.25, 0.5, 0.75, 1])
@@ -77,7 +78,7 @@ def _spread(values: Sequence[float]) -> dict[str, float] | None:
 
 
 def _zones(regions: Sequence[Region]) -> dict[str, float] | None:
-    """Mean share of the area in each zone; None of nothing."""
+    """Returns the mean share of the area in each zone; None without regions."""
     if not regions:
         return None
     return dict(zip(ZONES, np.mean([region.zones for region in regions], axis=0).round(4).tolist(), strict=True))
@@ -102,7 +103,7 @@ def draw_statistics(path: Path, areas: Sequence[float], regions: Sequence[Region
         regions: as in `statistics`.
         figures: from `statistics`.
     """
-    from matplotlib.figure import Figure  # not needed by the workers, who import this module too
+    from matplotlib.figure import Figure  # here, because workers import this module but do not draw
 
     drawing = Figure(figsize=(11, 7), layout="constrained")
     (area, severity), (finding, zone) = drawing.subplots(2, 2)
@@ -124,4 +125,4 @@ def draw_statistics(path: Path, areas: Sequence[float], regions: Sequence[Region
 
 
 COLOUR = "#0072b2"
-"""Blue of Okabe and Ito's palette."""
+"""The blue of Okabe and Ito's palette."""
