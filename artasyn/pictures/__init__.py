@@ -1,1 +1,1 @@
-"""What people look at: overlays, drawn measures, sheets and reports."""
+"""Pictures for people: overlays, drawn measures, contact sheets and reports."""

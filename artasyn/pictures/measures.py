@@ -1,4 +1,4 @@
-"""What was measured, drawn on the film: the heart's and the thorax' widths, the spine's curve, the lungs' areas."""
+"""Measures drawn on the radiograph: widths of heart and thorax, curve of the spine, areas of the lungs."""
 
 from __future__ import annotations
 
@@ -22,32 +22,33 @@ from artasyn.segment.measures.lung_areas import LungAreas
 from artasyn.segment.measures.measures import Measures
 
 HEART_COLOUR: Colour = (255, 130, 50)
-"""Vermilion, lighter than Okabe and Ito's, to be read as text: the heart."""
+"""Vermilion, lighter than in Okabe and Ito's palette so that text is legible: the heart."""
 THORAX_COLOUR: Colour = (60, 215, 165)
 """Bluish green, lightened: the thorax."""
 SPINE_COLOUR: Colour = (240, 160, 205)
 """Reddish purple, lightened: the spine."""
 SIDE = 512
-"""The shorter side of the picture for which widths and letters are given."""
+"""The shorter side, in pixels, of the picture that line widths and letter sizes refer to."""
 
 
 def draw_measures(
     image: Image, measures: Measures, *, lungs: LungLabels | None = None, heart: Mask | None = None
 ) -> Picture:
-    """Draws what was measured on the film; lines and letters grow with it, from 512 pixels on they are well legible.
+    """Draws measures on a radiograph.
 
-    The heart's width is drawn as the distances of its outermost places from the midline, the thorax' width where it is
-    widest, the spine as its centreline with the end-plates of the two end vertebrae.
+    Lines and letters scale with the radiograph; they are well legible from 512 pixels on. The heart's width is drawn
+    as the distances of the heart's outermost points from the midline. The thorax' width is drawn where the thorax is
+    widest. The spine is drawn as its centreline with the end-plates of the two end vertebrae.
 
     Args:
-        image: (h, w), float32 in [0, 1], that was measured.
-        measures: of it. Lengths are given in mm where it holds the spacing.
-        lungs: (h, w), uint8, 0 background, 1 right, 2 left, to be outlined; None for no outlines. Like `heart`, without
-            stray components, which are not measured either.
+        image: (h, w), float32 in [0, 1], the measured radiograph.
+        measures: of the radiograph. Lengths are written in mm if the measures hold the spacing.
+        lungs: (h, w), uint8, 0 background, 1 right, 2 left, to be outlined; None for no outlines. Stray components are
+            not outlined, because they are not measured; the same holds for `heart`.
         heart: (h, w), bool, to be outlined; None for no outline.
 
     Raises:
-        ImageError: not an image, masks of another shape, or measures of a larger picture.
+        ImageError: not an image, masks of another shape, or measures of a larger image.
 
     Example:
         >>> from artasyn.segment.measures.lung_areas import lung_areas
@@ -78,7 +79,7 @@ def draw_measures(
 
 
 def _widths(canvas: _Canvas, ratio: CardiothoracicRatio, spacing: float | None) -> None:
-    """The heart's width on both sides of the midline, and the thorax' width."""
+    """Draws the heart's width on both sides of the midline, and the thorax' width."""
     feet = (ratio.heart_right.end, ratio.heart_left.start, _foot(ratio))
     upper, lower = min(feet), max(feet)
     canvas.line([_beyond(lower, upper, 12 * canvas.scale), lower], HEART_COLOUR, dashed=True)
@@ -94,13 +95,13 @@ def _widths(canvas: _Canvas, ratio: CardiothoracicRatio, spacing: float | None) 
 
 
 def _foot(ratio: CardiothoracicRatio) -> Point:
-    """Where the midline meets the thorax' width."""
+    """Returns the point where the midline crosses the line of the thorax' width."""
     start, end, middle = (np.array(place) for place in (*ratio.thorax, ratio.heart_left.start))
     return _between(ratio.thorax, float((middle - start) @ (end - start) / ratio.thorax.length**2))
 
 
 def _spine(canvas: _Canvas, cobb: CobbAngle) -> None:
-    """The centreline, and the end-plates of the end vertebrae."""
+    """Draws the centreline, and the end-plates of the end vertebrae."""
     canvas.line(cobb.centroids, SPINE_COLOUR)
     for place in cobb.centroids:
         canvas.dot(place, SPINE_COLOUR)
@@ -118,7 +119,7 @@ def _spine(canvas: _Canvas, cobb: CobbAngle) -> None:
 
 
 def _areas(canvas: _Canvas, areas: LungAreas) -> None:
-    """The area of each lung, in its upper half where little else is drawn."""
+    """Labels each lung with its area, preferably above the lung's centre, where little else is drawn."""
     for area, (row, column), colour in (
         (areas.right, areas.right_centre, RIGHT_COLOUR),
         (areas.left, areas.left_centre, LEFT_COLOUR),
@@ -127,7 +128,7 @@ def _areas(canvas: _Canvas, areas: LungAreas) -> None:
 
 
 def _between(span: Span, share: float) -> Point:
-    """A place on a line, from 0 at its start to 1 at its end."""
+    """Returns the point at a share of a line: 0 at its start, 1 at its end."""
     (row, column), (to_row, to_column) = span
     return row + share * (to_row - row), column + share * (to_column - column)
 
@@ -137,13 +138,13 @@ def _along(span: Span, shares: Iterable[float]) -> list[Point]:
 
 
 def _beyond(start: Point, end: Point, extra: float) -> Point:
-    """A place some pixels behind the end of a line."""
+    """Returns the point some pixels beyond the end of a line."""
     length = Span(start, end).length
     return _between(Span(start, end), 1 + extra / length) if length else (end[0] - extra, end[1])
 
 
 def _check_places(measures: Measures, shape: tuple[int, ...]) -> None:
-    """Refuses measures that were not taken in a picture of this shape."""
+    """Refuses measures that do not fit into an image of this shape."""
     places: list[Point] = []
     if measures.cardiothoracic_ratio is not None:
         places += measures.cardiothoracic_ratio.thorax
@@ -156,7 +157,7 @@ def _check_places(measures: Measures, shape: tuple[int, ...]) -> None:
 
 
 class _Canvas:
-    """A film that is drawn on: lines at once, labels at the end, where they hide the least."""
+    """A radiograph to draw on: lines are drawn at once, labels at the end, where they hide the least."""
 
     def __init__(self, image: Image) -> None:
         self.picture = grey_picture(image)
@@ -167,12 +168,12 @@ class _Canvas:
         self.labels: list[tuple[str, list[Point], Colour]] = []
 
     def outline(self, mask: Mask, colour: Colour) -> None:
-        """Draws the contours of a region, thinner than lines."""
+        """Draws the contours of a region, thinner than other lines."""
         if not mask.any():
             return
         contours, _ = cv2.findContours(main_parts(mask).view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
         for contour in contours:
-            if len(contour) > 30 * self.scale:  # smaller ones are holes of a few pixels
+            if len(contour) > 30 * self.scale:  # shorter contours are holes of a few pixels
                 places = _smoothed(contour[:, 0, ::-1].astype(float), 1 + 2 * round(2.5 * self.scale))
                 self.line(places, colour, width=max(1, round(1.2 * self.scale)), rim=0.6)
 
@@ -185,7 +186,7 @@ class _Canvas:
         rim: float = 1.0,
         dashed: bool = False,
     ) -> None:
-        """Draws a line through places on a dark rim."""
+        """Draws a line through points, with a dark rim."""
         width = width or self.width
         pieces = list(_dashes(Span(*places), 5 * self.scale)) if dashed else [places]
         rim_width = width + 2 * max(1, width // 2)
@@ -203,7 +204,7 @@ class _Canvas:
         self.picture[box] = part
 
     def measure(self, span: Span, colour: Colour) -> None:
-        """Draws a width: a line with a bar across each end."""
+        """Draws a width as a line with a bar across each end."""
         self.line(span, colour)
         (row, column), (to_row, to_column) = span
         bar = 5 * self.scale / max(span.length, 1e-9)
@@ -217,11 +218,11 @@ class _Canvas:
         cv2.circle(self.picture, centre, round(16 * 3.2 * self.scale), colour, cv2.FILLED, cv2.LINE_AA, 4)
 
     def label(self, text: str, places: list[Point], colour: Colour) -> None:
-        """Writes text at the end near to one of the places, the first if nothing is in its way."""
+        """Adds a label; `finished` writes it at the place that hides the least, preferring earlier places."""
         self.labels.append((text, places, colour))
 
     def finished(self) -> Picture:
-        """The picture with its labels."""
+        """Returns the picture with its labels."""
         sheet = PIL.Image.fromarray(self.picture)
         draw = PIL.ImageDraw.Draw(sheet)
         font = PIL.ImageFont.truetype(FONT, self.size)
@@ -236,7 +237,7 @@ class _Canvas:
         return np.array(sheet, np.uint8)
 
     def _corners(self, places: list[Point], height: int, width: int) -> Iterator[tuple[int, int]]:
-        """Upper left corners of a label around places: above, below, right and left of them; within the picture."""
+        """Yields upper left corners of a label around points (above, below, right, left), within the picture."""
         gap = round(4 * self.scale) + self.width
         for row, column in places:
             for down, right in (
@@ -256,7 +257,7 @@ class _Canvas:
                 )
 
     def _hides(self, height: int, width: int) -> Callable[[tuple[int, int]], int]:
-        """How much of what is drawn a label at a corner would hide."""
+        """Returns a function that counts the drawn pixels that a label at a corner would hide."""
 
         def hides(corner: tuple[int, int]) -> int:
             row, column = corner
@@ -266,13 +267,13 @@ class _Canvas:
 
 
 def _smoothed(places: npt.NDArray[np.float64], window: int) -> npt.NDArray[np.float64]:
-    """A closed line without the pixels' stairs, its first place repeated at the end."""
+    """Smooths the pixel steps of a closed line, and repeats the first point at the end."""
     smooth = ndimage.uniform_filter1d(places, window, axis=0, mode="wrap")
     return np.concatenate([smooth, smooth[:1]])
 
 
 def _dashes(span: Span, length: float) -> Iterator[Span]:
-    """Dashes and gaps of a length along a line."""
+    """Yields dashes along a line; dashes and gaps have the given length."""
     count = max(1, int(span.length / length))
     for number in range(0, count, 2):
         yield Span(_between(span, number / count), _between(span, (number + 1) / count))

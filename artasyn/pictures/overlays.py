@@ -1,7 +1,7 @@
-"""What people look at: overlays on a film, contact sheets, and pictures inside HTML pages.
+"""Pictures for people: overlays on a radiograph, contact sheets, and pictures inside HTML pages.
 
-All colours keep apart in the common kinds of colour blindness (after Okabe and Ito's palette; a colour map
-whose lightness rises steadily), and contours have a dark rim, so that they are seen on air and on bone alike.
+All colours remain distinguishable with the common kinds of colour blindness: they follow Okabe and Ito's palette, and
+the lightness of the colour map rises steadily. Contours have a dark rim, so they are visible on air and on bone.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ LEFT_COLOUR: Colour = (240, 228, 66)
 MASK_COLOUR: Colour = (230, 97, 0)
 """Vermilion: a marked region."""
 RIM = 0.6
-"""How much a contour's rim takes of the film's light."""
+"""The share of brightness that the rim of a contour removes."""
 PAPER: Colour = (24, 24, 26)
 INK: Colour = (225, 225, 225)
-FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # accents, Greek and Cyrillic too
+FONT = Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")  # has accents, Greek and Cyrillic
 
 
 def overlay_lungs(image: Image, labels: LungLabels) -> Picture:
-    """Draws the contours of the lungs: the patient's right one in sky blue, the left one in yellow.
+    """Draws the contours of the lungs: the patient's right lung in sky blue, the left lung in yellow.
 
     Args:
         image: (h, w), float32 in [0, 1].
@@ -82,7 +82,7 @@ def overlay_mask(image: Image, mask: Mask) -> Picture:
 
 
 STRUCTURE_COLOURS: dict[str, Colour] = {
-    "lungs": (225, 225, 225),  # where the sides are not known
+    "lungs": (225, 225, 225),  # if the sides are not known
     "lung_right": RIGHT_COLOUR,
     "lung_left": LEFT_COLOUR,
     "heart": (0, 158, 115),
@@ -91,16 +91,16 @@ STRUCTURE_COLOURS: dict[str, Colour] = {
     "clavicles": (0, 114, 178),
     "lesions": MASK_COLOUR,
 }
-"""Of the structures that an overlay may show."""
+"""The colours of the structures that an overlay may show."""
 
 
 def overlay_structures(image: Image, tints: Mapping[str, Mask], contours: Mapping[str, Mask]) -> Picture:
-    """Tints some structures, as bones, and draws the contours of others, each in its colour.
+    """Tints some structures, such as bones, and draws the contours of others, each in its own colour.
 
     Args:
         image: (h, w), float32 in [0, 1].
-        tints: of a key of `STRUCTURE_COLOURS` the mask, (h, w) bool.
-        contours: the same.
+        tints: maps keys of `STRUCTURE_COLOURS` to masks, (h, w) bool, of structures to tint.
+        contours: the same, of structures to outline.
 
     Raises:
         ImageError: not an image, or a mask of another shape.
@@ -118,15 +118,15 @@ def overlay_structures(image: Image, tints: Mapping[str, Mask], contours: Mappin
 
 
 def overlay_heatmap(image: Image, heatmap: Heatmap, *, top: float) -> Picture:
-    """Lays evidence over the film: nothing where it is 0, from violet through red to yellow as it grows.
+    """Overlays a heatmap on a radiograph: transparent at 0, then violet, red and yellow with growing evidence.
 
     Args:
         image: (h, w), float32 in [0, 1].
         heatmap: (h, w), float32 in [0, 1].
-        top: the evidence that is shown as fully hot, above 0; take the same for pictures that are compared.
+        top: the evidence, above 0, that gets the hottest colour; use the same value for pictures to compare.
 
     Raises:
-        ImageError: not an image, a heat map of another shape or with NaN, or a top that is not positive.
+        ImageError: not an image, a heatmap of another shape or with NaN or infinity, or a top that is not positive.
     """
     check_overlay(image, heatmap, "heatmap")
     if not (math.isfinite(top) and top > 0):
@@ -141,7 +141,7 @@ def overlay_heatmap(image: Image, heatmap: Heatmap, *, top: float) -> Picture:
 
 
 def grey_picture(image: Image) -> Picture:
-    """An image as a grey picture.
+    """Returns an image as a grey picture.
 
     Args:
         image: (h, w), float32 in [0, 1].
@@ -159,7 +159,7 @@ def check_overlay(image: Image, other: NDArray[Any], name: str) -> None:
 
     Args:
         image: (h, w), float32 in [0, 1].
-        other: what is laid over it.
+        other: the overlay, such as a mask or a heatmap.
         name: of the overlay, for the message.
 
     Raises:
@@ -174,13 +174,14 @@ def contact_sheet(pictures: Sequence[NDArray[Any]], captions: Sequence[str], *, 
     """Arranges pictures with their captions on a dark sheet, row by row.
 
     Args:
-        pictures: `Picture` (h, w, 3) and `Image` (h, w) in any mixture and sizes; their aspect is kept.
-        captions: one line each, cut to the width of a tile; may be empty strings.
-        columns: pictures side by side.
+        pictures: `Picture` (h, w, 3) and `Image` (h, w), also mixed and of different sizes; aspect ratios are kept.
+        captions: one line for each picture, cut to the width of a tile; may be empty strings.
+        columns: number of pictures side by side.
         tile: the longer side of each picture on the sheet, in pixels, at least 32.
 
     Raises:
-        ImageError: no pictures, not one caption each, something that is no picture, or too small sizes.
+        ImageError: no pictures, not one caption for each picture, an array that is no picture, fewer than 1 column, or
+            a tile below 32 pixels.
     """
     if not pictures or len(pictures) != len(captions):
         raise ImageError(f"a sheet needs as many captions as pictures, found {len(captions)} and {len(pictures)}")
@@ -220,7 +221,7 @@ def write_picture(path: Path, picture: Picture) -> None:
     """Writes a picture as PNG, whole or not at all.
 
     Args:
-        path: of the file; its folder is made.
+        path: of the file; its folder is created.
         picture: (h, w, 3), uint8, RGB.
     """
     with replacing(path) as temporary:
@@ -228,7 +229,7 @@ def write_picture(path: Path, picture: Picture) -> None:
 
 
 def read_picture(path: Path) -> Picture:
-    """Reads what `write_picture` wrote.
+    """Reads a picture that `write_picture` wrote.
 
     Args:
         path: of the file.
@@ -238,7 +239,7 @@ def read_picture(path: Path) -> Picture:
 
 
 def data_uri(picture: Picture) -> str:
-    """Encodes a picture as the address of an HTML image: ``<img src="...">`` needs no other file.
+    """Encodes a picture as a data URI for HTML: ``<img src="...">`` then needs no other file.
 
     Args:
         picture: (h, w, 3), uint8, RGB.
@@ -251,7 +252,7 @@ def data_uri(picture: Picture) -> str:
 
 
 def _as_picture(array: NDArray[Any]) -> Picture:
-    """A picture as it is, a film in grey."""
+    """Returns a picture unchanged, and an image as a grey picture."""
     if array.ndim == 3 and array.shape[2] == 3 and array.dtype == np.uint8 and array.size:
         return array
     check_image(array, "picture")
@@ -259,7 +260,7 @@ def _as_picture(array: NDArray[Any]) -> Picture:
 
 
 def _outline(picture: Picture, mask: Mask, colour: Colour) -> None:
-    """Draws the contours of a region onto a picture, as thick as its size asks for, on a dark rim."""
+    """Draws the contours of a region onto a picture, with a dark rim; the thickness scales with the picture."""
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     thickness = max(1, round(min(mask.shape) / 256))
     smooth = cv2.LINE_AA if thickness > 1 else cv2.LINE_8  # a single smoothed pixel would fade
@@ -270,7 +271,7 @@ def _outline(picture: Picture, mask: Mask, colour: Colour) -> None:
 
 
 def _fitted(picture: Picture, tile: int) -> NDArray[np.uint8]:
-    """A picture whose longer side is that of the tile."""
+    """Scales a picture so that its longer side fits the tile."""
     scale = tile / max(picture.shape[:2])
     height, width = (max(1, round(scale * side)) for side in picture.shape[:2])
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -278,7 +279,7 @@ def _fitted(picture: Picture, tile: int) -> NDArray[np.uint8]:
 
 
 def _cut(caption: str, font: PIL.ImageFont.FreeTypeFont, width: int) -> str:
-    """The first line of a caption, shortened until it fits."""
+    """Returns a caption on one line, shortened until it fits."""
     text = " ".join(caption.split())
     if font.getlength(text) <= width:
         return text

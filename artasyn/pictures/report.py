@@ -1,4 +1,4 @@
-"""One HTML file that shows a result: words, tables and pictures, with nothing to load from elsewhere."""
+"""Reports as one self-contained HTML file: text, tables and pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from artasyn.pictures.overlays import data_uri
 from artasyn.version import __version__
 
 Values = Sequence[float] | np.ndarray
-"""What a curve runs through along one axis, (n,)."""
+"""The coordinates of a curve along one axis, (n,)."""
 
 FIGURES: Mapping[str, str] = {
     "image_auroc": "image AUROC",
@@ -45,11 +45,11 @@ class Section:
     """A part of a report.
 
     Attributes:
-        title: its heading.
+        title: the heading of the section.
         text: a paragraph.
         header: of the table.
         rows: of the table.
-        pictures: with a caption each.
+        pictures: pairs of a caption and a picture.
     """
 
     title: str
@@ -60,13 +60,13 @@ class Section:
 
 
 def metrics_section(title: str, text: str, columns: Mapping[str, Metrics]) -> Section:
-    """A table of figures with their intervals, a column for each of several methods."""
+    """Returns a section with a table of figures and their intervals, with one column for each method."""
     rows = [[name, *(shown(getattr(metrics, key)) for metrics in columns.values())] for key, name in FIGURES.items()]
     return Section(title, text, ["", *columns], [row for row in rows if set(row[1:]) != {"-"}])
 
 
 def shown(interval: Interval) -> str:
-    """A figure with its interval for people; a dash where it is undefined."""
+    """Formats a figure with its interval for people; an undefined figure becomes a dash."""
     if math.isnan(interval.value):
         return "-"
     if math.isnan(interval.low):
@@ -75,10 +75,10 @@ def shown(interval: Interval) -> str:
 
 
 def roc_picture(curves: Mapping[str, tuple[Sequence[float], Sequence[bool]]]) -> Picture:
-    """ROC curves of image scores.
+    """Draws ROC curves of image scores.
 
     Args:
-        curves: scores and labels of each curve; both classes must be there.
+        curves: scores and labels of each curve; both classes must occur.
     """
     from sklearn.metrics import roc_curve  # takes a second to import
 
@@ -89,13 +89,13 @@ def roc_picture(curves: Mapping[str, tuple[Sequence[float], Sequence[bool]]]) ->
 def curve_picture(
     lines: Mapping[str, tuple[Values, Values]], across: str, up: str, *, diagonal: bool = False
 ) -> Picture:
-    """Curves in a square from 0 to 1.
+    """Draws curves in a square from 0 to 1.
 
     Args:
-        lines: values across and up of each curve.
-        across: what the one axis shows.
-        up: what the other axis shows.
-        diagonal: whether chance is drawn, from corner to corner.
+        lines: horizontal and vertical coordinates of each curve.
+        across: label of the horizontal axis.
+        up: label of the vertical axis.
+        diagonal: whether to draw the diagonal of chance.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # these two take a second to import
     from matplotlib.figure import Figure
@@ -119,8 +119,8 @@ def write_report(path: Path, title: str, sections: Sequence[Section]) -> None:
 
     Args:
         path: of the file.
-        title: its heading.
-        sections: its parts.
+        title: the heading of the report.
+        sections: the parts of the report.
     """
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["data_uri"] = data_uri

@@ -1,4 +1,4 @@
-"""Small pictures of radiographs: the image, and what lies on it, on a smaller grid."""
+"""Small pictures of radiographs: images, heatmaps and masks on a smaller grid."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ TILE = 256
 
 
 def thumbnail(image: Image) -> np.ndarray:
-    """An image no longer than `TILE` on its longer side.
+    """Scales an image down so that its longer side is at most `TILE`; smaller images keep their size.
 
     Args:
         image: (h, w), float32 in [0, 1].
 
     Returns:
-        An image on a grid of its own, float32 in [0, 1].
+        The image on its own, smaller grid, float32 in [0, 1].
 
     Example:
         >>> thumbnail(np.zeros((1024, 512), np.float32)).shape
@@ -30,11 +30,11 @@ def thumbnail(image: Image) -> np.ndarray:
 
 
 def on_grid(values: Heatmap | Mask, image: np.ndarray) -> np.ndarray:
-    """A heatmap or a mask on the grid of a smaller image.
+    """Resamples a heatmap or a mask to the grid of a smaller image.
 
     Args:
         values: (h, w), float32 in [0, 1] or bool; a mask stays a mask.
-        image: the smaller image, of any rows and columns.
+        image: the smaller image, with any number of rows and columns.
     """
     shape = image.shape[::-1]
     if values.dtype == bool:
