@@ -1,4 +1,4 @@
-"""Figures from scores and heatmaps: how well films and pixels are told apart, with intervals."""
+"""Figures from scores and heatmaps: how well a method separates diseased from healthy, with intervals."""
 
 from typing import TYPE_CHECKING
 

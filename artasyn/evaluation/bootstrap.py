@@ -13,17 +13,17 @@ from artasyn.arrays import generator
 from artasyn.evaluation.curves import Floats
 
 Figures = dict[str, Floats]
-"""Figure by name, one value for every weighting."""
+"""Figures by name, with one value for every weighting."""
 
-_RESAMPLES = 256  # in memory at a time
+_RESAMPLES = 256  # in memory at once
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95 % bootstrap interval over radiographs; NaN where undefined.
+    """A figure with its 95 % bootstrap interval over radiographs; NaN if undefined.
 
     Attributes:
-        value: the figure on the set as it is.
+        value: the figure on the original set.
         low: 2.5th percentile over the resamples.
         high: 97.5th percentile over the resamples.
     """
@@ -37,22 +37,22 @@ UNDEFINED = Interval(math.nan)
 
 
 def resample_weights(images: int, resamples: int, seed: int) -> npt.NDArray[np.int64]:
-    """How often each resample holds each radiograph: (resamples, images), every row adding up to `images`.
+    """Returns how often each resample holds each radiograph: (resamples, images); every row adds up to `images`.
 
     Args:
-        images: radiographs in the set.
-        resamples: sets of that size, drawn with replacement.
+        images: number of radiographs in the set.
+        resamples: number of sets of the same size, drawn with replacement.
         seed: not negative.
     """
     return generator(seed).multinomial(images, np.full(images, 1 / images), size=resamples)
 
 
 def intervals(statistic: Callable[[Floats], Figures], weights: npt.NDArray[np.int64]) -> dict[str, Interval]:
-    """Each figure of a statistic with its percentile interval over the resamples in which it is defined.
+    """Returns each figure of a statistic with its percentile interval over the resamples in which it is defined.
 
     Args:
-        statistic: gives the figures (resamples,) under weights (resamples, radiographs).
-        weights: (resamples, radiographs) of `resample_weights`; without rows the intervals are NaN.
+        statistic: returns the figures (resamples,) for weights (resamples, radiographs).
+        weights: (resamples, radiographs) from `resample_weights`; without rows the intervals are NaN.
     """
     values = statistic(np.ones((1, weights.shape[1])))
     starts = range(0, len(weights), _RESAMPLES)

@@ -9,11 +9,11 @@ import numpy as np
 from artasyn.arrays import Heatmap, Mask
 
 Box = tuple[float, float, float, float]
-"""Row, column, height and width of a box in pixels; the first pixel is from row 0 to row 1."""
+"""Row, column, height and width of a box in pixels; the first pixel extends from row 0 to row 1."""
 
 
 def inside_boxes(boxes: Sequence[Box], shape: tuple[int, int]) -> Mask:
-    """The pixels whose middle lies inside at least one of some boxes.
+    """Returns the pixels whose centre lies inside at least one box.
 
     Args:
         boxes: of any size, also beyond the edges.
@@ -28,14 +28,14 @@ def inside_boxes(boxes: Sequence[Box], shape: tuple[int, int]) -> Mask:
 
 
 def pointing(heatmap: Heatmap, boxes: Sequence[Box]) -> float:
-    """How likely the highest point of a heatmap lies inside one of some boxes.
+    """Returns the probability that the highest point of a heatmap lies inside a box.
 
-    Where several pixels are equally high, it is the share of them that lie inside: a heatmap that is the same
-    everywhere scores the share of the film that the boxes cover, and no lucky hit.
+    If several pixels share the highest value, the result is the share of these pixels that lie inside. A constant
+    heatmap therefore scores the share of the film that the boxes cover, and never a lucky hit.
 
     Args:
         heatmap: (h, w).
-        boxes: on its grid.
+        boxes: on the heatmap's grid.
 
     Source: the pointing game of Zhang et al., Top-down Neural Attention by Excitation Backprop (IJCV 2018).
 

@@ -1,6 +1,6 @@
 """Figures of ROC, precision and overlap curves from histograms, for many weightings at once.
 
-Histograms are (rows, levels), a row for every weighting, the hottest level first. What is undefined is NaN.
+Histograms are (rows, levels): one row for every weighting, the hottest level first. Undefined figures are NaN.
 """
 
 from __future__ import annotations
@@ -15,30 +15,34 @@ FPR_LIMIT = 0.3
 
 
 def share(part: Floats, whole: Floats) -> Floats:
-    """The share, at most 1 whatever rounding did; NaN where the whole is 0."""
+    """Returns part / whole, at most 1 despite rounding; NaN where the whole is 0."""
     part, whole = np.broadcast_arrays(part, whole)
     ratio: Floats = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
     return np.minimum(ratio, 1)
 
 
 def mean(weights: Floats, values: Floats) -> Floats:
-    """Weighted mean (resamples,) of the values (radiographs,) that are not NaN."""
+    """Returns the weighted mean (resamples,) of the values (radiographs,) that are not NaN."""
     defined = ~np.isnan(values)
     return share(weights[:, defined] @ values[defined], weights[:, defined].sum(axis=1))
 
 
 def auroc(positive: Floats, negative: Floats) -> Floats:
-    """AUROC (rows,) of histograms (rows, levels), hottest level first: pairs in order, ties count half."""
+    """Returns the AUROC (rows,) of histograms (rows, levels), hottest level first.
+
+    The AUROC is the share of pairs of a positive and a negative in correct order; ties count half.
+    """
     colder = negative.sum(axis=1, keepdims=True) - negative.cumsum(axis=1)
     pairs = (positive * (colder + negative / 2)).sum(axis=1)
     return share(pairs, positive.sum(axis=1) * negative.sum(axis=1))
 
 
 def average_precision(positive: Floats, negative: Floats, mixed: npt.NDArray[np.bool_]) -> Floats:
-    """AP (rows,) of histograms (rows, levels), hottest level first.
+    """Returns the average precision (rows,) of histograms (rows, levels), hottest level first.
 
-    Precision is that at the end of a level where all values are equal, as in scikit-learn, and that in the
-    middle of a `mixed` one (levels,), where they are not: that takes the bias from quantising.
+    In a level with equal values, precision is taken at the end of the level, as in scikit-learn. In a `mixed` level
+    (levels,), with different values, precision is taken in the middle of the level: this removes the bias of
+    quantising.
     """
     hits = positive.cumsum(axis=1) - np.maximum(positive - 1, 0) * mixed / 2  # from the first hit to the last
     called = hits + negative.cumsum(axis=1) - negative * mixed / 2
@@ -48,7 +52,7 @@ def average_precision(positive: Floats, negative: Floats, mixed: npt.NDArray[np.
 
 
 def aupro(overlap: Floats, negative: Floats) -> Floats:
-    """AUPRO (rows,) of regions' shares and healthy pixels (rows, levels), hottest first, by trapezoids."""
+    """Returns the AUPRO (rows,) of regions' shares and healthy pixels (rows, levels), hottest first, by trapezoids."""
     pro = share(overlap.cumsum(axis=1), overlap.sum(axis=1, keepdims=True))
     fpr = share(negative.cumsum(axis=1), negative.sum(axis=1, keepdims=True))
     pro, fpr = (np.pad(curve, ((0, 0), (1, 0))) for curve in (pro, fpr))

@@ -1,18 +1,20 @@
-"""How good anomaly scores and heatmaps are over a set of radiographs of any sizes, with bootstrap intervals.
+"""Evaluation of anomaly scores and heatmaps over a set of radiographs of any sizes, with bootstrap intervals.
 
-Heatmaps are judged at native resolution and never held: a histogram of each radiograph stays, over fixed
-levels 1/256 octave wide toward 0 and toward 1 alike (see `artasyn.evaluation.levels`). Every figure is one function of
-those histograms and of a weight for each radiograph: weights of one give its value, resampled ones its
-interval (see `artasyn.evaluation.bootstrap`).
+Heatmaps are evaluated at native resolution, but never stored. Only a histogram of each radiograph is kept. Its fixed
+levels are 1/256 octave wide toward 0 and toward 1 (see `artasyn.evaluation.levels`). Every figure is a function of
+the histograms and of a weight for each radiograph. Weights of 1 give the value of the figure; resampled weights give
+its interval (see `artasyn.evaluation.bootstrap`).
 
-What is undefined (no lesion, no healthy pixel, one class only) is NaN, never silently 0 or 1:
+Undefined figures (no lesion, no healthy pixel, one class only) are NaN, never silently 0 or 1:
 
-- Dice is the mean over radiographs *with* lesion pixels; an empty prediction there scores 0. The others do
-  not enter it: healthy ones give `false_positive_pixels_on_healthy` and `flagged_healthy` instead.
-- A diseased radiograph whose mask is empty counts as diseased, and all its pixels as healthy ones. A mask
-  that is missing there is an error, unless no diseased radiograph has one: what needs masks is NaN then.
-- Pointing is the mean over diseased radiographs *with* boxes; the others do not enter it.
-- Resamples in which a figure is undefined do not enter its interval.
+- Dice is the mean over radiographs *with* lesion pixels; an empty prediction for such a radiograph scores 0.
+  Radiographs without lesion pixels are not included. Healthy radiographs enter `false_positive_pixels_on_healthy`
+  and `flagged_healthy` instead.
+- A diseased radiograph with an empty mask counts as diseased, but all of its pixels count as healthy. A missing mask
+  of a diseased radiograph is an error if other diseased radiographs have masks. If no diseased radiograph has a
+  mask, all figures that need masks are NaN.
+- Pointing is the mean over diseased radiographs *with* boxes; other radiographs are not included.
+- The interval of a figure excludes resamples in which the figure is undefined.
 """
 
 from __future__ import annotations
@@ -35,39 +37,41 @@ from artasyn.evaluation.levels import MixedLevels, quantise
 from artasyn.evaluation.overlap import dice
 
 ERROR_LIMIT = 0.05
-"""Pixel figures are NaN where quantising could have moved the AUROC by more: a nearly constant heatmap."""
+"""Pixel figures are NaN if quantising could change the AUROC by more than this, as for nearly constant heatmaps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """The figures of one evaluation, all in [0, 1]; average precisions are read beside their base rate.
+    """The figures of one evaluation, all in [0, 1]; compare average precisions with their base rates.
 
     Attributes:
-        images: radiographs in the set.
-        diseased: of them, those labelled diseased.
+        images: number of radiographs in the set.
+        diseased: number of radiographs labelled diseased.
         image_auroc: area under the ROC curve of the scores.
         image_ap: average precision of the scores.
-        image_base_rate: share of diseased radiographs, the average precision of chance.
+        image_base_rate: share of diseased radiographs, which is the average precision of chance.
         sensitivity: share of diseased radiographs with a score of at least the image threshold.
         flagged_healthy: share of healthy radiographs with a score of at least the image threshold.
         pixel_auroc: of all pixels of all radiographs, pooled.
-        pixel_auroc_in_lungs: of those inside the lungs, pooled: in part "this film is sick".
-        pixel_auroc_in_lungs_per_image: inside the lungs of each radiograph with both classes there, the mean.
+        pixel_auroc_in_lungs: of all pixels inside the lungs, pooled; in part it measures how well a heatmap separates
+            whole diseased and healthy radiographs.
+        pixel_auroc_in_lungs_per_image: of the pixels inside the lungs of each radiograph, mean over the radiographs
+            with both classes inside the lungs.
         pixel_ap: average precision of all pixels, pooled.
-        pixel_ap_in_lungs: of those inside the lungs.
-        pixel_base_rate: share of lesion pixels.
-        pixel_base_rate_in_lungs: share of lesion pixels inside the lungs.
-        aupro: mean overlap with each lesion region (8-connected) against the false-positive rate of all
-            healthy pixels, area up to a rate of 0.3, divided by 0.3.
+        pixel_ap_in_lungs: average precision of the pixels inside the lungs, pooled.
+        pixel_base_rate: share of lesion pixels among all pixels.
+        pixel_base_rate_in_lungs: share of lesion pixels among the pixels inside the lungs.
+        aupro: area under the curve of the mean overlap with each lesion region (8-connected) against the
+            false-positive rate of all healthy pixels, up to a rate of 0.3, divided by 0.3.
         dice: at the stored threshold, mean over the radiographs with lesion pixels.
-        oracle_dice: the same at the one threshold that is best for this very set: a limit, not a result.
-        oracle_threshold: that threshold.
+        oracle_dice: the same at the one threshold that is best for this set; an upper limit, not a result.
+        oracle_threshold: the threshold of `oracle_dice`.
         false_positive_pixels_on_healthy: share of pixels at or above the stored threshold, mean over healthy
             radiographs.
         pointing: how often the highest point of a heatmap lies inside one of the boxes, mean over the diseased
             radiographs with boxes; see `artasyn.evaluation.boxes.pointing`.
-        pixel_auroc_error: both pooled pixel AUROCs lie within this of those of unquantised heatmaps.
-        pixel_ap_error: the same for both pooled pixel APs; a worst case, the error met is far smaller.
+        pixel_auroc_error: largest possible difference of both pooled pixel AUROCs from unquantised heatmaps.
+        pixel_ap_error: the same for both pooled pixel APs; this is a worst case, actual errors are far smaller.
     """
 
     images: int
@@ -94,7 +98,7 @@ class Metrics:
     pixel_ap_error: float = math.nan
 
     def to_json(self) -> dict[str, Any]:
-        """The figures by name, ready for `json.dumps`: intervals as value, low and high, NaN as null."""
+        """Returns the figures by name, ready for `json.dumps`: intervals as value, low and high; NaN as None."""
 
         def plain(value: Any) -> Any:
             if isinstance(value, dict):
@@ -107,7 +111,7 @@ class Metrics:
 
 @dataclass(frozen=True, eq=False)
 class _Record:
-    """What stays of one radiograph."""
+    """The data that is kept of one radiograph."""
 
     score: float
     diseased: bool
@@ -118,14 +122,16 @@ class _Record:
 
 
 class Evaluation:
-    """Gathers scores, heatmaps and truth one radiograph at a time, and turns them into `Metrics`.
+    """Collects scores, heatmaps and ground truth one radiograph at a time, and computes `Metrics`.
 
-    Memory grows with the number of radiographs (some 100 kB each), not with their pixels.
+    Memory grows with the number of radiographs (about 100 kB each), not with the number of pixels.
 
     Args:
-        threshold: a pixel is called lesion where the heatmap is at least this (as float32); None leaves Dice
-            NaN. It stands here, before the first radiograph, because it must not be chosen from them.
-        image_threshold: a radiograph is flagged if its score is at least this; None leaves the shares NaN.
+        threshold: a pixel is called lesion if the heatmap is at least this (as float32). None leaves Dice and the
+            false positives NaN. The threshold is fixed before the first radiograph is added, because it must not be
+            chosen from the evaluated radiographs.
+        image_threshold: a radiograph is flagged if its score is at least this; None leaves `sensitivity` and
+            `flagged_healthy` NaN.
 
     Example:
         >>> evaluation = Evaluation(threshold=0.5)
@@ -157,22 +163,22 @@ class Evaluation:
         lungs: Mask | None = None,
         boxes: Sequence[Box] = (),
     ) -> None:
-        """Adds one radiograph; nothing of the arrays is kept but their histogram.
+        """Adds one radiograph; only a histogram of the arrays is kept.
 
         Args:
-            name: of the radiograph, once only.
-            score: evidence that it is diseased, finite, any unit.
-            diseased: its label.
+            name: of the radiograph; unique.
+            score: evidence that the radiograph is diseased, finite, in any unit.
+            diseased: the label of the radiograph.
             heatmap: (h, w) in [0, 1]; given for all radiographs or for none.
-            lesions: the true lesions, (h, w); may be missing where healthy.
-            lungs: (h, w), inside which to judge as well; given for all radiographs or for none.
-            boxes: around lesions; any diseased radiographs with a heatmap may have some.
+            lesions: the true lesions, (h, w); optional for healthy radiographs.
+            lungs: (h, w), for the additional figures inside the lungs; given for all radiographs or for none.
+            boxes: around lesions; only for diseased radiographs with a heatmap.
 
         Raises:
             ImageError: values outside [0, 1], or arrays of different shapes.
-            DataError: a name twice, a score that is not finite, a healthy radiograph with lesions or boxes; or a
-                heatmap, lungs or (of diseased ones) a lesion mask that others have and this one lacks, or the
-                reverse.
+            DataError: a name was added before, a score is not finite, a healthy radiograph has lesions or boxes, or
+                a radiograph has boxes without a heatmap; or a heatmap, lungs or (for diseased radiographs) a lesion
+                mask is given for some radiographs but not for others.
         """
         if name in self._records:
             raise DataError(f"{name} was added before; give every radiograph a name of its own")
@@ -196,10 +202,10 @@ class Evaluation:
         self._records[name] = nothing if heatmap is None else self._reduce(nothing, heatmap, lesions, lungs)
 
     def result(self, *, bootstrap: int = 1000, seed: int = 0) -> Metrics:
-        """All figures of the radiographs added so far.
+        """Returns all figures of the radiographs added so far.
 
         Args:
-            bootstrap: resamples of the radiographs, with replacement; 0 leaves the intervals NaN.
+            bootstrap: number of resamples of the radiographs, with replacement; 0 leaves the intervals NaN.
             seed: of the resamples, not negative.
 
         Raises:
@@ -230,7 +236,7 @@ class Evaluation:
         )
 
     def curves(self) -> dict[str, list[float]]:
-        """Recall, precision, false-positive rate and overlap with lesion regions of all pixels, threshold by threshold.
+        """Returns recall, precision, false-positive rate and overlap with lesion regions at many thresholds.
 
         Raises:
             DataError: no heatmaps with lesions were added.
@@ -241,7 +247,7 @@ class Evaluation:
         return Tables(histograms, self._levels.mixed).curves()
 
     def _reduce(self, record: _Record, heatmap: Heatmap, lesions: Mask | None, lungs: Mask | None) -> _Record:
-        """The record with the histogram of the pixels, and with Dice and false positives at the threshold."""
+        """Adds to a record the histogram of the pixels, and Dice or false positives at the threshold."""
         levels = quantise(heatmap)
         self._levels.note(heatmap, levels)
         truth = np.zeros(heatmap.shape, bool) if lesions is None else lesions
@@ -255,7 +261,7 @@ class Evaluation:
 
 
 def anatomy_prior(lungs: Mask) -> Heatmap:
-    """The heatmap of a detector that has learnt nothing, 1 inside the lungs, for an `Evaluation` of its own.
+    """Returns the heatmap of a detector that has learnt nothing: 1 inside the lungs, for a separate `Evaluation`.
 
     Args:
         lungs: the true lungs, (h, w).
@@ -280,7 +286,7 @@ def _check_arrays(name: str, heatmap: Any, lesions: Any, lungs: Any) -> None:
 
 
 def _image_statistic(records: list[_Record], threshold: float | None) -> Callable[[Floats], Figures]:
-    """The statistic of what radiographs have one each of: scores, labels, Dice, shares, pointing."""
+    """Returns the statistic of per-radiograph values: scores, labels, Dice, false positives and pointing."""
     scores = np.array([record.score for record in records])
     diseased = np.array([record.diseased for record in records])
     dice = np.array([record.dice for record in records])

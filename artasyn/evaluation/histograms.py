@@ -1,4 +1,4 @@
-"""Histograms of heatmap values over kinds of pixels, one a radiograph, and the pixels' figures from them."""
+"""Histograms of heatmap values by kind of pixel, one for each radiograph, and the pixel figures from them."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from artasyn.evaluation.bootstrap import Figures
 from artasyn.evaluation.curves import Floats, aupro, auroc, average_precision, mean, share
 from artasyn.evaluation.levels import LEVELS, level_thresholds
 
-_LESION, _LUNG = 1, 2  # kinds of pixels: their sum, 0 to 3
-_OVERLAP, _DICE, _KINDS = 4, 5, 6  # the other two of a table: shares of lesion regions, Dice
-_RADIOGRAPHS = 128  # in memory at a time
+_LESION, _LUNG = 1, 2  # flags whose sum, 0 to 3, is the kind of a pixel
+_OVERLAP, _DICE, _KINDS = 4, 5, 6  # further kinds of a table: shares of lesion regions, Dice
+_RADIOGRAPHS = 128  # in memory at once
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """What stays of one radiograph's heatmap.
+    """The sparse histogram of one radiograph's heatmap.
 
     Attributes:
-        places: the occupied ones, kind * LEVELS + level, ascending.
-        sums: what each holds: pixels of the four kinds, or shares of lesion regions.
+        places: indices of the occupied bins, kind * LEVELS + level, ascending.
+        sums: the sum in each occupied bin: pixels of the four kinds, or shares of lesion regions.
     """
 
     places: npt.NDArray[np.uint32]
@@ -37,8 +37,8 @@ def histogram(levels: npt.NDArray[np.int32], lesions: Mask, lungs: Mask | None) 
 
     Args:
         levels: (h, w), of the heatmap (see `artasyn.evaluation.levels.quantise`).
-        lesions: the true lesions, (h, w); each 8-connected region counts 1 in all.
-        lungs: (h, w), or None if not known: then all pixels lie outside.
+        lesions: the true lesions, (h, w); the shares of each 8-connected region add up to 1.
+        lungs: (h, w), or None if not known: then all pixels count as outside the lungs.
     """
     kinds = lesions.astype(np.int32) * _LESION
     if lungs is not None:
@@ -55,7 +55,7 @@ def histogram(levels: npt.NDArray[np.int32], lesions: Mask, lungs: Mask | None) 
 
 
 class Tables:
-    """The histograms of all radiographs side by side, their columns the occupied levels, hottest first."""
+    """The histograms of all radiographs as tables, whose columns are the occupied levels, hottest first."""
 
     def __init__(self, histograms: Sequence[Histogram], mixed: npt.NDArray[np.bool_]) -> None:
         self._sizes = np.cumsum([0, *(one.places.size for one in histograms)])
@@ -80,7 +80,7 @@ class Tables:
         return [slice(start, min(start + _RADIOGRAPHS, self._radiographs)) for start in starts]
 
     def _table(self, rows: slice) -> Floats:
-        """Of some radiographs (kinds, radiographs, levels): pixels of four kinds, regions' shares, Dice."""
+        """Returns a table (kinds, radiographs, levels): pixels of four kinds, shares of lesion regions, Dice."""
         sizes = self._sizes[rows.start : rows.stop + 1]
         part = slice(sizes[0], sizes[-1])
         table = np.zeros((_KINDS, rows.stop - rows.start, self._mixed.size))
@@ -92,14 +92,14 @@ class Tables:
         return table
 
     def totals(self, weights: Floats) -> Floats:
-        """The tables' weighted sums (kinds, resamples, levels) under weights (resamples, radiographs)."""
+        """Returns the weighted sums of the tables (kinds, resamples, levels) for weights (resamples, radiographs)."""
         total = np.zeros((_KINDS, len(weights), self._mixed.size))
         for rows in self._blocks():
             total += weights[:, rows] @ self._table(rows)
         return total
 
     def statistic(self, weights: Floats) -> Figures:
-        """The pixels' figures (resamples,) under weights (resamples, radiographs)."""
+        """Returns the pixel figures (resamples,) for weights (resamples, radiographs)."""
         total = self.totals(weights)
         inside = total[_LUNG], total[_LUNG | _LESION]
         healthy, lesion = total[0] + inside[0], total[_LESION] + inside[1]
@@ -120,13 +120,14 @@ class Tables:
         }
 
     def curves(self, points: int = 200) -> dict[str, list[float]]:
-        """The curves that the pooled pixels' figures are areas under, at some of the thresholds, the highest first.
+        """Returns the curves behind the pooled pixel figures, at some of the thresholds, the highest first.
 
         Args:
-            points: of each curve.
+            points: number of points of each curve.
 
         Returns:
-            recall, precision, false_positive_rate and overlap with the lesion regions (PRO), each of as many points.
+            recall, precision, false_positive_rate and overlap with the lesion regions (PRO), all of the same length,
+            at most `points`.
         """
         total = self.totals(np.ones((1, self._radiographs)))[:, 0]
         healthy, lesion = total[0] + total[_LUNG], total[_LESION] + total[_LUNG | _LESION]
@@ -142,13 +143,13 @@ class Tables:
         return {name: curve[at].tolist() for name, curve in shares.items()}
 
     def errors(self) -> tuple[float, float]:
-        """How far quantising can have moved the pooled AUROCs and APs at most; NaN where those are.
+        """Returns how far quantising can have moved the pooled AUROCs and APs at most; NaN if both are undefined.
 
-        Only levels with several values matter, where the true order of the pixels may be any.
+        Only levels with several values matter, because quantising loses the order of the pixels inside them.
         """
         total = self.totals(np.ones((1, self._radiographs)))[:, 0]
         bounds = np.full((2, 2), np.nan)
-        pools = total[:2] + total[2:4], total[2:4]  # all pixels, those inside the lungs
+        pools = total[:2] + total[2:4], total[2:4]  # all pixels, pixels inside the lungs
         for bound, (healthy, lesion) in zip(bounds, pools, strict=True):
             hits, alarms = lesion.cumsum(), healthy.cumsum()
             if hits[-1] and alarms[-1]:

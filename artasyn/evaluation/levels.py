@@ -1,4 +1,4 @@
-"""The levels that heatmap values are counted in, fine toward 0 and toward 1 alike."""
+"""The levels of the heatmap histograms, equally fine toward 0 and toward 1."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from artasyn.arrays import Heatmap
 _SHIFT = 15  # float32 has 23 bits of mantissa: 8 stay, 256 levels an octave
 _FLOOR = (127 - 32) << 8  # 2**-32, below which all values but 0 share one level
 _HALF = ((127 - 1) << 8) - _FLOOR + 2  # the level of 0.5
-_NEAREST = (127 - 24) << 8  # 2**-24, the smallest distance to 1 that float32 knows
+_NEAREST = (127 - 24) << 8  # 2**-24, the smallest distance to 1 in float32
 LEVELS = _HALF + ((127 - 1) << 8) - _NEAREST + 2
-"""How many levels there are, from that of exactly 0 to that of exactly 1."""
+"""The number of levels, from the level of exactly 0 to the level of exactly 1."""
 
 
 def quantise(heatmap: Heatmap) -> npt.NDArray[np.int32]:
-    """The level of every pixel, (h, w): monotone, 256 an octave of the distance to the nearer of 0 and 1.
+    """Returns the level of every pixel, (h, w).
 
-    So a level is at most 0.4 % of that distance wide, whether a heatmap lives in [0, 0.001], in [0, 1] or
-    saturates at 1. Exactly 0 and exactly 1 have levels of their own; all of (0, 2**-32) is one level.
+    Levels rise with the values. There are 256 levels for each octave of the distance to the nearer of 0 and 1. A
+    level is therefore at most 0.4 % of this distance wide, for heatmaps in [0, 0.001], in [0, 1] or saturated at 1.
+    Exactly 0 and exactly 1 each have a separate level; the whole of (0, 2**-32) is one level.
 
     Args:
         heatmap: (h, w) in [0, 1].
@@ -30,7 +31,7 @@ def quantise(heatmap: Heatmap) -> npt.NDArray[np.int32]:
     """
     upper = heatmap >= 0.5
     distance = np.where(upper, 1 - heatmap, heatmap)
-    bits = distance.view(np.int32)  # floats above 0 are ordered as their bits are
+    bits = distance.view(np.int32)  # positive floats have the same order as their bits
     below = np.maximum((bits >> _SHIFT) - _FLOOR + 2, bits > 0)
     above = LEVELS - 1 - np.maximum(((bits - 1) >> _SHIFT) - _NEAREST + 2, 0)
     levels: npt.NDArray[np.int32] = np.where(upper, above, below).astype(np.int32)
@@ -38,10 +39,10 @@ def quantise(heatmap: Heatmap) -> npt.NDArray[np.int32]:
 
 
 def level_thresholds(levels: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
-    """The smallest float32 of each level, so that `heatmap >= threshold` is `quantise(heatmap) >= level`.
+    """Returns the smallest float32 of each level, so that `heatmap >= threshold` equals `quantise(heatmap) >= level`.
 
     Args:
-        levels: of any shape, as `quantise` gives them.
+        levels: of any shape, from `quantise`.
     """
     low = ((np.maximum(levels - 2, 0) + _FLOOR) << _SHIFT).astype(np.int32).view(np.float32)
     low = np.where(levels == 1, np.nextafter(np.float32(0), np.float32(1)), np.where(levels == 0, 0, low))
@@ -53,7 +54,7 @@ def level_thresholds(levels: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
 
 
 class MixedLevels:
-    """Notes which levels hold more than one value, in one heatmap or in several: only there quantising loses.
+    """Records which levels hold more than one value over all heatmaps; quantising loses information only there.
 
     Attributes:
         mixed: bool (LEVELS,).
@@ -64,11 +65,11 @@ class MixedLevels:
         self._seen = np.full(LEVELS, np.nan, np.float32)  # one value of each level
 
     def note(self, heatmap: Heatmap, levels: npt.NDArray[np.int32]) -> None:
-        """Takes note of one more heatmap.
+        """Records one more heatmap.
 
         Args:
             heatmap: (h, w) in [0, 1].
-            levels: (h, w), its levels as `quantise` gives them.
+            levels: (h, w), the levels of the heatmap from `quantise`.
         """
         values = np.full(LEVELS, np.nan, np.float32)
         values[levels] = heatmap

@@ -1,4 +1,4 @@
-"""How far two masks agree."""
+"""Overlap of two masks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from artasyn.errors import ImageError
 
 
 def dice(one: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> float:
-    """The Dice coefficient: twice the overlap over the sum of both; NaN where both are empty.
+    """Returns the Dice coefficient: twice the overlap over the sum of both areas; NaN if both masks are empty.
 
     Args:
         one: bool, of any shape.
