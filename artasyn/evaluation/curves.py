@@ -44,7 +44,7 @@ def average_precision(positive: Floats, negative: Floats, mixed: npt.NDArray[np.
     (levels,), with different values, precision is taken in the middle of the level: this removes the bias of
     quantising.
     """
-    hits = positive.cumsum(axis=1) - np.maximum(positive - 1, 0) * mixed / 2  # from the first hit to the last
+    hits = positive.cumsum(axis=1) - np.maximum(positive - 1, 0) * mixed / 2  # mixed: mean of first and last hit
     called = hits + negative.cumsum(axis=1) - negative * mixed / 2
     precision = np.divide(hits, called, out=np.zeros(hits.shape), where=called > 0)
     total = positive.sum(axis=1) * (negative.sum(axis=1) > 0)  # one class only: undefined
@@ -58,6 +58,6 @@ def aupro(overlap: Floats, negative: Floats) -> Floats:
     pro, fpr = (np.pad(curve, ((0, 0), (1, 0))) for curve in (pro, fpr))
     left, right = np.minimum(fpr[:, :-1], FPR_LIMIT), np.minimum(fpr[:, 1:], FPR_LIMIT)
     width, rise = np.diff(fpr, axis=1), np.diff(pro, axis=1)
-    reached = np.divide(right - left, width, out=np.zeros(width.shape), where=width > 0)  # of each segment
+    reached = np.divide(right - left, width, out=np.zeros(width.shape), where=width > 0)  # part below the limit
     area: Floats = ((right - left) * (pro[:, :-1] + rise * reached / 2)).sum(axis=1)
     return np.minimum(area / FPR_LIMIT, 1)

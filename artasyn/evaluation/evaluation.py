@@ -293,7 +293,7 @@ def _image_statistic(records: list[_Record], threshold: float | None) -> Callabl
     false_positives = np.array([record.false_positives for record in records])
     hits = np.array([record.pointing for record in records])
     order = np.argsort(-scores, kind="stable")
-    starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))  # of groups with equal scores
+    starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))  # start of each group of equal scores
     flagged = np.full(scores.size, np.nan) if threshold is None else (scores >= threshold).astype(np.float64)
 
     def statistic(weights: Floats) -> Figures:

@@ -153,8 +153,8 @@ class Tables:
         for bound, (healthy, lesion) in zip(bounds, pools, strict=True):
             hits, alarms = lesion.cumsum(), healthy.cumsum()
             if hits[-1] and alarms[-1]:
-                best = hits / np.maximum(hits + alarms - healthy, 1)  # precision of the level's last, or
-                worst = (hits - lesion + 1) / (hits - lesion + 1 + alarms)  # of its first lesion pixel
+                best = hits / np.maximum(hits + alarms - healthy, 1)  # precision of the last lesion, if they come first
+                worst = (hits - lesion + 1) / (hits - lesion + 1 + alarms)  # of the first, if they come last
                 bound[0] = (lesion * healthy)[self._mixed].sum() / (2 * hits[-1] * alarms[-1])
                 bound[1] = (lesion * np.maximum(best - worst, 0))[self._mixed].sum() / hits[-1]
         of_auroc, of_ap = np.fmax(*bounds).tolist()
