@@ -1,4 +1,4 @@
-"""Films with known lesions to measure a detector on, and how published sets lie on disk."""
+"""Test sets of films with known lesions, and readers for the disk layouts of published sets."""
 
 from typing import TYPE_CHECKING
 

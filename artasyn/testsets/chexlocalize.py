@@ -1,4 +1,4 @@
-"""CheXlocalize as published."""
+"""Reader of CheXlocalize as published."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ CHEXPERT_FINDINGS = (
     "Pleural Effusion",
     "Pneumothorax",
 )
-"""Findings of CheXlocalize that count as lesions: those of the lungs and of the pleura.
+"""Findings of CheXlocalize that count as lesions: findings of the lungs and of the pleura.
 
-Cardiomegaly, enlarged cardiomediastinum and support devices do not; films with these alone are left out.
+Cardiomegaly, enlarged cardiomediastinum and support devices do not count. Films with only these are left out.
 """
 
 
@@ -36,17 +36,18 @@ CHEXPERT_SPLITS = (
     ("gt_segmentations_test.json", ("test",), ("test_labels.csv", "groundtruth.csv", "test.csv")),
     ("gt_segmentations_val.json", ("val", "valid"), ("val_labels.csv", "valid.csv")),
 )
-"""Of the parts of CheXlocalize the segmentations, folders of films and labels, by any of their names."""
+"""The parts of CheXlocalize: for each the segmentations, then possible names of the film folder and of the labels."""
 
 
 POSITIVE = ("1", "1.0")
-"""Labels of CheXpert that say yes; others are 0, -1 (uncertain) and nothing."""
+"""Positive labels of CheXpert; other labels are 0, -1 (uncertain) and empty."""
 
 
 def chexlocalize(data: Path) -> TestSet | None:
-    """CheXlocalize: masks of `CHEXPERT_FINDINGS` on frontal films of CheXpert, of its test set or else validation set.
+    """Reads CheXlocalize: masks of `CHEXPERT_FINDINGS` on frontal films of CheXpert.
 
-    Healthy films are those that the labels call No Finding or, where there is no such label, those without any.
+    The films come from the test set, or else from the validation set. Films labelled No Finding are healthy. If the
+    labels have no column No Finding, films without any positive label are healthy.
     """
     found = (_split(data, *names) for names in CHEXPERT_SPLITS)
     drawn, images, labels = next((each for each in found if each is not None), (None, None, None))
@@ -78,7 +79,7 @@ def chexlocalize(data: Path) -> TestSet | None:
 
 
 def _segmentations(path: Path) -> dict[str, CocoRegions]:
-    """What of the lungs is drawn on each film of CheXlocalize; films on which nothing is are not among them."""
+    """Reads the drawn regions of `CHEXPERT_FINDINGS` by film; films without such regions are left out."""
     try:
         films: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
         found = {}
@@ -96,7 +97,7 @@ def _segmentations(path: Path) -> dict[str, CocoRegions]:
 def _split(
     data: Path, drawn: str, folders: Sequence[str], labels: Sequence[str]
 ) -> tuple[Path, Path, Path | None] | None:
-    """The segmentations, the films and, if they are there, the labels of a part of CheXlocalize."""
+    """Finds the segmentations, the films and the labels (None if missing) of a part of CheXlocalize."""
     segmentations = next(iter(located(data, drawn, depth=3)), None)
     places = located(data, *folders, depth=3, folders=True)
     images = next((place for place in places if any(place.glob("patient*"))), None)
@@ -106,6 +107,6 @@ def _split(
 
 
 def _key(path: str) -> str:
-    """What of a path tells films of CheXpert apart: ``patient1/study1/view1_frontal``, or the study alone."""
+    """Returns the part of a path that identifies a film of CheXpert, ``patient1/study1/view1_frontal``, or a study."""
     found = re.search(r"patient\d+/study\d+(/view\d+_[a-z]+)?", path)
     return found[0] if found else path

@@ -1,4 +1,4 @@
-"""Test sets that lie in plain folders: films sorted by label, or beside masks, boxes or COCO annotations."""
+"""Readers of test sets in plain folders: films sorted by label, or beside masks, boxes or COCO annotations."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from artasyn.testsets.testset import TestFilm, TestSet
 from artasyn.testsets.truth import CocoRegions, MaskFile
 
 HEALTHY = ("healthy", "normal")
-"""Folders of healthy films in the layout `folder`, in either case."""
+"""Names of folders with healthy films in the layout `folder`, in upper or lower case."""
 
 
 DISEASED = ("diseased", "abnormal", "pneumonia")
-"""Folders of diseased films there."""
+"""Names of folders with diseased films in the layout `folder`, in upper or lower case."""
 
 
 def artasyn(data: Path) -> TestSet | None:
-    """Films in test/healthy and test/diseased, masks in ground_truth, lungs in lungs: QaTa-ZeroShot, `artasyn demo`.
+    """Reads films in test/healthy and test/diseased, masks in ground_truth and lungs in lungs.
 
-    Without test/healthy (as QaTa-ZeroShot is published) there are no figures of image scores; without ground_truth
-    there are none of pixels. Masks and lungs are called as their film is, or mask_ and that.
+    QaTa-ZeroShot and `artasyn demo` use this layout. Without test/healthy (as QaTa-ZeroShot is published) there are no
+    figures of image scores. Without ground_truth there are no pixel figures. Files of masks and lungs have the name of
+    their film, or mask_ before this name.
     """
     test = data / "test"
     if not (test / "diseased").is_dir():
@@ -42,11 +43,12 @@ def artasyn(data: Path) -> TestSet | None:
 
 
 def folder(data: Path) -> TestSet | None:
-    """Films in folders, in one of two ways, with what is known of them beside.
+    """Reads films in folders, in one of two forms.
 
-    Either images/ with masks/ (an empty mask: healthy), boxes.csv (a row without numbers: healthy) or annotations.json
-    of COCO (an image without annotations: healthy); or healthy/ (also normal/) and diseased/ (also abnormal/,
-    pneumonia/), optionally with masks/ or boxes.csv for the diseased films. Both optionally with lungs/.
+    The first form has images/ and one of three sources of truth: masks/ (an empty mask: healthy), boxes.csv (a row
+    without numbers: healthy) or a COCO annotations.json (an image without annotations: healthy). The second form has
+    healthy/ (also normal/) and diseased/ (also abnormal/, pneumonia/), optionally with masks/ or boxes.csv for the
+    diseased films. Both forms may have lungs/.
     """
     images, masks, lungs = (child(data, name) for name in ("images", "masks", "lungs"))
     boxes, coco = data / "boxes.csv", data / "annotations.json"
@@ -73,7 +75,7 @@ def folder(data: Path) -> TestSet | None:
 
 
 def _sorted(data: Path, diseased: Path, masks: Path | None, lungs: Path | None) -> TestSet:
-    """Films that are sorted into folders by their label."""
+    """Reads films that are sorted into folders by their label."""
     healthy, boxes = child(data, *HEALTHY), data / "boxes.csv"
     kinds = {"diseased": diseased} | ({"healthy": healthy} if healthy else {})
     films = [Source(s.path, f"{kind}/{s.name}") for kind, place in kinds.items() for s in find_sources([place])]
@@ -82,13 +84,13 @@ def _sorted(data: Path, diseased: Path, masks: Path | None, lungs: Path | None) 
     marked: dict[str, TestFilm] = {}
     if boxes.is_file():
         marked = {film.source.name: film for film in _boxed(films, data, boxes, left_out)}
-        del left_out[f"not in {boxes.name}"]  # they stay: their label is known
+        del left_out[f"not in {boxes.name}"]  # these films stay, because their label is known
     made = (known_film(f, f.name.startswith("diseased/"), found, inside, known=marked.get(f.name)) for f in films)
     return TestSet("folder", tuple(made), left_out)
 
 
 def child(data: Path, *names: str) -> Path | None:
-    """The folder inside another one that is called by one of some names, in either case."""
+    """Finds a folder by its name, in upper or lower case, inside another folder; earlier names come first."""
     there = sorted(path for path in data.iterdir() if path.is_dir()) if data.is_dir() else []
     return next((path for name in names for path in there if path.name.casefold() == name), None)
 
@@ -100,18 +102,18 @@ def known_film(
     lungs: Mapping[str, Path],
     known: TestFilm | None = None,
 ) -> TestFilm:
-    """A film with its files, and with what else is known of it."""
+    """Returns a film with its mask and lungs, and with the truth and boxes of `known`."""
     truth = MaskFile(masks[film.name]) if diseased and film.name in masks else known.truth if known else None
     return TestFilm(film, diseased, truth, known.boxes if known else (), lungs=lungs.get(film.name))
 
 
 def files_by_film(place: Path | None, films: Sequence[Source], *, labelled: bool = False) -> dict[str, Path]:
-    """The files of a folder that belong to films, by the film's name: called as it is, or mask_ and that.
+    """Finds the files of a folder that belong to films, by the film's name, optionally with mask_ before it.
 
     Args:
-        place: the folder, if there is one.
+        place: the folder; None if there is none.
         films: the films.
-        labelled: the first folder in their names is their label, which the files may lack.
+        labelled: whether the films' names begin with a folder for the label, which the files' names may lack.
     """
     if place is None or not place.is_dir():
         return {}
@@ -127,7 +129,7 @@ def files_by_film(place: Path | None, films: Sequence[Source], *, labelled: bool
 
 
 def _keys(films: Sequence[Source], place: Path) -> dict[str, Source]:
-    """Films by what a list may call them: path below a folder or name alone, with suffix or without."""
+    """Returns films by the keys that a list may use: path below a folder or name, with or without suffix."""
     pairs = []
     for film in films:
         below = film.path.relative_to(place).as_posix()
@@ -137,7 +139,7 @@ def _keys(films: Sequence[Source], place: Path) -> dict[str, Source]:
 
 
 def _boxed(films: Sequence[Source], place: Path, path: Path, left_out: dict[str, list[str]]) -> list[TestFilm]:
-    """Films with the boxes of a CSV: file (or name), x, y, w, h in pixels; a row without numbers: healthy."""
+    """Reads films with the boxes of a CSV: file (or name), x, y, w, h in pixels; a row without numbers: healthy."""
     rows = read_table(path, (("file", "name"), "x", "y", "w", "h"))
     keys, boxes, missing = _keys(films, place), dict[str, list[Box]](), []
     for row in rows:
@@ -159,7 +161,7 @@ def _boxed(films: Sequence[Source], place: Path, path: Path, left_out: dict[str,
 
 
 def _annotated(films: Sequence[Source], place: Path, path: Path, left_out: dict[str, list[str]]) -> list[TestFilm]:
-    """Films with the annotations of a COCO file: regions where it has any, and boxes."""
+    """Reads films with the annotations of a COCO file: boxes, and regions if the file has any."""
     try:
         coco: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         shapes = {image["id"]: (int(image["height"]), int(image["width"])) for image in coco["images"]}

@@ -1,7 +1,8 @@
-"""The layouts in which test sets lie on disk, a reader for each, and which one a folder has.
+"""The layouts of test sets on disk with their readers, and detection of the layout of a folder.
 
-Each reader takes the folder that was given, returns None where its layout is not there, and raises where it is but
-something of it is missing: what is not known is left out and said, never taken as healthy or empty.
+Each reader takes the given folder. A reader returns None if the folder does not have the reader's layout, and raises an
+error if a part of the layout is missing. Films with unknown labels are left out and reported; they are never taken as
+healthy or empty.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ class Layout:
     """How a test set lies on disk.
 
     Attributes:
-        read: the test set in a folder; None where there is none of this layout.
-        wanted: what it looks for.
+        read: reads the test set in a folder; returns None if the folder does not have this layout.
+        wanted: the files and folders that the layout needs.
     """
 
     read: Callable[[Path], TestSet | None]
@@ -55,7 +56,7 @@ LAYOUTS: Mapping[str, Layout] = {
         "images with masks, boxes.csv or annotations.json; or healthy (normal) and diseased (abnormal, pneumonia)",
     ),
 }
-"""The layouts that are read, in the order in which they are looked for."""
+"""All layouts, in the order of the search."""
 
 
 def find(data: Path, layout: str = "auto") -> TestSet:
@@ -63,10 +64,10 @@ def find(data: Path, layout: str = "auto") -> TestSet:
 
     Args:
         data: the folder.
-        layout: a key of `LAYOUTS`, which says what each looks like; auto tells it from what is there.
+        layout: a key of `LAYOUTS`, where each layout is described; auto detects the layout from the files.
 
     Raises:
-        DataError: nothing of that layout is there, or something of it is missing or damaged.
+        DataError: the folder does not have the layout, or a part of the layout is missing or damaged.
     """
     if layout != "auto" and layout not in LAYOUTS:
         raise DataError(f"no layout {layout!r}; there are auto, {', '.join(LAYOUTS)}")

@@ -1,7 +1,7 @@
-"""What the readers of sets with lists share: rows, boxes, films on disk.
+"""Helpers for readers of test sets with lists: rows, boxes and films on disk.
 
-Regions are in pixels as stored: films whose DICOM says that they are to be turned are turned when read, their regions
-are not; none of these sets says so.
+Regions are in stored pixels. Reading a film may turn it as its DICOM header requires, but its regions are not turned.
+No film of these sets requires a turn.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NOT_ON_DISK = "listed but not on disk"
 
 
 def listed_film(name: str, diseased: bool, **known: Any) -> TestFilm:
-    """A film of a list, whose file is still to be found."""
+    """Returns a film of a list, before its file is found."""
     return TestFilm(Source(Path(name), name), diseased, **known)
 
 
@@ -34,7 +34,7 @@ def on_disk(
     path: Path,
     note: str = "",
 ) -> TestSet:
-    """The test set of the films of a list that are on disk."""
+    """Returns the test set of the listed films that are on disk."""
     films = [dataclasses.replace(f, source=files[f.source.name]) for f in listed if f.source.name in files]
     missing = [film.source.name for film in listed if film.source.name not in files]
     if not films:
@@ -46,7 +46,7 @@ def on_disk(
 
 
 def folders_beside(path: Path, pattern: str) -> list[Path]:
-    """The folders beside a list that hold its films."""
+    """Finds the folders beside a list that hold its films."""
     found = [place for place in sorted(path.parent.glob(pattern)) if place.is_dir()]
     if not found:
         raise DataError(f"{path.parent}: {path.name} is here, but no folder {pattern} with its films")
@@ -54,7 +54,7 @@ def folders_beside(path: Path, pattern: str) -> list[Path]:
 
 
 def grouped(rows: Iterable[Record], column: str) -> dict[str, list[Record]]:
-    """Rows by the film that they are of, in the order of the list."""
+    """Groups rows by film, in the order of the list."""
     found = defaultdict[str, list[Record]](list)
     for row in rows:
         found[row[column]].append(row)
@@ -62,6 +62,6 @@ def grouped(rows: Iterable[Record], column: str) -> dict[str, list[Record]]:
 
 
 def box_of(row: Mapping[str, str], path: Path, *columns: str) -> Box:
-    """The box of a row, whose columns are called as these four: left, top, width and height."""
+    """Reads the box of a row; `columns` names the columns of left, top, width and height."""
     left, top, width, height = (number(row, column, path) for column in columns)
     return top, left, height, width

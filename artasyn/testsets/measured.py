@@ -1,4 +1,4 @@
-"""Films of a test set with what a method says of them, beside what is known; figures are gathered film by film."""
+"""Films of a test set with a method's results and the ground truth; figures are collected film by film."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ from artasyn.testsets.testset import TestFilm, TestSet
 from artasyn.testsets.truth import resized
 
 Method = Callable[[Image, Lungs], tuple[float, Heatmap]]
-"""From a radiograph and its lungs by PBTSeg to a score and a heatmap."""
+"""Maps a radiograph and its lungs by PBTSeg to a score and a heatmap."""
 
 Rank = Literal["dice", "pointing", "score"]
-"""What diseased films are ranked by."""
+"""The measure that ranks diseased films."""
 
 UNREADABLE = (ArtasynError, OSError, ValueError)
-"""What a film raises that cannot be measured."""
+"""Exceptions of a film that cannot be measured."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A film with what is known of it and what a method says of it, all on one grid.
+    """A film with its ground truth and a method's results, all on one grid.
 
     Attributes:
         film: the film.
-        score: evidence that it is diseased, any unit.
+        score: evidence that the film is diseased, in any unit.
         heatmap: float32 (h, w) in [0, 1].
-        lesions: the true ones, bool (h, w): none on a healthy film, None where the set has none drawn.
+        lesions: the true lesions, bool (h, w): empty for a healthy film, None if the set has no masks.
         boxes: around lesions.
-        lungs: inside which figures judge as well, bool (h, w).
+        lungs: bool (h, w), for the additional figures inside the lungs.
     """
 
     film: TestFilm
@@ -52,36 +52,36 @@ class Measured:
 
     @classmethod
     def prior(cls, film: TestFilm, shape: tuple[int, int], lungs: Mask) -> Measured:
-        """A film with the anatomy prior, "everything inside the lungs", in a method's place.
+        """Returns a film with the anatomy prior (1 everywhere inside the lungs) in place of a method's heatmap.
 
         Args:
             film: the film.
-            shape: rows and columns of its grid.
-            lungs: on any grid of the film.
+            shape: rows and columns of the film's grid.
+            lungs: a mask of the lungs, at any resolution.
 
         Raises:
-            DataError: a box lies outside the film, or the code of its lesions is damaged.
-            RadiographError: the mask of its lesions is not readable.
+            DataError: a box lies outside the film, or the encoded lesions are damaged.
+            RadiographError: the mask of the lesions is not readable.
         """
         region = resized(lungs, shape)
         return cls(film, 0.0, anatomy_prior(region), film.lesions(shape), film.boxes_on(shape), region)
 
     def by(self, score: float, heatmap: Heatmap) -> Measured:
-        """The same film with what another method says of it.
+        """Returns the same film with the results of another method.
 
         Args:
-            score: the method's.
-            heatmap: the method's.
+            score: the method's score.
+            heatmap: the method's heatmap.
         """
         return dataclasses.replace(self, score=score, heatmap=heatmap)
 
     def quality(self, rank: Rank, threshold: float) -> float | None:
-        """How well the method does on this film; None where that is unknown.
+        """Returns how well the method performs on this film; None if unknown.
 
         Args:
-            rank: Dice with the true lesions, how likely the highest point lies inside a box, or the score of a
-                diseased film.
-            threshold: from which on the heatmap calls a pixel lesion.
+            rank: Dice with the true lesions, the probability that the highest point lies inside a box, or the score of
+                a diseased film.
+            threshold: a pixel is called lesion if the heatmap is at least this.
         """
         if rank == "dice" and self.lesions is not None and self.lesions.any():
             called = self.heatmap >= np.float32(threshold)
@@ -96,10 +96,10 @@ class Scored:
     """One method on one test set.
 
     Attributes:
-        evaluation: gathers its figures.
-        rank: what its diseased films are ranked by.
-        scores: of every film.
-        quality: of the diseased films, where it is known.
+        evaluation: collects the figures of the method.
+        rank: the measure that ranks the diseased films.
+        scores: of every film, by name.
+        quality: of the diseased films for which it is known, by name.
     """
 
     evaluation: Evaluation
@@ -111,10 +111,10 @@ class Scored:
         """Adds a film.
 
         Args:
-            one: the film with what the method says.
+            one: the film with the method's results.
 
         Raises:
-            DataError: a film twice, or one that the others do not agree with, see `Evaluation.add`.
+            DataError: the film was added before, or is inconsistent with the other films; see `Evaluation.add`.
         """
         name = one.film.source.name
         self.evaluation.add(
@@ -134,12 +134,12 @@ class Scored:
 
 
 def rank_of(test: TestSet) -> Rank:
-    """What the diseased films of a test set are ranked by: by its masks, else by its boxes, else by the score."""
+    """Returns the measure that ranks the diseased films: Dice with masks, else pointing with boxes, else the score."""
     return "dice" if test.has_masks else "pointing" if test.has_boxes else "score"
 
 
 def read_lungs(path: Path) -> Mask:
-    """The union of both lungs, from labels or from a mask."""
+    """Reads the union of both lungs, from labels or from a mask."""
     try:
         return read_labels(path) > 0
     except RadiographError:
@@ -147,7 +147,9 @@ def read_lungs(path: Path) -> Mask:
 
 
 def measure_film(film: TestFilm, methods: Mapping[str, Method | None]) -> dict[str, Measured]:
-    """What several methods say of a film; figures judge inside its true lungs where it comes with them.
+    """Applies several methods to a film.
+
+    Figures inside the lungs use the true lungs if the set has them, or else the lungs by PBTSeg.
 
     Args:
         film: the film, read from its file.
@@ -155,7 +157,7 @@ def measure_film(film: TestFilm, methods: Mapping[str, Method | None]) -> dict[s
 
     Raises:
         RadiographError: the film or its lesions are not readable.
-        DataError: what is known of the film is damaged.
+        DataError: the ground truth of the film is damaged.
     """
     image = read_radiograph(film.source.path)
     lungs = PBTSeg()(image)
@@ -166,12 +168,12 @@ def measure_film(film: TestFilm, methods: Mapping[str, Method | None]) -> dict[s
 def score_films(
     films: Iterable[TestFilm], measure: Callable[[TestFilm], Mapping[str, Measured]], scored: Mapping[str, Scored]
 ) -> list[tuple[TestFilm, str]]:
-    """Measures film by film; gives those that cannot be measured, with the reasons.
+    """Measures film by film; returns the films that cannot be measured, with the reasons.
 
     Args:
         films: of a test set.
-        measure: gives what every method says of a film.
-        scored: gathers the figures of every method, by the names that `measure` uses.
+        measure: returns the results of every method for a film.
+        scored: collects the figures of every method, by the names that `measure` uses.
     """
     failed = []
     for film in films:

@@ -1,4 +1,4 @@
-"""NIH ChestX-ray14 with boxes as published."""
+"""Reader of NIH ChestX-ray14 with boxes as published."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ from artasyn.testsets.testset import TestSet
 NIH_FINDINGS = ("Atelectasis", "Effusion", "Infiltrate", "Mass", "Nodule", "Pneumonia")
 """Findings of ChestX-ray14 with boxes that count as lesions: opacities of the lungs and of the pleura.
 
-Cardiomegaly is none of the lungs, and pneumothorax is no opacity; films with boxes of these alone are left out.
+Cardiomegaly is not a finding of the lungs, and pneumothorax is not an opacity. Films with boxes of only these are left
+out.
 """
 
 
 NIH_FRAME = (1024, 1024)
-"""Rows and columns of every film of ChestX-ray14 as published, in which its boxes are given."""
+"""Rows and columns of every film of ChestX-ray14 as published; the boxes are given on this grid."""
 
 
 def nih(data: Path) -> TestSet | None:
-    """NIH ChestX-ray14: boxes around `NIH_FINDINGS`; healthy films are those of No Finding.
+    """Reads NIH ChestX-ray14: boxes around `NIH_FINDINGS`; films labelled No Finding are healthy.
 
-    The latter are those of test_list.txt where that is there. Boxes are in a film of 1024 x 1024 pixels.
+    If there is a test_list.txt, only the healthy films in this list are used. Boxes are given on a film of 1024 x 1024
+    pixels.
     """
     path = next(iter(located(data, "BBox_List_2017.csv")), None)
     if path is None:
@@ -38,7 +40,7 @@ def nih(data: Path) -> TestSet | None:
     name, label = header.index("Image Index"), header.index("Finding Label")
     boxes, others = defaultdict[str, list[Box]](list), list[str]()
     for cells in rows:
-        row = [*cells, *[""] * (start + 4)]  # published rows end where their numbers do
+        row = [*cells, *[""] * (start + 4)]  # published rows end after their last number
         box = box_of({"name": row[name], **dict(zip("xywh", row[start : start + 4], strict=True))}, path, *"xywh")
         if row[label] in NIH_FINDINGS:
             boxes[bare(row[name])].append(box)

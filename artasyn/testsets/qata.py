@@ -1,4 +1,4 @@
-"""QaTa-COV19 as published."""
+"""Reader of QaTa-COV19 as published."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from artasyn.testsets.testset import TestSet
 
 
 def qata(data: Path) -> TestSet | None:
-    """QaTa-COV19: Images, and Ground-truths with mask_ before each name; of version 2 its Test Set.
+    """Reads QaTa-COV19: films in Images, and masks in Ground-truths with mask_ before each name.
 
-    Every film is of a patient with COVID-19. Version 1 has masks for 2951 of its 4603 films; the others are left out.
+    Of version 2, the Test Set is read. Every film is of a patient with COVID-19. Version 1 has masks for 2951 of its
+    4603 films; the others are left out.
     """
     truths = located(data, "Ground-truths", depth=4, folders=True)
     places = [place for place in truths if child(place.parent, "images")]

@@ -1,4 +1,4 @@
-"""RSNA Pneumonia Detection Challenge 2018 as published."""
+"""Reader of the RSNA Pneumonia Detection Challenge 2018 as published."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from artasyn.testsets.testset import TestSet
 
 
 def rsna(data: Path) -> TestSet | None:
-    """RSNA Pneumonia Detection Challenge 2018, its training part: boxes around lung opacities.
+    """Reads the training part of the RSNA Pneumonia Detection Challenge 2018: boxes around lung opacities.
 
-    Healthy is the class Normal. Films of the class No Lung Opacity / Not Normal are left out; without
-    stage_2_detailed_class_info.csv nothing tells them from normal ones, and all films without boxes are.
+    Films of the class Normal are healthy. Films of the class No Lung Opacity / Not Normal are left out. Without
+    stage_2_detailed_class_info.csv the two classes cannot be distinguished, so all films without boxes are left out.
     """
     labels = next(iter(located(data, "stage_2_train_labels.csv")), None)
     if labels is None:

@@ -1,4 +1,4 @@
-"""SIIM-ACR Pneumothorax Segmentation as published."""
+"""Reader of SIIM-ACR Pneumothorax Segmentation as published."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from artasyn.testsets.testset import TestSet
 from artasyn.testsets.truth import RelativeRuns
 
 SIIM_FRAME = (1024, 1024)
-"""Rows and columns of every film of SIIM-ACR, in which its masks are given."""
+"""Rows and columns of every film of SIIM-ACR; the masks are given on this grid."""
 
 
 def siim(data: Path) -> TestSet | None:
-    """SIIM-ACR Pneumothorax Segmentation: masks of pneumothoraces; healthy is without one."""
+    """Reads SIIM-ACR Pneumothorax Segmentation: masks of pneumothoraces; films without pneumothorax are healthy."""
     path = next(iter(located(data, "stage_2_train.csv", "train-rle.csv")), None)
     if path is None:
         return None

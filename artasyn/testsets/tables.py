@@ -1,4 +1,4 @@
-"""Lists that come with data sets: CSV files, and where they and their films are below a folder."""
+"""Lists of data sets: reads their CSV files, and finds lists and films below a folder."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from artasyn.errors import DataError
 from artasyn.files.radiograph import RADIOGRAPH_SUFFIXES
 
 Record = dict[str, str]
-"""A row of a CSV file: column to value, without blanks around."""
+"""A row of a CSV file: column to value, without surrounding blanks."""
 
 
 def read_cells(path: Path) -> list[list[str]]:
-    """The cells of a CSV file, header first, without blanks around them.
+    """Reads the cells of a CSV file, header first, without surrounding blanks.
 
     Args:
         path: the file, in UTF-8.
 
     Raises:
-        DataError: it is out of reach, or no CSV file with a header and rows.
+        DataError: the file cannot be read, or is no CSV file with a header and rows.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig", "replace")
@@ -36,14 +36,15 @@ def read_cells(path: Path) -> list[list[str]]:
 
 
 def read_table(path: Path, columns: Sequence[str | tuple[str, ...]]) -> list[Record]:
-    """The rows of a CSV file by column; cells that are missing at a row's end are empty.
+    """Reads the rows of a CSV file by column; cells that are missing at a row's end are empty.
 
     Args:
         path: the file.
-        columns: those that it must have; of a tuple, one of its names, and the first is what the rows call it.
+        columns: the required columns. A tuple holds alternative names of one column; the first name is its key in the
+            rows.
 
     Raises:
-        DataError: as `read_cells`, or a column is missing.
+        DataError: under the conditions of `read_cells`, or if a column is missing.
     """
     header, *rows = read_cells(path)
     names = list(header)
@@ -57,15 +58,15 @@ def read_table(path: Path, columns: Sequence[str | tuple[str, ...]]) -> list[Rec
 
 
 def number(row: Mapping[str, str], column: str, path: Path) -> float:
-    """A number of a row.
+    """Reads a number from a row.
 
     Args:
-        row: of `path`.
-        column: where the number is.
-        path: what an error names.
+        row: of the file `path`.
+        column: the column of the number.
+        path: the file, for the error message.
 
     Raises:
-        DataError: it is no finite number.
+        DataError: the value is not a finite number.
     """
     try:
         value = float(row[column])
@@ -77,13 +78,13 @@ def number(row: Mapping[str, str], column: str, path: Path) -> float:
 
 
 def located(data: Path, *names: str, depth: int = 2, folders: bool = False) -> list[Path]:
-    """The files (or folders) of some names at or below a folder: in the names' order, the outermost first.
+    """Finds files (or folders) by name below a folder: sorted in the order of the names, the outermost first.
 
     Args:
-        data: the folder, which may be one of them.
-        names: what they are called exactly.
-        depth: how many folders below; hidden ones and ``__MACOSX`` are passed over.
-        folders: look for folders.
+        data: the folder to search; with `folders`, it may be a result itself.
+        names: the exact names.
+        depth: number of levels to search; hidden files and folders and ``__MACOSX`` are skipped.
+        folders: whether to find folders instead of files.
     """
     found = [data] if folders and data.name in names else []
     level = [data]
@@ -95,7 +96,7 @@ def located(data: Path, *names: str, depth: int = 2, folders: bool = False) -> l
 
 
 def _inside(place: Path) -> list[Path]:
-    """What a folder holds, sorted; nothing where it is out of reach."""
+    """Returns the content of a folder, sorted; a folder without read permission gives an empty list."""
     try:
         return sorted(path for path in place.iterdir() if not path.name.startswith((".", "__MACOSX")))
     except PermissionError:
@@ -103,7 +104,7 @@ def _inside(place: Path) -> list[Path]:
 
 
 def bare(name: str) -> str:
-    """A film's name without the suffix of a radiograph, if it has one: the UID 1.2.840 is whole."""
+    """Removes the suffix of a radiograph file from a name; a UID such as 1.2.840 stays whole."""
     for suffix in RADIOGRAPH_SUFFIXES:
         if name.lower().endswith(suffix):
             return name[: -len(suffix)]
@@ -111,14 +112,14 @@ def bare(name: str) -> str:
 
 
 def films_below(places: Iterable[Path], suffixes: Iterable[str] = RADIOGRAPH_SUFFIXES) -> dict[str, Source]:
-    """The films below some folders by their names without folder and suffix; of films of one name, the first.
+    """Finds films below folders, by name without folder and suffix; of films with equal names, the first is used.
 
     Args:
         places: the folders.
-        suffixes: of the files that count; those without any of a radiograph do.
+        suffixes: of the files to use; files without the suffix of a radiograph are used, too.
 
     Raises:
-        DataError: there are none.
+        DataError: there are no films.
     """
     found: dict[str, Source] = {}
     left = frozenset(RADIOGRAPH_SUFFIXES) - frozenset(suffixes)

@@ -1,4 +1,4 @@
-"""Test sets: which films, which of them are diseased, and where; `artasyn.testsets.layouts` reads them from disk."""
+"""Test sets: films with labels and true lesions; `artasyn.testsets.layouts` reads test sets from disk."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from artasyn.evaluation.boxes import Box
 from artasyn.testsets.truth import Truth
 
 NAMED = 3
-"""Names that a text about films gives as examples."""
+"""The number of films that a message names as examples."""
 
 
 @dataclass(frozen=True)
 class TestFilm:
-    """A film of a test set with what is known of it.
+    """A film of a test set with its ground truth.
 
     Attributes:
-        source: its file and its name.
-        diseased: its label.
-        truth: its true lesions, read when they are asked for; None where the set has none drawn.
+        source: the film's file and name.
+        diseased: the film's label.
+        truth: the true lesions, read on demand; None if the set has no masks.
         boxes: around lesions.
-        frame: rows and columns of the grid that the boxes are given in; None for the film's own.
-        lungs: a file with its true lungs, as a mask or as labels 1 and 2.
+        frame: rows and columns of the grid on which the boxes are given; None for the film's own grid.
+        lungs: a file with the true lungs, as a mask or as labels 1 and 2.
     """
 
     source: Source
@@ -39,30 +39,30 @@ class TestFilm:
     frame: tuple[int, int] | None = None
     lungs: Path | None = None
 
-    __test__ = False  # no test class, whatever pytest thinks of its name
+    __test__ = False  # tells pytest that this is not a test class
 
     def lesions(self, shape: tuple[int, int]) -> Mask | None:
-        """The true lesions on the film's grid: none on a healthy film, None where the set has none drawn.
+        """Returns the true lesions on the film's grid: an empty mask for a healthy film, None if the set has no masks.
 
         Args:
-            shape: rows and columns of that grid.
+            shape: rows and columns of the film's grid.
 
         Raises:
             RadiographError: the mask is not readable.
-            DataError: the code is damaged.
+            DataError: the encoded lesions are damaged.
         """
         if not self.diseased:
             return np.zeros(shape, bool)
         return None if self.truth is None else self.truth.on(shape)
 
     def boxes_on(self, shape: tuple[int, int]) -> tuple[Box, ...]:
-        """The boxes on the film's grid, cut at its edges.
+        """Returns the boxes on the film's grid, clipped to its edges.
 
         Args:
-            shape: rows and columns of that grid.
+            shape: rows and columns of the film's grid.
 
         Raises:
-            DataError: the middle of a box lies outside the film.
+            DataError: the centre of a box lies outside the film.
         """
         found = []
         for box in self.boxes:
@@ -83,10 +83,10 @@ class TestSet:
     """Films to measure a detector on.
 
     Attributes:
-        layout: how the set lies on disk, a key of `artasyn.testsets.layouts.LAYOUTS`.
-        films: at least one; each with a name of its own, and masks for all diseased ones or for none.
-        left_out: why which films of the set are not among them.
-        note: what a reader of the figures should know.
+        layout: the layout of the set on disk, a key of `artasyn.testsets.layouts.LAYOUTS`.
+        films: at least one film. Names are unique; all diseased films have masks, or none has.
+        left_out: the names of films that are left out, by reason.
+        note: a remark for readers of the figures.
     """
 
     layout: str
@@ -120,17 +120,17 @@ class TestSet:
 
     @property
     def has_boxes(self) -> bool:
-        """Whether there are films with boxes."""
+        """Whether any film has boxes."""
         return any(film.boxes for film in self.films)
 
     @property
     def has_lungs(self) -> bool:
-        """Whether every film comes with its lungs."""
+        """Whether every film has its true lungs."""
         return all(film.lungs is not None for film in self.films)
 
     @property
     def summary(self) -> str:
-        """What was found, what was left out and why, for people."""
+        """A summary for people: the films, and the films that were left out with the reasons."""
         count = Counter(
             kind
             for film in self.films
@@ -155,5 +155,5 @@ class TestSet:
 
 
 def _listed(names: Sequence[str]) -> str:
-    """Some names, and whether there are more."""
+    """Joins the first names, with "..." if there are more."""
     return ", ".join([*names[:NAMED], *["..."] * (len(names) > NAMED)])

@@ -1,4 +1,4 @@
-"""True lesions as test sets hold them, as mask files, run lengths or polygons; read when they are asked for."""
+"""True lesions of test sets, as mask files, run lengths or polygons; lesions are read on demand."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from artasyn.files.radiograph import read_mask
 
 
 def resized(mask: Mask, shape: tuple[int, int]) -> np.ndarray:
-    """A mask on another grid, by nearest neighbour.
+    """Resamples a mask to another grid by nearest neighbour.
 
     Args:
         mask: (h, w), bool.
-        shape: rows and columns of that grid.
+        shape: rows and columns of the other grid.
     """
     if mask.shape == shape:
         return mask
@@ -33,23 +33,25 @@ class MaskFile:
     """True lesions as a picture.
 
     Attributes:
-        path: whatever `read_mask` reads.
+        path: a file that `read_mask` can read.
     """
 
     path: Path
 
     def on(self, shape: tuple[int, int]) -> Mask:
-        """The lesions on a film's grid."""
+        """Returns the lesions on a film's grid."""
         return resized(read_mask(self.path), shape)
 
 
 @dataclass(frozen=True)
 class RelativeRuns:
-    """True lesions as pairs of a gap and a length, each gap from the end of the run before it, down the columns.
+    """True lesions as run lengths, down the columns.
+
+    A code is a list of pairs of a gap and a length. Each gap starts at the end of the previous run.
 
     Attributes:
-        codes: one or more codes of a film, whose lesions are united.
-        shape: rows and columns of the grid that they were drawn on.
+        codes: one or more codes of a film, whose lesions are merged.
+        shape: rows and columns of the grid on which the lesions were drawn.
 
     Source: SIIM-ACR Pneumothorax Segmentation (Kaggle, 2019).
 
@@ -62,7 +64,7 @@ class RelativeRuns:
     shape: tuple[int, int]
 
     def on(self, shape: tuple[int, int]) -> Mask:
-        """The lesions on a film's grid.
+        """Returns the lesions on a film's grid.
 
         Raises:
             DataError: a code is damaged.
@@ -80,19 +82,19 @@ class RelativeRuns:
 
 @dataclass(frozen=True)
 class CocoRegions:
-    """True lesions as COCO holds them.
+    """True lesions in COCO's encoding.
 
     Attributes:
-        segmentations: of each region its run lengths, ``{"size": [rows, columns], "counts": ...}`` (compressed or
-            plain), or its polygons, ``[[column, row, column, row, ...], ...]``; all are united.
-        shape: rows and columns of the grid that they were drawn on.
+        segmentations: for each region, run lengths ``{"size": [rows, columns], "counts": ...}`` (compressed or
+            plain), or polygons ``[[column, row, column, row, ...], ...]``; all regions are merged.
+        shape: rows and columns of the grid on which the lesions were drawn.
     """
 
     segmentations: tuple[Any, ...]
     shape: tuple[int, int]
 
     def on(self, shape: tuple[int, int]) -> Mask:
-        """The lesions on a film's grid.
+        """Returns the lesions on a film's grid.
 
         Raises:
             DataError: a region is damaged, or was drawn on another grid.
@@ -104,7 +106,7 @@ class CocoRegions:
 
     @property
     def drawn(self) -> CocoRegions:
-        """Those of the regions that are not empty, damaged ones among them; nothing is painted for that."""
+        """The regions that are not empty, without decoding them to masks; damaged regions are kept."""
         return CocoRegions(tuple(region for region in self.segmentations if self._is_drawn(region)), self.shape)
 
     def _is_drawn(self, region: Any) -> bool:
@@ -137,27 +139,28 @@ class CocoRegions:
 
 
 Truth = MaskFile | RelativeRuns | CocoRegions
-"""How a film's true lesions are kept."""
+"""The types that hold a film's true lesions."""
 
 
 def _checked(runs: list[int], shape: tuple[int, int]) -> list[int]:
-    """Run lengths that fill a grid."""
+    """Returns the run lengths, and refuses those that do not fill the grid."""
     if min(runs, default=-1) < 0 or sum(runs) != shape[0] * shape[1]:
         raise DataError(f"damaged run lengths: they do not fill a grid of {shape[0]} x {shape[1]} pixels")
     return runs
 
 
 def _painted(runs: list[int], shape: tuple[int, int]) -> Mask:
-    """A mask whose pixels, down the columns, are outside and inside in turn, for as long as the runs say."""
+    """Decodes run lengths down the columns to a mask; runs are outside and inside the region in turn."""
     inside = np.arange(len(runs)) % 2 == 1
     return np.ascontiguousarray(np.repeat(inside, runs).reshape(shape[::-1]).T)
 
 
 def _uncompressed(code: str) -> list[int]:
-    """The run lengths in a compressed code of COCO.
+    """Decodes the run lengths of a compressed COCO code.
 
-    Each number is written in groups of five bits, lowest first, as characters from "0" on, with 32 added to all but the
-    last and the last one's top bit as the sign; from the fourth on, it is the difference to the number two before.
+    Each number is written in groups of five bits, lowest first. A group is one character, counted from "0" on; 32 is
+    added to all groups but the last. The top bit of the last group is the sign. From the fourth number on, the code
+    holds the difference to the number two places before.
     """
     runs: list[int] = []
     value = shift = 0

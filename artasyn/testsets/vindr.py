@@ -1,4 +1,4 @@
-"""VinDr-CXR as published."""
+"""Reader of VinDr-CXR as published."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ VINDR_FINDINGS = (
     "Pneumothorax",
     "Pulmonary fibrosis",
 )
-"""Findings of VinDr-CXR that count as lesions: those of the lungs and of the pleura.
+"""Findings of VinDr-CXR that count as lesions: findings of the lungs and of the pleura.
 
-Those of the heart, aorta, pulmonary artery, mediastinum and bones do not, nor do other lesions, which may be anywhere;
-films with these alone are left out.
+Findings of the heart, aorta, pulmonary artery, mediastinum and bones do not count. Other lesions do not count either,
+because they may be anywhere. Films with only these findings are left out.
 """
 
 
 def vindr(data: Path) -> TestSet | None:
-    """VinDr-CXR: boxes around `VINDR_FINDINGS`, those of all readers together; healthy films are those of No finding.
+    """Reads VinDr-CXR: boxes around `VINDR_FINDINGS`, of all readers together; films of No finding are healthy.
 
-    The test part where its annotations and films are there, else the training part, as on PhysioNet or (train.csv) on
-    Kaggle.
+    The test part is read if its annotations and films are there. Otherwise the training part is read, as published on
+    PhysioNet or (train.csv) on Kaggle.
     """
     wanted = ("image_id", "class_name", "x_min", "y_min", "x_max", "y_max")
     found = located(data, "annotations_test.csv", "annotations_train.csv", "train.csv")
@@ -57,12 +57,12 @@ def vindr(data: Path) -> TestSet | None:
 
 
 def _part(path: Path) -> Path | None:
-    """The folder with the films of a part of VinDr-CXR, beside its annotations or beside their folder."""
+    """Finds the folder with the films of a part, beside the annotations or beside the folder of the annotations."""
     part = "test" if "test" in path.name else "train"
     return next((place for above in path.parents[:2] if (place := above / part).is_dir()), None)
 
 
 def _corners(row: Mapping[str, str], path: Path) -> Box:
-    """The box of a row that gives two corners."""
+    """Reads the box of a row that gives two corners."""
     left, top, right, bottom = (number(row, column, path) for column in ("x_min", "y_min", "x_max", "y_max"))
     return top, left, bottom - top, right - left

@@ -1,4 +1,4 @@
-"""Kermany's paediatric films (ZhangLab) as published."""
+"""Reader of Kermany's paediatric films (ZhangLab) as published."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from artasyn.testsets.testset import TestFilm, TestSet
 
 
 def zhanglab(data: Path) -> TestSet | None:
-    """Kermany's paediatric films (ZhangLab): chest_xray/test/NORMAL and PNEUMONIA, or these two folders themselves.
+    """Reads Kermany's paediatric films (ZhangLab): chest_xray/test/NORMAL and PNEUMONIA, or these two folders alone.
 
-    Where the archive holds the same films again (chest_xray/chest_xray), the outermost are taken.
+    If the archive holds the same films twice (chest_xray/chest_xray), the outermost films are used.
     """
     tests = [place for place in located(data, "test", depth=3, folders=True) if (place / "PNEUMONIA").is_dir()]
     place = next(iter(tests), data)
