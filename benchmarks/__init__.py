@@ -1,1 +1,1 @@
-"""Measurements of artasyn: how fast, how good. See README.md in this folder."""
+"""Benchmarks of artasyn's speed and quality. See README.md in this folder."""

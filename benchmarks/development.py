@@ -1,7 +1,7 @@
-"""The radiographs to develop on, as training normals and test sets: no patient is in both.
+"""The development sets: normal radiographs for training, and test sets. No patient is in both.
 
-Normals of the ZhangLab training set and of NIH ChestX-ray14 are shared out by patient. Everything diseased, and the
-normals of JSRT, are never trained on.
+Normals of the ZhangLab training set and of NIH ChestX-ray14 are split by patient. Diseased radiographs and the normals
+of JSRT are never used for training.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def training_normals(data: Path) -> list[Source]:
 
 
 def held_out(source: Source, collection: str) -> bool:
-    """Whether a normal film is for the tests: all films of a patient are, or none."""
+    """Whether a normal film belongs to the test set. Either all films of a patient do, or none."""
     found = re.match({"nih": r"\d+", "zhanglab": r".*?IM-\d+"}[collection], source.path.stem)
     patient = found.group() if found else source.path.stem
     return zlib.crc32(f"artasyn {patient}".encode()) / 2**32 < HELD_OUT[collection]
@@ -48,7 +48,7 @@ def _diseased(folder: Path) -> list[TestFilm]:
 
 
 def lesions(data: Path) -> TestSet:
-    """Real opacities drawn by radiologists, with true lungs: pixel figures alone."""
+    """Real opacities drawn by radiologists, with true lungs. The set gives pixel figures only."""
     return find(data / "lesions")
 
 
@@ -63,7 +63,7 @@ def nih(data: Path) -> TestSet:
 
 
 def unseen_normals(data: Path) -> TestSet:
-    """Normals of a source that is not trained on, JSRT's without a nodule, against COVID-19 of another hospital."""
+    """Normals of a source that training does not use (JSRT's without a nodule) against COVID-19 of another hospital."""
     nodules = {path.stem for path in (data / "lung_masks/jsrt/nodule").iterdir()}
     films = find_sources([data / "lung_masks/jsrt/images"])
     normal = [

@@ -13,7 +13,7 @@ from artasyn.synthesis import findings
 
 
 def main() -> None:
-    """Writes docs/overview.png: a row for what is made, a row for what is found."""
+    """Writes docs/overview.png: a row of synthetic data and a row of detections."""
     detector = Detector.from_pretrained(sys.argv[1])
     healthy = Phantom(size=320)(11)
     found = PBTSeg()(healthy.image)

@@ -17,7 +17,7 @@ COLOURS = ((240, 80, 60), (60, 140, 255))  # right, left
 
 
 def framed(image: Image) -> Image:
-    """A film as collimators leave it: a white border above and at the patient's left."""
+    """A film with a collimator's white border above and at the patient's left."""
     film = np.full((round(1.18 * image.shape[0]), round(1.12 * image.shape[1])), 0.95, np.float32)
     film[-image.shape[0] :, : image.shape[1]] = image
     return film
@@ -42,7 +42,7 @@ def within(image: Image, frame: tuple[float, float, float, float]) -> Picture:
 
 
 def main() -> None:
-    """Writes docs/pbtseg.png, the steps, and docs/pbtseg-thresholds.png, what lies below rising thresholds."""
+    """Writes docs/pbtseg.png (the steps) and docs/pbtseg-thresholds.png (the pixels below rising thresholds)."""
     segment = PBTSeg()
     film = framed(Phantom(size=384)(6, lesions=True).image)
     workings = segment.explain(film)

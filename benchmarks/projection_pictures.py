@@ -1,6 +1,6 @@
 """Draws the picture of docs/projection.md on a phantom's CT: ``python -m benchmarks.projection_pictures``.
 
-With ``--ct``, ``--labels`` and ``--names`` the same of a real CT, with what was measured on it, into ``--out``.
+With ``--ct``, ``--labels`` and ``--names`` the program draws a real CT with its measures into ``--out``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def outlined(film: Film) -> Picture:
 
 
 def placed(volume: Volume, kind: LesionKind, radius: float, away: tuple[float, float, float]) -> CTLesion:
-    """A lesion in the right lung, so far from the lung's middle (RAS+ mm)."""
+    """A lesion in the right lung, at the offset `away` (RAS+ mm) from the middle of the lung."""
     lesion = CTLesion.draw(volume, generator(3), kind=kind, structure="lung_right")
     lung = Structure.of(volume.mask("lung_right"))
     right, front, head = (float(mm) for mm in volume.place(np.array(lung.centroid())) + np.array(away))
@@ -50,7 +50,7 @@ def placed(volume: Volume, kind: LesionKind, radius: float, away: tuple[float, f
 
 
 def tiles(volume: Volume, pixel: float) -> list[tuple[str, np.ndarray]]:
-    """What is shown, with captions."""
+    """The captions and pictures of all tiles."""
     shown: list[tuple[str, np.ndarray]] = []
     for caption, name in (("PA", "pa"), ("45 degrees", "45"), ("left lateral", "lateral")):
         record = ProjectionRecord(Variation(), View.named(name, size=None, pixel=pixel), LOOK)

@@ -1,9 +1,10 @@
-"""Ways to make anomalies, and ways to judge, at one budget: ``python -m benchmarks.score_ladder --data DIR``.
+"""Ablation of anomalies and kinds of heatmap at one budget: ``python -m benchmarks.score_ladder --data DIR``.
 
-Every rung is a training with the same network, steps, normals and seeds; only the anomalies or the kind of heatmap
-differ; the novelty is left out, for anomalies are compared, not what is normal. The budget is small: three seeds of
-every rung take three hours on one core, a third of it for the published texture, and a killed run goes on. Figures are
-to be compared with each other, not with those of the detector that ships. DIR is the folder of development sets.
+Every rung is a training with the same network, steps, normals and seeds. Only the anomalies or the kind of heatmap
+differ. The novelty is left out, because the rungs compare anomalies and not models of normal radiographs. The budget is
+small: three seeds of every rung take three hours on one core, a third of it for the published texture. A killed run
+resumes. Compare the figures with each other, not with those of the detector that ships. DIR is the folder of
+development sets.
 
 Trained detectors are kept in --work. Writes results/zeroshot_ladder.json.
 """
@@ -44,7 +45,7 @@ FIGURES = ("pixel_auroc_in_lungs", "pixel_auroc_in_lungs_per_image", "pixel_ap",
 def train_rungs(
     data: Path, work: Path, seeds: list[int], *, workers: int, without: list[str]
 ) -> dict[str, list[Detector]]:
-    """Trains what is not trained yet."""
+    """Trains the detectors that are not trained yet."""
     sources = training_normals(data)
     prepare_normals(sources, work / "normals", size=RUN.size, workers=max(1, workers))
     ways = presets(load_normals(work / "normals"))
@@ -62,7 +63,7 @@ def train_rungs(
             run = TrainingRun(**vars(RUN) | {"seed": seed} | changes)
             detector = run.fit(sources, out, workers=workers, synthesis=way)
             without_novelty = dataclasses.replace(detector.settings, novelty_weight=0.0, novelty_prior=0.0)
-            detector.network.settings = without_novelty  # anomalies are compared, not what is normal
+            detector.network.settings = without_novelty  # the rungs compare anomalies alone
             detectors.setdefault(name, []).append(detector)
     return detectors
 

@@ -1,12 +1,16 @@
 """Quality of PBTSeg's lungs on real radiographs with masks: ``python -m benchmarks.score_lungs``.
 
-PBTSeg's mean outline and what shapes its lungs were chosen on the first, third, fifth ... film of each folder
-("tuned"), by mean figures and by looking at the worst of these; the others ("unseen") took no part in that. What its
-confidence is made of, and below which figures nothing is reported, was looked at on all films. JSRT and wingspan masks
-leave out the lung behind the heart, V7-COVID and lesions masks include it, so that figures of the one kind are not to
-be compared with the other's. For these two sets there is a second figure, with what lies behind the heart left out of
-the score: the mean place of the heart in JSRT and wingspan films, in the box around the true lungs. Nothing is drawn at
-random, so there is no seed. The algorithm as published (`published_pbtseg.py`) is scored beside.
+Tuning: PBTSeg's mean outline and the parameters that shape its lungs were chosen on the first, third, fifth ... film of
+each folder ("tuned"), by mean figures and by looking at the worst of these films. The other films ("unseen") were not
+used for this. The terms of the confidence, and the figures below which PBTSeg reports nothing, were chosen on all
+films.
+
+Masks: JSRT and wingspan masks leave out the lung behind the heart; V7-COVID and lesions masks include it. Figures of
+the two kinds of mask cannot be compared. V7-COVID and lesions therefore have a second figure that leaves the region
+behind the heart out of the score. This region is the mean place of the heart in JSRT and wingspan films, in the box
+around the true lungs.
+
+Nothing is drawn at random, so there is no seed. The published algorithm (`published_pbtseg.py`) is scored too.
 """
 
 from __future__ import annotations
@@ -48,7 +52,7 @@ BEHIND_HEART = ("V7-COVID", "lesions")
 
 @dataclass(frozen=True)
 class Score:
-    """One radiograph: how well PBTSeg and the published algorithm do."""
+    """The figures of PBTSeg and of the published algorithm on one radiograph."""
 
     dice: float
     without_heart: float
@@ -85,7 +89,7 @@ def lung_box(union: Mask) -> tuple[slice, slice]:
 
 
 def score(file: Path, segment: PBTSeg, hearts: Heatmap | None) -> Score:
-    """Compares with the masks that lie beside a radiograph."""
+    """Compares the lungs of a radiograph with the masks that lie beside its file."""
     folder, name = file.parent.parent, f"{file.stem}.png"
     image = read_radiograph(file)
     lungs, milliseconds = timed(image, segment)

@@ -1,11 +1,11 @@
-"""How right projections of CTs are: ``python -m benchmarks.score_projection``.
+"""Accuracy of projections of CTs: ``python -m benchmarks.score_projection``.
 
-1. Solids with known chords in a grid of voxels that are no cubes, parallel and cone beam, at seven angles.
-2. A real CT beside two independent projectors, plastimatch (exact) and DiffDRR (trilinear), if they are installed:
-   line integrals and images where rays are covered by the scan, the table left in.
-3. Its nodule's mask against a projection with 16 times as many pixels.
-4. Figures of its lungs' and trachea's masks, its cardiothoracic ratio and its Cobb angle.
-5. What quality control says of it, and of the same broken on purpose.
+1. Solids with known chords in a grid of anisotropic voxels, parallel and cone beam, at seven angles.
+2. A real CT compared with two independent projectors, plastimatch (exact) and DiffDRR (trilinear), if they are
+   installed: line integrals and images where the scan covers the rays, with the table left in.
+3. The mask of the CT's nodule against a projection with 16 times as many pixels.
+4. Figures of the lung and trachea masks, the cardiothoracic ratio and the Cobb angle of the CT.
+5. The verdict of quality control on the CT, and on copies of the CT that were broken on purpose.
 
 Nothing is drawn at random, so there is no seed.
 """
@@ -67,7 +67,7 @@ def phantom_scores() -> dict[str, Any]:
 
 
 def _equivalences(volume: Volume) -> dict[str, float]:
-    """Largest differences of thickness, mm, where two ways of asking must give the same."""
+    """Largest differences of thickness, mm, between pairs of calls that must give the same thickness."""
     parallel, far, turned = 0.0, 0.0, 0.0
     for view in VIEWS:
         near, away = (
@@ -93,7 +93,7 @@ def _equivalences(volume: Volume) -> dict[str, float]:
 
 
 def peer_scores(ct: Path) -> dict[str, Any]:
-    """Agreement with independent projectors, the same rays in each.
+    """Agreement with independent projectors on the same rays.
 
     Args:
         ct: folder of the CT.
@@ -123,10 +123,10 @@ def peer_scores(ct: Path) -> dict[str, Any]:
 
 
 def agreement(film: Projection, other: npt.NDArray[np.float32]) -> dict[str, float]:
-    """How alike the line integrals, and the images that one tone curve makes of them, are where rays are covered.
+    """Agreement of two sets of line integrals, and of their images by one tone curve, where rays are covered.
 
     Args:
-        film: ours.
+        film: the projection of artasyn.
         other: line integrals of the same rays.
     """
     inside = film.covered
@@ -150,7 +150,7 @@ def agreement(film: Projection, other: npt.NDArray[np.float32]) -> dict[str, flo
 
 
 def nodule_scores(volume: Volume) -> dict[str, Any]:
-    """Dice of the nodule's mask with that of more pixels, averaged.
+    """Dice of the nodule's mask with the mask from a projection on a finer grid, averaged to the same pixels.
 
     Args:
         volume: the CT with a structure ``nodule``.
@@ -179,7 +179,7 @@ def _averaged(fine: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
 
 
 def mask_scores(volume: Volume) -> dict[str, float]:
-    """Figures of the masks from behind, parallel, at the CT's own grid.
+    """Figures of the masks of a PA view, parallel, at the CT's own grid.
 
     Args:
         volume: the CT with its structures.
@@ -238,11 +238,11 @@ def measure_scores(volume: Volume) -> dict[str, Any]:
 
 
 def quality_scores(volume: Volume, left_in: Volume) -> dict[str, Any]:
-    """What quality control says of a CT, and of the same broken in several ways.
+    """The verdict of quality control on a CT, and on copies of the CT that are broken in several ways.
 
     Args:
-        volume: with labels, without the table.
-        left_in: the same with the table.
+        volume: the CT with labels, without the table.
+        left_in: the same CT with the table.
     """
     ribs = find_members("ribs", volume.structures)
     slices = np.arange(volume.hu.shape[0])

@@ -1,12 +1,12 @@
-"""How real anomalies look, beside real opacities and other ways to make them: ``python -m benchmarks.score_realism``.
+"""Realism of synthetic anomalies beside real opacities and other methods: ``python -m benchmarks.score_realism``.
 
-- Figures of every anomaly (`realism.py`): on NIH's normal films and on JSRT's without a nodule, against the 42 films
-  of `lesions`, all at 256 x 256 pixels and 8 bits. Every finding alone is measured too, on fewer films.
-- How well a small network tells patches with anomalies from patches around the boxes of `opacity_boxes`
-  (`discriminator.py`): NIH's postero-anterior films on both sides. Unmodified normal patches are the reference: they
-  differ from real opacities as healthy from sick, and as one patient from another.
+- Figures of every anomaly (`realism.py`): anomalies on NIH's normal films and on JSRT's without a nodule, against the
+  42 films of `lesions`, all at 256 x 256 pixels and 8 bits. Every finding alone is measured too, on fewer films.
+- A discriminator (`discriminator.py`): how well a small network tells patches with anomalies from patches around the
+  boxes of `opacity_boxes`. Both kinds of patch come from NIH's postero-anterior films. Unmodified normal patches are
+  the reference: they differ from real opacities as healthy from sick, and as one patient from another.
 
-Presets are seen through the same films, seeds and steps. Masks that come out empty are counted and left out.
+All methods use the same films, seeds and steps. Empty masks are counted and left out.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ROOT = Path(__file__).parent.parent
 SEED = 0
 FOLDS, SEEDS = 4, (0, 1)
 Synthesis = Callable[[MaskedRadiograph, MaskedRadiograph, np.random.Generator], tuple[Image, Mask]]
-"""From a film and another one to the film with an anomaly, and its mask."""
+"""Maps a film, a second film (the donor) and a random generator to the film with an anomaly, and its mask."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Ours:
     opacity: LungOpacity
 
     def __call__(self, film: MaskedRadiograph, other: MaskedRadiograph, rng: np.random.Generator) -> tuple[Image, Mask]:
-        """An anomaly of ours."""
+        """An anomaly of artasyn."""
         anomaly = self.opacity(film.image, film.lungs, rng)
         return anomaly.image, anomaly.mask
 
@@ -80,7 +80,7 @@ PRESETS: dict[str, Synthesis] = {
 
 
 def anomalies(film: MaskedRadiograph, other: MaskedRadiograph, synthesis: Synthesis, copies: int) -> Made:
-    """Anomalies on one film, in 8 bits; empty masks and refusals are left out."""
+    """Anomalies on one film, in 8 bits. Empty masks and anomalies that could not be made are left out."""
     cv2.setNumThreads(1)
     made: Made = []
     for copy in range(copies):
@@ -136,13 +136,13 @@ def all_figures(films: list[MaskedRadiograph], made: list[Made]) -> list[Figures
 
 
 def judged_alone(real: Patches, synthetic: Patches) -> dict[str, float | int]:
-    """The verdict, on one core: for a process of its own."""
+    """The discriminator's figures, computed on one core, for a separate process."""
     torch.set_num_threads(1)
     return judged(real, synthetic, folds=FOLDS, seeds=SEEDS)
 
 
 def machine() -> dict[str, Any]:
-    """What ran this."""
+    """The machine and the versions that ran the benchmark."""
     packages = ("artasyn", "numpy", "opencv-python-headless", "pillow", "torch")
     return {
         "processor": platform.processor() or platform.machine(),

@@ -2,8 +2,8 @@
 
 DIR is a test set in a public layout (QaTa-COV19, ZhangLab, RSNA pneumonia, NIH boxes, CheXlocalize, SIIM-ACR,
 VinDr-CXR, or plain folders; see `artasyn.testsets`), or the folder of development sets (see `benchmarks.development`).
-Beside the detector stand the anatomy prior ("everything inside the lungs"), an atlas of normal films with no network
-where --normals is given, and any further detectors:
+The detector is compared with the anatomy prior ("everything inside the lungs"), with an atlas of normal films without a
+network (where --normals is given), and with any further detectors:
 
     python -m benchmarks.score_zeroshot --data DIR --compare patch=models/patch --compare perlin=models/perlin
 
@@ -63,7 +63,7 @@ def no_network(atlas: Atlas) -> Method:
 def score_set(
     test: TestSet, methods: Mapping[str, Method | None], detectors: Mapping[str, Detector], *, title: str
 ) -> tuple[dict[str, Scored], list[str]]:
-    """Every method on every film; None is the anatomy prior. Films that cannot be read are left out with the reason."""
+    """Runs every method on every film; None is the anatomy prior. Unreadable films are left out, with the reason."""
     rank = rank_of(test)
     scored = {
         name: Scored(

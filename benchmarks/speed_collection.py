@@ -1,6 +1,7 @@
 """Images a second of ``artasyn synthesise`` from files to files: ``python -m benchmarks.speed_collection``.
 
-Medians of repeated runs in which folders and shards take turns; those of a few films before each tell its start.
+The figures are medians of repeated runs in which folders and shards alternate. A run with a few films before each run
+measures the start-up time.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ DATA = Path(os.environ.get("ARTASYN_DATA", Path(__file__).parent / ".." / ".." /
 
 
 FEW = 20
-"""Films of the runs whose time is that of the start: interpreters, imports, textures."""
+"""Films of the runs that measure the start-up time: interpreters, imports, textures."""
 
 
 def write_films(folder: Path, *, films: int, size: int) -> None:
-    """Writes square films, no two alike: the normal ones of NIH in different exposures, or phantoms without them."""
+    """Writes square films, no two alike: NIH's normal films in different exposures, or phantoms if NIH is missing."""
     paths = [s.path for s in find_sources([DATA / "nih_normal"])] if (DATA / "nih_normal").is_dir() else []
     if paths:
         originals = [read_radiograph(path) for path in tqdm(paths, desc="read", unit="film")]
@@ -49,13 +50,13 @@ def write_films(folder: Path, *, films: int, size: int) -> None:
 
 
 def processor_seconds() -> float:
-    """What all processes started from here have taken of the processors."""
+    """The processor time, in seconds, of all child processes so far."""
     times = os.times()
     return times.children_user + times.children_system
 
 
 def seconds(films: Path, out: Path, workers: int, form: str) -> tuple[float, float, int]:
-    """How long the command takes, its seconds on all processors, and how many images it makes."""
+    """The command's wall-clock seconds, its processor seconds, and the number of images it makes."""
     command = [sys.executable, "-m", "artasyn", "synthesise", str(films), "--out", str(out)]
     before, start = processor_seconds(), time.perf_counter()
     done = subprocess.run([*command, "--workers", str(workers), "--format", form], stdout=-3, stderr=-3)

@@ -1,9 +1,13 @@
 """Time and memory of projecting a CT: ``python -m benchmarks.speed_projection``.
 
-A real CT with 89 labelled structures. Timed are the image alone and the image with the thickness of every structure;
-a volume's first view, with all that is prepared for it, beside its second; DiffDRR with masks and plastimatch, if they
-are installed, in the same run; and the command that makes 200 randomised films with masks, as a subprocess. Reading
-is not timed but for the command. What counts beside other programs is the ratio within one run.
+The volume is a real CT with 89 labelled structures. The program times:
+
+- the image alone, and the image with the thickness of every structure;
+- a volume's first view, with all its preparation, and its second view;
+- DiffDRR with masks and plastimatch, if they are installed, in the same run;
+- the command that makes 200 randomised films with masks, as a subprocess.
+
+Reading is timed only for the command. Compare other programs by the ratio within one run.
 """
 
 from __future__ import annotations
@@ -36,7 +40,7 @@ SIZES = (256, 512)
 
 
 def milliseconds(work: Callable[[], object], repeats: int) -> dict[str, float]:
-    """Median and quartiles of some calls, after one that is not counted."""
+    """Median and quartiles of the times of repeated calls, in ms, after one warm-up call."""
     work()
     times = []
     for _ in range(repeats):
@@ -72,7 +76,7 @@ def cone_times(volume: Volume, repeats: int) -> dict[str, Any]:
 
 
 def first_and_second(volume: Volume, labels: np.ndarray, names: dict[int, str], repeats: int) -> dict[str, Any]:
-    """A volume's first view, from voxels and label map on, and its second one at another angle."""
+    """Times of a volume's first view, from voxels and label map on, and of its second view at another angle."""
     times: dict[str, list[float]] = {"first": [], "second": []}
     for _ in range(repeats):
         start = time.perf_counter()
@@ -87,7 +91,7 @@ def first_and_second(volume: Volume, labels: np.ndarray, names: dict[int, str], 
 
 
 def peer_times(volume: Volume, labels: np.ndarray, ours: dict[str, Any]) -> dict[str, Any]:
-    """Other programs at 256 pixels from the front, and how many times as long as ours they take."""
+    """Times of other programs for the PA view at 256 pixels, and their ratios to the times of artasyn."""
     view = View(size=(256, 256))
     exposure = rays_of(volume, view).exposure
     geometry = Geometry(exposure.source, exposure.corner, exposure.row, exposure.column)
@@ -120,7 +124,7 @@ def peer_times(volume: Volume, labels: np.ndarray, ours: dict[str, Any]) -> dict
 
 
 def memory(files: list[str]) -> float:
-    """Most memory, MB, of a process (on Linux) that reads the CT and projects it at 512 pixels with every structure."""
+    """Peak memory, MB, of a process (on Linux) that reads the CT and projects it at 512 pixels with every structure."""
     code = (
         "import pathlib, sys; from artasyn.segment import Volume, View, project; "
         "volume = Volume.read(*sys.argv[1:]); project(volume, View(45.0)); project(volume, View(90.0)); "
@@ -131,7 +135,7 @@ def memory(files: list[str]) -> float:
 
 
 def command(files: list[str], films: int, workers: int) -> dict[str, Any]:
-    """The command that makes randomised films of one CT."""
+    """Time and counts of the command that makes randomised films of one CT."""
     with tempfile.TemporaryDirectory() as out:
         line = [sys.executable, "-m", "artasyn", "project", files[0], "--labels", files[1], "--names", files[2]]
         options = ["--randomise", str(films // 2), "--views", "pa,lateral", "--workers", str(workers), "--out", out]

@@ -38,7 +38,7 @@ def milliseconds(call: Callable[[int], object], *, repeats: int, per_call: int =
 
 
 def machine() -> dict[str, object]:
-    """What the figures were measured on."""
+    """The machine and the versions that the figures were measured on."""
     packages = ("artasyn", "numpy", "opencv-python-headless", "torch", "timm")
     return {
         "processor": platform.processor() or platform.machine(),

@@ -1,9 +1,8 @@
 """Time of an anomaly beside the published synthesis, lungs given, one core: ``python -m benchmarks.speed_synthesis``.
 
-An anomaly is drawn and rendered anew in every call, on NIH's normal films in turn, square and at several sizes, with
-another seed each time. The published synthesis (`published_synthesis.py`) is made for 256 pixels and runs there, in
-blocks that alternate with ours. Reading, resizing and the lungs are not timed. What counts is the ratio within one
-run.
+Every call draws and renders a new anomaly with a new seed, on NIH's normal films in turn, square and at several sizes.
+The published synthesis (`published_synthesis.py`) is made for 256 pixels and runs at that size only, in blocks that
+alternate with artasyn's. Reading, resizing and the lungs are not timed. Compare the ratio within one run only.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ Synthesis = Callable[[Image, Lungs, np.random.Generator], object]
 
 
 def milliseconds(synthesis: Synthesis, films: list[Segmented], calls: int, seed: int) -> list[float]:
-    """How long each call takes; films take turns."""
+    """The time of each call, in ms. The calls use the films in turn."""
     times = []
     for call in range(calls):
         image, lungs = films[call % len(films)]
@@ -49,9 +48,9 @@ def milliseconds(synthesis: Synthesis, films: list[Segmented], calls: int, seed:
 
 
 def batches(films: list[Segmented], *, repeats: int = 40) -> dict[str, Any]:
-    """Times an image of the path that makes whole batches in torch, drawn anew every time, beside one by one.
+    """Times per image of whole batches in torch and of one image at a time. Every batch has new anomalies.
 
-    On a CPU, batches of the films as they are; on a CUDA device batches of 1024, transfers not included.
+    On a CPU a batch holds the given films. On a CUDA device a batch holds 1024 films, and transfers are not timed.
     """
     images = torch.stack([torch.from_numpy(image)[None] for image, _ in films])
     lungs = torch.stack([torch.from_numpy(found.labels)[None] for _, found in films])
@@ -97,7 +96,7 @@ def main() -> None:
     options.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "speed_synthesis.json")
     given = options.parse_args()
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core, whatever library wants threads
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})  # one core for every library
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     files = sorted((given.data / "nih_normal").iterdir())[::18]

@@ -1,7 +1,7 @@
 """Draws every finding, without and with the outline of its mask: ``python -m benchmarks.synthesis_pictures``.
 
-On phantoms into docs/findings.png; with ``--real SHEET.png`` on real radiographs instead, beside real opacities, for
-people to look at: those pictures stay out of the repository.
+The program draws the findings on phantoms and writes docs/findings.png. With ``--real SHEET.png`` it draws them on real
+radiographs, beside real opacities, for visual inspection. Sheets of real radiographs stay out of the repository.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from artasyn.synthesis import FINDINGS, LungOpacity
 ROOT = Path(__file__).parent.parent
 TILE = 280
 MARGIN = 0.04
-"""Of the lungs' box that is shown around it."""
+"""Margin that is shown around the lungs' box, as a share of the box."""
 LESIONS = (
     "auntminnie-d",
     "93FE0BB1",
@@ -33,11 +33,11 @@ LESIONS = (
     "nCoV-radiol",
     "pneumocystis-pneumonia-8",
 )
-"""Real opacities: the beginnings of their files' names."""
+"""Real opacities, by the beginnings of their file names."""
 
 
 def pair(image: Image, mask: Mask, lungs: Lungs) -> list[Picture]:
-    """The lungs without and with a thin outline of the mask, in the film's own contrast."""
+    """The lungs without and with a thin outline of the mask, with the contrast stretched to the region shown."""
     rows, columns = (np.flatnonzero(lungs.mask.any(axis=axis)) for axis in (1, 0))
     top, first = (int(at[0] - MARGIN * np.ptp(at)) for at in (rows, columns))
     shown = (
@@ -57,7 +57,7 @@ def pair(image: Image, mask: Mask, lungs: Lungs) -> list[Picture]:
 
 
 def synthetic(image: Image, lungs: Lungs, name: str, seed: int) -> list[Picture]:
-    """A finding on a film, twice; the film itself where it cannot be made there."""
+    """A finding on a film, without and with its outline; the film alone where the finding cannot be made."""
     try:
         anomaly = LungOpacity(findings=(FINDINGS[name],))(image, lungs, generator(seed))
     except SynthesisError:
@@ -77,7 +77,7 @@ def on_phantoms(size: int) -> Picture:
 
 
 def on_films(data: Path, seed: int) -> Picture:
-    """A column of real opacities and one of every finding; each film twice, above without and below with outlines."""
+    """A column of real opacities and a column of every finding. Each film is shown without outlines, then with them."""
     normals = sorted((data / "nih_normal").iterdir())[5::35][: len(LESIONS)]
     tiles: list[Picture] = []
     captions: list[str] = []

@@ -62,7 +62,7 @@ def lungs(result: dict[str, Any]) -> list[str]:
 
 
 def speed_lungs(result: dict[str, Any]) -> list[str]:
-    """Time of PBTSeg beside the published algorithm."""
+    """Times of PBTSeg and of the published algorithm."""
     return [
         "| lungs, ms a film, one core | mean | median | quartiles |",
         "|---|---|---|---|",
@@ -79,7 +79,7 @@ def speed_lungs(result: dict[str, Any]) -> list[str]:
 
 
 def realism(result: dict[str, Any]) -> list[str]:
-    """How anomalies look beside real opacities, and how well a network tells them apart."""
+    """Figures of anomalies beside real opacities, and how well a network tells the two apart."""
     presets, verdicts = result["presets"], result.get("discriminator", {})
     names = {
         "real": "real opacities",
@@ -145,7 +145,7 @@ def speed_collection(result: dict[str, Any]) -> list[str]:
 
 
 def score_projection(result: dict[str, Any]) -> list[str]:
-    """How right projections of CTs are."""
+    """Accuracy of projections of CTs."""
     worst, nodule, measures = result["phantom"]["worst"], result["nodule"], result["measures"]
     views = ("pa", "45", "lateral")
     rows = ["| projections of CT | |", "|---|---|"]
@@ -211,7 +211,7 @@ def speed_projection(result: dict[str, Any]) -> list[str]:
 
 
 def zeroshot(result: dict[str, Any]) -> list[str]:
-    """The detector that ships on real disease, beside what the lungs alone and an atlas give."""
+    """Figures of the detector that ships on real disease, beside the lungs alone and an atlas."""
     methods = list(next(iter(result["sets"].values())))
     rows = ["| zero-shot, real films | " + " | ".join(methods) + " |", "|---" * (len(methods) + 1) + "|"]
     for title, figures in {
@@ -274,7 +274,7 @@ def zeroshot_ladder(result: dict[str, Any]) -> list[str]:
 
 
 def zeroshot_tried(result: dict[str, Any]) -> list[str]:
-    """Everything that was tried on the way to the recipe, misses included."""
+    """All experiments on the way to the recipe, failures included."""
     keys = ("pixel_auroc_in_lungs", "pixel_auroc_in_lungs_per_image", "pixel_ap", "oracle_dice", "zhanglab_auroc",
             "nih_auroc", "jsrt_hannover_auroc")  # fmt: skip
     rows = ["| | " + " | ".join(NAMES[key] for key in keys) + " |", "|---" * (len(keys) + 1) + "|"]
@@ -313,7 +313,7 @@ def _interval(figure: dict[str, float | None]) -> str:
 
 
 def with_tables(text: str, results: Path) -> str:
-    """A text whose tables are those of the results, each after its mark ``<!-- results:NAME -->``."""
+    """A text with its tables regenerated from the results, each after its mark ``<!-- results:NAME -->``."""
     for name, table in TABLES.items():
         file = results / f"{name}.json"
         rows = table(json.loads(file.read_text())) if file.exists() else []
@@ -323,7 +323,7 @@ def with_tables(text: str, results: Path) -> str:
 
 
 def main() -> None:
-    """Rewrites the documents with tables."""
+    """Rewrites the tables of the documents."""
     for name in DOCUMENTS:
         document = ROOT / name
         document.write_text(with_tables(document.read_text(), ROOT / "benchmarks" / "results"))

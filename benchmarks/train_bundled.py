@@ -1,7 +1,8 @@
 """Trains the detector that comes with artasyn: ``python -m benchmarks.train_bundled --data DIR --out DIR``.
 
-DIR is the folder of development sets; films of the patients that the tests use are left out (see
-`benchmarks.development`). Takes about forty minutes on two cores. OUT/model is what artasyn/model holds, with a card.
+DIR is the folder of development sets. Films of the patients that the tests use are left out (see
+`benchmarks.development`). The training takes about forty minutes on two cores. artasyn/model holds a copy of OUT/model,
+with a model card.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ RUN = TrainingRun(encoder="efficientnet_lite0", levels=4, size=128, epochs=12, a
 
 
 def main() -> None:
-    """Trains, or goes on where a killed run was."""
+    """Trains the detector, or resumes a killed run."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, required=True, help="the folder of development sets")
     options.add_argument("--out", type=Path, default=Path("bundled"), help="folder for the training")

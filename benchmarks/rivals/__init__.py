@@ -1,1 +1,1 @@
-"""What artasyn is measured against: methods as published, other projectors, plain baselines."""
+"""Comparison methods for artasyn: methods as published, other projectors, plain baselines."""

@@ -1,4 +1,4 @@
-"""A detector with no network: how far each pixel lies above the mean normal film in the lungs' window."""
+"""A detector without a network: how far each pixel lies above the mean normal film in the lungs' window."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from artasyn.shapes import Float32
 from artasyn.training.normals import Normals
 
 LARGEST = 6.0
-"""Standard deviations that the heatmap's 1 stands for."""
+"""Standard deviations above the mean at which the heatmap is 1."""
 
 
 @dataclass(frozen=True, eq=False)
 class Atlas:
-    """Mean and standard deviation of normal films in the lungs' window, each standardised.
+    """Mean and standard deviation of normal films in the lungs' window, after each film is standardised.
 
     Attributes:
         mean: float32 (size, size).

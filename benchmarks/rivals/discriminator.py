@@ -1,8 +1,8 @@
 """A small network that tells patches with synthetic anomalies from those with real opacities, cross-validated by film.
 
-The nearer to 0.5 its AUROC, the more real the anomalies look. Both kinds of patch come from NIH's postero-anterior
-films by the same way; each is standardised, so that neither film nor exposure gives it away; and synthetic ones are
-taken where real ones lie, as nearly as the anomalies allow.
+The nearer the network's AUROC is to 0.5, the more real the anomalies look. Both kinds of patch are cut from NIH's
+postero-anterior films in the same way. Each patch is standardised, so that neither film nor exposure identifies it.
+Synthetic patches are taken at the places of real opacities, as nearly as the anomalies allow.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from artasyn.shapes import Float
 from benchmarks.rivals.patches import PATCH, Patches
 
 SHIFT = 8
-"""Pixels by which patches are moved about in training, either way."""
+"""Largest shift of a patch in training, in either direction, in pixels."""
 SHOWN = PATCH - 2 * SHIFT
 STEPS = 150
 BATCH = 24
@@ -33,7 +33,7 @@ Shown = Float[Tensor, "n 1 shown shown"]
 
 
 class Discriminator(nn.Module):
-    """Three strided convolutions on a patch and on its fine structure; mean and deviation of every feature decide."""
+    """Decides by the mean and the deviation of features: three strided convolutions on a patch and its detail."""
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ def scores(network: Discriminator, patches: Float[Tensor, "n 1 rows columns"]) -
 
 
 def cross_validated(real: Patches, synthetic: Patches, *, folds: int, seed: int) -> npt.NDArray[np.float64]:
-    """What networks that have not seen its film say of every patch, real ones first."""
+    """The score of every patch by networks that have not seen the patch's film; real patches come first."""
     pixels = torch.from_numpy(np.concatenate([real.pixels, synthetic.pixels]))[:, None]
     fold = np.concatenate([_folds(kind.films, folds, seed) for kind in (real, synthetic)])
     is_real = np.arange(len(fold)) < len(real.films)

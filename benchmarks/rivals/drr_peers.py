@@ -1,7 +1,8 @@
 """Other programs that project a CT, to compare with: plastimatch's exact Siddon, and DiffDRR's two renderers.
 
-Each is a class: made from a volume (which prepares everything that a view does not depend on), then called with a
-`Geometry` and a size. All return line integrals of the same rays, so their images agree pixel by pixel.
+Each program is a class. The constructor takes a volume and prepares everything that does not depend on the view. A call
+takes a `Geometry` and a size. All classes return line integrals of the same rays, so that their images agree pixel by
+pixel.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.floating[Any]]
-RAYS, MASK_RAYS = 4096, 65536  # rays DiffDRR is given at once: where it was fastest, within 5 GB
+RAYS, MASK_RAYS = 4096, 65536  # rays in one call of DiffDRR: the fastest numbers within 5 GB
 WATER, BONE = 0.0192, 0.0573  # attenuation per mm at 0 and at 1000 HU
 
 
@@ -54,13 +55,13 @@ class Plastimatch:
     """`plastimatch drr`, the exact algorithm: the length of the ray in each voxel times the voxel's value.
 
     Args:
-        volume: attenuation per mm (x, y, z); voxels are boxes, outside there is none.
+        volume: attenuation per mm (x, y, z); voxels are boxes, and the attenuation outside is 0.
         affine: from voxels to RAS+ millimetres, of any orientation but without shear.
         threads: threads of the renderer, or None for all cores.
 
     Attributes:
-        seconds: how long the last image took to render by plastimatch's own count, which leaves out starting the
-            program and reading the volume, done anew for each image, but has writing the image.
+        seconds: render time of the last image as plastimatch reports it. The time excludes the start of the program and
+            the reading of the volume, which both happen for each image; it includes the writing of the image.
     """
 
     def __init__(self, volume: Floats, affine: Floats, threads: int | None = None) -> None:
@@ -92,7 +93,7 @@ class Plastimatch:
 
     def __call__(self, geometry: Geometry, size: tuple[int, int]) -> npt.NDArray[np.float32]:
         """The line integrals (h, w) of a detector of `size` (h, w)."""
-        # everything in the volume's own axes, so that the file needs neither orientation nor offset
+        # the volume's own axes are used throughout, so that the file needs neither orientation nor offset
         source, corner = ((np.asarray(each, np.float64) - self._origin) @ self._axes for each in geometry[:2])
         row, column = (np.asarray(each, np.float64) @ self._axes for each in geometry[2:])
         pitch = np.array([np.linalg.norm(row), np.linalg.norm(column)])
@@ -106,7 +107,7 @@ class Plastimatch:
         distance = (source - corner) @ normal
         isocentre = source - normal * distance / 2
         prefix = Path(self._folder.name) / "image"
-        options = {  # sizes and places on the detector are columns first, whatever the program's help says
+        options = {  # sizes and places on the detector are columns first, unlike the program's help says
             "--algorithm": "exact",
             "--threading": "cpu",
             "--hu-conversion": "none",
@@ -136,7 +137,8 @@ class Plastimatch:
 class DiffDRR:
     """DiffDRR's renderers: trilinear samples at even steps, or the exact algorithm (Siddon).
 
-    It is given the rays' ends, not a pose: a pose would be turned into these ends, in a time that does not count.
+    The class passes the rays' end points to DiffDRR, not a pose. DiffDRR would compute the end points from a pose, and
+    this time should not count.
 
     Args:
         volume: attenuation per mm (x, y, z), 0 outside; 1 everywhere makes masks of thickness in mm.
@@ -162,7 +164,7 @@ class DiffDRR:
         if labels is not None:
             tensor = self._torch.from_numpy(np.asfortranarray(labels, np.int16))[None]
             mask = torchio.LabelMap(tensor=tensor, affine=image.affine)
-        # its own `read` would replace the values by a density between 0 and 1 and move the volume's middle to 0
+        # DiffDRR's `read` would replace the values by a density between 0 and 1 and move the volume's middle to 0
         subject = torchio.Subject(volume=image, density=image, mask=mask, reorient=self._torch.eye(4))
         self._drr = drr.DRR(subject, sdd=1.0, height=2, delx=1.0, renderer=renderer)
 
@@ -188,7 +190,7 @@ class DiffDRR:
 
 
 def _plastimatch() -> str:
-    """The program, of the Python package or of the system."""
+    """The path of the plastimatch program, from the Python package or the system."""
     try:
         package = _peer("plastimatch")
     except ImportError:

@@ -1,7 +1,7 @@
-"""Patches of films around anomalies, real and synthetic ones alike: what the discriminator is shown.
+"""Patches of films around real and synthetic anomalies: the input of the discriminator.
 
-Both kinds are cut from NIH's postero-anterior films by the same way; synthetic ones are taken where real ones lie, as
-nearly as the anomalies allow.
+Both kinds of patch are cut from NIH's postero-anterior films in the same way. Synthetic patches are taken at the places
+of real opacities, as nearly as the anomalies allow.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ PATCH = 128
 OPACITIES = ("Lung Opacity", "Pneumonia", "Infiltrate")
 """Labels of boxes that are opacities."""
 SMALLEST = 64
-"""Pixels; smaller components of a mask are no place to look at, where there are larger ones."""
+"""Pixels; smaller components of a mask are ignored where there are larger ones."""
 Patch = Float32[np.ndarray, "rows columns"]
 Place = tuple[float, float]
-"""Row and column; of a lung's box, each in [0, 1] and columns outward."""
+"""Row and column in the box around both lungs, as fractions; columns run from the outer edge to the middle."""
 Made = list[tuple[Image, Mask]]
 """One film's anomalies."""
 
@@ -41,7 +41,7 @@ class Patches:
 
 
 def cut(image: Image, row: float, column: float) -> Patch:
-    """The patch around a place, moved inside the film where it would reach beyond it."""
+    """The patch around a place; near the film's border the patch is moved inside the film."""
     top, first = (
         int(np.clip(round(at - PATCH / 2), 0, length - PATCH))
         for at, length in zip((row, column), image.shape, strict=True)
@@ -67,14 +67,14 @@ def in_lungs(lungs: Lungs, row: float, column: float) -> Place:
 def nearest(
     candidates: Sequence[tuple[Image, float, float, Place]], wanted: Place
 ) -> tuple[Image, float, float, Place]:
-    """Of images with a place in each, the one that lies nearest to a place in the lungs."""
+    """The candidate (image, row, column, place in the lungs) whose place is nearest to the wanted place."""
     return min(candidates, key=lambda candidate: np.hypot(*np.subtract(candidate[3], wanted)))
 
 
 def patch_of(
     film: MaskedRadiograph, images: Iterable[tuple[Image, Iterable[tuple[float, float]]]], wanted: Place
 ) -> Image | None:
-    """The patch of a film whose place in the lungs is nearest to a wanted one, of all images and places in them."""
+    """The patch whose place in the lungs is nearest to the wanted place, of all images of a film and their places."""
     found = [(image, *place, in_lungs(film.lungs, *place)) for image, of in images for place in of]
     return cut(*nearest(found, wanted)[:3]) if found else None
 
@@ -86,7 +86,7 @@ def postero_anterior(data: Path) -> set[str]:
 
 
 def real_patches(data: Path) -> tuple[Patches, list[Place]]:
-    """A patch around every box of an opacity, and where in the lungs it lies."""
+    """A patch around every box of an opacity, and the place of each box in the lungs."""
     known = postero_anterior(data)
     films: dict[str, MaskedRadiograph] = {}
     names, pixels, where = [], [], []
@@ -105,7 +105,7 @@ def real_patches(data: Path) -> tuple[Patches, list[Place]]:
 
 
 def synthetic_patches(films: list[MaskedRadiograph], made: list[Made] | None, where: list[Place], seed: int) -> Patches:
-    """A patch of every film, near to where a real opacity lies, drawn at random; without anomalies it is normal."""
+    """A patch of every film, near the place of a randomly drawn real opacity. Without `made` the patches are normal."""
     names, pixels = [], []
     for at, film in enumerate(films):
         rng = generator(seed, identity(film.image))

@@ -1,4 +1,4 @@
-"""Other ways to make anomalies, as small functions, to compare with: a pasted patch and Gaussian blobs."""
+"""Other ways to make anomalies, as small functions for comparison: a pasted patch and Gaussian blobs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def pasted_patch(
 ) -> tuple[Image, Mask]:
     """Pastes an ellipse of another film's lung over the lung, with a sharp edge and another brightness.
 
-    As CutPaste (Li et al., CVPR 2021) and, inside the lungs, AnatPaste (Sato et al., iScience 2023) do. Of the ellipse
-    what lies inside the lungs is the mask.
+    CutPaste (Li et al., CVPR 2021) and, inside the lungs, AnatPaste (Sato et al., iScience 2023) do the same. The mask
+    is the part of the ellipse inside the lungs.
 
     Args:
         image: a normal film.
@@ -39,7 +39,7 @@ def pasted_patch(
 
 
 def gaussian_blob(image: Image, lungs: Lungs, rng: np.random.Generator) -> tuple[Image, Mask]:
-    """Adds one to three Gaussians inside the lungs; the mask is where more than half of the largest value is added.
+    """Adds one to three Gaussians inside the lungs. The mask is where more than half of the largest value is added.
 
     The peak is a share of the step from lung to soft tissue, the film's 85th percentile.
 

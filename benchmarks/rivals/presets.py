@@ -1,6 +1,6 @@
-"""Ways to make anomalies that a detector can be trained on, to compare with ours: all else is the same.
+"""Other ways to make anomalies for training a detector, for comparison with artasyn's. All else is the same.
 
-Each takes a normal film, its lungs and a random generator, as `LungOpacity` does.
+Each way takes a normal film, its lungs and a random generator, as `LungOpacity` does.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from benchmarks.rivals.peers import pasted_patch
 from benchmarks.rivals.published_synthesis import SIZE, published_synthesis
 
 DRAWS = 10
-"""Draws before an anomaly that comes out empty is left so."""
+"""Draws after which an empty anomaly is accepted."""
 
 
 @dataclass(frozen=True, eq=False)
 class Pasted:
-    """A film with an anomaly, and 1 where it is."""
+    """A film with an anomaly, and a map that is 1 inside the anomaly."""
 
     image: Image
     attenuation: Attenuation
@@ -34,7 +34,7 @@ class Pasted:
 
 @dataclass(frozen=True, eq=False)
 class Preset:
-    """A way to make anomalies with parts of other films.
+    """Makes anomalies with parts of other films.
 
     Attributes:
         make: gives the film with the anomaly and its mask.
@@ -45,7 +45,7 @@ class Preset:
     donors: Normals = field(repr=False)
 
     def __call__(self, image: Image, lungs: Lungs, rng: np.random.Generator) -> Made:
-        """Makes an anomaly; draws again where it comes out empty."""
+        """Makes an anomaly, and draws again while the anomaly is empty, at most `DRAWS` times in all."""
         for _ in range(DRAWS):
             number = int(rng.integers(len(self.donors)))
             made, mask = self.make(image, lungs, self.donors.image(number), self.donors.lungs(number), rng)
@@ -71,7 +71,8 @@ def blended(
 ) -> tuple[Image, Mask]:
     """An ellipse of another film's lung, resized and blended by Poisson's equation.
 
-    As NSA (Schlüter et al., ECCV 2022) does; what changes by less than two grey levels of 8 bits is no anomaly.
+    NSA (Schlüter et al., ECCV 2022) does the same. Pixels that change by at most two grey levels of 8 bits stay as they
+    were and lie outside the mask.
     """
     target, source = ((each * 255).astype(np.uint8) for each in (image, donor))
     height = max(lungs.heights)
@@ -95,9 +96,9 @@ def blended(
 def perlin(
     image: Image, lungs: Lungs, donor: Image, donor_lungs: Lungs, rng: np.random.Generator
 ) -> tuple[Image, Mask]:
-    """Another film's grey, inverted or not, mixed in where thresholded noise says, inside the lungs.
+    """Mixes another film's grey, inverted or not, into the lungs where noise exceeds a threshold.
 
-    As DRAEM (Zavrtanik et al., ICCV 2021) does with Perlin noise and photographs of textures.
+    DRAEM (Zavrtanik et al., ICCV 2021) does the same with Perlin noise and photographs of textures.
     """
     coarsest = float(rng.choice([4, 8, 16, 32]) / 64 * image.shape[0])
     noise = clouds(image.shape, seed=int(rng.integers(2**32)), coarsest=coarsest)
@@ -109,14 +110,14 @@ def perlin(
 
 
 def _inside(lungs: Lungs, half: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A random place in the lungs, as near to it as a patch of this size fits on the film."""
+    """A random place in the lungs, moved so that a patch of this half size fits on the film."""
     places = np.argwhere(lungs.mask)
     place = places[rng.integers(len(places))]
     return np.asarray(np.clip(place, half + 2, np.array(lungs.labels.shape) - half - 3))
 
 
 def presets(donors: Normals) -> dict[str, Synthesis]:
-    """Every way by its name, ours first."""
+    """Every way by its name, artasyn's first."""
     return {
         "artasyn": LungOpacity(),
         "published texture": Preset(published, donors),

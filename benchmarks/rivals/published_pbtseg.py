@@ -1,4 +1,4 @@
-"""PBTSeg as published, plainly, to compare with: ART-ASyn (arXiv 2512.00310), at 256 x 256 pixels."""
+"""PBTSeg as published, a direct implementation for comparison: ART-ASyn (arXiv 2512.00310), at 256 x 256 pixels."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
-"""The texture synthesis as published, plainly, to compare with: ART-ASyn (arXiv 2512.00310), at 256 x 256 pixels.
+"""The texture synthesis as published, a direct implementation for comparison: ART-ASyn (arXiv 2512.00310), 256 x 256.
 
-Written anew, but step by step as there, where anomalies are RGBA pictures in Pillow, with Python loops over stamps and
-Voronoi cells; order and weights of the layers are the published program's. Its brush is a photograph of a texture;
-here it is drawn, clouds in a disc, about as dense as leaves half of the texture beneath, as measured of the original.
+The code is new but follows the published program step by step. Anomalies are RGBA pictures in Pillow, with Python loops
+over stamps and Voronoi cells. The order and the weights of the layers are the published ones. The published brush is a
+photograph of a texture. Here the brush is drawn as clouds in a disc, so dense that about half of the texture beneath
+remains, as measured on the original.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ Point = Float[np.ndarray, " 2"]
 """Row and column."""
 STROKES = (*range(5), *range(10, 15))
 LAYERS = (("blurred", 1.0), ("cells", 0.5), ("blurred cells", 0.5), ("cells", 0.5), ("blurred", 1.0))
-"""What is laid over the strokes, from below to above, with its opacity; the strokes' own is 0.4."""
+"""Layers over the strokes, from bottom to top, with their opacities; the opacity of the strokes is 0.4."""
 
 
 def published_synthesis(image: Image, lungs: Lungs, rng: np.random.Generator) -> tuple[Image, Mask]:
-    """A film of 256 x 256 pixels with an anomaly, and its mask, which may be empty.
+    """A film of 256 x 256 pixels with an anomaly, and the anomaly's mask, which may be empty.
 
     Raises:
         SynthesisError: there are no lungs.
@@ -77,7 +78,7 @@ def _faded(picture: PIL.Image.Image, opacity: float) -> PIL.Image.Image:
 
 
 def _brush(grey: int, rng: np.random.Generator) -> PIL.Image.Image:
-    """One grey, whose alpha is clouds in a disc that fades toward its rim."""
+    """A brush of one grey. Its alpha is clouds in a disc that fades toward the rim."""
     side = 2 * max(BRUSHES)
     clouds = np.zeros((side, side), np.float32)
     for octave in range(4):
@@ -123,7 +124,7 @@ def _jittered(brush: PIL.Image.Image, rng: np.random.Generator) -> PIL.Image.Ima
 
 
 def _crystallised(picture: PIL.Image.Image, rng: np.random.Generator) -> PIL.Image.Image:
-    """Every cell of a Voronoi diagram filled with its mean."""
+    """The picture with every cell of a random Voronoi diagram filled with the cell's mean."""
     values = np.asarray(picture)
     centres = rng.integers(0, values.shape[:2], size=(CELLS, 2))
     pixels = np.argwhere(np.ones(values.shape[:2], bool))

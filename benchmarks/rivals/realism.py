@@ -1,10 +1,11 @@
-"""How far anomalies look and lie as real opacities do: figures of one film, and of many beside the real ones.
+"""Figures of how similar anomalies are to real opacities in look and place, for one film and for many films.
 
-Everything is measured at 256 x 256 pixels of 8 bits, to which real films and normal ones come alike.
+Everything is measured at 256 x 256 pixels of 8 bits. Films with real opacities and normal films are converted in the
+same way.
 
-Distances between distributions of areas are Kolmogorov and Smirnov's: of 42 real films and many more drawn from the
-same distribution it would be about 0.14, over 0.2 once in twenty times. Areas in pixels also depend on how large the
-lungs are; as a share of the lungs they do not.
+Distances between distributions of areas are Kolmogorov-Smirnov distances. Between 42 real films and many more from the
+same distribution, the distance would be about 0.14, and over 0.2 once in twenty times. Areas in pixels also depend on
+the size of the lungs; areas as a share of the lungs do not.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from artasyn.segment import Lungs, PBTSeg
 
 SIZE = 256
 SIGMA = 2.0
-"""Of the Gaussian blur, in pixels, what is left of a film without which is its texture."""
+"""Standard deviation of the Gaussian blur, in pixels. The film minus the blurred film is the film's texture."""
 SPECK = 10
 """Pixels; smaller components are not counted."""
 FEW = 64
-"""Pixels; nothing is measured of less."""
+"""Pixels; figures of smaller regions are undefined."""
 CHANGE = 0.5 / 255
-"""What counts as changed: half a grey level."""
+"""Smallest change that counts: half a grey level."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,13 +56,14 @@ class Figures:
 
     Attributes:
         area: pixels of the mask.
-        share_of_lungs: area over that of both lungs.
-        components: of the mask, without specks.
+        share_of_lungs: area of the mask over the area of both lungs.
+        components: number of components of the mask, without specks.
         inside_lungs: share of the mask in the lungs.
-        texture: standard deviation of the film's fine structure inside the mask over that of the other lung.
-        texture_kept: the same over that of the normal film in the same pixels.
-        seam: mean gradient on the mask's edge over that beside it, away from the lungs' own edges.
-        brightness: the mask's median over the other lung's, in steps from there to soft tissue (85th percentile).
+        texture: standard deviation of the fine structure inside the mask, over the same in the lungs outside the mask.
+        texture_kept: standard deviation of the fine structure inside the mask, over the same in the normal film.
+        seam: mean gradient on the mask's edge over the mean gradient beside it, away from the lungs' own edges.
+        brightness: median of the mask minus median of the lungs outside the mask, in units of the step from there to
+            soft tissue (85th percentile).
         changed_outside: share of changed pixels that lie outside the mask.
         unchanged_inside: share of the mask that is not changed.
     """
@@ -79,13 +81,13 @@ class Figures:
 
 
 def small(values: Image | Mask) -> Image:
-    """A film or mask at 256 x 256 pixels, of 8 bits."""
+    """A film or a mask at 256 x 256 pixels with 8-bit values."""
     resized = cv2.resize(values.astype(np.float32), (SIZE, SIZE), interpolation=cv2.INTER_AREA)
     return eight_bits(np.asarray(resized, np.float32))
 
 
 def eight_bits(image: Image) -> Image:
-    """A film as an 8-bit file keeps it."""
+    """A film rounded to 8-bit values."""
     return np.asarray(np.round(255 * image.clip(0, 1)) / np.float32(255), np.float32)
 
 
@@ -98,11 +100,11 @@ def read_film(file: Path, lungs: Path | None = None) -> MaskedRadiograph:
 
 
 def figures(image: Image, mask: Mask, lungs: Mask, normal: Image | None = None) -> Figures:
-    """What there is to say of one anomaly.
+    """The figures of one anomaly.
 
     Args:
         image: a film with an anomaly.
-        mask: where it is, not empty.
+        mask: the anomaly's mask, not empty.
         lungs: where the lungs are.
         normal: the film without the anomaly, for synthetic ones.
     """
@@ -125,7 +127,7 @@ def figures(image: Image, mask: Mask, lungs: Mask, normal: Image | None = None) 
 
 
 def seam(image: Image, mask: Mask, lungs: Mask) -> float:
-    """Mean gradient within a pixel of the mask's edge over that two to five pixels beside it."""
+    """Mean gradient within a pixel of the mask's edge, over the mean gradient two to five pixels beside the edge."""
     film = cv2.GaussianBlur(image, (0, 0), 0.7)
     gradient = np.hypot(cv2.Sobel(film, cv2.CV_32F, 1, 0), cv2.Sobel(film, cv2.CV_32F, 0, 1))
     inner, outer = (cv2.distanceTransform(side.astype(np.uint8), cv2.DIST_L2, 5) for side in (mask, ~mask))
@@ -135,7 +137,7 @@ def seam(image: Image, mask: Mask, lungs: Mask) -> float:
 
 
 def _fine(image: Image) -> npt.NDArray[np.float32]:
-    """Fine structure: what a blur takes away."""
+    """Fine structure: the film minus the blurred film."""
     return np.asarray(image - cv2.GaussianBlur(image, (0, 0), SIGMA), np.float32)
 
 
@@ -146,14 +148,14 @@ def _ratio(
     statistic: Callable[..., Any],
     others: npt.NDArray[np.float32] | None = None,
 ) -> float:
-    """A statistic here over that there, of the same values or of others."""
+    """The ratio of a statistic in two regions, of the same values or of two different ones."""
     if min(here.sum(), there.sum()) < FEW:
         return float("nan")
     return float(statistic(values[here]) / max(statistic((values if others is None else others)[there]), 1e-6))
 
 
 def summary(of: list[Figures], real: list[Figures]) -> dict[str, Any]:
-    """Median and percentiles of every figure that is defined, and how far areas are distributed as the real ones."""
+    """Median and percentiles of every defined figure, and the distances of the distributions of areas to real ones."""
     result: dict[str, Any] = {"anomalies": len(of)}
     for field in fields(Figures):
         values = np.array([getattr(each, field.name) for each in of], float)
