@@ -1,7 +1,7 @@
-"""The part of artasyn that needs numpy, OpenCV and SciPy alone, as a program: ``python tests/bare.py [--block]``.
+"""Runs the part of artasyn that needs numpy, OpenCV and SciPy alone: ``python tests/bare.py [--block]``.
 
-It finds lungs and makes an anomaly. With ``--block`` every other package is as good as not installed. `.ci/run` runs it
-in an installation without dependencies, with the oldest versions that setup.cfg allows.
+The program finds lungs and makes an anomaly. With ``--block`` no other package can be imported. `.ci/run` runs the
+program in an installation with these three packages only, in the oldest versions that setup.cfg allows.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ ALLOWED = {"artasyn", "numpy", "cv2", "scipy"}
 
 
 class Blocked(importlib.abc.MetaPathFinder):
-    """Finds nothing of any other package."""
+    """Blocks the import of every package that is not allowed."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """Refuses what is not allowed and leaves the rest to others."""
+        """Refuses modules that are not allowed, and leaves all others to the next finder."""
         top = name.partition(".")[0]
         if top not in ALLOWED and top not in sys.stdlib_module_names and not top.startswith("_"):
             raise ModuleNotFoundError(f"No module named {top!r} (blocked)", name=top)

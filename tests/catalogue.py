@@ -1,6 +1,6 @@
-"""Every way of making an anomaly, every record and every segmenter, with what their invariants run over.
+"""Every way of making an anomaly, every record and every segmenter. Tests of invariants run over these lists.
 
-Worker processes of the tests import this file: it stays free of torch.
+Worker processes of the tests import this file, so it must not import torch.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ CATALOGUE: list[tuple[type[LungOpacity], dict[str, Any]]] = [
     (LungOpacity, {"findings": findings(severity_range=(0.05, 0.06), size_range=(1.5, 2.0))}),
     (LungOpacity, {"findings": findings("mass", "nodule", sides=("left",), zones=("upper", "peripheral"))}),
 ]
-"""A class and its arguments. A new class of `artasyn.synthesis` that renders on one image belongs here, as does every
-finding, or `test_opacity` fails."""
+"""Classes and their arguments. Every class of `artasyn.synthesis` that renders on one image, and every finding, must be
+here; otherwise tests fail."""
 
 
 def _thorax() -> ThoraxRecord:
@@ -52,8 +52,8 @@ RECORDS: dict[type[Any], Callable[[], Any]] = {
     Recipe: _recipe,
     ThoraxRecord: _thorax,
 }
-"""Every class that JSON is read into, and one of its kind with nothing left at its default; a class with `from_json`
-that is missing here fails `test_catalogue`."""
+"""Every class with `from_json`, and a function that makes an instance without default values. `test_catalogue` fails
+while a class is missing."""
 
 SEGMENTERS: dict[type[Any], Callable[[Image], Lungs]] = {PBTSeg: PBTSeg()}
-"""Every class that finds lungs on an image, and one of its kind; a missing one fails `test_catalogue`."""
+"""Every class that finds lungs on an image, and an instance. `test_catalogue` fails while a class is missing."""

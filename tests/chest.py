@@ -23,10 +23,10 @@ ORGANS = {
 }
 HU = {"heart": 40, "liver": 60, "spleen": 50, "stomach": 20, "vertebrae_T8": 300, "vertebrae_T9": 300, "trachea": -1000}
 MARKER = Solid((-130, 0, 60), (8, 8, 8))
-"""On the patient's left."""
+"""A marker on the patient's left, which makes the sides distinguishable."""
 PARTS = [f"{part}_{side}" for part in ("lung_upper_lobe", "lung_lower_lobe", "vessels") for side in ("right", "left")]
 NUMBERS = {name: number for number, name in enumerate([*PARTS, *ORGANS, "marker"], 1)}
-"""Of the structures in a label map, where vessels leave holes in the lungs."""
+"""Label numbers of the structures. In a label map the vessels leave holes in the lungs."""
 
 
 def above_fissure(places: Floats) -> np.ndarray:
@@ -35,11 +35,11 @@ def above_fissure(places: Floats) -> np.ndarray:
 
 
 def grid(spacing: tuple[float, float, float], extent: tuple[float, float, float]) -> tuple[np.ndarray, Floats]:
-    """The affine of a grid around 0, and its voxels' places (z, y, x, 3).
+    """The affine of a grid around 0, and the RAS+ positions of the voxels in mm (z, y, x, 3).
 
     Args:
-        spacing: along z, y and x, mm.
-        extent: along z, y and x, mm.
+        spacing: voxel spacing along z, y and x, mm.
+        extent: size of the grid along z, y and x, mm.
     """
     shape = [round(e / s) for e, s in zip(extent, spacing, strict=True)]
     affine = np.zeros((4, 4))
@@ -54,8 +54,8 @@ def chest(spacing: tuple[float, float, float] = (5.0, 4.0, 4.0), *, length: floa
     """The chest on a grid.
 
     Args:
-        spacing: along z, y and x, mm.
-        length: of the scan, mm.
+        spacing: voxel spacing along z, y and x, mm.
+        length: length of the scan along z, mm.
     """
     affine, places = grid(spacing, (length, 220.0, 330.0))
     organs = {name: solid.holds(places) for name, solid in ORGANS.items()}
@@ -79,12 +79,12 @@ def chest(spacing: tuple[float, float, float] = (5.0, 4.0, 4.0), *, length: floa
 
 
 def write_chest(path: Path, volume: Volume, *, labels: Path | None = None) -> None:
-    """Writes a volume as NIfTI, and beside it its label map; the names of the numbers are those of `write_names`.
+    """Writes a volume and its label map as NIfTI. `write_names` writes the names of the labels.
 
     Args:
-        path: of the CT, which ends in ``.nii.gz``.
+        path: path of the CT, which ends in ``.nii.gz``.
         volume: a `chest`, or a part of it.
-        labels: of the label map.
+        labels: path of the label map; None for a file beside the CT.
     """
     numbers = np.zeros(volume.hu.shape, np.uint8)
     for name, structure in volume.structures.items():
@@ -94,12 +94,12 @@ def write_chest(path: Path, volume: Volume, *, labels: Path | None = None) -> No
 
 
 def write_nifti(path: Path, values: np.ndarray, affine: np.ndarray) -> None:
-    """Writes an array, of any order of axes, as its affine says."""
+    """Writes an array as NIfTI. The affine states the order of the array's axes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(values.astype(np.int16), affine), path)
 
 
 def write_names(path: Path) -> Path:
-    """Writes the numbers and names of `write_chest`."""
+    """Writes the numbers and names of the labels that `write_chest` uses, as CSV."""
     path.write_text("id,structure\n" + "".join(f"{number},{name}\n" for name, number in NUMBERS.items()))
     return path

@@ -1,4 +1,4 @@
-"""What all tests share: the repository's root, real radiographs, phantoms and a short training.
+"""Fixtures that all tests share: the repository's root, real radiographs, phantoms and a short training.
 
 Worker processes import this file for `ROOT`, so each fixture imports what it needs itself.
 """
@@ -29,27 +29,27 @@ LONGEST = (
     "tests/commands/test_synthesise.py",
     "tests/bulk/test_run.py",
 )
-"""The files that take longest, from the longest on."""
+"""The slowest test files, slowest first."""
 
 Shared = Callable[[str, Callable[[Path], None]], Path]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files come first, so that no worker waits for one of them at the end."""
+    """Moves the slowest files to the front, so that no worker waits for a slow file at the end."""
     rank = {ROOT / file: number for number, file in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Shared:
-    """Makes a folder once for all worker processes: the first one makes it, the others wait for it.
+    """Makes a folder once for all worker processes: the first worker makes the folder, the others wait.
 
-    As pytest-xdist's documentation shows it for fixtures that shall run once.
+    Source: the documentation of pytest-xdist, on fixtures that must run only once.
     """
     from filelock import FileLock
 
     def folder_made_by(name: str, make: Callable[[Path], None]) -> Path:
-        if not hasattr(request.config, "workerinput"):  # one process alone
+        if not hasattr(request.config, "workerinput"):  # no worker processes, so nothing is shared
             folder = tmp_path_factory.mktemp(name)
             make(folder)
             return folder
@@ -57,7 +57,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
         folder, made = root / name, root / f"{name}.made"
         with FileLock(root / f"{name}.lock"):
             if not made.exists():
-                shutil.rmtree(folder, ignore_errors=True)  # of a worker that failed
+                shutil.rmtree(folder, ignore_errors=True)  # a worker that failed may have left a part
                 make(folder)
                 made.touch()
         return folder
@@ -67,7 +67,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequ
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """The folder of real radiographs, or a skip that says how to provide it."""
+    """The folder of real radiographs; skips the test where the folder is missing, and says how to provide it."""
     folder = Path(os.environ.get("ARTASYN_DATA", ROOT / ".." / "shared" / "data")).resolve()
     if not folder.is_dir():
         pytest.skip(f"no real radiographs at {folder}; set ARTASYN_DATA to the folder that holds them")
@@ -96,7 +96,7 @@ def phantoms(shared: Shared) -> Path:
 
 @pytest.fixture
 def mixed(tmp_path: Path, phantoms: Path) -> Path:
-    """Three good films among a corrupt one, a text file and a CT slice."""
+    """A folder with three good films, a corrupt film, a text file and a CT slice."""
     from pydicom.data import get_testdata_file
 
     from artasyn.files.radiograph import read_radiograph, write_image
