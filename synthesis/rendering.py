@@ -3,7 +3,7 @@
 A lesion's stamps are Gaussians; the logarithm of their sum is a level, 1 in the middle of a stamp and 0 on its
 rim, smooth where stamps overlap, for any number of stamps by one matrix product. Clouds push the rim about, the
 level becomes attenuation, textures vary it, the pleura ends it. Attenuations of several lesions leave
-``1 - prod(1 - a_i)`` of the air, whatever their order.
+``prod(1 - a_i)`` of the air, whatever their order.
 
 Functions here take numpy arrays and tensors alike: they use operators and the functions that both have.
 """
