@@ -1,4 +1,4 @@
-"""An anomaly on a radiograph: the image with it, the exact mask, and what was added."""
+"""An anomaly on a radiograph: the new image, the exact mask and the added attenuation."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Anomaly:
     Attributes:
         image: float32 (h, w) in [0, 1], the radiograph with the anomaly.
         mask: bool (h, w), exactly the pixels that differ from the normal radiograph.
-        attenuation: float32 (h, w), what was added: ``image - normal``; at least the tolerance inside the
-            mask and 0 outside.
-        record: what remakes this anomaly on the same radiograph.
-        findings: the mask of every finding by its name, bool (h, w). They may overlap; together they are `mask`.
+        attenuation: float32 (h, w), the attenuation that was added: ``image - normal``. It is at least the tolerance
+            inside the mask and 0 outside.
+        record: remakes this anomaly on the same radiograph.
+        findings: the mask of every finding by its name, bool (h, w). The masks may overlap; their union is `mask`.
     """
 
     image: Image
@@ -34,15 +34,15 @@ class Anomaly:
 
 
 def expose(image: Image, attenuation: Attenuation, *, tolerance: float) -> tuple[Image, Mask, Attenuation]:
-    """Adds attenuation to a radiograph and tells exactly which pixels it changed.
+    """Adds attenuation to a radiograph and returns exactly the pixels that changed.
 
-    A radiograph's grey value is close to linear in the line integral of attenuation, so what lies in front
-    of or behind the added tissue keeps its contrast: ribs, vessels and noise show through.
+    The grey value of a radiograph is close to linear in the line integral of attenuation. Structures in front of or
+    behind the added tissue therefore keep their contrast: ribs, vessels and noise show through.
 
     Args:
         image: float32 (h, w) in [0, 1].
         attenuation: float32 (h, w), not negative, in image units.
-        tolerance: pixels that would brighten by less are left as they are.
+        tolerance: pixels that would brighten by less stay unchanged.
 
     Returns:
         The new image, the mask of changed pixels, and the attenuation that was added after clipping to 1.
@@ -58,16 +58,16 @@ def expose(image: Image, attenuation: Attenuation, *, tolerance: float) -> tuple
 
 @runtime_checkable
 class Made(Protocol):
-    """An anomaly, as far as training asks: `artasyn.synthesis.Anomaly` is one."""
+    """Defines the two properties of an anomaly that training uses; `artasyn.synthesis.Anomaly` has them."""
 
     @property
     def image(self) -> Image:
-        """The film with the anomaly."""
+        """The radiograph with the anomaly."""
 
     @property
     def attenuation(self) -> Attenuation:
-        """How much it is there; it belongs to the mask from the tolerance on."""
+        """The added attenuation; a pixel belongs to the mask where it is at least the tolerance."""
 
 
 Synthesis = Callable[[Image, Lungs, np.random.Generator], Made]
-"""What makes anomalies: `LungOpacity`, or something else to compare with."""
+"""A function that makes anomalies: `LungOpacity`, or another method to compare it with."""

@@ -44,10 +44,10 @@ class Anomalies:
     Attributes:
         images: float32 (b, 1, h, w) in [0, 1].
         masks: bool (b, 1, h, w), exactly the pixels that differ from the normal radiographs.
-        attenuations: float32 (b, 1, h, w), what was added.
+        attenuations: float32 (b, 1, h, w), the attenuation that was added.
         draws: the lesions as arrays.
-        tolerances: float32 (b,), of each image.
-        others: records of images that were drawn again.
+        tolerances: float32 (b,), smallest change of a pixel in each image, in image units.
+        others: the record of each image that was drawn again, by the image's position in the batch.
     """
 
     images: FilmBatch
@@ -59,13 +59,13 @@ class Anomalies:
 
     @property
     def records(self) -> list[OpacityRecord]:
-        """What remakes each anomaly, here or with `LungOpacity.render`."""
+        """The record of each anomaly, for `BatchLungOpacity.render` or `LungOpacity.render`."""
         lesions = self.draws.lesions(len(self.images))
         records = map(OpacityRecord, lesions, self.tolerances.double().round(decimals=9).tolist())
         return [self.others.get(number, record) for number, record in enumerate(records)]
 
     def with_others(self, where: Tensor, others: Anomalies) -> Anomalies:
-        """This batch with some images made again."""
+        """Returns this batch with the images at the positions `where` replaced."""
         tensors = {
             name: getattr(self, name).index_copy(0, where, getattr(others, name))
             for name in ("images", "masks", "attenuations")
@@ -85,7 +85,7 @@ class _Windows:
 
     @classmethod
     def around(cls, lungs: Tensor) -> _Windows:
-        """The windows of lungs (b, h, w); of the whole film where there are none."""
+        """Returns the windows around lungs (b, h, w); around the whole image where there are no lungs."""
         (top, bottom), (left, right) = (_ends((lungs > 0).any(dim)) for dim in (2, 1))
         height, width = bottom - top, right - left
         longer = torch.maximum(height, width)
@@ -94,7 +94,7 @@ class _Windows:
         return cls(top + half[0], left + half[1], side, height)
 
     def sampled(self, values: Tensor) -> Tensor:
-        """Values (b, h, w) at the samples of every window, (b, samples, samples)."""
+        """Returns values (b, h, w) at the sample points of every window, (b, samples, samples)."""
         count = CELLS * SAMPLES
         steps = (2 * torch.arange(count, device=values.device) + 1) * self.side[:, None] // (2 * count)
         rows = (self.top[:, None] + steps).clamp(0, values.shape[1] - 1)
@@ -104,7 +104,7 @@ class _Windows:
         ]
 
     def on_film(self, shape: tuple[int, ...]) -> Tensor:
-        """1 for the cells whose middle lies on the film, 0 for the others; (b, cells, cells)."""
+        """Returns 1 for cells whose centre lies on the image and 0 for the others, (b, cells, cells)."""
         middle = (torch.arange(CELLS, device=self.side.device) + 0.5) * (self.side[:, None] / CELLS)
         rows, columns = (
             ((start[:, None] + middle >= 0) & (start[:, None] + middle < length)).float()
@@ -113,7 +113,7 @@ class _Windows:
         return rows[:, :, None] * columns[:, None]
 
     def enlarged(self, values: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Values on the grid of every window, (b, grid, grid), on the films' grid, (b, h, w)."""
+        """Resamples values from the windows' grids, (b, grid, grid), to the images' grid, (b, h, w)."""
         places = [
             (2 * (torch.arange(length, device=values.device) - start[:, None]) + 1) / self.side[:, None] - 1
             for length, start in zip(shape, (self.top, self.left), strict=True)
@@ -126,19 +126,20 @@ class _Windows:
 
 
 def _ends(there: Tensor) -> tuple[Tensor, Tensor]:
-    """The first place and the one after the last where a row of flags is set, or all of it; (b,)."""
+    """Returns the first set index of each row of flags and the index after the last, (b,); 0 and the length if none."""
     there = (there | ~there.any(1, keepdim=True)).long()
     return there.argmax(1), there.shape[1] - there.flip(1).argmax(1)
 
 
 class BatchLungOpacity(torch.nn.Module):
-    """Makes lung opacities on batches of radiographs, on any device, the same as `LungOpacity` to within 1/255.
+    """Makes lung opacities on batches of radiographs, on any device.
 
-    On an accelerator a whole batch is rendered at once. On a CPU that is slower than image by image with
-    `LungOpacity`, which looks at no pixel that a lesion does not reach, so that is done there.
+    The result equals that of `LungOpacity` to within 1/255. On an accelerator a whole batch is rendered at once. On a
+    CPU the images are rendered one by one with `LungOpacity`. This is faster there, because only the pixels that a
+    lesion reaches are computed.
 
     Args:
-        opacity: what to draw; all findings where it is left out.
+        opacity: settings of the draw; None draws from all findings.
         at_once: render a whole batch at once; None does so on an accelerator only.
 
     Example:
@@ -160,7 +161,7 @@ class BatchLungOpacity(torch.nn.Module):
         self.register_buffer("textures", torch.from_numpy(bank().copy()), persistent=False)
 
     def forward(self, images: FilmBatch, lungs: LungBatch, rng: np.random.Generator) -> Anomalies:
-        """Draws an anomaly for every radiograph and renders them; draws again where nothing shows.
+        """Draws and renders an anomaly for every radiograph; an anomaly that changes no pixel is drawn again.
 
         Args:
             images: float32 (b, 1, h, w) in [0, 1], normal radiographs.
@@ -169,7 +170,7 @@ class BatchLungOpacity(torch.nn.Module):
 
         Raises:
             SynthesisError: an image has no lungs, or they are so bright that nothing can be added to them.
-            ImageError: the images are none, or the lungs are on another grid or device.
+            ImageError: `images` is no such batch, or the lungs are on another grid or device.
         """
         _check(images, lungs)
         present = torch.stack([(lungs == side).flatten(1).any(1) for side in (1, 2)], dim=1).cpu().numpy()
@@ -185,7 +186,7 @@ class BatchLungOpacity(torch.nn.Module):
         raise NothingShows(f"no pixel can be brightened by the tolerance in images {empty.tolist()} of the batch")
 
     def render(self, images: FilmBatch, lungs: LungBatch, records: Sequence[OpacityRecord]) -> Anomalies:
-        """Renders a record on every radiograph; where nothing of it shows, the mask is empty.
+        """Renders a record on every radiograph; the mask is empty where the record changes no pixel.
 
         Args:
             images: float32 (b, 1, h, w) in [0, 1].
@@ -193,8 +194,8 @@ class BatchLungOpacity(torch.nn.Module):
             records: one for each image; at least one of them with a lesion.
 
         Raises:
-            ImageError: the images are none, or the lungs are on another grid or device.
-            SynthesisError: another number of records, or no lesions.
+            ImageError: `images` is no such batch, or the lungs are on another grid or device.
+            SynthesisError: the number of records differs from the number of images, or no record has a lesion.
         """
         _check(images, lungs)
         if len(records) != len(images) or not any(record.lesions for record in records):
@@ -272,7 +273,10 @@ class _Tensors(SimpleNamespace):
 
 
 def _check(images: Tensor, lungs: Tensor) -> None:
-    """Refuses what is no batch of radiographs with lungs; values are not looked at, which would wait for the device."""
+    """Refuses tensors that are no batch of radiographs with lungs.
+
+    Values are not checked: reading them would wait for the device.
+    """
     if images.ndim != 4 or images.shape[1] != 1 or images.dtype != torch.float32 or min(images.shape[2:]) < 16:
         raise ImageError(
             f"images must be float32 (b, 1, h, w) of at least 16 rows and columns, "
@@ -285,7 +289,10 @@ def _check(images: Tensor, lungs: Tensor) -> None:
 
 
 def _context(films: Tensor, labels: Tensor, windows: _Windows) -> tuple[Tensor, Tensor, Tensor]:
-    """The share of both lungs, (b, 2, cells, cells), the step to soft tissue, and its grey; see `context.Context`."""
+    """Returns each lung's share of the cells, (b, 2, cells, cells), the step to soft tissue and the soft tissue's grey.
+
+    See `artasyn.synthesis.context.Context`.
+    """
     sides = windows.sampled(labels)
     share = functional.avg_pool2d(torch.stack([(sides == side).float() for side in (1, 2)], dim=1), SAMPLES)
     film = functional.avg_pool2d(windows.sampled(films)[:, None], SAMPLES)[:, 0]
@@ -300,7 +307,7 @@ def _context(films: Tensor, labels: Tensor, windows: _Windows) -> tuple[Tensor, 
 
 
 def _blurred(values: Tensor, sigma: float, border: str = "constant") -> Tensor:
-    """A Gaussian blur of (n, cells, cells), as `context.blurred`."""
+    """Blurs values (n, cells, cells) with a Gaussian, like `artasyn.synthesis.context.blurred`."""
     taps = torch.from_numpy(kernel(sigma)).to(values.device)
     reach = len(taps) // 2
     wide = functional.pad(values[:, None], (reach,) * 4, mode=border)
@@ -308,5 +315,5 @@ def _blurred(values: Tensor, sigma: float, border: str = "constant") -> Tensor:
 
 
 def _finer(values: Tensor) -> Tensor:
-    """Values (n, rows, columns) on the grid."""
+    """Resamples values (n, rows, columns) to the grid, (n, grid, grid)."""
     return functional.interpolate(values[:, None], size=(GRID, GRID), mode="bilinear", align_corners=False)[:, 0]

@@ -1,4 +1,4 @@
-"""Voronoi cells: a map broken into irregular facets, as patchy air-space disease is."""
+"""Voronoi cells: they break a map into irregular facets, like those of patchy air-space disease."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from artasyn.synthesis.noise import lattice
 
 
 def crystallised(values: Float32[np.ndarray, "h w"], *, seed: int, cells: int) -> Float32[np.ndarray, "h w"]:
-    """Every Voronoi cell filled with its mean.
+    """Fills every Voronoi cell with the mean of its values.
 
     Args:
         values: float32 (h, w).
         seed: fixes the cells' centres.
-        cells: about how many cells.
+        cells: approximate number of cells.
 
-    Source: ART-ASyn (arXiv 2512.00310); the centres there are uniform, here stratified.
+    Source: ART-ASyn (arXiv 2512.00310). The published centres are uniform; here they are stratified.
 
     Example:
         >>> ramp = np.linspace(0, 1, 400, dtype=np.float32).reshape(20, 20)
@@ -31,12 +31,12 @@ def crystallised(values: Float32[np.ndarray, "h w"], *, seed: int, cells: int) -
 
 
 def voronoi(shape: tuple[int, int], *, seed: int, cells: int) -> Int32[np.ndarray, "h w"]:
-    """The Voronoi cell of every pixel, int32 (h, w), numbered from 1.
+    """Returns the Voronoi cell of every pixel, int32 (h, w), numbered from 1.
 
     Args:
         shape: rows and columns.
         seed: fixes the cells' centres, one at a hashed place in each square of a regular lattice.
-        cells: about how many cells.
+        cells: approximate number of cells.
     """
     rows, columns = shape
     step = np.sqrt(rows * columns / cells)

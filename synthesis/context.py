@@ -1,4 +1,4 @@
-"""What a radiograph's lungs say about where and how much can be added: the ground that opacities are laid on."""
+"""The context of an opacity: where the lungs are, and how much attenuation each place can take."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from artasyn.shapes import Float32, Shaped
 from artasyn.synthesis.textures import GRID
 
 CELLS = 48
-"""Rows and columns of the context over the window."""
+"""Rows and columns of the cells that divide the window."""
 
 SAMPLES = 4
 """Samples along each side of a cell."""
 
 MARGIN = 0.06
-"""Of the window around the lungs, as a share of their longer side."""
+"""Margin of the window around the lungs, as a share of the lungs' longer side."""
 
 LEVEL_BLUR, NEAR_BLUR, FADE_BLUR = 3.0, 1.0, 0.8
-"""Standard deviations of the blurs for the lung's grey level, for what is brighter than that, as the heart and the
-borders, and for the fade at the pleura, in cells."""
+"""Standard deviations of three blurs, in cells: for the lung's grey level, for brighter structures such as the heart
+and the borders, and for the fade at the pleura."""
 
 SOFT_TISSUE = 0.8
 """Quantile of the window's grey that stands for soft tissue."""
 
 
 LEAST_STEP = 0.1
-"""Grey between the mean of the lungs and soft tissue that is taken where the film shows less."""
+"""Smallest difference in grey between soft tissue and the mean of the lungs; used where the image shows less."""
 
 
 @dataclass(frozen=True)
 class Window:
-    """A square around both lungs, in whole pixels; it may reach beyond the film.
+    """A square around both lungs, in whole pixels; it may reach beyond the image.
 
     Attributes:
         top: its first row.
@@ -52,7 +52,7 @@ class Window:
 
     @classmethod
     def around(cls, lungs: Lungs) -> Window | None:
-        """The window of some lungs; None where there are none."""
+        """Returns the window around both lungs, or None where there are no lungs."""
         left, top, width, height = cv2.boundingRect(lungs.labels)
         if not width:
             return None
@@ -63,7 +63,7 @@ class Window:
     def part(
         self, reached: tuple[slice, slice], shape: tuple[int, ...]
     ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-        """The pixels that a part of the grid covers: as slices of the film and of the window."""
+        """Returns the pixels that a part of the grid covers, as slices of the image and as slices of the window."""
         film, window = [], []
         for at, cells, length in zip((self.top, self.left), reached, shape, strict=True):
             start = max(cells.start * self.side // GRID - 1, -at, 0)
@@ -73,7 +73,7 @@ class Window:
         return (film[0], film[1]), (window[0], window[1])
 
     def on_film(self, shape: tuple[int, ...]) -> Float32[np.ndarray, "cells cells"]:
-        """1 for the cells whose middle lies on the film, 0 for the others."""
+        """Returns 1 for cells whose centre lies on the image and 0 for the others."""
         middle = (np.arange(CELLS) + 0.5) * (self.side / CELLS)
         rows, columns = (
             (at + middle >= 0) & (at + middle < length) for at, length in zip((self.top, self.left), shape, strict=True)
@@ -81,7 +81,7 @@ class Window:
         return np.outer(rows, columns).astype(np.float32)
 
     def sampled(self, values: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, "samples samples"]:
-        """Values at `SAMPLES` places along each side of every cell; beyond the film its border goes on."""
+        """Returns values at `SAMPLES` places along each side of every cell; beyond the image its border is repeated."""
         steps = (2 * np.arange(CELLS * SAMPLES) + 1) * self.side // (2 * CELLS * SAMPLES)
         rows, columns = (
             np.clip(at + steps, 0, n - 1) for at, n in zip((self.top, self.left), values.shape, strict=True)
@@ -91,15 +91,16 @@ class Window:
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """The lungs and the film's grey in the cells of the window.
+    """The lungs and the image's grey in the cells of the window.
 
     Attributes:
-        share: float32 (2, cells, cells), how much of a cell is right lung, left lung; beyond the film a lung goes on.
-        on_film: float32 (cells, cells), 1 for the cells on the film, 0 for those beyond.
-        step: float32 (cells, cells), from the local lung's grey to soft tissue, in image units; 0 where the film is
-            that bright already.
+        share: float32 (2, cells, cells), the share of each cell that is right lung and left lung. A lung that touches
+            the image's border continues beyond it.
+        on_film: float32 (cells, cells), 1 for cells on the image, 0 for cells beyond.
+        step: float32 (cells, cells), from the local grey of the lung to the grey of soft tissue, in image units; 0
+            where the image is already as bright as soft tissue.
         height: of the lungs, as a share of the window's side.
-        soft_tissue: its grey.
+        soft_tissue: the grey of soft tissue.
     """
 
     share: Float32[np.ndarray, "2 cells cells"]
@@ -110,7 +111,7 @@ class Context:
 
     @classmethod
     def of(cls, image: Image, lungs: Lungs, window: Window) -> Context:
-        """The context of a film and its lungs."""
+        """Returns the context of an image and its lungs in their window."""
         sides = window.sampled(lungs.labels)
         share = np.stack([averaged((sides == side).astype(np.float32)) for side in (RIGHT, LEFT)])
         film, lung = averaged(window.sampled(image)), share[0] + share[1]
@@ -124,13 +125,13 @@ class Context:
 
 
 def averaged(samples: Float32[np.ndarray, "samples samples"]) -> Float32[np.ndarray, "cells cells"]:
-    """The mean of each cell's samples."""
+    """Returns the mean of each cell's samples."""
     return np.asarray(cv2.resize(samples, (CELLS, CELLS), interpolation=cv2.INTER_AREA), np.float32)
 
 
 @cache
 def kernel(sigma: float) -> Float32[np.ndarray, " taps"]:
-    """A Gaussian of a standard deviation in cells, up to three of them on each side; its sum is 1."""
+    """Returns a Gaussian kernel with a sum of 1, up to three standard deviations on each side; `sigma` is in cells."""
     reach = int(np.ceil(3 * sigma))
     taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     return np.asarray(taps / taps.sum(), np.float32)
@@ -139,6 +140,6 @@ def kernel(sigma: float) -> Float32[np.ndarray, " taps"]:
 def blurred(
     values: Float32[np.ndarray, "cells cells"], sigma: float, border: int = cv2.BORDER_CONSTANT
 ) -> Float32[np.ndarray, "cells cells"]:
-    """A Gaussian blur; beyond the border is 0, or what OpenCV's `border` says."""
+    """Blurs with a Gaussian; values beyond the border are 0, or follow OpenCV's border type `border`."""
     taps = kernel(sigma)
     return np.asarray(cv2.sepFilter2D(values, -1, taps, taps, borderType=border), np.float32)

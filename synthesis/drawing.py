@@ -1,4 +1,4 @@
-"""Drawing lesions: the only place of the package where randomness is used."""
+"""Drawing lesions: the only place in `artasyn.synthesis` that uses randomness."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def draw_lesions(
     *,
     kinds_range: tuple[int, int],
 ) -> Draws:
-    """Draws the lesions of a batch of anomalies, all of one finding at once.
+    """Draws the lesions of a batch of anomalies, one finding after the other for all images at once.
 
     Args:
         mixture: the findings to draw from, by their weights.
-        present: bool (b, 2), whether there is a right and a left lung; at least one of them.
+        present: bool (b, 2), whether an image has a right and a left lung; every image has at least one of them.
         rng: the source of randomness.
-        kinds_range: different findings in one anomaly, at most as many as the mixture has.
+        kinds_range: number of different findings in one anomaly, at most as many as the mixture has.
 
     Returns:
         At least one lesion for each image.
@@ -41,7 +41,7 @@ def draw_lesions(
     kinds = rng.integers(low, high + 1, size=len(present))
     chances = (
         rng.exponential(size=(len(present), len(mixture))) / weights
-    )  # the smallest: a choice without putting back
+    )  # the smallest values are a weighted draw without replacement
     rank = chances.argsort(axis=1).argsort(axis=1)
     parts: list[tuple[Any, ...]] = []
     for number, finding in enumerate(mixture):
@@ -58,7 +58,7 @@ def draw_lesions(
 def _draw_kind(
     finding: Finding, images: Int[np.ndarray, " n"], present: Bool[np.ndarray, "n 2"], rng: np.random.Generator
 ) -> tuple[np.ndarray, ...]:
-    """The lesions of one finding in some images: image, side, focus, stamps, severity, seed."""
+    """Draws the lesions of one finding in some images: image, side, focus, stamps, severity, seed."""
     counts = rng.integers(finding.number_range[0], finding.number_range[1] + 1, size=images.size)
     image = np.repeat(images, counts)
     side = _sides(finding, present, counts, rng)
@@ -71,7 +71,7 @@ def _draw_kind(
 
 
 def _padded(part: tuple[Any, ...], most: int) -> tuple[np.ndarray, ...]:
-    """A part's columns for `Draws`, with as many stamps as the other parts."""
+    """Returns the columns of `Draws` for one finding's lesions, padded to `most` stamps for each lesion."""
     number, image, side, focus, stamps, severity, seed = part
     wide = np.full((len(image), most, 4), ABSENT)
     wide[:, : stamps.shape[1]] = np.where(stamps[..., 2:3] > ABSENT[2], stamps, ABSENT)
@@ -81,7 +81,7 @@ def _padded(part: tuple[Any, ...], most: int) -> tuple[np.ndarray, ...]:
 def _sides(
     finding: Finding, present: Bool[np.ndarray, "n 2"], counts: Int[np.ndarray, " n"], rng: np.random.Generator
 ) -> Int[np.ndarray, " lesions"]:
-    """The lung of every lesion: allowed by the finding where the image has that, else the other."""
+    """Draws the lung of every lesion: one that the finding allows, or the other one where the image lacks it."""
     allowed = present & [side in finding.sides for side in ("right", "left")]
     allowed = np.where(allowed.any(axis=1, keepdims=True), allowed, present)
     both = allowed.all(axis=1)
@@ -94,7 +94,7 @@ def _sides(
 
 
 def _foci(finding: Finding, count: int, rng: np.random.Generator) -> Float[np.ndarray, "n 2"]:
-    """Places in a lung, in the finding's zones."""
+    """Draws places in a lung, in the finding's zones."""
     levels = [z for z in finding.zones if z in ("upper", "middle", "lower")] or ["upper", "middle", "lower"]
     depths = [z for z in finding.zones if z in ("central", "peripheral")] or ["central", "central", "peripheral"]
     start = {"upper": 0.0, "middle": 1 / 3, "lower": 2 / 3, "central": 0.0, "peripheral": 2 / 3}
@@ -109,14 +109,14 @@ def _foci(finding: Finding, count: int, rng: np.random.Generator) -> Float[np.nd
 def _strokes(
     finding: Finding, radius: Float[np.ndarray, " n"], rng: np.random.Generator
 ) -> Float64[np.ndarray, "n e 4"]:
-    """The stamps of lesions: strokes through the lesion's disc, a few stamps along each; 0 where there are fewer."""
+    """Draws the stamps of lesions: strokes through the lesion's disc, a few stamps along each; unused ones are 0."""
     fewest, most = finding.strokes_range
     unit = rng.random((radius.size, most, 8 + STEPS))
     used = np.arange(most) < (fewest + unit[:, :1, 0] * (most + 1 - fewest)).astype(int)
     stamp = _between(finding.stamp_range, unit[..., 1])
     reach = np.maximum(1 - stamp, 0) * np.sqrt(unit[..., 2])
     length = _between(finding.elongation_range, unit[..., 3])
-    turn = np.exp(2j * np.pi * unit[..., 4:6])  # complex numbers: outward, and down as the imaginary part
+    turn = np.exp(2j * np.pi * unit[..., 4:6])  # complex numbers: the real part is outward, the imaginary part is down
     t = np.linspace(-0.5, 0.5, STEPS if finding.elongation_range[1] > 0 else 1)
     bend = 1j * _between((-0.6, 0.6), unit[..., 6])
     along = (length * turn[..., 1])[..., None] * (t + bend[..., None] * (0.25 - t**2))
@@ -129,17 +129,17 @@ def _strokes(
 
 
 def _between(limits: tuple[float, float], unit: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:
-    """Numbers in [0, 1) stretched to a range."""
+    """Stretches numbers in [0, 1) to a range."""
     return limits[0] + (limits[1] - limits[0]) * unit
 
 
 def _fluid_focus(height: Float[np.ndarray, " n"]) -> Float[np.ndarray, "n 2"]:
-    """Where a fluid's surface meets the ribs."""
+    """Returns the places where the surfaces of fluids meet the ribs."""
     return np.stack([1 - height, np.ones(height.size)], axis=1)
 
 
 def _fluid(height: Float[np.ndarray, " n"], rng: np.random.Generator) -> Float64[np.ndarray, "n e 4"]:
-    """The stamps of fluids: tall ones side by side, from a surface that climbs at the ribs down below the base."""
+    """Draws the stamps of fluids: tall, side by side, from a surface that climbs at the ribs to below the base."""
     inward = np.linspace(0, 0.75, COLUMNS)
     climb = rng.uniform(0.25, 0.6, size=(height.size, 1)) * np.minimum(height, 0.25)[:, None]
     scale = rng.uniform(0.06, 0.16, size=(height.size, 1))

@@ -1,7 +1,7 @@
 """The findings that can be made: where each lies, how large and dense it is, and what it looks like.
 
-Names are those of the Fleischner Society's glossary of terms for thoracic imaging (Hansell et al., Radiology
-2008;246:697; Bankier et al., Radiology 2024;310:e232558), with pleural effusion and the published texture opacity.
+The names follow the Fleischner Society's glossary of terms for thoracic imaging (Hansell et al., Radiology
+2008;246:697; Bankier et al., Radiology 2024;310:e232558). Pleural effusion and the published texture opacity are added.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from artasyn.errors import SynthesisError
 from artasyn.segment.lungs import Zone
 
 Range = tuple[float, float]
-"""What is drawn from, both ends included."""
+"""A range to draw from, both ends included."""
 Side = Literal["right", "left"]
 """A lung, named as the patient's."""
 Texture = Literal["none", "reticular", "micronodules", "cells", "bronchi"]
-"""What an opacity is made of, beside clouds."""
+"""The pattern that an opacity is made of, in addition to clouds."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Look:
 
     Attributes:
         edge: levels over which the attenuation rises to its full value.
-        solidity: 0 rises smoothly, as an infiltrate does; 1 as the thickness of a ball, as a nodule does.
+        solidity: 0 for a smooth rise, like that of an infiltrate; 1 for the thickness of a ball, like that of a nodule.
         irregularity: levels by which clouds push the rim in and out.
-        cloudiness: relative variation of the attenuation within.
-        texture: what it is made of.
-        share: of the attenuation that is texture; air bronchograms take this share away.
+        cloudiness: relative variation of the attenuation within the opacity.
+        texture: the pattern that the opacity is made of.
+        share: share of the attenuation that the texture makes up; air bronchograms take this share away.
         reach: 0 fades out at the pleura, as the lung's thickness does; 1 is as dense there as elsewhere.
     """
 
@@ -47,27 +47,27 @@ class Look:
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of opacity; every range is drawn from for each lesion.
+    """One kind of opacity, with the ranges that its lesions are drawn from.
 
     Lengths are fractions of the lungs' height.
 
     Attributes:
-        name: as reports say it, with underscores.
-        look: what it looks like.
+        name: the name in reports, with underscores.
+        look: how the attenuation follows from the shape.
         size_range: a lesion's diameter, or the height of a fluid over the base; drawn log-uniformly.
         severity_range: attenuation of the densest parts, as a share of the step from lung to soft tissue;
             drawn log-uniformly.
-        number_range: lesions in one anomaly.
-        strokes_range: strokes of a lesion. A lesion is the union of its strokes' stamps.
+        number_range: number of lesions in one anomaly.
+        strokes_range: number of strokes of a lesion. A lesion is the union of its strokes' stamps.
         stamp_range: a stamp's radius, relative to the lesion's.
         elongation_range: a stroke's length, relative to the lesion's radius.
         aspect_range: a stamp's height over its width.
-        zones: where lesions lie. Each is as likely as it is often named; none of upper, middle and lower, or none
-            of central and peripheral, leaves that open.
-        sides: in which lungs, where there are both.
-        bilateral_probability: that the lesions of one anomaly lie in both lungs.
-        dependent: a fluid that fills the lung from the base and climbs along the ribs.
-        weight: how often it is drawn from a mixture.
+        zones: where lesions lie. A zone that is named more often is more likely in proportion. Without any of upper,
+            middle and lower, lesions lie at any height; without central and peripheral, at any depth.
+        sides: the lungs that lesions may lie in, where a radiograph has both.
+        bilateral_probability: probability that the lesions of one anomaly lie in both lungs.
+        dependent: whether the finding is a fluid that fills the lung from the base and climbs along the ribs.
+        weight: relative frequency of the finding in a mixture.
 
     Example:
         >>> FINDINGS["nodule"].look.solidity
@@ -90,7 +90,7 @@ class Finding:
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be drawn.
+        """Refuses values that cannot be drawn from.
 
         Raises:
             SynthesisError: a range is not positive or its ends are the wrong way round, or a zone or side is unknown.
@@ -207,10 +207,10 @@ FINDINGS = {finding.name: finding for finding in _PRESETS}
 
 
 def findings(*names: str, **changes: Any) -> tuple[Finding, ...]:
-    """Findings by name, each with the same changes.
+    """Returns findings by name, each with the same changes.
 
     Args:
-        *names: keys of `FINDINGS`; none means all of them, the default mixture.
+        *names: keys of `FINDINGS`; no names mean all of them, the default mixture.
         **changes: fields of `Finding` to replace, such as ``zones``, ``sides`` or ``severity_range``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Lesions as plain numbers, what a record keeps; and those of many images as arrays, what a draw makes."""
+"""Lesions as plain numbers, which a record keeps, and the lesions of many images as arrays, which a draw makes."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from artasyn.shapes import Float64, Int64
 from artasyn.synthesis.finding import Look, Texture
 
 Stamp = tuple[float, float, float, float]
-"""Down and outward from the lesion's focus, half the height and half the width; in heights of the lungs."""
+"""Offset down and outward from the lesion's focus, half the height and half the width; in heights of the lungs."""
 
 
 @dataclass(frozen=True)
 class Lesion:
-    """One lesion, wherever and on whatever radiograph.
+    """One lesion, described independently of any radiograph.
 
     Attributes:
-        finding: what it is called.
+        finding: the name of its finding.
         side: the lung, 1 the patient's right, 2 the left.
         focus: its place in that lung: from apex 0 to base 1, from the mediastinum 0 to the ribs 1.
-        stamps: its shape, as what stamps leave.
+        stamps: its shape, as a union of stamps.
         severity: attenuation of the densest parts, as a share of the step from lung to soft tissue.
         look: how the attenuation follows from the shape.
-        seed: fixes the pieces of the textures.
+        seed: fixes which pieces of the textures the lesion uses.
     """
 
     finding: str
@@ -46,7 +46,7 @@ class Lesion:
 
 @dataclass(frozen=True)
 class OpacityRecord:
-    """All that was random about one anomaly, as plain numbers: it remakes the anomaly bit for bit.
+    """Holds all random choices of one anomaly as plain numbers; the record remakes the anomaly bit for bit.
 
     Attributes:
         lesions: in any order.
@@ -58,16 +58,16 @@ class OpacityRecord:
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """The names of its findings, each once, in the order of the lesions."""
+        """The names of the findings, each once, in the order of the lesions."""
         return tuple(dict.fromkeys(lesion.finding for lesion in self.lesions))
 
     def to_json(self) -> str:
-        """This record as JSON; `from_json` reads it back."""
+        """Returns this record as JSON; `from_json` reads the JSON back."""
         return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
 
     @classmethod
     def from_json(cls, text: str) -> OpacityRecord:
-        """Reads what `to_json` wrote.
+        """Reads a record that `to_json` wrote.
 
         Raises:
             SynthesisError: the text is no such record.
@@ -76,10 +76,10 @@ class OpacityRecord:
 
     @classmethod
     def from_dict(cls, fields: Any) -> OpacityRecord:
-        """A record of what `dataclasses.asdict` made of one.
+        """Builds a record from the dictionary that `dataclasses.asdict` made of it.
 
         Raises:
-            SynthesisError: it is no such record.
+            SynthesisError: the fields are not those of a record.
         """
         return make_record(fields, cls._of, what="the record of a lung opacity", error=SynthesisError)
 
@@ -90,7 +90,7 @@ class OpacityRecord:
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """The lesions of a batch of images.
+    """The lesions of a batch of images, as arrays over all lesions.
 
     Attributes:
         kinds: name and look of each finding.
@@ -114,7 +114,7 @@ class Draws:
 
     @classmethod
     def of(cls, images: Sequence[Sequence[Lesion]]) -> Draws:
-        """The lesions of some images, of which there must be one at least."""
+        """Packs the lesions of several images; at least one image must have a lesion."""
         flat = [lesion for lesions in images for lesion in lesions]
         kinds = tuple(dict.fromkeys((lesion.finding, lesion.look) for lesion in flat))
         most = max(len(lesion.stamps) for lesion in flat)
@@ -130,7 +130,7 @@ class Draws:
         )
 
     def lesions(self, images: int) -> list[tuple[Lesion, ...]]:
-        """The lesions of each of so many images."""
+        """Returns the lesions of each image; `images` is the number of images in the batch."""
         table: list[list[Lesion]] = [[] for _ in range(images)]
         columns = (self.image, self.kind, self.side, self.focus, self.stamps, self.severity, self.seed)
         for image, kind, side, (u, v), stamps, severity, seed in zip(*(c.tolist() for c in columns), strict=True):
@@ -145,10 +145,10 @@ ABSENT: Stamp = (0.0, 0.0, 1e-4, 1e-4)
 
 
 def _lesion(fields: Any) -> Lesion:
-    """A lesion of its fields.
+    """Builds a lesion from its fields.
 
     Raises:
-        KeyError, TypeError, ValueError, OverflowError: they are none.
+        KeyError, TypeError, ValueError, OverflowError: the fields are not those of a lesion.
     """
     numbers = {name: _number(value, 0.0) for name, value in fields["look"].items() if name != "texture"}
     look = Look(**numbers, texture=str(fields["look"].get("texture", "none")))  # type: ignore[arg-type]
@@ -169,7 +169,7 @@ def _stamp(numbers: Any) -> Stamp:
 
 
 def _number(value: Any, low: float = -1000.0, high: float = 1000.0) -> float:
-    """A finite number in a range."""
+    """Returns a value as a number; refuses numbers that are not finite or outside the range."""
     number = float(value)
     if not (math.isfinite(number) and low <= number <= high):
         raise ValueError(f"{number} is not from {low:g} to {high:g}")

@@ -1,7 +1,7 @@
 """Noise from integers: a seed and a place give a value, without a random generator.
 
-The same numbers come out on every machine, numpy version and number of workers, so that a record of a few
-integers is enough to remake a texture bit for bit.
+The numbers are the same on every machine, with every numpy version and any number of workers. A record of a few
+integers is therefore enough to remake a texture bit for bit.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from artasyn.shapes import Float32, Shaped
 
 
 def hashed(seed: int, index: Shaped[np.ndarray, "*n"]) -> Float32[np.ndarray, "*n"]:
-    """Uniform numbers in [0, 1), one for each index.
+    """Returns uniform numbers in [0, 1), one for each index.
 
     Args:
         seed: from 0 to 2**32 - 1; streams of different seeds are unrelated.
@@ -34,7 +34,7 @@ def hashed(seed: int, index: Shaped[np.ndarray, "*n"]) -> Float32[np.ndarray, "*
 
 
 def lattice(seed: int, shape: tuple[int, int]) -> Float32[np.ndarray, "h w"]:
-    """Uniform numbers in [0, 1) on a grid; the one at a row and a column is the same on a larger grid.
+    """Returns uniform numbers in [0, 1) on a grid; the number at a row and a column is the same on a larger grid.
 
     Args:
         seed: from 0 to 2**32 - 1.
@@ -50,13 +50,13 @@ def lattice(seed: int, shape: tuple[int, int]) -> Float32[np.ndarray, "h w"]:
 def clouds(
     shape: tuple[int, int], *, seed: int, coarsest: float, octaves: int = 4, gain: float = 0.6
 ) -> Float32[np.ndarray, "h w"]:
-    """A cloudy texture: value noise of several octaves, each half as coarse as the one before.
+    """Makes a cloudy texture: value noise of several octaves, each half as coarse as the one before.
 
     Args:
         shape: rows and columns.
         seed: from 0 to 2**32 - 1.
         coarsest: the distance between the knots of the coarsest octave, in pixels of `shape`.
-        octaves: how many octaves; finer than two pixels adds nothing and is left out.
+        octaves: number of octaves; octaves finer than two pixels add nothing and are left out.
         gain: the amplitude of an octave relative to the one before.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Lung opacities on one radiograph: draw, render, and tell exactly what changed."""
+"""Lung opacities on one radiograph: drawing, rendering and the exact mask of the changed pixels."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from artasyn.synthesis.rendering import Lesions
 from artasyn.synthesis.textures import DEVIATION, GRID, texture
 
 DRAWS = 8
-"""Draws before an image counts as one that nothing can be added to."""
+"""Number of draws that may fail before an image counts as one that nothing can be added to."""
 
 _POINTS = ((np.arange(rendering.POINTS) + 0.5) / rendering.POINTS).astype(np.float32)
 
@@ -34,20 +34,21 @@ _POINTS = ((np.arange(rendering.POINTS) + 0.5) / rendering.POINTS).astype(np.flo
 class LungOpacity:
     """Makes lung opacities on normal radiographs, with exact masks.
 
-    Lesions of one or more findings are drawn, each with its own place, size, shape and density, and *added* as
-    attenuation: ribs, vessels and noise keep their contrast, and a pixel belongs to the mask exactly if it changed.
-    The densest lesion brings a lung to the grey of soft tissue.
+    Lesions of one or more findings are drawn, each with its own place, size, shape and density. The lesions are
+    *added* as attenuation, so ribs, vessels and noise keep their contrast. A pixel belongs to the mask exactly if it
+    changed. The densest possible lesion brings a lung to the grey of soft tissue.
 
-    Places are relative to the lungs and lengths are fractions of their height, so that any image size and any
-    cropping is served alike.
+    Places are relative to the lungs, and lengths are fractions of the lungs' height. The same settings therefore fit
+    any image size and any cropping.
 
     Attributes:
-        findings: what is drawn from, by their weights; `artasyn.synthesis.findings` selects and changes them.
-        kinds_range: different findings in one anomaly.
-        tolerance: smallest change of a pixel, in image units; less is not added. One grey level of 8 bits.
+        findings: the findings to draw from, by their weights; `artasyn.synthesis.findings` selects and changes them.
+        kinds_range: number of different findings in one anomaly.
+        tolerance: smallest change of a pixel, in image units; smaller changes are not added. The default is one grey
+            level of 8 bits.
 
-    Source: ART-ASyn (Cao, Fan, Cai; WACV 2026; arXiv 2512.00310), texture-based anomaly synthesis. There stamps
-    are composited toward one grey value, which erases half of the texture beneath; here they are attenuation.
+    Source: ART-ASyn (Cao, Fan, Cai; WACV 2026; arXiv 2512.00310), texture-based anomaly synthesis. The published
+    stamps are composited toward one grey value, which erases half of the texture beneath. Here stamps are attenuation.
 
     Example:
         >>> from artasyn import Phantom
@@ -62,7 +63,7 @@ class LungOpacity:
     tolerance: float = 1 / 255
 
     def __post_init__(self) -> None:
-        """Refuses what cannot be drawn.
+        """Refuses settings that cannot be drawn from.
 
         Raises:
             SynthesisError: no findings, or a range or tolerance that makes no sense.
@@ -75,7 +76,7 @@ class LungOpacity:
             raise SynthesisError(f"tolerance must be from 1e-6 to 0.5, not {self.tolerance:g}")
 
     def __call__(self, image: Image, lungs: Lungs, rng: np.random.Generator) -> Anomaly:
-        """Draws an anomaly and renders it; draws again where nothing of it shows.
+        """Draws an anomaly and renders it; an anomaly that changes no pixel is drawn again.
 
         Args:
             image: float32 (h, w) in [0, 1], a normal radiograph.
@@ -84,7 +85,7 @@ class LungOpacity:
 
         Raises:
             SynthesisError: there are no lungs, or they are so bright that nothing can be added to them.
-            ImageError: the image is none, or the lungs are on another grid.
+            ImageError: the image is no such array, or the lungs are on another grid.
         """
         for _ in range(DRAWS - 1):
             with contextlib.suppress(NothingShows):
@@ -92,10 +93,10 @@ class LungOpacity:
         return self.render(image, lungs, self.draw(lungs, rng))
 
     def draw(self, lungs: Lungs, rng: np.random.Generator) -> OpacityRecord:
-        """Draws where an anomaly will be and how dense; the only place where randomness is used.
+        """Draws the places, shapes and densities of an anomaly; rendering uses no randomness.
 
         Args:
-            lungs: where it may be. One lung is enough.
+            lungs: the lungs to place the anomaly in; one lung is enough.
             rng: the source of randomness.
 
         Raises:
@@ -122,16 +123,16 @@ class LungOpacity:
         return draw_lesions(self.findings, present, rng, kinds_range=self.kinds_range)
 
     def render(self, image: Image, lungs: Lungs, record: OpacityRecord) -> Anomaly:
-        """Renders a record on a radiograph; deterministic.
+        """Renders a record on a radiograph; the same input always gives the same result.
 
         Args:
             image: float32 (h, w) in [0, 1].
             lungs: its lungs, on the same grid.
-            record: from `draw`, for these lungs at any size, or for others that have the same sides.
+            record: from `draw`, for these lungs at any size or for other lungs with the same sides.
 
         Raises:
             NothingShows: no pixel of this image changes.
-            ImageError: the image is none, or the lungs are on another grid.
+            ImageError: the image is no such array, or the lungs are on another grid.
         """
         check_image(image)
         if lungs.labels.shape != image.shape:
@@ -150,17 +151,17 @@ class LungOpacity:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """What an anomaly does to the part of a film that it reaches.
+    """The change that an anomaly makes to the part of an image that it reaches.
 
     Attributes:
-        film: the part.
-        image: its grey with the anomaly.
-        mask: its pixels that changed.
-        attenuation: what was added.
-        window: around the lungs.
-        inner: the part, in the window.
-        step: from lung to soft tissue on the grid.
-        air_left: the share of air that every finding leaves.
+        film: rows and columns of the part on the image.
+        image: the part with the anomaly.
+        mask: the pixels of the part that changed.
+        attenuation: the attenuation that was added to the part.
+        window: the window around the lungs.
+        inner: rows and columns of the part in the window.
+        step: from lung to soft tissue, on the grid.
+        air_left: the share of air that every finding leaves, by the finding's name.
         tolerance: smallest change of a pixel.
     """
 
@@ -175,14 +176,14 @@ class Change:
     tolerance: float
 
     def placed(self, part: Any, whole: Any) -> Any:
-        """The part, put into a whole film."""
+        """Writes an array of the part into an array of the whole image, and returns the whole."""
         whole[self.film] = part
         return whole
 
     def findings(self) -> dict[str, Mask]:
-        """Which of the changed pixels each finding has, decided on the grid.
+        """Returns the changed pixels of each finding, decided on the grid.
 
-        It has those where it alone reaches the tolerance, and those where it adds no less than any other.
+        A pixel belongs to a finding that reaches the tolerance by itself, or that adds no less than any other finding.
         """
         if len(self.air_left) == 1:
             return dict.fromkeys(self.air_left, self.mask)
@@ -198,7 +199,7 @@ class Change:
 
 
 def rendered(image: Image, lungs: Lungs, record: OpacityRecord) -> Change:
-    """Renders a record.
+    """Renders a record on the part of an image that its lesions reach.
 
     Args:
         image: float32 (h, w) in [0, 1].
@@ -232,7 +233,7 @@ def rendered(image: Image, lungs: Lungs, record: OpacityRecord) -> Change:
 def _air_left(
     context: Context, record: OpacityRecord
 ) -> tuple[dict[str, Float32[np.ndarray, "grid grid"]], tuple[slice, slice]]:
-    """The share of air that every finding leaves, lesion by lesion, and the part of the grid that they reach."""
+    """Returns the share of air that every finding leaves, and the part of the grid that the lesions reach."""
     lesions = Lesions.pack(Draws.of([record.lesions]))
     extents = rendering.Extents.of((context.share * context.on_film)[None], np)
     rows, columns = (at.astype(np.float32) for at in extents.place(lesions.image, lesions.side, lesions.focus, np))
@@ -281,18 +282,18 @@ def _air_left(
 
 
 def _union(slices: Sequence[slice]) -> slice:
-    """The slice from the first start to the last stop."""
+    """Returns the slice from the first start to the last stop."""
     return slice(min(one.start for one in slices), max(one.stop for one in slices))
 
 
 def _spread(record: OpacityRecord, stamps: int) -> Float32[np.ndarray, "n 1"]:
-    """How far from a stamp's middle its lesion can show, relative to the stamp's radius."""
+    """Returns how far from a stamp's middle its lesion can show, relative to the stamp's radius."""
     rims = np.array([[lesion.look.irregularity] for lesion in record.lesions], np.float32)
     return np.asarray(np.sqrt(1 + math.log(stamps) / rendering.SHARPNESS + DEVIATION * rims))
 
 
 def _reached(focus: Any, offset: Any, radius: Any, spread: Any, height: float) -> list[list[int]]:
-    """The first and the last of the points along an axis that each lesion can reach, with one to spare."""
+    """Returns the range of points along an axis that each lesion can reach, with one point to spare at each end."""
     count = rendering.POINTS
     low = (focus + height * (offset - spread * radius).min(axis=1)) * count
     high = (focus + height * (offset + spread * radius).max(axis=1)) * count
@@ -302,12 +303,12 @@ def _reached(focus: Any, offset: Any, radius: Any, spread: Any, height: float) -
 
 
 def _piece(number: int, place: Any, mirrored: Any) -> Float32[np.ndarray, "grid grid"]:
-    """A piece of a texture, perhaps mirrored."""
+    """Cuts a piece out of a texture and mirrors it along the axes that `mirrored` flags."""
     row, column = place
     piece = texture(number)[row : row + GRID, column : column + GRID]
     return piece[:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
 
 
 def _finer(values: Float32[np.ndarray, "rows columns"]) -> Float32[np.ndarray, "grid grid"]:
-    """Values on the grid."""
+    """Resamples values to the grid."""
     return np.asarray(cv2.resize(values, (GRID, GRID), interpolation=cv2.INTER_LINEAR), np.float32)

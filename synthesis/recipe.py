@@ -1,4 +1,4 @@
-"""What is stored beside every synthetic image: enough to make it again from the normal radiograph, bit for bit."""
+"""The recipe that is stored beside every synthetic image; it remakes the image from the normal radiograph."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from artasyn.version import __version__
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one synthetic image was made.
+    """Describes how one synthetic image was made; the recipe remakes the image bit for bit.
 
     Attributes:
-        identity: of the normal radiograph.
-        seed: the user's.
+        identity: of the normal radiograph, from `artasyn.arrays.identity`.
+        seed: the seed that the user gave.
         copy: which of the radiograph's synthetic images this is, from 1.
-        segmenter: found the lungs.
-        record: all that was drawn, and the tolerance.
-        version: of artasyn that made it.
+        segmenter: the segmenter that found the lungs.
+        record: the random choices and the tolerance.
+        version: the version of artasyn that made the image.
     """
 
     identity: str
@@ -37,9 +37,9 @@ class Recipe:
     def draw(
         cls, image: Image, lungs: Lungs, *, seed: int, copy: int, segmenter: PBTSeg, synthesis: LungOpacity
     ) -> tuple[Recipe, Anomaly]:
-        """A new recipe for a radiograph whose lungs are known, and the anomaly it makes.
+        """Draws a new recipe for a radiograph whose lungs are known, and returns it with its anomaly.
 
-        The anomaly depends on the seed, the radiograph's pixels and the copy alone.
+        The random generator depends only on the seed, the radiograph's pixels and the copy.
         """
         name = identity(image)
         anomaly = synthesis(image, lungs, generator(seed, name, copy))
@@ -52,19 +52,19 @@ class Recipe:
             image: the normal radiograph, float32 (h, w) in [0, 1].
 
         Raises:
-            SynthesisError: it is another radiograph.
+            SynthesisError: the image is another radiograph.
         """
         if identity(image) != self.identity:
             raise SynthesisError(f"this recipe is for the radiograph {self.identity}, not for {identity(image)}")
         return LungOpacity().render(image, self.segmenter(image), self.record)
 
     def to_json(self) -> str:
-        """This recipe as JSON; `from_json` reads it back."""
+        """Returns this recipe as JSON; `from_json` reads the JSON back."""
         return record_text(self)
 
     @classmethod
     def from_json(cls, text: str) -> Recipe:
-        """Reads what `to_json` wrote.
+        """Reads a recipe that `to_json` wrote.
 
         Raises:
             SynthesisError: the text is no recipe.

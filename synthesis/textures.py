@@ -1,7 +1,8 @@
-"""Textures that opacities are cut from: made once in a process, the same on every machine.
+"""Textures of opacities: each is made once in a process and is the same on every machine.
 
-A texture is larger than the grid that opacities are rendered on; every lesion cuts its own piece at a place and
-in a mirroring that its seed decides. That is as fast as a copy, and alike in numpy and on a device.
+A texture is larger than the grid that opacities are rendered on. Every lesion cuts its own piece out of the texture;
+the lesion's seed decides the place and the mirroring of the piece. Cutting is as fast as a copy, and gives the same
+piece in numpy and on a device.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SIDE = 704
 """Rows and columns of a texture: a piece of `GRID` fits in at 512 places along each axis."""
 
 DEVIATION = 2.5
-"""Standard deviations that clouds reach at most."""
+"""Largest distance of clouds from their mean, in standard deviations."""
 
 CLOUDS = ("clouds_64", "clouds_32", "clouds_16", "clouds_8")
 """Clouds by the distance of their coarsest knots, in pixels of the grid; mean 0, standard deviation 1."""
@@ -36,7 +37,7 @@ NAMES = (*CLOUDS, "reticular_fine", "reticular_coarse", "micronodules", "cells",
 
 @cache
 def texture(number: int) -> Float32[np.ndarray, "side side"]:
-    """A texture by its place in `NAMES`, float32 (side, side), read-only; made when it is first asked for."""
+    """Returns a texture by its position in `NAMES`, float32 (side, side), read-only; the first call makes it."""
     name = NAMES[number]
     made = _make(name)
     made.flags.writeable = False
@@ -44,7 +45,7 @@ def texture(number: int) -> Float32[np.ndarray, "side side"]:
 
 
 def bank() -> Float32[np.ndarray, "textures side side"]:
-    """All textures, float32 (textures, side, side)."""
+    """Returns all textures, float32 (textures, side, side)."""
     return np.stack([texture(number) for number in range(len(NAMES))])
 
 
@@ -64,12 +65,12 @@ def _make(name: str) -> Float32[np.ndarray, "side side"]:
 
 
 def _standardised(values: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
-    """Mean 0, standard deviation 1, at most `DEVIATION` from the mean."""
+    """Scales values to mean 0 and standard deviation 1, and clips them to at most `DEVIATION` from the mean."""
     return np.asarray(np.clip((values - values.mean()) / values.std(), -DEVIATION, DEVIATION), np.float32)
 
 
 def _reticular(*, seed: int, mesh: tuple[float, ...]) -> Float32[np.ndarray, "h w"]:
-    """A net of thin bent lines of varying strength, as thickened septa are: the borders of Voronoi cells.
+    """Draws the borders of Voronoi cells as thin bent lines of varying strength, like thickened septa.
 
     Args:
         seed: from 0 to 2**24.
@@ -90,7 +91,7 @@ def _reticular(*, seed: int, mesh: tuple[float, ...]) -> Float32[np.ndarray, "h 
 
 
 def _micronodules(*, seed: int) -> Float32[np.ndarray, "h w"]:
-    """Small round shadows at random places, in part one over another, each as a ball projects."""
+    """Draws small round shadows at random places, each like the projection of a ball; shadows may overlap."""
     step, reach = 9, 4
     count = SIDE // step + 1
     place = hashed(seed, np.arange(4 * count * count)).reshape(4, -1)
@@ -108,14 +109,14 @@ def _micronodules(*, seed: int) -> Float32[np.ndarray, "h w"]:
 
 
 def _cells(*, seed: int) -> Float32[np.ndarray, "h w"]:
-    """Clouds broken into Voronoi cells and blurred a little: the crystallised texture of ART-ASyn."""
+    """Breaks clouds into Voronoi cells and blurs them a little: the crystallised texture of ART-ASyn."""
     broken = crystallised(clouds((SIDE, SIDE), seed=seed, coarsest=40.0), seed=seed, cells=4000)
     soft = _standardised(cv2.GaussianBlur(broken, (0, 0), 2.0))
     return np.asarray((soft + np.float32(DEVIATION)) / np.float32(2 * DEVIATION), np.float32)
 
 
 def _tree(seed: int) -> Float32[np.ndarray, "h w"]:
-    """Airways that branch from the middle to the right, thinner and fainter at every branching."""
+    """Draws airways that branch from the middle to the right, shorter and fainter at every branching."""
     orders = np.zeros((5, SIDE, SIDE), np.float32)
     middle = SIDE // 2
     numbers = iter(lattice(900 + seed, (40, 40)).ravel().tolist())
