@@ -170,7 +170,7 @@ class BatchLungOpacity(torch.nn.Module):
 
         Raises:
             SynthesisError: an image has no lungs, or they are so bright that nothing can be added to them.
-            ImageError: `images` is no such batch, or the lungs are on another grid or device.
+            ImageError: `images` is not a valid batch, or the lungs are on another grid or device.
         """
         _check(images, lungs)
         present = torch.stack([(lungs == side).flatten(1).any(1) for side in (1, 2)], dim=1).cpu().numpy()
@@ -194,7 +194,7 @@ class BatchLungOpacity(torch.nn.Module):
             records: one for each image; at least one of them with a lesion.
 
         Raises:
-            ImageError: `images` is no such batch, or the lungs are on another grid or device.
+            ImageError: `images` is not a valid batch, or the lungs are on another grid or device.
             SynthesisError: the number of records differs from the number of images, or no record has a lesion.
         """
         _check(images, lungs)
@@ -241,7 +241,7 @@ class BatchLungOpacity(torch.nn.Module):
         return replace(made, images=result.to(device), masks=changed.to(device), attenuations=added.to(device))
 
     def _left(self, lesions: Any, share: Tensor, on_film: Tensor, windows: _Windows) -> Tensor:
-        """The share of air that every lesion leaves, (n, grid, grid)."""
+        """Returns the share of air that every lesion leaves, (n, grid, grid)."""
         extents = Extents.of(share * on_film[:, None], torch)
         row, column = extents.place(lesions.image, lesions.side, lesions.focus, torch)
         points = (torch.arange(POINTS, device=share.device) + 0.5) / POINTS
@@ -273,7 +273,7 @@ class _Tensors(SimpleNamespace):
 
 
 def _check(images: Tensor, lungs: Tensor) -> None:
-    """Refuses tensors that are no batch of radiographs with lungs.
+    """Refuses tensors that are not a batch of radiographs with lungs.
 
     Values are not checked: reading them would wait for the device.
     """

@@ -85,7 +85,7 @@ class LungOpacity:
 
         Raises:
             SynthesisError: there are no lungs, or they are so bright that nothing can be added to them.
-            ImageError: the image is no such array, or the lungs are on another grid.
+            ImageError: the image is not valid, or the lungs are on another grid.
         """
         for _ in range(DRAWS - 1):
             with contextlib.suppress(NothingShows):
@@ -132,7 +132,7 @@ class LungOpacity:
 
         Raises:
             NothingShows: no pixel of this image changes.
-            ImageError: the image is no such array, or the lungs are on another grid.
+            ImageError: the image is not valid, or the lungs are on another grid.
         """
         check_image(image)
         if lungs.labels.shape != image.shape:
@@ -204,7 +204,7 @@ def rendered(image: Image, lungs: Lungs, record: OpacityRecord) -> Change:
     Args:
         image: float32 (h, w) in [0, 1].
         lungs: its lungs, on the same grid.
-        record: what to render.
+        record: the record to render.
 
     Raises:
         NothingShows: no pixel of this image changes.
