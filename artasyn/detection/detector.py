@@ -20,46 +20,47 @@ from artasyn.segment import Lungs
 
 @runtime_checkable
 class Network(Protocol):
-    """A trained network with its settings, whatever runs it.
+    """A trained network with its settings, independent of the library that runs it.
 
     `artasyn.detection.network.DetectorNetwork` runs in torch, `artasyn.detection.onnx_network.OnnxNetwork` in
     onnxruntime.
 
     Attributes:
-        settings: what the detector goes by; another record may take their place.
+        settings: the settings of the detector; they can be replaced.
     """
 
     settings: DetectorSettings
 
     @property
     def digest(self) -> str:
-        """Tells two trained networks apart."""
+        """A string that tells two trained networks apart."""
 
     def maps(self, images: Squares) -> tuple[Squares, Squares, Novelties]:
-        """Reconstructions, heatmaps and novelties of prepared radiographs.
+        """Returns reconstructions, heatmaps and novelties of prepared radiographs.
 
         Args:
             images: float32 (b, 1, size, size) in [0, 1], from `artasyn.detection.window.prepare`.
 
         Returns:
-            Two batches (b, 1, size, size), where the reconstruction is not clipped and the heatmap lies in [0, 1], and
-            (b,), see `artasyn.detection.novelty`.
+            Reconstructions (b, 1, size, size), not clipped; heatmaps (b, 1, size, size) in [0, 1]; and novelties (b,),
+            see `artasyn.detection.novelty`.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class Detector:
-    """Finds anomalies on radiographs as what a network trained on normals reconstructs differently.
+    """Finds anomalies on radiographs with a network that is trained on normal radiographs.
 
-    The network sees the lungs' window of a film and says how a healthy chest would look, where the film shows an
-    anomaly, and how unusual it is as a whole. The detector brings that back to the film's own grid, restricts it to the
-    lungs, and makes score and mask of it. It runs on torch (`from_pretrained`) or on onnxruntime (`from_onnx`); torch
-    is imported by the first alone.
+    The network sees the lungs' window of a radiograph. The network gives the healthy reconstruction, a heatmap of
+    anomalies, and the novelty of the radiograph as a whole. The detector brings the maps back to the radiograph's own
+    grid, restricts the heatmap to the lungs, and computes score and mask.
+
+    A detector runs on torch (`from_pretrained`) or on onnxruntime (`from_onnx`). Only `from_pretrained` imports torch.
 
     Attributes:
-        network: runs the network; it holds the settings.
+        network: the network with its settings.
 
-    Source: ART-ASyn (arXiv 2512.00310), where the score is the mean squared error and the threshold depends on the
+    Source: ART-ASyn (arXiv 2512.00310). There the score is the mean squared error, and the threshold depends on the
     test batch.
     """
 
@@ -72,13 +73,13 @@ class Detector:
         Args:
             model: a folder that `save_pretrained` or training wrote, or the id of a model on the Hugging Face hub;
                 ``bundled`` is the one that comes with artasyn (its card: ``artasyn/model/README.md``).
-            device: of torch: cpu, cuda, cuda:1, mps.
-            **options: of `huggingface_hub.PyTorchModelHubMixin.from_pretrained` (revision, token, ...).
+            device: a device of torch: cpu, cuda, cuda:1, mps.
+            **options: options of `huggingface_hub.PyTorchModelHubMixin.from_pretrained` (revision, token, ...).
 
         Raises:
             ModelError: there is no such model, or its files are damaged or of another kind.
         """
-        from artasyn.detection.network import DetectorNetwork  # torch and timm, which an ONNX file does without
+        from artasyn.detection.network import DetectorNetwork  # needs torch and timm; from_onnx does not
 
         return cls(DetectorNetwork.from_pretrained(model, **options).to(device))
 
@@ -86,22 +87,23 @@ class Detector:
     def from_onnx(
         cls, path: str | Path, providers: Sequence[str] | None = None, threads: int | None = None
     ) -> Detector:
-        """Loads the file that `artasyn export` wrote; it runs on onnxruntime, without torch.
+        """Loads a detector from the file that `artasyn export` wrote; the detector runs on onnxruntime, without torch.
 
         Args:
-            path: the file, which holds the settings too.
-            providers: of onnxruntime, the best first; where None, CUDA if this onnxruntime has it, then the CPU.
-            threads: that work on one batch; where None, as many as onnxruntime takes, the physical cores.
+            path: the file, which also holds the settings.
+            providers: execution providers of onnxruntime, the best first; None takes CUDA if this onnxruntime has it,
+                then the CPU.
+            threads: number of threads that work on one batch; None takes onnxruntime's default, the physical cores.
 
         Raises:
-            ModelError: there is no such file, or it is no detector, or a provider is not there.
+            ModelError: the file does not exist or is no detector, or a provider is not available.
             ArtasynError: onnxruntime is not installed.
         """
         return cls(OnnxNetwork(path, providers, threads))
 
     @property
     def settings(self) -> DetectorSettings:
-        """What the detector goes by."""
+        """The settings of the detector."""
         return self.network.settings
 
     @property
@@ -116,11 +118,11 @@ class Detector:
 
     @property
     def digest(self) -> str:
-        """Tells two trained detectors apart."""
+        """A string that tells two trained detectors apart."""
         return self.network.digest
 
     def calibrate(self, threshold: float, image_threshold: float) -> None:
-        """Replaces the thresholds, in what is saved too.
+        """Replaces the thresholds; `save_pretrained` writes the new ones.
 
         Args:
             threshold: heatmap value from which a pixel belongs to the mask.
@@ -132,7 +134,7 @@ class Detector:
         """Writes ``config.json`` and ``model.safetensors``, for `from_pretrained`.
 
         Args:
-            folder: is made where it is missing.
+            folder: the folder to write to; it is created if it is missing.
 
         Raises:
             ModelError: the detector runs on onnxruntime.
@@ -158,16 +160,16 @@ class Detector:
         """Looks for anomalies on one radiograph or on a batch of them, of any sizes.
 
         Args:
-            images: float32 (h, w) in [0, 1], or a sequence of these.
-            lungs: the lungs to look at, on the image's grid; found by PBTSeg where None. A film whose lungs are not
-                both found is looked at as a whole.
-            restrict_to_lungs: look only at the lungs; None for what the settings say.
+            images: float32 (h, w) in [0, 1], or a sequence of such arrays.
+            lungs: the lungs to examine, on the image's grid; with None, PBTSeg finds them. A radiograph on which not
+                both lungs are found is examined as a whole.
+            restrict_to_lungs: examine only the lungs; None takes the value of the settings.
 
         Returns:
             A `Detection`, or a list of them.
 
         Raises:
-            ImageError: an image is none, or its lungs are on another grid.
+            ImageError: an image is no such array, or its lungs are on another grid.
         """
         if isinstance(images, np.ndarray):
             return self([images], [lungs], restrict_to_lungs=restrict_to_lungs)[0]

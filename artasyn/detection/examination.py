@@ -1,4 +1,4 @@
-"""What detection is, whatever runs the network: from films to prepared squares, and from maps back to films."""
+"""Detection around the network: from radiographs to prepared squares, and from maps back to the radiographs."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ Squares = Float32[np.ndarray, "b 1 size size"]
 """A batch of prepared radiographs, or of maps of them."""
 
 Novelties = Float32[np.ndarray, " b"]
-"""How unusual each film of a batch is, see `artasyn.detection.novelty`."""
+"""How unusual each radiograph of a batch is, see `artasyn.detection.novelty`."""
 
 Maps = Callable[[Squares], tuple[Squares, Squares, Novelties]]
-"""A network: prepared radiographs in; reconstructions, not clipped, heatmaps in [0, 1] and novelties out."""
+"""A network: prepared radiographs in; unclipped reconstructions, heatmaps in [0, 1] and novelties out."""
 
 
 @dataclass(frozen=True, eq=False)
 class Detection:
-    """What the detector says about one radiograph, on that radiograph's own grid.
+    """The result of a detector for one radiograph, on that radiograph's own grid.
 
     Attributes:
-        score: how abnormal the whole image is, in [0, 1]: the mean of the heatmap's highest values, its odds
-            multiplied by how unusual the image is.
-        novelty: how far the whole image is from normal ones, in standard deviations of held-out normal films; high for
-            disease, and for films of another kind than the detector was trained on.
-        heatmap: float32 (h, w) in [0, 1], how far each region is from its healthy reconstruction.
+        score: how abnormal the whole image is, in [0, 1]: the mean of the heatmap's highest values, with the weighted
+            novelty added to its log-odds.
+        novelty: how far the whole image is from normal ones, in standard deviations of held-out normal radiographs. It
+            is high for disease, and for radiographs of another kind than the detector was trained on.
+        heatmap: float32 (h, w) in [0, 1], evidence for an anomaly in every pixel.
         mask: bool (h, w), where the heatmap reaches the threshold that was fixed before the test.
-        reconstruction: float32 (h, w) in [0, 1], the radiograph as a healthy chest would give it, with the contrast
-            stretched as the network sees it.
-        lungs: the lungs whose region the heatmap is restricted to; None where it covers all that the network sees: the
-            lungs' window or, where no lungs were found, the whole film.
+        reconstruction: float32 (h, w) in [0, 1], the radiograph as a healthy chest would give it, with the normalised
+            contrast that the network sees.
+        lungs: the lungs that the heatmap is restricted to; None where the heatmap covers all that the network sees: the
+            lungs' window or, where not both lungs were found, the whole image.
     """
 
     score: float
@@ -54,19 +54,19 @@ class Detection:
 def examine(
     images: Sequence[Any], lungs: Sequence[Lungs | None], settings: DetectorSettings, maps: Maps
 ) -> list[Detection]:
-    """Examines a batch of radiographs of any sizes: all that a detector does beside its network.
+    """Examines a batch of radiographs of any sizes: every step of a detector except the network itself.
 
     Args:
         images: float32 (h, w) in [0, 1].
-        lungs: of each, on its grid; found by PBTSeg where None.
+        lungs: the lungs of each image, on its grid; where None, PBTSeg finds them.
         settings: of the detector.
         maps: the network.
 
     Returns:
-        A `Detection` of each.
+        A `Detection` for each image.
 
     Raises:
-        ImageError: an image is none, or its lungs are on another grid.
+        ImageError: an image is no such array, or its lungs are on another grid.
 
     Example:
         >>> film = np.random.default_rng(0).random((40, 50), np.float32)
@@ -91,7 +91,7 @@ def examine(
 
 
 def _check(images: Sequence[Any], lungs: Sequence[Lungs | None]) -> None:
-    """Refuses what is no image, and lungs that do not belong to the images."""
+    """Refuses arrays that are no images, and lungs that do not belong to the images."""
     if len(lungs) != len(images):
         raise ImageError(f"{len(images)} images, but lungs for {len(lungs)}")
     for number, (image, known) in enumerate(zip(images, lungs, strict=True)):
@@ -109,7 +109,7 @@ def _detection(
     heatmap: Prepared,
     novelty: float,
 ) -> Detection:
-    """The network's maps brought to the radiograph's own grid and restricted to its lungs."""
+    """Brings the network's maps to the radiograph's own grid and restricts the heatmap to the lungs."""
     region = np.ones_like(heatmap)
     restricted = settings.restrict_to_lungs and lungs.found
     if restricted:
@@ -123,12 +123,12 @@ def _detection(
 
 
 def score(values: np.ndarray, top: float, evidence: float = 0.0) -> float:
-    """The mean of the highest values, and what else speaks for disease.
+    """Computes a score from the highest heatmap values and further evidence for disease.
 
     Args:
         values: heatmap values of the pixels that count, any shape, in [0, 1].
-        top: the share of them that is averaged; at least one value.
-        evidence: added to the log-odds of that mean.
+        top: the share of the values that is averaged, the highest ones; at least one value.
+        evidence: added to the log-odds of the mean.
 
     Example:
         >>> score(np.array([0.1, 0.2, 0.3, 0.5], np.float32), top=0.5)

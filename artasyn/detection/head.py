@@ -1,4 +1,4 @@
-"""The discriminative head: where a radiograph and its healthy reconstruction differ as an anomaly would make them."""
+"""The discriminative head: it finds the differences from the healthy reconstruction that an anomaly causes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ WIDTHS = (64, 48, 32, 24)
 
 
 class DiscriminativeHead(nn.Module):
-    """Decodes the encoder's features to a logit for every pixel, beside the difference from the reconstruction.
+    """Decodes the encoder's features and the difference from the reconstruction to a logit for every pixel.
 
-    The difference alone calls every edge that is drawn a pixel off an anomaly, and misses what the reconstruction
-    lets through; the head learns from synthetic anomalies which differences matter.
+    The difference alone marks every edge that is reconstructed a pixel off, and misses anomalies that the
+    reconstruction lets through. The head learns from synthetic anomalies which differences matter.
 
     Args:
-        channels: of the encoder's feature maps, finest first. The finest of more than three is left out: opacities have
-            no sharp outline.
+        channels: of the encoder's feature maps, finest first. With more than three maps the finest one is left out:
+            opacities have no sharp outline.
 
-    Source: DRAEM (Zavrtanik et al., ICCV 2021), which has a second network for image and reconstruction; here
-        the encoder is shared.
+    Source: DRAEM (Zavrtanik et al., ICCV 2021). There a second network sees image and reconstruction; here the encoder
+        is shared.
 
     Example:
         >>> head = DiscriminativeHead([8, 16, 32])
@@ -47,12 +47,12 @@ class DiscriminativeHead(nn.Module):
         self.compare = nn.Sequential(block(before[-1] + 2, WIDTHS[-1]), nn.Conv2d(WIDTHS[-1], 1, 1))
 
     def forward(self, features: list[Tensor], images: Images, reconstructions: Images) -> Float[Tensor, "b 1 h w"]:
-        """Logits of the anomaly.
+        """Returns the logit of an anomaly for every pixel, (b, 1, h, w).
 
         Args:
             features: the encoder's maps of the images, finest first.
             images: (b, 1, h, w) in [0, 1].
-            reconstructions: (b, 1, h, w), what a healthy chest would have given.
+            reconstructions: (b, 1, h, w), the images as healthy chests would give them.
         """
         deepest, *skips = features[::-1][: len(self.levels) + 1]
         x: Tensor = deepest

@@ -1,6 +1,6 @@
 """The detector's network in torch: reconstruction, head and novelty, with the settings that belong to them."""
 
-# The annotations are not postponed: huggingface_hub asks the signature for the class of `config`.
+# The annotations are not postponed: huggingface_hub reads the class of `config` from the signature.
 
 import contextlib
 import io
@@ -22,17 +22,17 @@ from artasyn.shapes import Float
 from artasyn.tensors import Images
 
 BUNDLED = Path(__file__).parents[1] / "model"
-"""The detector that comes with artasyn."""
+"""The folder of the detector that comes with artasyn."""
 
 
 class NetworkOutput(NamedTuple):
-    """What a detector's network says of a batch of prepared radiographs.
+    """The output of a detector's network for a batch of prepared radiographs.
 
     Attributes:
         features: the encoder's maps, finest first.
         reconstructions: (b, 1, size, size), not clipped.
         heatmaps: (b, 1, size, size) in [0, 1].
-        logits: (b, 1, size, size) of the head; None without one.
+        logits: (b, 1, size, size) of the head; None without a head.
     """
 
     features: list[Tensor]
@@ -50,12 +50,15 @@ class DetectorNetwork(
 ):
     """The network of an `artasyn.detection.detector.Detector`, as torch trains, runs and stores it.
 
-    It sees the lungs' window of a film, x, and reconstructs it as a healthy chest, x'. The heatmap is what a
-    discriminative head makes of the encoder's features and of ``x - x'``: the probability of an anomaly, as far as
-    synthetic ones are like real ones. Without the head it is ``|G * (x - x')|``, smoothed by a Gaussian G before the
-    absolute value, so that edges that are drawn a pixel off cancel out and a region that is denser or more lucent
-    than it should be remains. `Novelty` says how far the film as a whole is from normal ones; it moves the odds of
-    score and heatmap.
+    The network sees the lungs' window of a radiograph, x, and reconstructs the window as a healthy chest, x'. A
+    discriminative head computes the heatmap from the encoder's features and ``x - x'``. This heatmap is the probability
+    of an anomaly, as far as synthetic anomalies resemble real ones.
+
+    Without the head the heatmap is ``|G * (x - x')|``. The Gaussian G smooths before the absolute value is taken: edges
+    that are reconstructed a pixel off cancel out, and a region that is too dense or too lucent remains.
+
+    `Novelty` measures how far the radiograph as a whole is from normal ones. The novelty shifts the log-odds of the
+    score and of a head's heatmap.
 
     `from_pretrained(folder or hub id)` and `save_pretrained(folder)` read and write ``config.json`` and
     ``model.safetensors`` through huggingface_hub.
@@ -89,22 +92,22 @@ class DetectorNetwork(
         self._hub_mixin_config = settings
 
     def calibrate(self, threshold: float, image_threshold: float) -> None:
-        """Replaces the thresholds, in what is saved too."""
+        """Replaces the thresholds; `save_pretrained` writes the new ones."""
         self.settings = self.settings.calibrated(threshold, image_threshold)
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device that holds the network."""
         return next(self.network.parameters()).device
 
     @property
     def digest(self) -> str:
-        """Tells two trained networks apart: the sum of the weights' sizes, and the threshold."""
+        """A string that tells two trained networks apart: the sum of the absolute weights, and the threshold."""
         total = sum(float(p.detach().double().abs().sum()) for p in self.parameters())
         return f"{total:.6e} {self.settings.threshold:.6f}"
 
     def look(self, images: Images) -> NetworkOutput:
-        """All that the network says of prepared radiographs.
+        """Runs encoder, decoder and head once on prepared radiographs, without mirroring and novelty.
 
         Args:
             images: (b, 1, size, size) in [0, 1], from `prepare`.
@@ -119,13 +122,14 @@ class DetectorNetwork(
         return NetworkOutput(features, reconstructions, smoothed(torch.sigmoid(logits), settings.smoothing), logits)
 
     def forward(self, images: Images) -> tuple[Images, Images, Float[Tensor, " b"]]:
-        """Reconstructions, heatmaps and novelties of prepared radiographs.
+        """Returns reconstructions, heatmaps and novelties of prepared radiographs.
 
         Args:
             images: (b, 1, size, size) in [0, 1], from `prepare`.
 
         Returns:
-            Two batches (b, 1, size, size), where the reconstruction is not clipped, and (b,), see `Novelty`.
+            Reconstructions (b, 1, size, size), not clipped; heatmaps (b, 1, size, size); and novelties (b,), see
+            `Novelty`.
         """
         seen = self.look(images)
         heatmaps, novelties = seen.heatmaps, self.novelty(seen.features)
@@ -140,7 +144,7 @@ class DetectorNetwork(
 
     @torch.inference_mode()
     def maps(self, images: Squares) -> tuple[Squares, Squares, Novelties]:
-        """The same from arrays to arrays, in evaluation mode; see `artasyn.detection.detector.Network`."""
+        """Runs `forward` on numpy arrays, in evaluation mode; see `artasyn.detection.detector.Network`."""
         training = self.training
         self.eval()
         found = self(torch.from_numpy(images).to(self.device))
@@ -157,7 +161,7 @@ class DetectorNetwork(
         Args:
             model: a folder that `save_pretrained` or training wrote, or the id of a model on the Hugging Face hub;
                 ``bundled`` is the one that comes with artasyn (its card: ``artasyn/model/README.md``).
-            **options: of `huggingface_hub.PyTorchModelHubMixin.from_pretrained` (revision, token, ...).
+            **options: options of `huggingface_hub.PyTorchModelHubMixin.from_pretrained` (revision, token, ...).
 
         Raises:
             ModelError: there is no such model, or its files are damaged or of another kind.
@@ -171,13 +175,13 @@ class DetectorNetwork(
             with contextlib.redirect_stdout(io.StringIO()):  # the mixin prints what it loads
                 found = str(folder if folder.exists() else model)
                 network: DetectorNetwork = super().from_pretrained(found, **{"strict": True} | options)
-        except Exception as error:  # whatever the hub, JSON and safetensors raise, with the model's name on it
+        except Exception as error:  # the hub, JSON and safetensors raise many types; add the model's name
             raise ModelError(f"{model}: cannot be loaded as a detector: {type(error).__name__}: {error}") from error
         return network.eval()
 
 
 def smoothed(images: Images, sigma: float) -> Images:
-    """A Gaussian blur of a batch (b, 1, h, w); `sigma` as a fraction of the rows, edges replicated."""
+    """Blurs a batch (b, 1, h, w) with a Gaussian; `sigma` is a fraction of the rows, and edges are replicated."""
     pixels = sigma * images.shape[-2]
     if pixels < 0.3:
         return images

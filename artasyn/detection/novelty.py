@@ -1,4 +1,4 @@
-"""Novelty: how far a whole film is from normal films, in what a network's encoder sees of it."""
+"""Novelty: how far a whole radiograph is from normal ones, in the features of a network's encoder."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from artasyn.shapes import Float
 from artasyn.tensors import Images
 
 MAPS = 2
-"""Feature maps that are looked at, the deepest ones."""
+"""Number of feature maps that are used, the deepest ones."""
 
 MOST_CHANNELS = 256
-"""Of a feature map that are looked at; of wider ones every second channel, or every third, and so on."""
+"""Most channels of a feature map that are used; of wider maps every second channel, or every third, and so on."""
 
 SMALLEST = 0.01
-"""Variance, of 1 for a statistic, that is added in every direction: what hardly varies among normal films is not to
-decide, nor rounding."""
+"""Variance that is added in every direction; each statistic has a variance of 1. Rounding, and directions that hardly
+vary among normal radiographs, then do not dominate the distance."""
 
 
 class Novelty(nn.Module):
-    """Mahalanobis distance of a film's features from those of normal films.
+    """Measures the Mahalanobis distance of a radiograph's features from the features of normal radiographs.
 
-    Synthetic anomalies teach a network what to look for; that a film is unlike all normal ones says more, whatever
-    the reason. Of each channel of the deepest maps, mean and standard deviation over the lungs are taken, where normal
-    films have them. The logarithm of the distance is standardised by held-out normal films: 0 is usual, beyond 2 is
-    rare among normal films of the same source; films of another source lie higher.
+    Synthetic anomalies teach a network which anomalies to find. The novelty adds evidence that needs no known cause:
+    the radiograph is unlike all normal ones. The statistics are the mean and the standard deviation of each channel of
+    the deepest maps, over the region where normal radiographs have their lungs. Held-out normal radiographs standardise
+    the logarithm of the distance: 0 is usual, and a value beyond 2 is rare among normal radiographs of the same source.
+    Radiographs of another source have higher values.
 
-    Until `fit` the novelty is 0.
+    Before `fit` the novelty is 0.
 
     Args:
         channels: of the encoder's feature maps, finest first.
-        size: rows and columns of the images that they are of.
+        size: rows and columns of the images that the maps belong to.
 
     Source: Lee et al., "A simple unified framework for detecting out-of-distribution samples", NeurIPS 2018, one
         class; a subset of the channels as in PaDiM (Defard et al., ICPR 2020).
@@ -64,15 +65,15 @@ class Novelty(nn.Module):
         self.register_buffer("spread", torch.tensor(torch.inf))
 
     def look_at(self, region: Images) -> None:
-        """Sets how much each pixel counts; before `statistics`.
+        """Sets the weight of each pixel; call it before `statistics`.
 
         Args:
-            region: (1, 1, size, size), the mean of normal films' lungs.
+            region: (1, 1, size, size), the mean lung region of normal radiographs.
         """
         self.region.copy_(region)
 
     def statistics(self, features: list[Tensor]) -> Float[Tensor, "b statistics"]:
-        """Mean and standard deviation of each channel over the region.
+        """Returns the mean and the standard deviation of each channel over the region.
 
         Args:
             features: the encoder's maps of a batch, finest first, each (b, c, y, x).
@@ -88,34 +89,34 @@ class Novelty(nn.Module):
         return torch.cat(found, dim=1)
 
     def distances(self, statistics: Float[Tensor, "b statistics"]) -> Float[Tensor, " b"]:
-        """Logarithms of Mahalanobis distances."""
+        """Returns the logarithms of the Mahalanobis distances."""
         whitened = (statistics - self.mean) @ self.whitening
         return whitened.square().sum(dim=1).clamp(min=1e-12).log() / 2
 
     def forward(self, features: list[Tensor]) -> Float[Tensor, " b"]:
-        """How unusual each film is, in standard deviations of held-out normal films."""
+        """Returns how unusual each radiograph is, in standard deviations of held-out normal radiographs."""
         return (self.distances(self.statistics(features)) - self.center) / self.spread
 
     def fit(self, normal: Float[Tensor, "n statistics"], held_out: Float[Tensor, "m statistics"]) -> None:
-        """Learns what is normal.
+        """Learns the statistics of normal radiographs.
 
         Args:
-            normal: of the films that the network was trained on, varied as other hospitals' may be, so that what only
-                tells one source from another weighs little.
-            held_out: of normal films that it was not trained on.
+            normal: statistics of the radiographs that the network was trained on, varied as between hospitals.
+                Differences that only tell one source from another then weigh little.
+            held_out: statistics of normal radiographs that the network was not trained on.
         """
         values = normal.double()
         deviation = values.std(dim=0)
-        deviation = deviation.clamp(min=float(0.01 * deviation.median() + 1e-6))  # of channels that hardly react
+        deviation = deviation.clamp(min=float(0.01 * deviation.median() + 1e-6))  # some channels hardly react
         covariance = LedoitWolf().fit(((values - values.mean(dim=0)) / deviation).cpu().numpy()).covariance_
         variances, directions = torch.linalg.eigh(torch.from_numpy(covariance).to(deviation.device))
         self.mean.copy_(values.mean(dim=0))
         self.whitening.copy_(directions / (variances.clamp(min=0) + SMALLEST).sqrt() / deviation[:, None])
         found = self.distances(held_out)
         self.center.copy_(found.mean())
-        self.spread.copy_(found.std(correction=0).clamp(min=0.05))  # a few films have hardly any
+        self.spread.copy_(found.std(correction=0).clamp(min=0.05))  # a few radiographs hardly differ
 
 
 def _step(channels: int) -> int:
-    """Every which channel of so many is looked at."""
+    """Returns the step between the channels that are used."""
     return -(-channels // MOST_CHANNELS)

@@ -1,4 +1,4 @@
-"""A trained detector as one ONNX file, checked against torch before it is there."""
+"""Export of a trained detector to one ONNX file, and the comparison of that file with torch."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ TOLERANCE = 1e-4
 """How far a pixel of onnxruntime's maps, or a film's novelty, may be from torch's."""
 
 BATCHES = (1, 3, 5)
-"""Sizes of the batches that are compared; the network is traced with another one."""
+"""Sizes of the batches that are compared; the network is traced with another size."""
 
 OPSET = 18
-"""Of the file's operators: those that torch's exporter writes without a conversion; onnxruntime reads them since 1.18,
-which is the first to read the file's format."""
+"""Operator set of the file: the one that torch's exporter writes without a conversion. onnxruntime reads it since 1.18,
+the first version that reads the file's format."""
 
 OLDEST = (2, 9)
-"""The first torch that writes ONNX through torch.export by default; older ones do not know today's onnxscript."""
+"""The first torch that writes ONNX through torch.export by default; older versions do not know today's onnxscript."""
 
 ABOUT = """A detector of anomalies on chest radiographs, written by artasyn. Input: the lungs' window of a radiograph,
 bright = dense, as artasyn.detection.window.prepare gives it. Detector.from_onnx of artasyn does all the rest."""
 
 
 def export_onnx(network: DetectorNetwork, path: Path) -> None:
-    """Writes a detector's network with its settings as one ONNX file, whole or not at all, for batches of any size.
+    """Writes a detector's network with its settings as one ONNX file, for batches of any size.
 
     Args:
-        network: on any device, in any mode; it stays as it is.
-        path: the file to write; its folder is made.
+        network: on any device, in any mode; it is not changed.
+        path: the file to write, complete or not at all; its folder is created.
 
     Raises:
         ArtasynError: onnx or onnxscript is not installed, or torch is too old.
@@ -75,29 +75,29 @@ def export_onnx(network: DetectorNetwork, path: Path) -> None:
 
 
 def largest_difference(network: Network, other: Network) -> float:
-    """How far the maps of two networks are from each other on phantoms, at most; NaN where one has NaN.
+    """Returns the largest difference between the maps of two networks on phantoms; NaN if one has a NaN.
 
     Args:
-        network: a detector's.
-        other: the same as an ONNX file.
+        network: the network of a detector.
+        other: the same network as an ONNX file.
     """
     differences = []
     phantoms = prepared_phantoms(network.settings.size, max(BATCHES))
     for count in BATCHES:
         ours, theirs = network.maps(phantoms[:count]), other.maps(phantoms[:count])
-        # novelties have no upper limit: of large ones the relative difference counts
+        # novelties have no upper limit: for large ones the relative difference counts
         differences += [(np.abs(a - b) / np.abs(a).clip(1)).max() for a, b in zip(ours, theirs, strict=True)]
     return float(np.max(differences))
 
 
 def prepared_phantoms(size: int, count: int) -> Squares:
-    """Phantoms as a network sees them, every other one with lesions: float32 (count, 1, size, size)."""
+    """Makes phantoms as a network sees them, every other one with lesions: float32 (count, 1, size, size)."""
     films = [Phantom(size=96)(seed, lesions=seed % 2 == 1).image for seed in range(count)]
     return np.stack([prepare(film, size) for film in films])[:, None]
 
 
 class _Maps(nn.Module):
-    """A network whose reconstruction is never its input: an input that is an output too loses its name in torch 2.9."""
+    """Copies the reconstruction: an input that is also an output loses its name in torch 2.9."""
 
     def __init__(self, network: DetectorNetwork) -> None:
         super().__init__()
@@ -109,7 +109,7 @@ class _Maps(nn.Module):
 
 
 def _forget_sources(proto: Any) -> None:
-    """Deletes what the exporter notes about the source code: folders of this machine, most of all."""
+    """Deletes the exporter's notes about the source code, which name folders of this machine."""
     graph = proto.graph
     parts = [proto, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info]
     for function in proto.functions:

@@ -1,4 +1,4 @@
-"""The detector's network as an ONNX file: the same answers from onnxruntime, which needs neither torch nor timm."""
+"""The detector's network as an ONNX file: the same results from onnxruntime, without torch and timm."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from artasyn.doors import required
 from artasyn.errors import ModelError
 
 INPUT = "images"
-"""Of the file: (b, 1, size, size) float32 in [0, 1], the lungs' window as
-`artasyn.detection.window.prepare` gives it."""
+"""Name of the file's input: (b, 1, size, size) float32 in [0, 1], the lungs' window as
+`artasyn.detection.window.prepare` returns it."""
 
 OUTPUTS = ("reconstruction", "heatmap", "novelty")
-"""Of the file: two (b, 1, size, size) float32, where the reconstruction is not clipped and the heatmap lies in [0, 1];
-and (b,) float32, how unusual each film is."""
+"""Names of the file's outputs: reconstructions (b, 1, size, size) float32, not clipped; heatmaps (b, 1, size, size)
+float32 in [0, 1]; and novelties (b,) float32, how unusual each radiograph is."""
 
 
 class OnnxNetwork:
     """The network of an `artasyn.detection.detector.Detector`, from the ONNX file that `artasyn export` wrote.
 
-    The file holds the settings too: it is all that is needed.
+    The file also holds the settings, so nothing else is needed.
 
     Args:
         path: the file.
-        providers: of onnxruntime, the best first; where None, CUDA if this onnxruntime has it, then the CPU.
-        threads: that work on one batch; where None, as many as onnxruntime takes, the physical cores.
+        providers: execution providers of onnxruntime, the best first; None takes CUDA if this onnxruntime has it, then
+            the CPU.
+        threads: number of threads that work on one batch; None takes onnxruntime's default, the physical cores.
 
     Attributes:
-        settings: as the file states them. Size, kind, smoothing, prior and mirroring are parts of the network in the
-            file, and do not change with them.
+        settings: the settings that the file states. Size, kind, smoothing, novelty prior and mirroring are built into
+            the network of the file: other settings do not change them.
         digest: 16 hexadecimal digits that tell two files apart.
 
     Raises:
-        ModelError: there is no such file, or it is no detector, or a provider is not there.
+        ModelError: the file does not exist or is no detector, or a provider is not available.
         ArtasynError: onnxruntime is not installed.
     """
 
@@ -56,7 +57,7 @@ class OnnxNetwork:
         options.log_severity_level = 3  # errors
         try:
             self._session = runtime.InferenceSession(content, options, providers=chosen)
-        except Exception as error:  # onnxruntime's own have no common ancestor
+        except Exception as error:  # onnxruntime's exceptions have no common base class
             reason = " ".join(str(error).split())
             raise ModelError(f"{path}: cannot be loaded as an ONNX file: {reason}") from error
         try:
@@ -67,7 +68,7 @@ class OnnxNetwork:
         self.digest = hashlib.blake2b(content, digest_size=8).hexdigest()
 
     def _check_ports(self) -> None:
-        """Refuses a network of other inputs or outputs."""
+        """Refuses a network with other inputs or outputs."""
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         names = [each.name for each in inputs], [each.name for each in outputs]
         if names != ([INPUT], list(OUTPUTS)):

@@ -1,4 +1,4 @@
-"""The reconstruction network: a radiograph in, the radiograph that a healthy chest would have given out."""
+"""The reconstruction network: it turns a radiograph into the radiograph of a healthy chest."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from artasyn.shapes import Float
 from artasyn.tensors import Features, Images
 
 GATE = 8
-"""Channels in which a gate compares."""
+"""Channels of a gate's comparison."""
 
 
 class ReconstructionNet(nn.Module):
-    """A timm encoder and a decoder whose skips are closed where a healthy chest would not show what is seen.
+    """A timm encoder and a decoder with gated skip connections, which close where the chest looks abnormal.
 
-    **How the skips do not let the anomaly through.** The deepest features are pulled toward those of the
-    normal radiograph by a loss of their own (`artasyn.training.losses.feature_alignment`): they code the healthy
-    anatomy. On the way up, a gate at every level compares what the decoder expects there with what the
-    encoder has seen, and passes the encoder's features only where the two agree (`Gate`); elsewhere the
-    decoder goes on with what it expects. The last gate does the same with the pixels:
-    ``x' = (1 - g) * x + g * r``, with r drawn by the decoder. Normal tissue comes through unharmed, an
-    anomaly is redrawn from its surroundings.
+    **Why the anomaly does not pass the skip connections.** A separate loss
+    (`artasyn.training.losses.feature_alignment`) pulls the deepest features toward those of the normal radiograph, so
+    the deepest features encode the healthy anatomy. At every level of the decoder, a gate compares the decoder's
+    features with the encoder's features (`Gate`). The gate passes the encoder's features only where the two agree;
+    elsewhere the decoder continues with its own features. The last gate does the same with the pixels:
+    ``x' = (1 - g) * x + g * r``, where r is drawn by the decoder. Normal tissue passes unchanged, and an anomaly is
+    redrawn from its surroundings.
 
     Args:
-        encoder: any timm model that has `features_only`.
+        encoder: any timm model that supports `features_only`.
         pretrained: start from weights learnt on photographs (`artasyn.networks.pretrained`); never required.
-        size: rows and columns of the images, for encoders that need to know (transformers); others take any.
+        size: rows and columns of the images, for encoders of a fixed size (transformers); others take any size.
         levels: feature maps of the encoder that are used, finest first; None for all. The deepest ones have most of the
             weights.
         decoder_channels: channels of the decoder at each level, deepest first; the last repeats for further
             levels.
 
     Raises:
-        ModelError: timm does not know the encoder, it gives no feature maps, or not from images of this size.
+        ModelError: timm does not know the encoder, or the encoder gives no feature maps for images of this size.
 
-    Source: ART-ASyn (arXiv 2512.00310), reconstruction network, with another backbone: the published U-Net
-    takes 7 s a training image on a CPU core, and its skips at every level let the anomaly through.
+    Source: ART-ASyn (arXiv 2512.00310), reconstruction network, with another backbone. The published U-Net takes 7 s
+    per training image on a CPU core, and its skip connections at every level let the anomaly through.
 
     Example:
         >>> net = ReconstructionNet("test_resnet").eval()
@@ -71,16 +71,16 @@ class ReconstructionNet(nn.Module):
         self.head = nn.Conv2d(widths[-1], 1, 3, padding=1)
 
     def encode(self, images: Images) -> list[Tensor]:
-        """The encoder's feature maps, finest first, each (b, c, y, x)."""
+        """Returns the encoder's feature maps, finest first, each (b, c, y, x)."""
         maps: list[Tensor] = self.encoder((images - MEAN) / DEVIATION)
         channels_last = getattr(self.encoder, "output_fmt", "NCHW") == "NHWC"
         return [m.permute(0, 3, 1, 2) for m in maps] if channels_last else list(maps)
 
     def decode(self, features: list[Tensor], images: Images) -> Images:
-        """The reconstruction from feature maps and the pixels that they are of.
+        """Reconstructs images from their feature maps and their pixels.
 
         Args:
-            features: as `encode` gives them.
+            features: as `encode` returns them.
             images: (b, 1, h, w) in [0, 1].
 
         Returns:
@@ -102,7 +102,7 @@ class ReconstructionNet(nn.Module):
 
 
 class Gate(nn.Module):
-    """Tells where what is seen is not what is expected.
+    """Marks the places where the seen features differ from the expected features.
 
     Args:
         expected: channels of the decoder's features.
@@ -116,5 +116,5 @@ class Gate(nn.Module):
         nn.init.constant_(bias, -2.0)  # open at first: a healthy radiograph comes through
 
     def forward(self, expected: Features, seen: Float[Tensor, "b s y x"]) -> Float[Tensor, "b 1 y x"]:
-        """Features on one grid in; (b, 1, y, x) out, from 0 (open: seen is as expected) to 1 (closed)."""
+        """Compares features on one grid and returns (b, 1, y, x), from 0 (open: seen as expected) to 1 (closed)."""
         return torch.sigmoid(self.compare(torch.cat([expected, seen], dim=1)))

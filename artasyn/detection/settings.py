@@ -11,39 +11,40 @@ from artasyn.errors import ModelError
 from artasyn.version import __version__
 
 Kind = Literal["reconstruction", "discriminative", "segmentation"]
-"""What the heatmap is: the difference from the reconstruction; what a head makes of that and of the features; or, to
-compare with, what the same head makes of the features alone."""
+"""How the heatmap is made. ``reconstruction`` takes the difference from the reconstruction. ``discriminative`` uses a
+head on that difference and the features. ``segmentation``, for comparison, uses the same head on the features alone."""
 
 PREFIX = "artasyn."
-"""Before the names of the settings in an ONNX file's metadata."""
+"""Prefix of the settings' names in an ONNX file's metadata."""
 
 NEWER = ("encoder", "levels", "novelty_prior", "mirrored")
-"""Settings that the first ONNX files do not state. Their networks hold what follows from these; where a file lacks one,
-the default stands for it."""
+"""Settings that the first ONNX files do not state. Their effect is built into the network of the file, so the default
+replaces a missing one."""
 
 ABOUT_FILE = {"version": __version__, "license": "MIT"}
-"""What an ONNX file states beside the settings: the artasyn that wrote it and the license of the weights."""
+"""Further metadata of an ONNX file: the version of artasyn that wrote it and the license of the weights."""
 
 
 @dataclass(frozen=True)
 class DetectorSettings:
-    """All that a detector is beside the weights of its network.
+    """Holds everything that defines a detector except the weights of its network.
 
     Attributes:
         encoder: the timm encoder of `artasyn.detection.reconstruction.ReconstructionNet`.
         size: rows and columns that the network sees.
-        kind: what the heatmap is.
-        levels: of the encoder that are used, finest first; None for all.
+        kind: how the heatmap is made, see `Kind`.
+        levels: number of feature maps of the encoder that are used, finest first; None for all.
         threshold: heatmap value from which a pixel belongs to the mask; training calibrates it.
         image_threshold: score from which a radiograph counts as abnormal; training calibrates it.
         smoothing: standard deviation of the heatmap's Gaussian as a fraction of the window's side.
-        top: share of the pixels whose mean is the score.
-        restrict_to_lungs: look only at the lungs, found by PBTSeg unless they are given; their convex hulls with a soft
-            border count, so that what disease or the heart hides is looked at too.
-        novelty_weight: of the novelty in the score's log-odds; 0 for the heatmap alone.
-        novelty_prior: of the novelty in the log-odds of every pixel of a head's heatmap: the same shadow means more on
-            an unusual film.
-        mirrored: whether the heatmap is the mean of the film's and the mirrored film's: steadier, at twice the time.
+        top: share of the pixels whose mean enters the score, those with the highest values.
+        restrict_to_lungs: examine only the lungs, found by PBTSeg unless they are given. The region is their convex
+            hulls with a soft border, so that lung hidden by disease or the heart is examined too.
+        novelty_weight: weight of the novelty in the score's log-odds; 0 for the heatmap alone.
+        novelty_prior: weight of the novelty in the log-odds of every pixel of a head's heatmap: the same shadow means
+            more on an unusual radiograph.
+        mirrored: whether heatmap and novelty are averaged over the radiograph and the mirrored radiograph, which is
+            steadier and takes twice the time.
 
     Raises:
         ModelError: there is no such kind.
@@ -83,22 +84,22 @@ class DetectorSettings:
         return self.kind != "reconstruction"
 
     def calibrated(self, threshold: float, image_threshold: float) -> DetectorSettings:
-        """The same settings with other thresholds."""
+        """Returns the same settings with other thresholds."""
         return replace(self, threshold=float(threshold), image_threshold=float(image_threshold))
 
     def to_metadata(self) -> dict[str, str]:
-        """The names and values of an ONNX file's metadata, each value as JSON."""
+        """Returns the names and values of an ONNX file's metadata, each value as JSON."""
         return {f"{PREFIX}{name}": json.dumps(value) for name, value in (asdict(self) | ABOUT_FILE).items()}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> DetectorSettings:
-        """The settings that an ONNX file's metadata hold.
+        """Reads the settings from an ONNX file's metadata.
 
         Args:
             metadata: names and values; where one of `NEWER` is missing, its default is taken.
 
         Raises:
-            ModelError: another one is missing, or is none.
+            ModelError: another setting is missing, or a value cannot be read.
         """
         names = [field.name for field in fields(cls)]
         found: dict[str, Any] = {}
@@ -117,6 +118,6 @@ class DetectorSettings:
 
 
 def _check_kind(kind: object) -> None:
-    """Refuses a kind that there is not."""
+    """Refuses an unknown kind."""
     if kind not in get_args(Kind):
         raise ModelError(f"no kind of detector {kind!r}; choose from {', '.join(get_args(Kind))}")

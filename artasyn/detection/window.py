@@ -1,4 +1,4 @@
-"""From a radiograph of any size and exposure to what a network sees, alike in training and detection."""
+"""The window of a radiograph that a network sees, prepared in the same way for training and detection."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from artasyn.segment import Lungs
 from artasyn.shapes import Float32
 
 MARGIN = 0.08
-"""Around the lungs' box, as a share of its height above and below and of its width left and right."""
+"""Margin around the lungs' box, as a share of its height above and below and of its width left and right."""
 
 BORDER = 0.03
-"""Of the lungs' region beyond their hulls, and how softly it ends, as a share of the window's side."""
+"""Width of the lung region beyond the lungs' hulls, and of its soft edge, as a share of the window's side."""
 
 NEIGHBOURHOOD = 0.15
 """Standard deviation of the neighbourhood in which contrast is normalised, as a share of the window's side."""
 
 LEAST_DEVIATION = 0.05
-"""Added to the grey's deviation in the neighbourhood, so that noise is not raised where there is nothing else."""
+"""Added to the grey's standard deviation in the neighbourhood, so that noise is not amplified in uniform regions."""
 
 
 @dataclass(frozen=True)
 class LungWindow:
-    """The part of a film that a network sees, in whole pixels: the lungs' box and a margin; it may reach beyond.
+    """The part of a radiograph that a network sees, in whole pixels; it may reach beyond the image.
 
-    Lungs of all patients and collimations come to lie in the same place, so that the network learns what is normal
-    there; what is far from the lungs, as letters and borders, is not seen at all.
+    The window is the lungs' box with a margin. The lungs of all patients and collimations lie at the same place in the
+    window, so the network learns what is normal there. Letters and borders far from the lungs are not seen.
 
     Attributes:
         top: its first row.
@@ -52,10 +52,10 @@ class LungWindow:
 
     @classmethod
     def around(cls, lungs: Lungs, margin: float = MARGIN) -> LungWindow:
-        """The window of some lungs; the whole film where not both were found.
+        """Returns the window around both lungs, or around the whole image where not both were found.
 
         Args:
-            lungs: of the film.
+            lungs: of the radiograph.
             margin: as `MARGIN`.
         """
         if not lungs.found:
@@ -65,13 +65,13 @@ class LungWindow:
         return cls(top - above, left - beside, height + 2 * above, width + 2 * beside)
 
     def cut(self, values: Any) -> Any:
-        """The pixels of the window; beyond the film its border goes on.
+        """Returns the pixels of the window; beyond the image its border is repeated.
 
         Args:
             values: (h, w), an image or labels.
 
         Returns:
-            (height, width), of the same kind.
+            (height, width), of the same dtype.
         """
         rows, columns = (
             np.clip(np.arange(first, first + count), 0, length - 1)
@@ -80,11 +80,11 @@ class LungWindow:
         return values.take(rows, axis=0).take(columns, axis=1)
 
     def restore(self, values: Float32[np.ndarray, "size size"], shape: tuple[int, int]) -> Heatmap:
-        """Puts a map of the window back on the film; 0 beside the window.
+        """Puts a map of the window back on the image's grid; pixels outside the window are 0.
 
         Args:
-            values: float32 (size, size), what a network says of the window.
-            shape: rows and columns of the film.
+            values: float32 (size, size), a map of the window from a network.
+            shape: rows and columns of the image.
 
         Returns:
             float32 (h, w).
@@ -100,7 +100,7 @@ class LungWindow:
 def lung_region(labels: LungLabels, size: int) -> Float32[np.ndarray, "{size} {size}"]:
     """How much each pixel of a window counts as lung: about 1 in the convex hulls of both lungs, falling to 0 beyond.
 
-    The hulls take in what the heart, the diaphragm and dense disease cut out of the lungs that are seen.
+    The hulls include lung that is hidden by the heart, the diaphragm and dense disease.
 
     Args:
         labels: uint8 (h, w), the lungs in their window.
@@ -122,9 +122,9 @@ def lung_region(labels: LungLabels, size: int) -> Float32[np.ndarray, "{size} {s
 
 
 def prepare(image: Image, size: int) -> Float32[np.ndarray, "{size} {size}"]:
-    """Resizes a film, or a part of one, to a square and normalises its contrast.
+    """Resizes an image, or a part of one, to a square and normalises its contrast.
 
-    Proportions are given up, as public collections do; masks and heatmaps are resized back to the film's own grid.
+    The aspect ratio is not kept, as in public collections. Masks and heatmaps are resized back to the image's own grid.
 
     Args:
         image: float32 (h, w) in [0, 1].
@@ -143,22 +143,22 @@ def prepare(image: Image, size: int) -> Float32[np.ndarray, "{size} {size}"]:
 
 
 def resized(image: Image, size: int) -> Float32[np.ndarray, "{size} {size}"]:
-    """A film as a square: averaged where it is larger, interpolated where it is smaller."""
+    """Resizes an image to a square: it averages where the image is larger and interpolates where it is smaller."""
     rows, columns = (min(length, size) for length in image.shape)
     averaged = cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA)
     return np.asarray(cv2.resize(averaged, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 def normalised(image: Image, like: Image) -> Image:
-    """Normalises the contrast of a film locally, as another one asks for.
+    """Normalises the contrast of an image locally, with the statistics of a reference image.
 
-    The first and the 99th percentile of that film's grey become 0 and 1, unless they differ by less than 0.001: there
-    is no contrast to stretch any further then. After that the mean and the standard deviation of the neighbourhood,
-    a Gaussian one, become 0.5 and nearly 0.2: exposure, tone curve and the patient's size matter less.
+    The first and the 99th percentile of the reference become 0 and 1. If they differ by less than 0.001, the contrast
+    is not stretched any further. Then the mean and the standard deviation of a Gaussian neighbourhood become 0.5 and
+    nearly 0.2. Exposure, tone curve and the patient's size matter less afterwards.
 
     Args:
         image: float32 (h, w) in [0, 1].
-        like: the film that says how; the same, or the one with the anomaly.
+        like: the reference: the same image, or the one with the anomaly.
 
     Returns:
         float32 (h, w) in [0, 1].
