@@ -169,7 +169,7 @@ class Detector:
             A `Detection`, or a list of them.
 
         Raises:
-            ImageError: an image is no such array, or its lungs are on another grid.
+            ImageError: an image is not valid, or its lungs are on another grid.
         """
         if isinstance(images, np.ndarray):
             return self([images], [lungs], restrict_to_lungs=restrict_to_lungs)[0]

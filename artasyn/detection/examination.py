@@ -66,7 +66,7 @@ def examine(
         A `Detection` for each image.
 
     Raises:
-        ImageError: an image is no such array, or its lungs are on another grid.
+        ImageError: an image is not valid, or its lungs are on another grid.
 
     Example:
         >>> film = np.random.default_rng(0).random((40, 50), np.float32)
@@ -91,7 +91,7 @@ def examine(
 
 
 def _check(images: Sequence[Any], lungs: Sequence[Lungs | None]) -> None:
-    """Refuses arrays that are no images, and lungs that do not belong to the images."""
+    """Refuses arrays that are not images, and lungs that do not belong to the images."""
     if len(lungs) != len(images):
         raise ImageError(f"{len(images)} images, but lungs for {len(lungs)}")
     for number, (image, known) in enumerate(zip(images, lungs, strict=True)):

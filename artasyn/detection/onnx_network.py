@@ -81,6 +81,6 @@ class OnnxNetwork:
                 raise ModelError(f"its {port.name} is {port.type} {port.shape}, not float ({shape})")
 
     def maps(self, images: Squares) -> tuple[Squares, Squares, Novelties]:
-        """Reconstructions, heatmaps and novelties of prepared radiographs; see `artasyn.detection.detector.Network`."""
+        """Runs the network on prepared radiographs; see `artasyn.detection.detector.Network`."""
         reconstructions, heatmaps, novelties = self._session.run(OUTPUTS, {INPUT: images})
         return reconstructions, heatmaps, novelties

@@ -98,7 +98,7 @@ class LungWindow:
 
 
 def lung_region(labels: LungLabels, size: int) -> Float32[np.ndarray, "{size} {size}"]:
-    """How much each pixel of a window counts as lung: about 1 in the convex hulls of both lungs, falling to 0 beyond.
+    """Weighs each pixel of a window as lung: about 1 in the convex hulls of both lungs, falling to 0 beyond.
 
     The hulls include lung that is hidden by the heart, the diaphragm and dense disease.
 
