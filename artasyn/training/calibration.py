@@ -12,9 +12,9 @@ LEVELS = 4096
 
 
 class Calibration:
-    """Counts of heatmap values inside and outside of known anomalies, and of the scores of healthy images.
+    """Counts heatmap values inside and outside of known anomalies, and the scores of healthy images.
 
-    Nothing but counts is kept, so that any number of images fits and those of several devices can be added.
+    Only counts are kept. Any number of images therefore fits, and the counts of several devices can be added.
 
     Args:
         counts: int64 (4, LEVELS) to start from: pixels inside anomalies, pixels outside, healthy images, pixels of the
@@ -38,8 +38,8 @@ class Calibration:
         Args:
             heatmap: float32 (h, w) in [0, 1].
             mask: bool (h, w), the anomaly; empty in a healthy image.
-            score: the image's score in [0, 1]; counts if the image is healthy.
-            lungs: bool (h, w), whose pixels count if the image is healthy; None for all.
+            score: the image's score in [0, 1]; it counts if the image is healthy.
+            lungs: bool (h, w), the pixels that count as lung if the image is healthy; None for all.
         """
         inside, outside, healthy, tissue = self.counts
         level = _level(heatmap)
@@ -50,7 +50,7 @@ class Calibration:
             tissue += np.bincount(level.ravel() if lungs is None else level[lungs], minlength=LEVELS)
 
     def best_dice(self) -> tuple[float, float]:
-        """The threshold with the best Dice coefficient over all pixels together, and that coefficient.
+        """Returns the threshold with the best Dice coefficient over all pixels together, and the coefficient.
 
         Without any anomaly the coefficient is NaN and the threshold 1.
         """
@@ -64,15 +64,15 @@ class Calibration:
         return best / LEVELS, float(dice[best])
 
     def pixel_threshold(self, false_positive_rate: float) -> float:
-        """The lowest threshold that at most this share of the pixels of healthy lungs reaches.
+        """Returns the lowest threshold that at most this share of the pixels of healthy lungs reaches.
 
-        Real disease is fainter and wider than synthetic anomalies, where the threshold with the best Dice coefficient
-        is several times too high; what healthy lungs look like is known from real films.
+        Real disease is fainter and wider than synthetic anomalies. The threshold with the best Dice coefficient on
+        synthetic anomalies is several times too high for real disease. Healthy lungs are known from real radiographs.
         """
         return _reached(self.counts[3], false_positive_rate)
 
     def image_threshold(self, false_positive_rate: float) -> float:
-        """The lowest threshold that at most this share of the healthy images reaches.
+        """Returns the lowest threshold that at most this share of the healthy images reaches.
 
         Both thresholds are 1 where no candidate is high enough, and without any healthy image.
         """
@@ -80,7 +80,7 @@ class Calibration:
 
 
 def _reached(counts: Int64[np.ndarray, " levels"], share: float) -> float:
-    """The lowest threshold that at most a share of what was counted reaches."""
+    """Returns the lowest threshold that at most a share of the counted values reaches."""
     if not counts.any():
         return 1.0
     flagged = counts[::-1].cumsum()[::-1] / counts.sum()
@@ -89,5 +89,5 @@ def _reached(counts: Int64[np.ndarray, " levels"], share: float) -> float:
 
 
 def _level(values: np.ndarray) -> np.ndarray:
-    """The number of the highest candidate threshold that each value reaches."""
+    """Returns the number of the highest candidate threshold that each value reaches."""
     return np.asarray(np.clip((values * LEVELS).astype(np.int64), 0, LEVELS - 1))

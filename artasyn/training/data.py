@@ -19,24 +19,24 @@ from artasyn.training.normals import Normals, load_normals, prepare_normals
 from artasyn.training.samples import Sample, SyntheticAnomalies
 
 PASSES = 3
-"""Passes through the normal films from which the detector learns what is normal as a whole; one leaves them as they
-are."""
+"""Passes through the normal radiographs for fitting the novelty; the first pass does not vary the radiographs."""
 
 
 class NormalsData(lightning.LightningDataModule):
     """Normal radiographs for training, a share of them held out for validation and calibration.
 
-    Anomalies are made in the workers from (seed, image, epoch): the same for any number of workers, devices or
-    restarts. The trainer must be made with ``reload_dataloaders_every_n_epochs=1``, which tells the data its epoch.
+    The workers make the anomalies from (seed, image, epoch), so the anomalies are the same for any number of workers,
+    devices or restarts. The trainer must be made with ``reload_dataloaders_every_n_epochs=1``, which tells the data its
+    epoch.
 
     Args:
         sources: the radiographs' files.
-        cache: a folder for what is prepared once: pixels at `size` and lungs.
+        cache: a folder for the radiographs and lungs, which are prepared once for `size`.
         size: rows and columns.
         batch_size: radiographs in a batch, on each device.
         workers: processes that prepare and synthesise.
-        seed: of everything random.
-        held_out: the share for validation.
+        seed: seed of all random choices.
+        held_out: share of the radiographs for validation.
         synthesis: makes the anomalies.
     """
 
@@ -67,7 +67,7 @@ class NormalsData(lightning.LightningDataModule):
         self.normals = load_normals(self.cache).split(self.held_out, seed=self.seed)
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        """Anomalies of the current epoch."""
+        """Returns the training radiographs with the anomalies of the current epoch."""
         epoch = 0
         if self.trainer is not None:
             epoch = self.trainer.current_epoch
@@ -79,23 +79,23 @@ class NormalsData(lightning.LightningDataModule):
         samples = SyntheticAnomalies(
             training, self.size, self.synthesis, seed=self.seed, epoch=epoch, variation=FilmVariation()
         )
-        # the order itself, for how often a loader draws from a generator depends on its workers
+        # a list, not a generator: the number of draws that a loader makes depends on its workers
         order = training.order(seed=self.seed, epoch=epoch)
         drop = len(samples) >= self.batch_size
         return self._loader(samples, sampler=order, drop_last=drop)
 
     def val_dataloader(self) -> DataLoader[Sample]:
-        """The held-out radiographs, each healthy and with an anomaly, the same at every epoch."""
+        """Returns the held-out radiographs, each once healthy and once with an anomaly, the same at every epoch."""
         _, held_out = self._loaded()
         ill = SyntheticAnomalies(held_out, self.size, self.synthesis, seed=self.seed + 1, healthy_probability=0.0)
         return self._loader(ConcatDataset([self._normal(held_out), ill]))
 
     def healthy(self, *, held_out: bool) -> DataLoader[Sample]:
-        """Films without anomalies, from which the detector learns what is normal as a whole.
+        """Returns radiographs without anomalies, for fitting the novelty.
 
         Args:
-            held_out: those of the validation, as they are; otherwise those of the training, as many of each folder, as
-                they are and varied.
+            held_out: True for the validation radiographs, not varied; False for the training radiographs, as many from
+                each folder, first not varied and then varied.
         """
         training, validation = self._loaded()
         if held_out:

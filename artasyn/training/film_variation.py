@@ -1,4 +1,4 @@
-"""How films of healthy people differ between patients and hospitals, so that a network learns not to mind."""
+"""Differences between radiographs of healthy patients and of hospitals, which a network learns to ignore."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _KNOTS = 4  # rows and columns of the uneven light
 
 @dataclass(frozen=True)
 class FilmVariation:
-    """Varies position, tone, light, sharpness and noise, alike on films that belong together.
+    """Varies position, tone, light, sharpness and noise in the same way on radiographs that belong together.
 
     Attributes:
-        strength: 1 as between hospitals, 0 leaves everything but the position.
-        shift: largest shift, as a share of the film's side.
+        strength: 1 varies as much as between hospitals; 0 varies only the position.
+        shift: largest shift, as a share of the radiograph's side.
         scale_range: of both sides together; each side varies by a further 8 %.
-        turn: largest turn, degrees.
-        mirrored: whether left and right may change places.
+        turn: largest rotation, in degrees.
+        mirrored: whether left and right may be swapped.
 
     Example:
         >>> film = np.tile(np.linspace(0, 1, 64, dtype=np.float32), (64, 1))
@@ -42,16 +42,16 @@ class FilmVariation:
     def __call__(
         self, films: tuple[Image, Image], regions: tuple[Attenuation, ...], rng: np.random.Generator
     ) -> tuple[tuple[Image, Image], tuple[Attenuation, ...]]:
-        """Varies a film and its normal counterpart.
+        """Varies a radiograph and its normal counterpart.
 
         Args:
-            films: float32 (h, w) in [0, 1], the film and the same without its anomaly: what is alike stays so, but for
-                adaptive equalisation and blur.
-            regions: float32 (h, w), maps on the films; they are moved with them.
+            films: float32 (h, w) in [0, 1], the radiograph with and without its anomaly. Pixels that are the same in
+                both stay the same, except after adaptive equalisation and blur.
+            regions: float32 (h, w), maps on the radiographs; the maps are moved with the radiographs.
             rng: the source of randomness.
 
         Returns:
-            Films in [0, 1] and regions.
+            The varied radiographs in [0, 1] and the moved regions.
         """
         shape = films[0].shape
         move = self._move(shape, rng)
@@ -61,7 +61,7 @@ class FilmVariation:
         return (look(film, normal), look(normal)), there
 
     def _move(self, shape: tuple[int, int], rng: np.random.Generator) -> Float32[np.ndarray, "2 3"]:
-        """From a place on the varied film, (column, row, 1), to one on the given film."""
+        """Draws the transform from a place on the varied image, (column, row, 1), to a place on the given image."""
         low, high = (math.log(end) for end in self.scale_range)
         size = math.exp(rng.uniform(low, high))
         rows, columns = size * np.exp(rng.uniform(-0.04, 0.04, size=2))
@@ -74,7 +74,7 @@ class FilmVariation:
         return np.column_stack([linear, to - linear @ middle]).astype(np.float32)
 
     def _light(self, shape: tuple[int, int], rng: np.random.Generator) -> Image:
-        """Grey that is added: a tilt, uneven light, patches of lucent lung, breasts or other soft tissue."""
+        """Draws the grey that is added: a tilt, uneven light, patches of lucent lung, breasts or other soft tissue."""
         rows, columns = (np.linspace(-1, 1, length, dtype=np.float32) for length in shape)
         rows = rows[:, None]
         light = rng.uniform(-0.1, 0.1) * rows + rng.uniform(-0.1, 0.1) * columns
@@ -90,7 +90,7 @@ class FilmVariation:
         return np.asarray(self.strength * light, np.float32)
 
     def _look(self, rng: np.random.Generator) -> FilmLook:
-        """How the film is exposed and developed."""
+        """Draws how the radiograph is exposed and developed."""
         often = (rng.random(5) < (0.7, 0.2, 0.3, 0.4, 0.6)).tolist()
         return FilmLook(
             gamma=math.exp(self.strength * rng.uniform(-0.45, 0.45)),
@@ -105,12 +105,12 @@ class FilmVariation:
 
 
 def _uneven(shape: tuple[int, int], knots: int, rng: np.random.Generator) -> Image:
-    """Smooth noise of about unit variance."""
+    """Draws smooth noise of about unit variance."""
     coarse = rng.standard_normal((knots, knots)).astype(np.float32)
     return np.asarray(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
 def _moved(values: Image, move: Float32[np.ndarray, "2 3"], border: int) -> Image:
-    """Values at the places that `move` leads to."""
+    """Returns the values at the places that `move` leads to."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     return np.asarray(cv2.warpAffine(values, move, values.shape[::-1], flags=flags, borderMode=border), np.float32)

@@ -20,12 +20,12 @@ Scalar = Float[Tensor, ""]
 
 
 def region_focused(reconstruction: Images, normal: Images, mask: Masks) -> Scalar:
-    """Squared error inside the anomaly, as a mean over its own area.
+    """Computes the squared error inside the anomaly, as a mean over the anomaly's own area.
 
-    ``sum_i [sum(m_i * (x'_i - y_i)^2) / sum(m_i)] / n``, over the n images whose mask is not empty; 0 if
-    there is none.
+    ``sum_i [sum(m_i * (x'_i - y_i)^2) / sum(m_i)] / n``, over the n images whose mask is not empty; 0 if all masks are
+    empty.
 
-    A small lesion weighs as much as a large one: the published term divides by the area of the image instead.
+    A small lesion weighs as much as a large one. The published term divides by the area of the image instead.
 
     Args:
         reconstruction: (b, 1, h, w).
@@ -46,10 +46,10 @@ def region_focused(reconstruction: Images, normal: Images, mask: Masks) -> Scala
 
 
 def feature_alignment(features: Features, normal_features: Features) -> Scalar:
-    """How far the features of the anomalous radiograph point away from those of the normal one.
+    """Measures how far the features of the anomalous radiograph point away from those of the normal radiograph.
 
     ``1 - mean_p cos(E(x)_p, sg(E(y)_p))`` over the places p of the feature map. No gradient flows through the
-    normal branch: with one, a constant encoder would be a solution.
+    normal branch: with a gradient there, a constant encoder would be a solution.
 
     Args:
         features: (b, c, y, x), of the radiograph with the anomaly.
@@ -70,13 +70,13 @@ def feature_alignment(features: Features, normal_features: Features) -> Scalar:
 
 
 def soft_mask(difference: Images, *, threshold: float = 0.03, temperature: float = 0.01) -> Masks:
-    """A mask from a difference of images that a gradient can pass.
+    """Makes a differentiable mask from a difference of images.
 
     ``sigmoid((|d| - threshold) / temperature)``
 
     Args:
         difference: (b, 1, h, w), image minus reconstruction.
-        threshold: the difference that is as likely inside as outside.
+        threshold: the absolute difference where the mask is 0.5.
         temperature: how soft the step is.
 
     Example:
@@ -87,9 +87,9 @@ def soft_mask(difference: Images, *, threshold: float = 0.03, temperature: float
 
 
 def soft_dice(prediction: Masks, mask: Masks, *, smoothing: float = 1.0) -> Scalar:
-    """One minus the soft Dice coefficient of each image, averaged.
+    """Computes one minus the soft Dice coefficient of each image, averaged over the images.
 
-    ``1 - (2 * sum(p * m) + s) / (sum(p) + sum(m) + s)``; an empty mask asks for an empty prediction.
+    ``1 - (2 * sum(p * m) + s) / (sum(p) + sum(m) + s)``. Where the mask is empty, an empty prediction has the loss 0.
 
     Args:
         prediction: (b, 1, h, w) in [0, 1].
@@ -109,10 +109,10 @@ def soft_dice(prediction: Masks, mask: Masks, *, smoothing: float = 1.0) -> Scal
 
 
 def discriminative(logits: Images, mask: Masks) -> Scalar:
-    """Binary cross-entropy of every pixel, and half the soft Dice loss of every image.
+    """Adds the mean binary cross-entropy of the pixels and half the soft Dice loss of the images.
 
     Args:
-        logits: (b, 1, h, w), what the head says.
+        logits: (b, 1, h, w), the output of the head.
         mask: (b, 1, h, w), 0 or 1.
 
     Example:

@@ -1,4 +1,4 @@
-"""What one step of a training does: losses, optimiser, calibration of thresholds."""
+"""The steps of a training: losses, optimiser and calibration of thresholds."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class LossWeights:
         dice: of the overlap between the softly thresholded difference and the mask.
         head: of the head's logits against the mask.
 
-    Source: ART-ASyn (arXiv 2512.00310) has 2, 1, 1, 1; squared errors of images in [0, 1] are small beside the other
-    two, hence the larger weights here.
+    Source: ART-ASyn (arXiv 2512.00310) has 2, 1, 1, 1. Squared errors of images in [0, 1] are small compared with the
+    other two terms, hence the larger weights here.
     """
 
     region: float = 20.0
@@ -47,12 +47,12 @@ class ReconstructionTraining(lightning.LightningModule):
     """Trains the network of a detector to undo synthetic anomalies, and calibrates the detector's thresholds.
 
     Args:
-        detector: the detector's network; calibrated in place at the end of every validation.
+        detector: the detector's network; its thresholds are calibrated in place at the end of every validation.
         weights: of the losses.
         learning_rate: of AdamW, annealed by a cosine to 0 over the whole training after a short warm-up.
         weight_decay: of AdamW.
-        false_positive_rate: share of held-out normals that may be flagged at the stored image threshold.
-        false_positive_pixels: share of their lungs' pixels that may be marked at the stored pixel threshold.
+        false_positive_rate: share of held-out normal radiographs that may be flagged at the stored image threshold.
+        false_positive_pixels: share of these radiographs' lung pixels that may be marked at the stored pixel threshold.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ReconstructionTraining(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.detector = detector
-        if not detector.settings.has_decoder:  # has no use for a decoder, and several devices wait for its gradients
+        if not detector.settings.has_decoder:  # several devices would wait for gradients of the unused decoder
             for name, parameter in detector.network.named_parameters():
                 parameter.requires_grad_(name.startswith("encoder."))
         self.weights = weights or LossWeights()
@@ -76,7 +76,7 @@ class ReconstructionTraining(lightning.LightningModule):
         self.calibration = Calibration()
 
     def training_step(self, batch: Sample, index: int) -> Tensor:
-        """The weighted losses of one batch."""
+        """Returns the weighted total loss of one batch."""
         losses = self.losses(batch)
         self.log_dict(
             {f"train/{name}": value.detach() for name, value in losses.items()}, batch_size=len(batch["image"])
@@ -85,7 +85,7 @@ class ReconstructionTraining(lightning.LightningModule):
         return losses["total"]
 
     def losses(self, batch: Sample) -> dict[str, Tensor]:
-        """Every term of the loss and their weighted total."""
+        """Returns every term of the loss and their weighted total."""
         detector, image, normal, mask = self.detector, batch["image"], batch["normal"], batch["mask"]
         seen = detector.look(image)
         terms: dict[str, Tensor] = {}
@@ -119,7 +119,7 @@ class ReconstructionTraining(lightning.LightningModule):
             self.calibration.add(heatmap, mask, score(heatmap[inside], settings.top, also), inside)
 
     def on_validation_epoch_end(self) -> None:
-        """Fixes the thresholds from held-out normals, over all devices; Dice is that of synthetic anomalies on them."""
+        """Fixes the thresholds from the held-out radiographs of all devices, and logs Dice on their anomalies."""
         counts: Any = self.all_gather(torch.from_numpy(self.calibration.counts).to(self.device))
         calibration = Calibration(counts.reshape(-1, *self.calibration.counts.shape).sum(0).cpu().numpy())
         threshold, (_, dice) = calibration.pixel_threshold(self.false_positive_pixels), calibration.best_dice()
@@ -128,10 +128,10 @@ class ReconstructionTraining(lightning.LightningModule):
 
     @torch.inference_mode()
     def learn_normal(self, data: NormalsData) -> None:
-        """Fits the detector's novelty to normal films; after the network's training."""
+        """Fits the detector's novelty to normal radiographs; call it after the network's training."""
         detector, novelty = self.detector.eval(), self.detector.novelty
         loaders = data.healthy(held_out=False), data.healthy(held_out=True)
-        # fitting is the same on all devices: one shows it
+        # every device fits the same, so only one shows the progress
         hidden = self._trainer is not None and not self.trainer.is_global_zero
         with tqdm(desc="learn normal films", total=sum(map(len, loaders)), unit="batch", disable=hidden) as bar:
             novelty.look_at(torch.cat([batch["lungs"] for batch in loaders[1]]).mean(dim=0, keepdim=True))
@@ -145,7 +145,7 @@ class ReconstructionTraining(lightning.LightningModule):
         novelty.fit(*map(torch.cat, found))
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a warm-up and a cosine, stepped every batch."""
+        """Returns AdamW with a warm-up and a cosine schedule, stepped every batch."""
         optimizer = torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=self.weight_decay)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,

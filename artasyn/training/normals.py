@@ -20,20 +20,21 @@ from artasyn.segment import Lungs, PBTSeg
 from artasyn.shapes import UInt8, UInt16
 
 FINEST = 65535
-"""Images are stored in 16 bits: no synthetic anomaly is as faint as that."""
+"""Largest stored value: images are stored with 16 bits, which is finer than any synthetic anomaly."""
 
 ROOM = 0.25
-"""Margin around the lungs that is kept of a film, as `MARGIN`, so that the window can be moved and turned."""
+"""Margin around the lungs that is stored, measured like `MARGIN`; it is larger so that the window can move and turn."""
 
 
 @dataclass(frozen=True, eq=False)
 class Normals:
-    """Normal radiographs around the lungs at one size, with these.
+    """Normal radiographs at one size, cropped around the lungs, with their lungs.
 
     Attributes:
-        identities: what each one's random choices start from.
-        folders: where each one is from.
-        images: uint16 (n, stored, stored), 0 to 65535 for 0 to 1, as exposed; `stored_size` tells how many.
+        identities: the identity of each radiograph, from which its random choices start.
+        folders: the folder of each radiograph.
+        images: uint16 (n, stored, stored), 0 to 65535 for 0 to 1, contrast not normalised; `stored_size` gives
+            ``stored``.
         labels: uint8 (n, stored, stored), as `artasyn.arrays.LungLabels`.
     """
 
@@ -46,26 +47,26 @@ class Normals:
         return len(self.identities)
 
     def image(self, index: int) -> Image:
-        """One radiograph, float32 (stored, stored) in [0, 1]."""
+        """Returns one radiograph, float32 (stored, stored) in [0, 1]."""
         return np.asarray(self.images[index] / np.float32(FINEST), np.float32)
 
     def lungs(self, index: int) -> Lungs:
-        """The lungs of that radiograph."""
+        """Returns the lungs of one radiograph."""
         return Lungs.from_labels(self.labels[index])
 
     def subset(self, indices: Sequence[int]) -> Normals:
-        """Some of them."""
+        """Returns the radiographs at these indices."""
         picked = np.asarray(indices, int)
         names, folders = (tuple(names[i] for i in picked) for names in (self.identities, self.folders))
         return Normals(names, folders, self.images[picked], self.labels[picked])
 
     def order(self, *, seed: int, epoch: int) -> list[int]:
-        """An epoch's samples in random order, as many as there are radiographs, as many from each folder.
+        """Returns an epoch's samples in random order: as many as there are radiographs, equally many from each folder.
 
-        A small collection is gone through several times, so that a large one does not decide alone what is normal.
+        The radiographs of a small folder are repeated, so that a large folder does not decide alone what is normal.
 
         Returns:
-            Numbers of radiographs; ``len(self)`` is added for each time that the same one comes again.
+            Indices of radiographs; ``len(self)`` is added for each repetition of the same radiograph.
         """
         rng = generator(seed, epoch)
         names = sorted(set(self.folders))
@@ -78,11 +79,11 @@ class Normals:
         return [samples[i] for i in rng.permutation(len(samples))]
 
     def split(self, held_out: float, *, seed: int) -> tuple[Normals, Normals]:
-        """Two parts; which part an image goes to depends on the seed and on all images' identities, not on order.
+        """Splits the radiographs into two parts, which depend on the seed and on all identities but not on the order.
 
         Args:
             held_out: the share that the second part gets; at least one image.
-            seed: of the drawing.
+            seed: of the split.
 
         Raises:
             DataError: fewer than two images.
@@ -95,7 +96,7 @@ class Normals:
 
 
 def stored_size(size: int) -> int:
-    """Rows and columns that are kept of a film for a network that sees `size`: the middle is the network's window."""
+    """Returns the rows and columns that are stored for a network that sees `size`: their middle is its window."""
     return size + 2 * round(size * (ROOM - MARGIN) / (1 + 2 * MARGIN))
 
 
@@ -124,7 +125,7 @@ class _PrepareOne:
 def prepare_normals(
     sources: Sequence[Source], cache: Path, *, size: int, segmenter: PBTSeg | None = None, workers: int = 1
 ) -> list[Outcome]:
-    """Reads normal radiographs, finds their lungs and prepares them; what is in the cache already is not done again.
+    """Reads normal radiographs, finds their lungs and prepares them; radiographs in the cache are not prepared again.
 
     Args:
         sources: their files.
@@ -134,7 +135,7 @@ def prepare_normals(
         workers: processes.
 
     Returns:
-        What became of each source; those without lungs are left out, with the reason.
+        The outcome of each source; sources without lungs are left out, with the reason.
     """
     segmenter = segmenter or PBTSeg()
     settings = {"size": size, "room": ROOM, "segmenter": repr(segmenter)}
@@ -143,7 +144,7 @@ def prepare_normals(
 
 
 def load_normals(cache: Path) -> Normals:
-    """Loads what `prepare_normals` has prepared; the same pixels count once.
+    """Loads the radiographs that `prepare_normals` prepared; radiographs with the same pixels count once.
 
     Raises:
         DataError: fewer than two radiographs could be prepared.

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 
 class Progress(lightning.Callback):
-    """One progress bar over the whole training, a step a batch, with the loss and the last validation's Dice.
+    """One progress bar over the whole training, one step per batch, with the loss and the last validation's Dice.
 
     Args:
         title: in front of the bar.
@@ -19,7 +19,7 @@ class Progress(lightning.Callback):
         self.title = title
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        """Opens the bar where the training stands."""
+        """Opens the bar at the training's current step."""
         self.bar = tqdm(
             desc=self.title,
             total=int(trainer.estimated_stepping_batches),
@@ -31,7 +31,7 @@ class Progress(lightning.Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """One step further."""
+        """Advances the bar by one step."""
         metrics = trainer.callback_metrics
         self.bar.set_postfix(
             {n: f"{metrics[k]:.3f}" for n, k in (("loss", "loss"), ("dice", "val/dice")) if k in metrics}

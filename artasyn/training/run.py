@@ -1,4 +1,4 @@
-"""A whole training: what its result depends on, and how it goes on after a kill."""
+"""A whole training: the settings that its result depends on, and how it resumes after a kill."""
 
 from __future__ import annotations
 
@@ -33,24 +33,25 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """How a detector is trained; everything that the result depends on beside the radiographs.
+    """Holds the settings of a training: everything that the result depends on besides the radiographs.
 
     Attributes:
         encoder: any timm model with feature maps.
-        levels: of these that are used, finest first; None for all.
-        kind: what the heatmap is: discriminative, reconstruction or, to compare with, segmentation.
+        levels: number of feature maps that are used, finest first; None for all.
+        kind: how the heatmap is made: discriminative, reconstruction or, for comparison, segmentation.
         size: rows and columns that the network sees.
         epochs: passes through the normal radiographs, each with other anomalies.
         batch_size: radiographs in a batch, on each device.
-        learning_rate: the highest, of AdamW.
+        learning_rate: highest learning rate of AdamW.
         held_out: share of the normals for validation and calibration.
         seed: of weights, order and anomalies.
         pretrained: start from weights learnt on photographs: those of efficientnet_lite0 come with
             artasyn[pretrained], others are downloaded.
         precision: Lightning's: 32-true, bf16-mixed, 16-mixed.
-        averaged: trainings whose weights are averaged at the end (Wortsman et al., "Model soups", ICML 2022): of n,
-            the first takes an n-th of the epochs, the last all of them; they start from the same weights. Their mean
-            marks real lesions better than either of two did, in the time of one network.
+        averaged: number of trainings whose weights are averaged at the end (Wortsman et al., "Model soups", ICML 2022).
+            Of n trainings, the first takes an n-th of the epochs and the last takes all of them. All start from the
+            same weights. The mean of two marked real lesions better than either of the two, and it runs in the time of
+            one network.
         weights: of the losses.
     """
 
@@ -77,12 +78,12 @@ class TrainingRun:
         trainer: Mapping[str, Any] | None = None,
         synthesis: Synthesis | None = None,
     ) -> Detector:
-        """Trains on normal radiographs, or goes on where a killed training in the same folder was.
+        """Trains on normal radiographs, or resumes a killed training in the same folder.
 
         Writes ``checkpoints/`` (last and best; of shorter trainings ``checkpoints-1/`` and so on), ``logs/run_N/``
         (CSV, TensorBoard), ``cache/`` (prepared radiographs) and, at the end, ``model/`` for
-        `Detector.from_pretrained`: the best epoch by Dice on held-out synthetic anomalies, with its novelty
-        (`ReconstructionTraining.learn_normal`) and its thresholds.
+        `Detector.from_pretrained`. The model holds the best epoch by Dice on held-out synthetic anomalies, with its
+        novelty (`ReconstructionTraining.learn_normal`) and its thresholds.
 
         Args:
             sources: normal radiographs.
@@ -122,7 +123,7 @@ class TrainingRun:
     def _train_part(
         self, part: int, data: NormalsData, out: Path, options: Mapping[str, Any]
     ) -> tuple[lightning.Trainer, ReconstructionTraining, dict[str, Tensor]]:
-        """One of the trainings whose weights are averaged: its trainer, its module, its best weights."""
+        """Runs one of the trainings whose weights are averaged; returns its trainer, module and best weights."""
         lightning.seed_everything(self.seed, workers=True, verbose=False)
         detector = DetectorNetwork(DetectorSettings(self.encoder, self.size, self.kind, self.levels))
         if self.pretrained:
@@ -155,13 +156,13 @@ class TrainingRun:
 
 
 def _described(synthesis: Synthesis) -> str:
-    """A synthesis with its settings, the same in every process: without addresses of functions in it."""
+    """Describes a synthesis with its settings, without memory addresses, so that every process gives the same text."""
     text = repr(synthesis) if dataclasses.is_dataclass(synthesis) else type(synthesis).__qualname__
     return re.sub(r" at 0x[0-9a-fA-F]+", "", text)
 
 
 def _mean(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The mean of several networks' weights and statistics; of counts, the last."""
+    """Returns the mean of several networks' weights and statistics; counts are those of the last network."""
     return {
         name: torch.stack([state[name] for state in states]).mean(dim=0) if value.is_floating_point() else value
         for name, value in states[-1].items()

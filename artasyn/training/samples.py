@@ -22,29 +22,30 @@ class Sample(TypedDict):
     image: Float[Tensor, "1 h w"]
     """The radiograph, with an anomaly or without."""
     normal: Float[Tensor, "1 h w"]
-    """The same radiograph without it."""
+    """The same radiograph without the anomaly."""
     mask: Float[Tensor, "1 h w"]
-    """1 where the two differ."""
+    """1 where the added attenuation reaches the tolerance, 0 elsewhere."""
     lungs: Float[Tensor, "1 h w"]
-    """How much a pixel counts as lung, see `artasyn.detection.window.lung_region`."""
+    """How much each pixel counts as lung, see `artasyn.detection.window.lung_region`."""
 
 
 class SyntheticAnomalies(torch.utils.data.Dataset[Sample]):
     """Normal radiographs with anomalies made on the fly: the same for a seed, an image and an epoch, in any worker.
 
-    The anomaly is made on the film as it is; then film and normal film vary alike (`FilmVariation`), and at last the
-    contrast of both is normalised as the film with the anomaly asks for, as in detection.
+    The anomaly is made on the stored radiograph. Then the radiographs with and without the anomaly vary alike
+    (`FilmVariation`). Finally the contrast of both is normalised with the statistics of the radiograph with the
+    anomaly, as in detection.
 
     Args:
         normals: the radiographs.
-        size: rows and columns of the samples, what the network sees.
+        size: rows and columns of the samples, as the network sees them.
         synthesis: makes the anomalies.
-        seed: of everything random.
-        epoch: another epoch, other anomalies.
-        healthy_probability: of a sample that stays normal.
-        variation: how films vary, so that another hospital's film is no anomaly; None leaves them as they are.
-        tolerance: attenuation from which a pixel belongs to the mask, in image units; what is fainter is neither seen
-            nor drawn by a radiologist.
+        seed: seed of all random choices.
+        epoch: number of the epoch; each epoch has other anomalies.
+        healthy_probability: probability that a sample stays normal.
+        variation: how radiographs vary, so that a radiograph of another hospital is no anomaly; None varies nothing.
+        tolerance: attenuation from which a pixel belongs to the mask, in image units. A radiologist neither sees nor
+            marks fainter changes.
     """
 
     def __init__(
@@ -92,5 +93,5 @@ class SyntheticAnomalies(torch.utils.data.Dataset[Sample]):
 
 
 def _tensor(values: np.ndarray) -> Float[Tensor, "1 h w"]:
-    """An array as a tensor of one channel."""
+    """Returns an array as a tensor of one channel."""
     return torch.from_numpy(np.ascontiguousarray(values, np.float32))[None]
