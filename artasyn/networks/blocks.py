@@ -10,12 +10,12 @@ from artasyn.tensors import Features
 
 
 def block(before: int, after: int) -> nn.Sequential:
-    """A 3 x 3 convolution, normalised by groups so that a batch of any size gives the same."""
+    """Returns a 3 x 3 convolution with group normalisation and SiLU; its result does not depend on the batch size."""
     groups = next(g for g in (8, 4, 2, 1) if after % g == 0)
     convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
     return nn.Sequential(convolution, nn.GroupNorm(groups, after), nn.SiLU())
 
 
 def enlarged(features: Float[Tensor, "b c _ _"], like: Float[Tensor, "b _ y x"]) -> Features:
-    """Features on the grid of others."""
+    """Resamples features to the grid of other features."""
     return F.interpolate(features, like.shape[-2:], mode="bilinear", align_corners=False)

