@@ -1,4 +1,4 @@
-"""Opacities put into images as training loops hold them: 8 bits or float, grey or colour, lungs given or not."""
+"""Insertion of opacities into the images of training loops: 8 bits or float, grey or colour, with or without lungs."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from artasyn.synthesis import Anomaly, LungOpacity, OpacityRecord, findings
 from artasyn.synthesis.finding import Side
 
 REMEMBERED = 4096
-"""Images whose lungs are remembered."""
+"""Number of images whose lungs are remembered."""
 
 
 @dataclass(frozen=True, eq=False)
 class Inserted:
-    """What an insertion made.
+    """The result of an insertion.
 
     Attributes:
-        image: as the one that came in, with anomalies.
+        image: the given image with anomalies, of the same shape and dtype.
         mask: bool (h, w), exactly the pixels that changed.
         findings: the mask of every finding by its name.
-        records: of the anomalies, in the order in which they were put in.
+        records: records of the anomalies, in the order of insertion.
     """
 
     image: npt.NDArray[Any]
@@ -42,12 +42,12 @@ class Inserted:
 
 @dataclass(frozen=True)
 class Insertion:
-    """Puts anomalies into images of any usual kind.
+    """Inserts anomalies into uint8 or float32 images, grey or colour.
 
     Attributes:
         opacity: makes the anomalies.
-        anomalies_range: anomalies in an image, one after the other.
-        segmenter: finds the lungs where none are given; they are remembered by the image's pixels.
+        anomalies_range: number of anomalies in an image, inserted one after the other.
+        segmenter: finds the lungs where none are given; the lungs are remembered by the image's pixels.
     """
 
     opacity: LungOpacity = field(default_factory=LungOpacity)
@@ -55,16 +55,16 @@ class Insertion:
     segmenter: PBTSeg = field(default_factory=PBTSeg)
 
     def draw(self, image: npt.NDArray[Any], lungs: Lungs | None, rng: np.random.Generator) -> Inserted:
-        """Draws anomalies and puts them in.
+        """Draws anomalies and inserts them.
 
         Args:
             image: uint8, or float32 in [0, 1]; (h, w), (h, w, 1) or (h, w, 3); bright = dense.
-            lungs: on the same grid; PBTSeg looks for them where they are None.
+            lungs: on the same grid; with None, PBTSeg finds them.
             rng: the only source of randomness.
 
         Raises:
-            SynthesisError: no lungs, or nothing can be added to them.
-            ImageError: another kind of image, or lungs of another size.
+            SynthesisError: no lungs are found, or nothing can be added to them.
+            ImageError: the image is no such array, or the lungs are on another grid.
         """
         low, high = self.anomalies_range
         film = here = grey(image)
@@ -76,7 +76,7 @@ class Insertion:
         return _inserted(image, film, anomalies)
 
     def replay(self, image: npt.NDArray[Any], lungs: Lungs | None, records: Sequence[OpacityRecord]) -> Inserted:
-        """Puts the anomalies of some records into an image."""
+        """Inserts the anomalies of records into an image."""
         film = here = grey(image)
         lungs = self.lungs(film) if lungs is None else lungs
         anomalies = []
@@ -86,10 +86,10 @@ class Insertion:
         return _inserted(image, film, anomalies)
 
     def lungs(self, film: Image) -> Lungs:
-        """The lungs that PBTSeg finds.
+        """Returns the lungs that PBTSeg finds.
 
         Raises:
-            SynthesisError: none.
+            SynthesisError: no lungs are found.
         """
         lungs = _LUNGS.find(self.segmenter, film)
         if not lungs.mask.any():
@@ -98,7 +98,7 @@ class Insertion:
 
 
 def _inserted(image: npt.NDArray[Any], film: Image, anomalies: Sequence[Anomaly]) -> Inserted:
-    """An image with the anomalies that were put into its grey, one after the other."""
+    """Adds anomalies to an image that were inserted one after the other into its grey version `film`."""
     found: dict[str, Mask] = {}
     for anomaly in anomalies:
         for name, mask in anomaly.findings.items():
@@ -121,16 +121,18 @@ def opacity(
     kinds_range: Sequence[int] = (1, 2),
     tolerance: float = 1 / 255,
 ) -> LungOpacity:
-    """A `LungOpacity` of plain values, as command lines and configuration files hold them.
+    """Makes a `LungOpacity` from plain values, as in command lines and configuration files.
+
+    For `severity_range` to `sides`, a value applies to every finding, and None keeps each finding's own.
 
     Args:
-        names: findings, keys of `artasyn.synthesis.FINDINGS`; none takes all of them.
-        severity_range: for every finding; as all that follow, None leaves each finding its own.
+        names: findings, keys of `artasyn.synthesis.FINDINGS`; no names mean all of them.
+        severity_range: share of the step from lung to soft tissue.
         size_range: of a lesion, in heights of the lungs.
-        number_range: lesions of a finding.
+        number_range: number of lesions of a finding.
         zones: where lesions may lie.
-        sides: in which lungs.
-        kinds_range: different findings in one anomaly.
+        sides: the lungs that lesions may lie in.
+        kinds_range: number of different findings in one anomaly.
         tolerance: smallest change of a pixel, in image units.
 
     Raises:
@@ -143,10 +145,10 @@ def opacity(
 
 
 def grey(image: npt.NDArray[Any]) -> Image:
-    """An image as the library's one channel.
+    """Converts a uint8 or float32 image to one channel, float32 (h, w) in [0, 1].
 
     Raises:
-        ImageError: another dtype or shape.
+        ImageError: the image has another dtype or shape.
     """
     if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.float32):
         kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
@@ -158,7 +160,7 @@ def grey(image: npt.NDArray[Any]) -> Image:
 
 
 def as_given(added: Image, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """An image of the kind that came in, with attenuation added to all its channels."""
+    """Adds attenuation to all channels of an image; the shape and the dtype stay the same."""
     more = added if image.ndim == 2 else added[:, :, None]
     if image.dtype == np.uint8:
         return np.asarray(np.minimum(image + np.rint(more * np.float32(255)), 255).astype(np.uint8))
@@ -166,14 +168,14 @@ def as_given(added: Image, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def as_lungs(lungs: object, *, labelled: bool = True) -> Lungs:
-    """Lungs as users hold them: a `Lungs`, a boolean mask of both, or labels.
+    """Converts lungs to `Lungs`, from a `Lungs`, a boolean mask of both lungs, or labels.
 
     Args:
         lungs: `Lungs`, bool (h, w), or integers (h, w) with 0, 1 right, 2 left; a last axis of one is dropped.
-        labelled: whether integers are labels; otherwise whatever is not 0 is lung.
+        labelled: whether integers are labels; otherwise every value except 0 is lung.
 
     Raises:
-        ImageError: anything else.
+        ImageError: the lungs are none of these.
     """
     if isinstance(lungs, Lungs):
         return lungs
@@ -191,13 +193,13 @@ def as_lungs(lungs: object, *, labelled: bool = True) -> Lungs:
 
 
 class LungMemory:
-    """Remembers the lungs that segmenters found in images, by segmenter and pixels; the oldest leave it first.
+    """Remembers the lungs that segmenters found in images, by segmenter and pixels; the least recently used go first.
 
-    Labels are kept as PNG, a few kilobytes for any size of image. Threads may share a memory; a copy that comes out
-    of a pickle, in a worker process, is empty.
+    Labels are kept as PNG, a few kilobytes for any size of image. Threads may share a memory. An unpickled copy, as in
+    a worker process, is empty.
 
     Args:
-        capacity: how many lungs are remembered.
+        capacity: number of lungs that are remembered.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -212,7 +214,7 @@ class LungMemory:
         return LungMemory, (self.capacity,)
 
     def find(self, segmenter: PBTSeg, image: Image) -> Lungs:
-        """The lungs that a segmenter finds in an image, found once for the same pixels.
+        """Returns the lungs that a segmenter finds in an image; it runs once for the same pixels.
 
         Args:
             segmenter: finds them.

@@ -1,4 +1,4 @@
-"""Opacities in training loops: a transform for albumentations, one in the way of torchvision, a data set."""
+"""Opacities in training loops: a transform for albumentations, one in the style of torchvision, and a data set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from artasyn.transforms.insertion import Inserted, Insertion, as_lungs, grey, op
 
 _SWITCH = "NO_ALBUMENTATIONS_UPDATE"
 _before = os.environ.get(_SWITCH)
-os.environ.setdefault(_SWITCH, "1")  # the import asks a server for newer versions otherwise
+os.environ.setdefault(_SWITCH, "1")  # otherwise the import asks a server for newer versions
 try:
     import albumentations as A
 finally:
@@ -29,35 +29,37 @@ finally:
         del os.environ[_SWITCH]
 
 OnFailure = Literal["raise", "skip"]
-"""What is done with an image that nothing can be added to."""
+"""How an image that nothing can be added to is handled: an error, or the image unchanged."""
 
 
 class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
-    """Lung opacities as a transform of albumentations.
+    """Inserts lung opacities, as a transform of albumentations.
 
-    Works on ``image`` (uint8, or float32 in [0, 1]; one or three channels; bright = dense), ``mask`` and ``lungs``.
-    The anomaly is merged into the mask by union. Lungs are labels (0, 1 right, 2 left) or a boolean mask; where there
-    are none, PBTSeg finds them, and they are remembered. For geometric transforms before this one to move the lungs
-    along, name them: ``Compose(..., additional_targets={"lungs": "mask"})``.
+    The transform works on ``image`` (uint8, or float32 in [0, 1]; one or three channels; bright = dense), ``mask`` and
+    ``lungs``. The anomaly is merged into the mask by union. Lungs are labels (0, 1 right, 2 left) or a boolean mask.
+    Where no lungs are given, PBTSeg finds them, and they are remembered. If geometric transforms come before this one,
+    they move the lungs too with ``Compose(..., additional_targets={"lungs": "mask"})``.
 
-    Workers of a torch `DataLoader` draw different anomalies; the same ones again after ``torch.manual_seed``.
+    Workers of a torch `DataLoader` draw different anomalies. After ``torch.manual_seed`` they draw the same ones again.
 
     A mask with as many channels as there are `findings` gets one finding in each channel.
 
+    For `severity_range` to `sides`, a value applies to every finding, and None keeps each finding's own.
+
     Args:
-        findings: names, keys of `artasyn.synthesis.FINDINGS`; none takes all of them.
-        severity_range: share of the step from lung to soft tissue; None, as for all that follow, leaves each finding
-            its own.
+        findings: names, keys of `artasyn.synthesis.FINDINGS`; no names mean all of them.
+        severity_range: share of the step from lung to soft tissue.
         size_range: of a lesion, in heights of the lungs.
-        number_range: lesions of a finding.
+        number_range: number of lesions of a finding.
         zones: where lesions may lie: upper, middle, lower, central, peripheral.
         sides: right, left.
-        kinds_range: different findings in one anomaly.
-        anomalies_range: anomalies in an image.
+        kinds_range: number of different findings in one anomaly.
+        anomalies_range: number of anomalies in an image.
         tolerance: smallest change of a pixel, in image units.
-        lungs_labelled: whether integer lungs are labels; otherwise whatever is not 0 is lung.
-        mask_value: what is written into masks that are not boolean.
-        on_failure: what becomes of an image without lungs: an error, or the image as it is.
+        lungs_labelled: whether integer lungs are labels; otherwise every value except 0 is lung.
+        mask_value: the value that is written into masks that are not boolean.
+        on_failure: for an image that nothing can be added to, as one without lungs: ``raise`` an error, or ``skip`` the
+            anomaly.
         p: probability of an anomaly.
 
     Example:
@@ -105,19 +107,19 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
 
     @property
     def targets(self) -> dict[str, Any]:
-        """The targets by their names; `apply_with_params` does the work."""
+        """The targets by name; `apply_with_params` changes them."""
         return {"image": self.apply, "mask": self.apply}
 
     def set_deterministic(self, flag: bool, save_key: str = "replay") -> LungOpacityTransform:
-        """Makes replays possible: what was drawn is plain numbers, and fits any image."""
+        """Makes replays possible: the drawn records are plain numbers and fit any image."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             super().set_deterministic(flag, save_key)
         return self
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Draws anomalies for an image; nothing where that fails and `on_failure` says so."""
-        worker = torch.utils.data.get_worker_info()  # a composition's generator is alike in every worker
+        """Draws anomalies for an image; draws none where that fails and `on_failure` is ``skip``."""
+        worker = torch.utils.data.get_worker_info()  # the generator of a Compose is the same in every worker
         own = self.random_generator.integers(2**63)
         rng = np.random.default_rng([own, worker.seed] if worker else own)
         try:
@@ -129,7 +131,7 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
         return {"records": [record.to_json() for record in made.records]}
 
     def apply_with_params(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Puts the anomalies of some records into an image and its mask."""
+        """Inserts the anomalies of the drawn records into an image and its mask."""
         records = [OpacityRecord.from_json(text) for text in params.get("records", [])]
         if not records:
             return kwargs
@@ -145,13 +147,13 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
 
 
 def merged(mask: Any, made: Inserted, names: Sequence[str], value: float) -> Any:
-    """A mask with the pixels of an anomaly, by union.
+    """Adds the pixels of an anomaly to a mask, by union.
 
     Args:
         mask: (h, w) or (h, w, 1); or (h, w, n), a channel for each of n findings.
         made: the anomaly.
         names: the findings of the channels.
-        value: what is written; a boolean mask gets True.
+        value: the value that is written; a boolean mask gets True.
     """
     result = mask.copy()
     if mask.ndim == 3 and mask.shape[2] > 1:
@@ -168,13 +170,14 @@ def merged(mask: Any, made: Inserted, names: Sequence[str], value: float) -> Any
 
 
 class RandomLungOpacity(torch.nn.Module):
-    """Lung opacities in the way of torchvision's transforms: tensors in, tensors out, torch's generator.
+    """Inserts lung opacities in the style of torchvision's transforms: on tensors, with torch's random generator.
 
     Args:
-        opacity: makes the anomalies; all findings where it is left out.
-        anomalies_range: anomalies in an image.
+        opacity: makes the anomalies; None takes all findings.
+        anomalies_range: number of anomalies in an image.
         p: probability of an anomaly.
-        on_failure: what becomes of an image without lungs: an error, or the image as it is.
+        on_failure: for an image that nothing can be added to, as one without lungs: ``raise`` an error, or ``skip`` the
+            anomaly.
 
     Example:
         >>> from artasyn import Phantom
@@ -199,7 +202,7 @@ class RandomLungOpacity(torch.nn.Module):
         self.p, self.on_failure = p, on_failure
 
     def forward(self, sample: Any, target: dict[str, Any] | None = None) -> Any:
-        """Puts anomalies into an image.
+        """Inserts anomalies into an image.
 
         Args:
             sample: a dictionary with ``image`` (tensor (1, h, w) or (3, h, w), uint8 or float32 in [0, 1]) and, if
@@ -207,7 +210,7 @@ class RandomLungOpacity(torch.nn.Module):
             target: the rest of the dictionary, where `sample` is an image.
 
         Returns:
-            The dictionary with the image and the mask changed, the mask by union; or the image and the target.
+            The dictionary with the changed image and the mask, changed by union; or the image and the target.
         """
         if isinstance(sample, Mapping):
             return self._changed(dict(sample))
@@ -238,7 +241,7 @@ class RandomLungOpacity(torch.nn.Module):
 
 
 def _plane(values: Any) -> Any:
-    """A tensor (1, h, w) or (h, w) as an array (h, w)."""
+    """Returns a tensor (1, h, w) or (h, w) as an array (h, w)."""
     if not isinstance(values, Tensor):
         return values
     array = values.detach().cpu().numpy()
@@ -246,25 +249,25 @@ def _plane(values: Any) -> Any:
 
 
 def _like(values: Tensor, given: Tensor) -> Tensor:
-    """A tensor of the subclass that came in, such as torchvision's Image and Mask."""
+    """Returns a tensor in the subclass of the given one, such as torchvision's Image and Mask."""
     return values.as_subclass(type(given)) if type(given) is not Tensor else values.as_subclass(Tensor)
 
 
 class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
     """Any data set of normal radiographs, with anomalies made on the fly.
 
-    A sample depends on the seed, the epoch and the image's pixels alone: any number of workers, and any order, give
-    the same.
+    A sample depends only on the seed, the epoch and the image's pixels. Any number of workers and any order give the
+    same sample.
 
     Args:
         normals: a data set with a length; its items are images, or tuples or dictionaries with one at `key`. Images
             are arrays as for `LungOpacityTransform`, or tensors (1, h, w) or (3, h, w).
-        opacity: makes the anomalies; all findings where it is left out.
-        lungs: finds or looks up the lungs of item i by its index; PBTSeg finds them where it is left out.
-        key: of the image in an item.
-        seed: of everything random.
+        opacity: makes the anomalies; None takes all findings.
+        lungs: a function that returns the lungs of an item from the item's index; with None, PBTSeg finds them.
+        key: of the image in an item; None if the item is the image.
+        seed: seed of all random choices.
         p: probability of an anomaly.
-        anomalies_range: anomalies in an image.
+        anomalies_range: number of anomalies in an image.
 
     Example:
         >>> from artasyn import Phantom
@@ -292,11 +295,11 @@ class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
         return len(self.normals)
 
     def set_epoch(self, epoch: int) -> None:
-        """Another epoch, other anomalies; before the loader starts its workers."""
+        """Sets the epoch, for other anomalies; call it before the loader starts its workers."""
         self.epoch = epoch
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """Item `index`: image, normal and mask as float32 (c, h, w), and the records as JSON."""
+        """Returns item `index`: image, normal and mask as float32 (c, h, w), and the records as JSON."""
         item = self.normals[index]
         image = item if self.key is None else item[self.key]
         image = image.permute(1, 2, 0).numpy() if isinstance(image, Tensor) else image
@@ -314,7 +317,7 @@ class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
 
 
 def _tensor(image: Any) -> Tensor:
-    """An image as float32 (c, h, w) in [0, 1]."""
+    """Returns an image as float32 (c, h, w) in [0, 1]."""
     values = image / np.float32(255) if image.dtype == np.uint8 else image
     planes = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
     return torch.from_numpy(np.array(planes, np.float32))
