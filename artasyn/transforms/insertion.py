@@ -64,7 +64,7 @@ class Insertion:
 
         Raises:
             SynthesisError: no lungs are found, or nothing can be added to them.
-            ImageError: the image is no such array, or the lungs are on another grid.
+            ImageError: the image is not valid, or the lungs are on another grid.
         """
         low, high = self.anomalies_range
         film = here = grey(image)
