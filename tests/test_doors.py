@@ -13,7 +13,7 @@ from tests.conftest import ROOT
 
 DOORS = {
     "artasyn": "Anomaly ArtasynError BatchLungOpacity Detection Detector Image LungLabels LungOpacity Lungs Mask "
-    "OpacityRecord PBTSeg Phantom __version__ read_radiograph write_image write_mask",
+    "OpacityRecord PBTSeg Phantom Radiograph __version__ open_radiograph read_radiograph write_image write_mask",
     "artasyn.evaluation": "Evaluation Interval Metrics anatomy_prior",
     "artasyn.segment": "CTLesion DomainRandomisation Film Lungs Measures PBTSeg Pair Projection ProjectionRecord "
     "Quality Structure View Volume check_projection check_volume insert_lesion measure project",

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from artasyn import arrays
 from artasyn.arrays import Image
+from artasyn.arrays import identity as identity_of
 from artasyn.errors import ImageError, RadiographError
 from artasyn.files.dicom import decode_dicom, is_dicom
 from artasyn.files.dicom_header import Calibration, Header, SpacingSource
@@ -73,7 +73,7 @@ class Radiograph:
     @property
     def identity(self) -> str:
         """The identity of the image's pixels, from `artasyn.arrays.identity`."""
-        return arrays.identity(self.image)
+        return identity_of(self.image)
 
     def restored(self, array: NDArray[Any]) -> NDArray[Any]:
         """Turns a mask, labels or a heatmap from the image's grid back to the stored grid, without interpolation.
