@@ -92,7 +92,9 @@ def detect_sources(
     ranked = sorted(done.rows, key=lambda item: (-float(item[1]["score"]), item[0]))
     shown = ("score", "novelty", "abnormal", "marked", "lungs_found")
     write_table(out / "scores.csv", ("name", *shown), ({**row, "name": name} for name, row in ranked), quoted=1)
-    sheets = write_sheets(out, [(f"{row['score']} {name}", row["overlay"]) for name, row in ranked], columns=2)
+    sheets = write_sheets(
+        out, [(f"{float(row['score']):.6f} {name}", row["overlay"]) for name, row in ranked], columns=2
+    )
     return dataclasses.replace(done, written=(*sheets, out / "scores.csv", run.manifest))
 
 

@@ -160,7 +160,10 @@ def sections(
     for title, shown in (
         ("Diseased films, worst first", diseased[:SHOWN]),
         ("Diseased films, best first", diseased[::-1][:SHOWN]),
-        ("Healthy films, highest score first", [(n, f"score {rows[n]['score']}  {n}") for n in healthy[:SHOWN]]),
+        (
+            "Healthy films, highest score first",
+            [(n, f"score {float(rows[n]['score']):.6f}  {n}") for n in healthy[:SHOWN]],
+        ),
     ):
         if shown:
             pictures = [_view(rows[name], films[name], out) for name, _ in shown]
