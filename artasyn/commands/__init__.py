@@ -1,1 +1,1 @@
-"""One file a command, called as the command is: options in, files out."""
+"""The commands, one module each; a module and its function have the name of the command."""

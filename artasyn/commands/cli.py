@@ -1,4 +1,4 @@
-"""The command line: options in, what was written and what failed out."""
+"""The command line: reads the options, runs one command, and prints the paths written and the failures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DESCRIPTION = """Realistic lung anomalies with exact masks on normal chest radio
 that find real anomalies they have never seen. Start with: artasyn demo. Options may be written with - or _."""
 
 LISTED = 20
-"""Failures that are printed, each once; all of them are in the manifest."""
+"""Largest number of different failures that are printed, each once; the manifest lists all failures."""
 
 COMMANDS = {
     "demo": "the whole chain on phantoms, no data needed, five to ten minutes",
@@ -39,24 +39,27 @@ COMMANDS = {
     "evaluate": "measure a detector on a test set",
     "export": "write a trained detector as one ONNX file, which runs without torch",
 }
-"""Each command's name, which its module and its function bear too, with a summary."""
+"""The name of each command with a summary. The command's module and function have the same name."""
 
 
 def command_function(name: str) -> tuple[Callable[[Any], Done], Any]:
-    """The function of a command and the dataclass of its options; the module is imported now, some take seconds."""
+    """Returns the function of a command and the dataclass of its options.
+
+    The module of the command is imported only now, because some modules take seconds to import.
+    """
     function: Callable[[Any], Done] = getattr(importlib.import_module(f"artasyn.commands.{name}"), name)
     return function, get_type_hints(function)["options"]
 
 
 class _Help(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """Leaves a description's lines as they are."""
+    """Keeps the line breaks of a description."""
 
 
 def parser(chosen: str | None) -> ArgumentParser:
-    """The parser of the command line; every option is documented by the field that it sets.
+    """Returns the parser of the command line. The help of an option comes from the field that the option sets.
 
     Args:
-        chosen: the command that is to be run, the only one that gets its options.
+        chosen: the command to run, the only one whose options are added; None adds no options.
     """
     top = ArgumentParser(prog="artasyn", description=DESCRIPTION, version=__version__, formatter_class=_Help)
     commands = top.add_subcommands(dest="command", metavar="COMMAND")
@@ -66,10 +69,10 @@ def parser(chosen: str | None) -> ArgumentParser:
 
 
 def _options(name: str) -> ArgumentParser:
-    """The options of one command."""
+    """Returns the parser of one command's options."""
     function, options = command_function(name)
     description = inspect.cleandoc(function.__doc__ or "").split("\nArgs:")[0]
-    command = ArgumentParser(description=description)  # shown by the formatter of the parser above it
+    command = ArgumentParser(description=description)  # the formatter of the parent parser prints it
     command.add_argument("--config", action=ActionConfigFile, help="a YAML file with options")
     add_options(command, options)
     return command
@@ -79,10 +82,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command.
 
     Args:
-        arguments: of the command line, without the program's name; those of the process where None.
+        arguments: the arguments of the command line without the program's name; None takes those of the process.
 
     Returns:
-        The exit status: 0, or 1 where a file failed, 2 where the command could not run.
+        The exit status: 0 if every file succeeded, 1 if a file failed, 2 if the command could not run.
     """
     given = [_plain(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     reader = parser(next((argument for argument in given if argument in COMMANDS), None))
@@ -106,7 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _plain(argument: str) -> str:
-    """An option's name as the parser knows it: ``--per-image=2`` becomes ``--per_image=2``; ``-30,30`` is no option."""
+    """Returns an argument as the parser expects it: ``--per-image=2`` becomes ``--per_image=2``.
+
+    A value such as ``-30,30`` gets a leading space, so that the parser does not take the value for an option.
+    """
     if re.match(r"-\d+(\.\d+)?,", argument):
         return f" {argument}"
     name, equals, value = argument.partition("=")
@@ -120,7 +126,7 @@ def _run(parsed: Namespace) -> Done:
 
 
 def _quiet() -> None:
-    """Leaves the screen to progress and results: Lightning's advice belongs to its developers."""
+    """Hides Lightning's warnings and messages below errors, so that the screen shows progress and results."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")

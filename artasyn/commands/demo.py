@@ -31,7 +31,7 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class _WritePhantom:
-    """Draws one phantom radiograph and writes it where the layout of a data set wants it."""
+    """Draws one phantom radiograph and writes its files to their folders in the layout of a data set."""
 
     data: Path
     phantom: Phantom
@@ -39,7 +39,7 @@ class _WritePhantom:
     def __call__(self, folder: str, seed: int) -> None:
         name = f"phantom_{seed:05d}.png"
         film = self.data / folder / name
-        if film.exists():  # it is written last
+        if film.exists():  # the film is written last, so its other files exist
             return
         diseased = folder == "test/diseased"
         chest = self.phantom(seed, lesions=diseased)
@@ -57,12 +57,12 @@ def write_phantoms(
 
     Args:
         data: the folder.
-        seed: of the first phantom; no two phantoms are alike, and none of the training set is in the test set.
+        seed: the seed of the data set; all phantoms differ, and no phantom of the training set is in the test set.
         normals: healthy films to train on.
         healthy: healthy films to test on.
         diseased: films with lesions to test on.
         size: rows and columns in pixels.
-        workers: processes.
+        workers: number of processes.
     """
     counts = {"train/healthy": normals, "test/healthy": healthy, "test/diseased": diseased}
     first = 100_000 * seed
@@ -94,13 +94,13 @@ class DemoOptions:
 def demo(options: DemoOptions) -> Done:
     """Runs the whole chain without any data: phantoms, lungs, synthetic anomalies, training, unseen lesions, report.
 
-    Draws radiographs of parametric thoraces, finds their lungs, makes anomalies on healthy ones, trains a detector on
-    those alone, and tests it on phantoms with lesions of another kind that it has never seen: nodules, consolidations
-    and ground glass that were put into the volume before projection.
+    Draws radiographs of parametric thoraces, finds their lungs and makes anomalies on healthy ones. Trains a detector
+    with synthetic anomalies alone. Tests the detector on phantoms with lesions of another kind that the detector has
+    never seen: nodules, consolidations and ground glass that were put into the volume before projection.
 
     Writes to OUT: report.html (open this one), data/ (a data set in the layout of `artasyn evaluate`), lungs/,
     synthetic/, training/ (with the model in training/model), evaluation/ (with metrics.json). Five to ten minutes on
-    two cores. A run that was killed goes on there.
+    two cores. The same command continues a run that was killed.
 
     Args:
         options: where to write, how much to draw, and how to train.
@@ -124,7 +124,7 @@ def demo(options: DemoOptions) -> Done:
 
 
 def _lungs_section(lungs: Done, out: Path, data: Path) -> Section:
-    """What PBTSeg found, beside the phantoms' exact lungs."""
+    """Returns the section that compares the lungs found by PBTSeg with the exact lungs of the phantoms."""
     overlaps = []
     for name, row in lungs.rows:
         found = read_labels(out / "lungs" / row["labels"]) > 0
@@ -141,7 +141,7 @@ def _lungs_section(lungs: Done, out: Path, data: Path) -> Section:
 
 
 def _synthetic_section(synthetic: Done, out: Path) -> Section:
-    """Synthetic anomalies with their masks."""
+    """Returns the section that shows synthetic anomalies with their masks."""
     text = (
         "Synthetic opacities on healthy phantoms, as attenuation added inside the lungs, each with its exact mask: "
         "the only anomalies that the detector is trained on."

@@ -45,7 +45,7 @@ def detect(options: DetectOptions) -> Done:
     """Looks for anomalies on radiographs, with the detector that comes with artasyn or another one.
 
     Writes to OUT: heatmaps/NAME.png (16 bits, 65535 for 1), masks/NAME.png (0 and 255), lungs/NAME.png (where the
-    detector looked), overlays/NAME.png (film, heatmap, mask), scores.csv (highest score first), sheet-1.png and
+    detector looked), overlays/NAME.png (radiograph, heatmap, mask), scores.csv (highest score first), sheet-1.png and
     following, manifest.csv, settings.json.
 
     Args:
@@ -70,15 +70,15 @@ def detect_sources(
     device: str = "auto",
     workers: int = 0,
 ) -> Done:
-    """Looks for anomalies on exactly these radiographs; else as `detect`.
+    """Looks for anomalies on the given radiographs and writes the same files as `detect`.
 
     Args:
         sources: the radiographs.
         out: the folder to write to.
         model: the detector.
         restrict_to_lungs: look only inside the lungs.
-        device: to run on.
-        workers: processes.
+        device: the device to run on; auto takes CUDA where available, otherwise the CPU.
+        workers: number of processes; 0 takes every core, or one process on a GPU.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -100,7 +100,7 @@ def detect_sources(
 
 @functools.lru_cache(maxsize=2)
 def load_detector(model: str, device: str) -> Detector:
-    """A detector, loaded once in each process: an ONNX file, a folder or the id of one."""
+    """Returns the detector of an ONNX file, a folder or a model id; each process loads a detector once."""
     if model.endswith(".onnx"):
         on_cpu = device == "cpu"
         return Detector.from_onnx(model, ["CPUExecutionProvider"], 1) if on_cpu else Detector.from_onnx(model)
@@ -108,7 +108,7 @@ def load_detector(model: str, device: str) -> Detector:
 
 
 def hottest(detector: Detector) -> float:
-    """The evidence that overlays show as fully hot: so much above the threshold that hardly any is cut off."""
+    """Returns the heatmap value that overlays show in the hottest colour, so high that few values are clipped."""
     return min(1.0, 6 * detector.threshold)
 
 

@@ -1,4 +1,4 @@
-"""How good a detector is on a data set that it has never seen, beside what the lungs alone would give."""
+"""The command that measures a detector on a test set and compares the detector with the lungs alone."""
 
 from __future__ import annotations
 
@@ -54,21 +54,22 @@ class EvaluateOptions:
 
 
 def evaluate(options: EvaluateOptions) -> Done:
-    """Measures a detector on a test set, beside the anatomy prior "everything inside the lungs".
+    """Measures a detector on a test set and compares it with the anatomy prior "everything inside the lungs".
 
     Reads from DATA one of these layouts:
-      artasyn: test/healthy, test/diseased, ground_truth (a mask for every diseased film, of its name or with mask_
-        before it) and, optionally, lungs (QaTa-ZeroShot, and what `artasyn demo` writes);
+      artasyn: test/healthy, test/diseased, ground_truth (a mask for every diseased film, with the film's name or
+        mask_ before the name) and, optionally, lungs (QaTa-ZeroShot, and the data that `artasyn demo` writes);
       folder: images/ with masks/ (empty: healthy), boxes.csv (file, x, y, w, h) or annotations.json (COCO); or
         healthy/ and diseased/, optionally with masks/ or boxes.csv; optionally lungs/;
       qata, zhanglab, rsna, nih, chexlocalize, siim, vindr: QaTa-COV19, Kermany's films, RSNA Pneumonia Detection
         Challenge, ChestX-ray14, CheXlocalize, SIIM-ACR Pneumothorax and VinDr-CXR, as they are published.
-    Without healthy films there are no image figures, without masks no pixel figures; boxes give how often the highest
-    point of a heatmap lies inside one. Films of which nothing is known are left out; the report says which.
+    Image figures need healthy films; pixel figures need masks. With boxes, a figure tells how often the highest point
+    of a heatmap lies inside a box. Films with unknown labels are left out; the report says which.
 
     Writes to OUT: metrics.json, report.html (table, ROC curve, best and worst films) and everything that
-    `artasyn detect` writes. Thresholds are those stored with the model; nothing is chosen on the test set but what is
-    called oracle. Figures inside the lungs use the true lungs where there are any, otherwise those of PBTSeg.
+    `artasyn detect` writes. The thresholds are stored with the model; only figures called oracle use a threshold
+    chosen on the test set. Figures inside the lungs use the true lungs where the test set has them, otherwise the
+    lungs found by PBTSeg.
 
     Args:
         options: what to read, where to write, and how.
@@ -100,7 +101,7 @@ def evaluate(options: EvaluateOptions) -> Done:
 def _measure(
     test: TestSet, outcomes: Sequence[Outcome], out: Path, *, model: str, bootstrap: int, seed: int
 ) -> tuple[dict[str, Metrics], dict[str, float], list[Outcome]]:
-    """The figures of detector and prior, how good each diseased film is, and the films left out with reasons."""
+    """Returns the figures of detector and prior, the quality by diseased film, and the films that failed."""
     detector = load_detector(model, "cpu")
     rank = rank_of(test)
     ours = Scored(Evaluation(threshold=detector.threshold, image_threshold=detector.image_threshold), rank)
@@ -126,13 +127,13 @@ def _measure(
 def sections(
     figures: Mapping[str, Metrics], outcomes: Sequence[Outcome], quality: Mapping[str, float], test: TestSet, out: Path
 ) -> list[Section]:
-    """A report's parts on a test set: figures, ROC curve, worst and best films.
+    """Returns the sections of a report on a test set: figures, ROC curve, worst and best films.
 
     Args:
-        figures: of the detector and of the prior.
-        outcomes: of every film.
-        quality: of the diseased films: Dice with their masks, else how far the highest point lies inside their boxes,
-            else their score.
+        figures: the figures of the detector and of the prior.
+        outcomes: the outcome of every film.
+        quality: by name of each diseased film: Dice with its mask, else the probability that the highest point lies
+            inside a box, else the score.
         test: the test set.
         out: where the overlays are.
     """
@@ -173,7 +174,7 @@ def sections(
 
 
 def _view(row: Row, film: TestFilm, out: Path) -> Picture:
-    """A film's overlay and, where lesions are known, a panel that shows them."""
+    """Returns a film's overlay and, where the lesions are known, a panel beside it that shows the lesions."""
     overlay = read_picture(out / row["overlay"])
     if not film.diseased or (film.truth is None and not film.boxes):
         return overlay

@@ -40,13 +40,13 @@ class ExportOptions:
 def export(options: ExportOptions) -> Done:
     """Writes a trained detector as one ONNX file, which onnxruntime runs without torch.
 
-    Writes to OUT, whose name ends in .onnx: the network, and as metadata its thresholds and all other settings. Before
-    that, phantoms in batches of several sizes are given to torch and to onnxruntime; where a pixel of the two differs
-    by more than 0.0001, nothing is written. Needs pip install artasyn[onnx].
+    Writes to OUT, whose name ends in .onnx: the network, with its thresholds and all other settings as metadata. First,
+    torch and onnxruntime both run on phantoms in batches of several sizes. If a pixel of their results differs by more
+    than 0.0001, nothing is written. Needs pip install artasyn[onnx].
 
-    The file takes the model's place: `artasyn detect --model detector.onnx`, and in Python
-    artasyn.Detector.from_onnx("detector.onnx"). Programs of other languages give it `images`, float32
-    (b, 1, size, size), prepared as artasyn.detection.window.prepare does, and get `reconstruction`, `heatmap` and
+    Use the file as a model: `artasyn detect --model detector.onnx`, or in Python
+    artasyn.Detector.from_onnx("detector.onnx"). Programs in other languages pass `images`, float32
+    (b, 1, size, size), prepared as artasyn.detection.window.prepare does. They get `reconstruction`, `heatmap` and
     `novelty`.
 
     Args:
@@ -58,7 +58,7 @@ def export(options: ExportOptions) -> Done:
     with atomic.replacing(options.out) as temporary:
         export_onnx(network, temporary)
         difference = largest_difference(network, OnnxNetwork(temporary, ["CPUExecutionProvider"]))
-        if not difference <= TOLERANCE:  # NaN too
+        if not difference <= TOLERANCE:  # a NaN fails, too
             raise ModelError(
                 f"{options.model}: onnxruntime's maps differ from torch's by up to {difference:.2g}, more than "
                 f"{TOLERANCE:g}; nothing was written; try other versions of torch and onnxruntime"

@@ -1,9 +1,9 @@
-"""How a command says its options: a frozen dataclass, whose fields carry what the command line needs to know of them.
+"""The options of a command: a frozen dataclass whose fields carry the metadata that the command line needs.
 
     out: Path = field(metadata=option("the folder to write to"))
 
-A field without a default must be given. Everything else about a field is said here, too: several values, a flag, a
-dataclass whose fields are options of their own, a field for Python alone.
+A field without a default must be given. The functions of this module make the metadata for other kinds of fields:
+several values, a flag, a dataclass whose fields are options themselves, a field that only Python can set.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ About = dict[str, Any]
 
 
 def option(help: str) -> About:
-    """An option with one value, which the field's type reads."""
+    """Returns the metadata of an option with one value, which is read as the type of the field."""
     return {"help": help}
 
 
 def flag(help: str) -> About:
-    """An option without a value; the field is False where it is not given."""
+    """Returns the metadata of an option without a value; the field is False if the option is not given."""
     return {"help": help, "action": "store_true"}
 
 
@@ -54,13 +54,13 @@ def several(
     metavar: str | tuple[str, ...] | None = None,
     positional: bool = False,
 ) -> About:
-    """An option with several values, which the field holds as a tuple.
+    """Returns the metadata of an option with several values, which the field holds as a tuple.
 
     Args:
-        help: what it is.
-        of: the type of each value; None leaves it as it was read.
-        count: how many there must be; "+" for one or more.
-        metavar: what help calls a value, or each of them.
+        help: the help text.
+        of: the type of each value; None keeps each value as the parser read it.
+        count: the number of values; "+" for one or more.
+        metavar: the name of a value in the help, or a name for each value.
         positional: the values stand on the command line without the option's name.
     """
     about: About = {"help": help, "nargs": count}
@@ -70,29 +70,31 @@ def several(
 
 
 def paths(help: str) -> About:
-    """The files and folders that a command reads; they stand on the command line without the option's name."""
+    """Returns the metadata of the files and folders that a command reads, given without the option's name."""
     return several(help, of=Path, positional=True)
 
 
 def spread(*without: str) -> About:
-    """A dataclass whose fields are options of the command itself, documented where they are.
+    """Returns the metadata of a dataclass whose fields are options of the command itself.
+
+    The docstring of the dataclass documents the options.
 
     Args:
-        without: fields that are no options.
+        without: fields that are not options.
     """
     return {SPREAD: frozenset(without)}
 
 
 def python_only() -> About:
-    """A field that is no option of the command line."""
+    """Returns the metadata of a field that is not an option of the command line."""
     return {PYTHON_ONLY: True}
 
 
 def add_options(parser: ArgumentParser, options: Any) -> None:
-    """Adds the options that the fields of a dataclass stand for.
+    """Adds the options that belong to the fields of a dataclass.
 
     Args:
-        parser: to add them to.
+        parser: the parser that gets the options.
         options: the dataclass.
     """
     hints = get_type_hints(options)
@@ -116,11 +118,11 @@ def add_options(parser: ArgumentParser, options: Any) -> None:
 
 
 def read_options(options: Any, values: Mapping[str, Any]) -> Any:
-    """The dataclass with the values that a parser found.
+    """Returns the dataclass with the values that a parser found.
 
     Args:
         options: the dataclass.
-        values: by the names of the parser's options.
+        values: the values by the names of the parser's options.
 
     Raises:
         ArtasynError: the dataclass refuses a value.
@@ -138,6 +140,6 @@ def read_options(options: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _several(value: Any) -> tuple[Any, ...] | None:
-    """The values of an option; a configuration file may hold one alone."""
+    """Returns the values of an option, None if there are none; a configuration file may hold a single value."""
     values = (value,) if isinstance(value, (str, int, Path)) else tuple(value or ())
     return values or None

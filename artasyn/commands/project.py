@@ -35,7 +35,9 @@ LABELS = (
 )
 
 TOGETHER, MOST = 16, 64
-"""Films that a worker takes at once: those of whole CTs, so that each is read once, this many or some more."""
+"""Films that a worker takes at once: up to `TOGETHER`, or the films of one CT if these are more, but at most `MOST`.
+
+Up to `MOST`, all films of a CT stay together, so that the CT is read once."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class ProjectOptions:
     """Options of `project`.
 
     Raises:
-        DataError: a number or a view that cannot be.
+        DataError: a number, a view or a lesion is invalid.
     """
 
     inputs: Sequence[Path] = field(metadata=paths(CTS))
@@ -110,16 +112,16 @@ class ProjectOptions:
         self.kinds()
 
     def usual_views(self) -> dict[str, View]:
-        """The views, each by its name and as it is where nothing is drawn."""
+        """Returns the views by name, as they are without randomisation."""
         names = [name.strip().lower() for view in self.views for name in str(view).split(",") if name.strip()]
         return {name: View.named(name, size=None, pixel=self.pixel) for name in names}
 
     def kinds(self) -> tuple[LesionKind, ...]:
-        """The lesions, each as this library spells it."""
+        """Returns the kinds of the lesions, spelled as in `LesionKind`."""
         return tuple(lesion_kind(name) for name in self.lesions or ())
 
     def draw(self) -> DrawFilm:
-        """What draws and makes a film."""
+        """Returns the object that draws and makes a film."""
         return DrawFilm(
             self.usual_views(),
             self.randomise,
@@ -131,7 +133,7 @@ class ProjectOptions:
         )
 
     def settings(self) -> dict[str, Any]:
-        """What the films depend on beside the CTs."""
+        """Returns the settings that the films depend on, besides the CTs."""
         names = ["randomise", "randomisation", "keep_rejected"]
         names += ["pixel", "threshold", "frame", "seed", "bits"]
         files = {"labels": self.labels and str(self.labels), "names": self.names and str(self.names)}
@@ -144,17 +146,18 @@ def project(options: ProjectOptions) -> Done:
     """Makes radiographs at any angle from CT, with a mask of every labelled structure.
 
     For example: artasyn project ct.nii.gz --labels labels.nii.gz --names names.csv --views pa,lateral,30 --out films
-    Or a collection, 50 randomised films of each CT, each with a nodule and once more without it:
+    Or for a collection, 50 randomised films of each CT, each film once with a nodule and once without:
     artasyn project cts/ --labels segmentations/ --names names.csv --randomise 50 --lesions nodule --out films
 
-    Writes to OUT, for each film NAME_VIEW (randomised: NAME_VIEW_K): images/F.png; masks/F/STRUCTURE.png (0 and 255;
-    structures overlap, so each has its own); thickness/F.npz (mm that every ray runs in each structure: thickness
-    float16 (k, h, w), names); lungs/F.png (visible lungs: 1 the patient's right, 2 the left); annotations/F.json
-    (COCO, run-length encoded); records/F.json (remakes the film; with spacing, measures and quality); overlays/F.png;
-    where something was measured measured/F.png (cardiothoracic ratio, Cobb angle and lung areas, drawn on the film);
-    with lesions also healthy/F.png (the same film without) and lesions/F.png (the pixels whose attenuation changed).
+    Writes to OUT, for each film F, which is NAME_VIEW (randomised: NAME_VIEW_K): images/F.png; masks/F/STRUCTURE.png
+    (0 and 255; structures overlap, so each structure has a mask); thickness/F.npz (length of every ray in each
+    structure in mm: thickness float16 (k, h, w), names); lungs/F.png (visible lungs: 1 the patient's right, 2 the
+    left); annotations/F.json (COCO, run-length encoded); records/F.json (remakes the film; with spacing, measures and
+    quality); overlays/F.png.
+    If something was measured: measured/F.png (cardiothoracic ratio, Cobb angle and lung areas, drawn on the film).
+    With lesions: healthy/F.png (the same film without lesions), lesions/F.png (the pixels whose attenuation changed).
 
-    And of the whole collection: annotations.json (COCO), quality.csv (what quality control found, with reasons),
+    For the whole collection: annotations.json (COCO), quality.csv (results of quality control, with reasons),
     sheet-1.png and following (the overlays), manifest.csv, settings.json. The same seed gives the same files for any
     number of workers.
 
@@ -175,7 +178,7 @@ def project(options: ProjectOptions) -> Done:
 
 
 def _without_labels(cts: list[Source], inputs: Sequence[Path], labels: Path | None) -> list[Source]:
-    """The CTs, but for what lies in a folder of labels below one of theirs."""
+    """Returns the CTs without the files in the folder of labels, if this folder lies inside an input."""
     if labels is None or not labels.is_dir() or not any(each.resolve() in labels.resolve().parents for each in inputs):
         return cts
     outside = [ct for ct in cts if not ct.path.resolve().is_relative_to(labels.resolve())]
@@ -185,7 +188,7 @@ def _without_labels(cts: list[Source], inputs: Sequence[Path], labels: Path | No
 
 
 def _check_labels(count: int, labels: Path | None, names: Path | None, masks: Sequence[Path]) -> None:
-    """Refuses, before any CT is read, what would fail for each."""
+    """Raises an error for labels, names or masks that would fail for every CT, before any CT is read."""
     if count > 1 and (masks or (labels and labels.is_file())):
         raise DataError(f"{count} CTs were found, but labels of one; give a folder with labels of each, and no masks")
     for path in (labels, *masks):
@@ -198,7 +201,7 @@ def _check_labels(count: int, labels: Path | None, names: Path | None, masks: Se
 
 
 def _tasks(cts: Sequence[Source], views: Sequence[str], randomise: int) -> list[FilmTask]:
-    """The films to be made: of every CT every view, as it is or so often with drawn anatomy."""
+    """Returns the films to make: every view of every CT, once or `randomise` times with drawn anatomy."""
     tasks = [
         FilmTask(ct.path, f"{ct.name}_{view}" + (f"_{copy}" if copy else ""), ct.name, view, copy)
         for ct in cts
@@ -211,7 +214,7 @@ def _tasks(cts: Sequence[Source], views: Sequence[str], randomise: int) -> list[
 
 
 def _summarise(out: Path, done: Done) -> list[Path]:
-    """Writes what is said of the whole collection; gives what to look at."""
+    """Writes the files about the whole collection and returns the paths to look at."""
     rows = done.rows
     _write_quality(out / "quality.csv", done.outcomes)
     if not rows:
@@ -229,13 +232,13 @@ def _summarise(out: Path, done: Done) -> list[Path]:
 
 
 def _write_quality(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Writes what quality control found in every film, and in those that were rejected."""
+    """Writes the results of quality control for every film, including the rejected films."""
     columns = ("name", "ct", "view", "ok", "reasons", "redrawn", "notes")
     write_table(path, columns, map(_quality_row, outcomes))
 
 
 def _quality_row(outcome: Outcome) -> Row:
-    """What quality control found in one film."""
+    """Returns the results of quality control for one film."""
     assert isinstance(outcome.source, FilmTask)
     row = outcome.rows[0] if outcome.rows else {"quality": outcome.reason, "redrawn": "", "notes": ""}
     about = {"name": outcome.source.name, "ct": outcome.source.ct, "view": outcome.source.view}

@@ -36,16 +36,16 @@ from artasyn.segment.structures import find_members
 from artasyn.version import __version__
 
 DETAIL = 0.8
-"""How much films that are not randomised raise fine structure, see `FilmLook.detail`."""
+"""`FilmLook.detail` of the films that are not randomised: how much they raise fine structure."""
 
 ATTEMPTS = 5
-"""Records drawn for a film before it counts as one that cannot be made."""
+"""Largest number of records drawn for a film; the film fails if none of them gives a usable film."""
 
 BONES = ("ribs", "spine", "clavicles")
-"""What an overlay tints; of the rest it draws the contours."""
+"""Structures that an overlay tints; the other structures are drawn as contours."""
 
 FILES = ("image", "record", "overlay", "lungs", "thickness", "annotations", "masks", "healthy", "lesion", "measured")
-"""Columns of the manifest that name a file; the masks' a folder."""
+"""Columns of the manifest that name a file; the column of the masks names a folder."""
 
 COLUMNS = (
     *("ct", "view", "copy", *FILES, "width", "height", "spacing"),
@@ -55,12 +55,12 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class FilmTask(Source):
-    """One film to be made, by its own name from the file of its CT.
+    """One film to make: `name` is the name of the film, `path` the file of its CT.
 
     Attributes:
         ct: the CT's name.
         view: the view's name.
-        copy: its number, 0 where there is one alone.
+        copy: the number of the randomised film, from 1; 0 for a film that is not randomised.
     """
 
     ct: str
@@ -70,7 +70,7 @@ class FilmTask(Source):
 
 @dataclass(frozen=True)
 class DrawFilm:
-    """Draws and makes a film of a patient, anew where quality control rejects it."""
+    """Draws and makes a film of a patient, and draws another one if quality control rejects the film."""
 
     views: dict[str, View]
     randomise: int
@@ -81,7 +81,7 @@ class DrawFilm:
     randomisation: DomainRandomisation
 
     def __call__(self, volume: Volume, task: FilmTask) -> tuple[Film, Quality, list[str]]:
-        """The film, what quality control says of it, and why earlier ones were rejected."""
+        """Returns the film, its quality, and the reasons why earlier films were rejected."""
         rejected: list[str] = []
         for attempt in range(ATTEMPTS if self.randomise or self.lesions else 1):
             try:
@@ -119,7 +119,7 @@ class MakeFilm:
     bits: Literal[8, 16]
 
     def __call__(self, task: Source) -> list[Row]:
-        """The film's row of the manifest."""
+        """Returns the film's row of the manifest."""
         assert isinstance(task, FilmTask)
         volume, quality = self.patients.read(Source(task.path, task.ct))
         if not (quality.ok or self.draw.keep_rejected):
@@ -127,7 +127,7 @@ class MakeFilm:
             raise DataError(f"{task.path}: rejected by quality control: {reasons} (--keep-rejected takes it)")
         film, seen, rejected = self.draw(volume, task)
         projection = film.projection
-        measures = measure(projection)  # whatever fails does so before the first file is written
+        measures = measure(projection)  # before the first file is written, so that a failure leaves no files
         row = self._write(task.name, film, measures)
         about = {
             "ct": str(task.path),
@@ -151,7 +151,7 @@ class MakeFilm:
         return [row]
 
     def _write(self, name: str, film: Film, measures: Measures) -> Row:
-        """Writes all but the record, the overlay last."""
+        """Writes all files of a film except its record, the overlay last, and returns the film's row."""
         row: Row = {"image": f"images/{name}.png", "overlay": f"overlays/{name}.png", "record": f"records/{name}.json"}
         row |= {"masks": f"masks/{name}", "thickness": f"thickness/{name}.npz"}
         row["annotations"] = f"annotations/{name}.json"
@@ -180,7 +180,7 @@ class MakeFilm:
         return row
 
     def _overlay(self, film: Film) -> Picture:
-        """A small film beside itself with its main structures."""
+        """Returns the reduced film, beside the same film with its main structures."""
         small, projection = thumbnail(film.image), film.projection
         lesions = np.zeros(film.image.shape, bool) if film.lesions is None else film.lesions
         for name in self.patients.marked(projection.names):
@@ -195,7 +195,7 @@ class MakeFilm:
 
 
 def _measured(film: Film, measures: Measures) -> Picture:
-    """A film with what was measured on it."""
+    """Returns a film with its measurements drawn on it."""
     projection = film.projection
     lungs = projection.lungs().labels if measures.lung_areas else None
     heart = projection.mask("heart") if measures.cardiothoracic_ratio else None

@@ -1,4 +1,4 @@
-"""What the commands share: files in, files out; `cli` prints the rest."""
+"""Functions that the commands share. The commands read and write files; `cli` prints their results."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from artasyn.pictures.report import Section
 from artasyn.version import __version__
 
 SHEET = 120
-"""Overlays on a sheet."""
+"""Largest number of overlays on a sheet."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a command has done.
+    """The results of a command.
 
     Attributes:
-        written: what to open or read, most useful first.
-        outcomes: of every source.
-        sections: for a report.
+        written: the paths to open or read, most useful first.
+        outcomes: the outcome of every source.
+        sections: the sections for a report.
     """
 
     written: tuple[Path, ...]
@@ -34,7 +34,7 @@ class Done:
 
     @property
     def failures(self) -> list[Outcome]:
-        """The sources that failed."""
+        """The outcomes of the sources that failed."""
         return [outcome for outcome in self.outcomes if outcome.reason]
 
     @property
@@ -54,7 +54,7 @@ def bulk_run(
     batch: int = 1,
     sealed: bool = False,
 ) -> BulkRun:
-    """A bulk run whose settings are the command's options and the version; every core for 0 workers."""
+    """Returns a bulk run whose settings are the command's options and the version; 0 workers take every core."""
     settings: dict[str, Any] = {"command": command, "version": __version__}
     for name, option in options.items():
         is_record = dataclasses.is_dataclass(option) and not isinstance(option, type)
@@ -63,7 +63,7 @@ def bulk_run(
 
 
 def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 10) -> Iterator[Path]:
-    """Writes contact sheets of overlays, in order, and gives their paths."""
+    """Writes contact sheets of overlays, in order, and yields their paths."""
     for number, start in enumerate(range(0, len(shown), SHEET), 1):
         page = shown[start : start + SHEET]
         pictures = [read_picture(out / file) for _, file in page]

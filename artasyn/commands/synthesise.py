@@ -37,7 +37,7 @@ class SynthesiseOptions:
     """Options of `synthesise`.
 
     Raises:
-        DataError: a number, a finding or a range that cannot be.
+        DataError: a number, a finding or a range is invalid.
     """
 
     inputs: Sequence[Path] = field(metadata=paths(f"normal {FILES}"))
@@ -89,7 +89,7 @@ class SynthesiseOptions:
         self.chosen_synthesis()
 
     def chosen_synthesis(self) -> LungOpacity:
-        """The synthesis with other findings, or with its own in other severities and zones."""
+        """Returns the synthesis with the chosen findings, else with its own, in the chosen severities and zones."""
         changes: dict[str, Any] = {"severity_range": self.severity} if self.severity else {}
         changes |= {"zones": tuple(self.zones)} if self.zones else {}
         if self.findings:
@@ -98,13 +98,13 @@ class SynthesiseOptions:
         return dataclasses.replace(self.synthesis, findings=changed)
 
     def store(self) -> Folders | Shards:
-        """Where the samples go."""
+        """Returns the store that the samples are written to."""
         if self.format == "folders":
             return Folders(self.out)
         return Shards(self.out, self.samples_per_shard // self.per_image)
 
     def settings(self) -> dict[str, Any]:
-        """What the samples depend on beside the radiographs."""
+        """Returns the settings that the samples depend on, besides the radiographs."""
         names = ["per_image", "seed", "bits", "format", "findings", "severity", "zones", "segmenter"]
         names += ["samples_per_shard"] if self.store().sealed else []
         return {name: getattr(self, name) for name in names} | {"synthesis": self.chosen_synthesis()}
@@ -120,7 +120,7 @@ def synthesise(options: SynthesiseOptions) -> Done:
     zones). As shards: shards/000000.tar and following, for WebDataset, each sample as KEY.image.png, KEY.mask.png,
     KEY.json (the record) and KEY.annotations.json.
 
-    And of the whole collection: annotations.json (COCO, run-length encoded, for pycocotools), sheet-1.png (the first
+    For the whole collection: annotations.json (COCO, run-length encoded, for pycocotools), sheet-1.png (the first
     120 images), statistics.json and statistics.png (areas, severities, findings, zones), manifest.csv, settings.json.
     The same seed gives the same files for any number of workers.
 
@@ -185,7 +185,7 @@ class _Make:
 def _summarise(
     out: Path, store: Folders | Shards, named: Sequence[tuple[str, Row]], names: Sequence[str]
 ) -> list[Path]:
-    """Writes what is said of the whole collection, reading every annotation once; gives what to look at."""
+    """Writes the files about the whole collection and returns the paths to look at; reads each annotation once."""
     rows = [row for _, row in named]
     regions: list[Region] = []
 
@@ -209,11 +209,11 @@ def _summarise(
 
 
 def pairs(store: Folders | Shards, rows: Sequence[Row]) -> Iterator[Picture]:
-    """Synthetic images, each beside itself with its mask.
+    """Yields synthetic images, each beside the same image with its mask.
 
     Args:
-        store: where they are.
-        rows: of the manifest.
+        store: the store that holds the images.
+        rows: rows of the manifest.
     """
     for image, mask in zip(store.read(rows, "image"), store.read(rows, "mask"), strict=True):
         pixels, full = decode_picture(image)

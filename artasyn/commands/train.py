@@ -34,8 +34,8 @@ def train(options: TrainOptions) -> Done:
 
     Writes to OUT: model/ (config.json and model.safetensors, for `artasyn detect --model OUT/model`), checkpoints/
     (last.ckpt, best.ckpt; checkpoints-1/ and so on where several trainings are averaged), logs/ (CSV and TensorBoard),
-    cache/ (prepared radiographs; manifest.csv lists those left out, with reasons), settings.json. A training that was
-    killed goes on there.
+    cache/ (prepared radiographs; manifest.csv lists the radiographs left out, with reasons), settings.json. The same
+    command continues a training that was killed.
 
     Args:
         options: what to read, where to write, and how to train.
