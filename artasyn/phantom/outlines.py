@@ -7,11 +7,11 @@ import functools
 import numpy as np
 
 Knots = tuple[tuple[float | int, float | int], ...]
-"""Places and values that a curve passes, places increasing."""
+"""Pairs of place and value that a curve passes through, in increasing order of places."""
 
 
-# Knots in mm for an adult in inspiration; they are scaled by the record. Outlines of the lungs and of the
-# mediastinum follow the shape of standard postero-anterior films, depths that of adults' chest CT.
+# The knots are in mm, for an adult in inspiration; the record scales them. The outlines of the lungs and of the
+# mediastinum follow standard postero-anterior radiographs. The depths follow chest CT of adults.
 DOME_Z = 207.0
 # fmt: off
 OUTER: Knots = (
@@ -51,11 +51,11 @@ TRUNK_BACK: Knots = (
 
 
 def smooth_curve(at: np.ndarray, knots: Knots) -> np.ndarray:
-    """A smooth curve through knots that does not overshoot them, constant beyond them.
+    """Evaluates a smooth curve through knots. The curve does not overshoot the knots and is constant beyond them.
 
     Args:
-        at: where, of any shape.
-        knots: pairs of place and value, places increasing.
+        at: the places to evaluate, of any shape.
+        knots: pairs of place and value, in increasing order of places.
 
     Source:
         Fritsch and Butland (1984), monotone piecewise cubic interpolation.

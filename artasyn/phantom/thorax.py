@@ -1,9 +1,9 @@
-"""The shape of one thorax: what every ray from back to front meets, in millimetres.
+"""The shape of one thorax: the structures that every ray from back to front meets, in millimetres.
 
-A thorax is a record of plain numbers. Its large structures (body, lungs, diaphragm, heart and mediastinum,
-spine, aorta) are given as the interval of depth that a ray of a frontal projection spends in them, a closed
-formula of where the ray passes. So they are sharp at every image size, and a CT volume of any spacing samples
-the same formulas.
+A thorax is a record of plain numbers. Each large structure (body, lungs, diaphragm, heart and mediastinum,
+spine, aorta) is given as the interval of depth that a ray of a frontal projection spends in the structure. The
+interval is a closed formula of the position of the ray. The structures are therefore sharp at every image size,
+and a CT volume of any spacing samples the same formulas.
 
 Coordinates in millimetres: ``x`` from the patient's right (negative) to the left, 0 at the spine; ``y`` from
 front to back, 0 at the middle of the chest; ``z`` from head to foot, 0 at the apices of the lungs.
@@ -44,9 +44,9 @@ from artasyn.shapes import Bool, Float32
 Map = Float32[np.ndarray, "h w"]
 """A number for every ray: float32 (h, w)."""
 RayInterval = Float32[np.ndarray, "2 h w"]
-"""Where a ray enters and leaves a structure, mm of ``y``; empty where it leaves before it enters."""
+"""The depths at which each ray enters and leaves a structure, mm of ``y``; empty if the second is the smaller."""
 RayMask = Bool[np.ndarray, "h w"]
-"""A choice of rays: bool (h, w)."""
+"""A selection of rays: bool (h, w)."""
 
 
 @dataclass(frozen=True)
@@ -55,22 +55,22 @@ class ThoraxRecord:
 
     Attributes:
         size: rows and columns of the film in pixels.
-        seed: makes the branching of the vessels, the texture of the lungs and the noise of the film.
+        seed: decides the branching of the vessels, the texture of the lungs and the noise of the film.
         field: side of the film, mm.
-        shift: of the film against the thorax along rows and along columns, mm.
-        roll: turn of the film against the thorax, degrees.
+        shift: displacement of the film from the thorax, down the rows and across the columns, mm.
+        roll: rotation of the film relative to the thorax, degrees.
         width: half the width of the lungs at half height, mm.
         height: from the apices to the top of the right dome of the diaphragm, mm.
         depth: from front to back, relative to an adult of 175 mm.
         sulcus: how deep the costophrenic angles lie below the domes, mm.
         left_drop: how much lower the left dome stands, mm.
         heart_left: how far the heart reaches to the left of the spine, mm.
-        heart_right: how far it reaches to the right, mm.
+        heart_right: how far the heart reaches to the right, mm.
         knob: how far the aortic arch reaches to the left, mm.
         wall: thickness of the chest wall, mm.
         waist: how much wider the trunk becomes below the lungs, mm; negative if narrower.
         breast: greatest thickness of breast tissue, mm; 0 for none.
-        breast_z: height of the lower border of the breasts, mm.
+        breast_z: ``z`` of the lower border of the breasts, mm.
         shoulder: how much higher the shoulders stand, mm.
         arm: how far the arms are held away from the trunk, degrees.
         curve: sideways curve of the spine, mm.
@@ -82,8 +82,8 @@ class ThoraxRecord:
         exposure: brightness of the lungs on the film in (0, 1).
         contrast: slope of the film's response.
         scatter: scattered radiation relative to the primary radiation.
-        noise: standard deviation of quantum noise behind 10 % transmission, as a fraction of the signal.
-        lesions: what is wrong with the lungs; empty for a healthy thorax.
+        noise: standard deviation of quantum noise at 10 % transmission, as a fraction of the signal.
+        lesions: the lesions of the lungs; empty for a healthy thorax.
     """
 
     size: int
@@ -118,12 +118,12 @@ class ThoraxRecord:
     lesions: tuple[PhantomLesion, ...] = ()
 
     def to_json(self) -> str:
-        """The record as one line of JSON."""
+        """Returns the record as one line of JSON."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> ThoraxRecord:
-        """The record that `to_json` wrote.
+        """Returns the record that `to_json` wrote.
 
         Args:
             text: JSON.
@@ -146,7 +146,7 @@ class ThoraxRecord:
         return cls(shift=(float(down), float(across)), lesions=lesions, **numbers)
 
     def place(self, rows: np.ndarray, columns: np.ndarray) -> tuple[Map, Map]:
-        """Rays through a film at the given fractions of its height and width: their x and z in mm."""
+        """Returns x and z, mm, of the rays through the film at the given fractions of its height and width."""
         angle = np.float32(np.deg2rad(self.roll))
         u, v = (columns - 0.5) * self.field, (rows - 0.5) * self.field
         x = np.cos(angle) * u - np.sin(angle) * v + self.shift[1]
@@ -155,11 +155,11 @@ class ThoraxRecord:
 
     @property
     def middle(self) -> float:
-        """The height on which the film is centred, mm."""
+        """The ``z`` on which the film is centred, mm."""
         return 0.5 * (self.height + self.sulcus) + 15.0
 
     def find(self, x: np.ndarray, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where rays meet the film, as fractions of its height and width: the inverse of `place`."""
+        """Returns where rays meet the film, as fractions of the film's height and width: the inverse of `place`."""
         angle = np.deg2rad(self.roll)
         u, v = x - self.shift[1], z - self.shift[0] - self.middle
         rows = (np.cos(angle) * v - np.sin(angle) * u) / self.field + 0.5
@@ -169,17 +169,17 @@ class ThoraxRecord:
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """What the rays of one grid meet.
+    """The structures that the rays of one grid meet.
 
     Attributes:
         x: mm from the spine, of every ray.
         z: mm below the apices, of every ray.
-        body: all of the body.
-        lung: the ribcage's inside; a lung is what `holes` leave of it.
-        holes: what takes the lung's place: what lies below the diaphragm, heart and mediastinum, spine,
+        body: the whole body.
+        lung: the inside of the ribcage; the lungs are this interval without `holes`.
+        holes: the structures that take the place of lung: organs below the diaphragm, heart and mediastinum, spine,
             descending aorta.
-        left: rays on the left lung's side.
-        lung_depth: how much lung every ray crosses, mm.
+        left: rays on the side of the left lung.
+        lung_depth: length of every ray in lung, mm.
     """
 
     x: Map
@@ -192,17 +192,17 @@ class Anatomy:
 
     @property
     def visible(self) -> RayMask:
-        """Rays that cross lung and neither heart, mediastinum nor what lies below the diaphragm."""
+        """The rays that cross lung, but not the heart, the mediastinum or the organs below the diaphragm."""
         hidden = [hole[1] - hole[0] > 2.0 for hole in self.holes[:2]]
         return np.asarray((self.lung_depth > 4.0) & ~hidden[0] & ~hidden[1])
 
 
 def anatomy(record: ThoraxRecord, x: Map, z: Map) -> Anatomy:
-    """The large structures of a thorax along the rays of a frontal projection.
+    """Returns the large structures of a thorax along the rays of a frontal projection.
 
     Args:
         record: the thorax.
-        x: mm from the spine, of every ray, (h, w).
+        x: mm from the line of a straight spine, of every ray, (h, w); the spine itself is at `spine_x`.
         z: mm below the apices, of every ray, (h, w).
 
     Source:
@@ -218,7 +218,7 @@ def anatomy(record: ThoraxRecord, x: Map, z: Map) -> Anatomy:
 
 
 def straight_grid(record: ThoraxRecord, x: np.ndarray, z: np.ndarray) -> Anatomy:
-    """The large structures on a regular grid that follows the spine: rows of `z`, columns of `x`, in mm.
+    """Returns the large structures on a regular grid that follows the spine: rows of `z`, columns of `x`.
 
     Args:
         record: the thorax.
@@ -230,13 +230,13 @@ def straight_grid(record: ThoraxRecord, x: np.ndarray, z: np.ndarray) -> Anatomy
 
 
 def spine_x(record: ThoraxRecord, z: np.ndarray) -> np.ndarray:
-    """How far the spine lies to the left at a height: a slight S, mm."""
+    """Returns how far the spine is displaced to the left at ``z``, mm; the spine follows a slight S."""
     return (record.curve * np.sin((z - 60) * (np.pi / 240))).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
 class RibcageSection:
-    """Half of the ribcage's inside, cut at given heights: rounded around (`middle_x`, `middle_y`), mm."""
+    """Half of the ribcage's inside, cut at given ``z``: its extents around (`middle_x`, `middle_y`), mm."""
 
     middle_x: np.ndarray
     middle_y: np.ndarray
@@ -247,13 +247,13 @@ class RibcageSection:
 
 
 def section(record: ThoraxRecord, z: np.ndarray) -> RibcageSection:
-    """The ribcage at given heights.
+    """Returns half of the ribcage's inside, cut at given ``z``.
 
     Args:
         record: the thorax.
         z: mm below the apices, of any shape.
     """
-    level = np.sqrt(np.maximum(z, 0) * (DOME_Z / record.height))  # in its root the domes of the apices are smooth
+    level = np.sqrt(np.maximum(z, 0) * (DOME_Z / record.height))  # the square root makes the apices smooth
 
     def along(knots: Knots) -> np.ndarray:
         return smooth_curve(level, tuple((float(np.sqrt(k)), v) for k, v in knots))
@@ -267,7 +267,7 @@ def section(record: ThoraxRecord, z: np.ndarray) -> RibcageSection:
 
 
 def _lungs(record: ThoraxRecord, side_x: Map, z: Map, left: RayMask) -> tuple[RayInterval, RayInterval]:
-    """The ribcage's inside and, within it, what lies below the diaphragm."""
+    """Returns the inside of the ribcage and, within the ribcage, the organs below the diaphragm."""
     cut = section(record, z)
     away = side_x - cut.middle_x
     across = np.abs(away) / np.maximum(np.where(away > 0, cut.outer, cut.inner), 1e-3)
@@ -286,7 +286,7 @@ def _lungs(record: ThoraxRecord, side_x: Map, z: Map, left: RayMask) -> tuple[Ra
 
 
 def _mediastinum(record: ThoraxRecord, x: Map, z: Map) -> RayInterval:
-    """Heart, great vessels and what lies around them: one silhouette from the neck to the diaphragm."""
+    """Returns the heart, the great vessels and the tissue around them: one silhouette from neck to diaphragm."""
     level = z * (DOME_Z / record.height)
     right_part, left_part, knob = record.heart_right / 41, record.heart_left / 94, record.knob / 38
     right = tuple((k, v * right_part if k > HEART_FROM else v) for k, v in RIGHT_BORDER)
@@ -303,7 +303,7 @@ def _mediastinum(record: ThoraxRecord, x: Map, z: Map) -> RayInterval:
 
 
 def _wave(rng: np.random.Generator, z: np.ndarray, size: float) -> np.ndarray:
-    """A slight unevenness of an outline, mm."""
+    """Returns a slight unevenness of an outline, mm."""
     knots = tuple(
         (float(k), float(v)) for k, v in zip(range(-150, 400, 18), size * rng.standard_normal(31), strict=True)
     )
@@ -323,7 +323,7 @@ def _descending_aorta(record: ThoraxRecord, x: Map, z: Map) -> RayInterval:
 
 
 def _body(record: ThoraxRecord, x: Map, z: Map) -> RayInterval:
-    """Trunk, shoulders, neck and upper arms; the breasts in front."""
+    """Returns the trunk, shoulders, neck and upper arms, with the breasts in front."""
     lower = record.width * 1.1 + record.wall
     below = (
         (135.0, lower),
@@ -350,7 +350,7 @@ def _body(record: ThoraxRecord, x: Map, z: Map) -> RayInterval:
 
 
 def _breast(record: ThoraxRecord, x: Map, z: Map) -> Map:
-    """Thickness of both breasts, mm: fuller and sharper towards their lower border."""
+    """Returns the thickness of the breasts, mm; they are fuller and end more sharply at the lower border."""
     across = (np.abs(x) - 82) / 68
     middle = record.breast_z - 42
     down = (z - middle) / np.where(z > middle, 42, 120)
@@ -362,15 +362,15 @@ def _root(values: np.ndarray, power: float = 2.5) -> np.ndarray:
 
 
 def length(interval: RayInterval) -> Map:
-    """How much of every ray lies in an interval, mm."""
+    """Returns the length of every ray in an interval, mm."""
     return np.asarray(np.maximum(interval[1] - interval[0], 0))
 
 
 def covered(host: RayInterval, holes: tuple[RayInterval, ...]) -> Map:
-    """How much of every ray lies in an interval and in one or more of several others, mm."""
+    """Returns the length of every ray that lies in `host` and in one or more of `holes`, mm."""
     low = [np.maximum(hole[0], host[0]) for hole in holes]
     high = [np.minimum(hole[1], host[1]) for hole in holes]
-    for last in range(len(holes) - 1, 0, -1):  # into the order in which the ray enters them
+    for last in range(len(holes) - 1, 0, -1):  # sorts the holes by the depth at which each ray enters them
         for i in range(last):
             late = low[i] > low[i + 1]
             low[i], low[i + 1] = np.minimum(low[i], low[i + 1]), np.maximum(low[i], low[i + 1])
