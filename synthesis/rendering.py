@@ -1,11 +1,11 @@
-"""Rendering lesions: one mechanism for every finding, on numpy arrays and on tensors of any device.
+"""Rendering of lesions: one mechanism for every finding, on numpy arrays and on tensors of any device.
 
-A lesion's stamps are Gaussians; the logarithm of their sum is a level, 1 in the middle of a stamp and 0 on its
-rim, smooth where stamps overlap, for any number of stamps by one matrix product. Clouds push the rim about, the
-level becomes attenuation, textures vary it, the pleura ends it. Attenuations of several lesions leave
-``prod(1 - a_i)`` of the air, whatever their order.
+The stamps of a lesion are Gaussians. The logarithm of their sum is a level: 1 in the middle of a stamp, 0 on its rim
+and smooth where stamps overlap. Matrix products compute the level for any number of stamps. Clouds push the rim in
+and out. The level becomes attenuation, a texture varies the attenuation, and the attenuation fades at the pleura.
+Attenuations ``a_i`` of several lesions leave ``prod(1 - a_i)`` of the air, in any order.
 
-Functions here take numpy arrays and tensors alike: they use operators and the functions that both have.
+The functions take numpy arrays and tensors alike: they use operators and functions that both libraries have.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ Array = Any
 """A numpy array or a tensor."""
 
 POINTS = GRID // 2
-"""Rows and columns of the grid that levels are computed on; they are smooth."""
+"""Rows and columns of the grid that levels are computed on; a coarse grid is enough, because levels are smooth."""
 
 SHARPNESS = 3.0
 """How closely the union of overlapping stamps follows the larger one."""
 
 LEAST_GAIN = 0.25
-"""What attenuation adds of itself above the grey of soft tissue."""
+"""The share of the attenuation that is added above the grey of soft tissue."""
 
 AT_ONCE = 24
-"""Stamps in a matrix product: few enough that no library takes threads for it, which would wait for each other and
-round otherwise."""
+"""Stamps in a matrix product: few enough that no library splits the product over threads. Threads would wait for each
+other and change the rounding."""
 
 HILUM = (0.42, 0.0)
-"""Where a lung's airways enter, as a lesion's focus."""
+"""The place where the airways enter a lung, in the coordinates of a lesion's focus."""
 
 _TEXTURES: dict[Texture, tuple[int, int]] = {
     "none": (0, 1),
@@ -48,7 +48,7 @@ _TEXTURES: dict[Texture, tuple[int, int]] = {
     "cells": (NAMES.index("cells"), 1),
     "bronchi": (NAMES.index(TREES[0]), len(TREES)),
 }
-"""The first texture of each kind in the bank, and how many there are."""
+"""The position in the bank of each kind's first texture, and the number of textures of this kind."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,17 +56,18 @@ class Lesions:
     """Lesions of a batch of images, as arrays.
 
     Attributes:
-        image: int64 (n,), the image of each.
+        image: int64 (n,), the index of each lesion's image.
         side: int64 (n,), 0 right lung, 1 left lung.
         focus: float32 (n, 2), as in `Lesion`.
-        stamps: float32 (n, stamps, 4), as in `Lesion`; stamps far away where a lesion has fewer.
+        stamps: float32 (n, stamps, 4), as in `Lesion`; `ABSENT` where a lesion has fewer.
         severity: float32 (n,).
         look: float32 (n, 6): edge, solidity, irregularity, cloudiness, share, reach.
-        texture: int64 (n, 3): of the rim, of the clouds within, and what it is made of, as indices of the bank.
-        place: int64 (n, 3, 2), first row and column of the three pieces.
-        mirrored: int64 (n, 3, 2), 1 where a piece is upside down or left to right.
-        airways: float32 (n,), 1 where the texture is air, to be placed at the hilum.
-        hilum: float32 (2,), where airways enter a lung, as a focus.
+        texture: int64 (n, 3), indices of three textures in the bank: the clouds at the rim, the clouds within, and the
+            texture that the lesion is made of.
+        place: int64 (n, 3, 2), first row and column of the piece that is cut out of each texture.
+        mirrored: int64 (n, 3, 2), 1 where a piece is flipped upside down or left to right.
+        airways: float32 (n,), 1 where the texture is a bronchial tree, to be placed at the hilum.
+        hilum: float32 (2,), `HILUM`: the place where the airways enter a lung.
     """
 
     image: Int64[np.ndarray, " n"]
@@ -83,7 +84,7 @@ class Lesions:
 
     @classmethod
     def pack(cls, draws: Draws) -> Lesions:
-        """The lesions of a draw."""
+        """Returns the lesions of a draw as arrays."""
         kind = draws.kind
         looks = [look for _, look in draws.kinds]
         unit = _hashed_rows(draws.seed, 13)
@@ -109,20 +110,22 @@ class Lesions:
 
 
 def _hashed_rows(seeds: Int64[np.ndarray, " n"], count: int) -> Float32[np.ndarray, "n count"]:
-    """The first uniform numbers of each seed's stream."""
+    """Returns the first `count` uniform numbers of each seed's stream."""
     return hashed(0, (seeds[:, None] * 2654435761 + np.arange(1, count + 1)) % 2**32)
 
 
 @dataclass(frozen=True, eq=False)
 class Extents:
-    """How far lungs reach, in cells of the window; whole numbers as float32, so that places round alike everywhere.
+    """The extents of lungs, in cells of the window.
+
+    The extents are whole numbers as float32, so that places round alike in numpy and on every device.
 
     Attributes:
         top, bottom: (b, 2), the first row of each lung and the row after its last.
         first, last: (b, 2, cells), the first column of each lung in every row and the column after its last; in a
-            row without lung those of the whole lung.
-        outward: (b, 2), 1 where a lung's ribs are at higher columns, -1 where they are at lower ones. On a film that
-            was mirrored that is the other way round.
+            row without lung, the columns of the whole lung.
+        outward: (b, 2), 1 where a lung's ribs are at higher columns, -1 where the ribs are at lower columns. The signs
+            are swapped on a mirrored radiograph.
     """
 
     top: Array
@@ -133,7 +136,7 @@ class Extents:
 
     @classmethod
     def of(cls, share: Array, xp: ModuleType) -> Extents:
-        """The extents of lungs from their share of each cell, (b, 2, cells, cells)."""
+        """Returns the extents of lungs from their share of each cell, (b, 2, cells, cells)."""
         count = share.shape[-1]
         occupied = (share > 0.5 * xp.amax(share, (2, 3))[:, :, None, None]) + 0
         rows, columns = xp.amax(occupied, 3), xp.amax(occupied, 2)
@@ -149,7 +152,7 @@ class Extents:
         return cls(top, bottom, first, last, _outward(share, xp))
 
     def place(self, image: Array, side: Array, focus: Array, xp: Any) -> tuple[Array, Array]:
-        """Rows and columns of places in lungs, (n,), as shares of the window's side.
+        """Returns the rows and columns of places in lungs, (n,), as shares of the window's side.
 
         Args:
             image: (n,), the image of each place.
@@ -169,7 +172,10 @@ class Extents:
 
 
 def _outward(share: Array, xp: Any) -> Array:
-    """Where the ribs of each lung are: away from the other lung, or where that is missing as on a usual film."""
+    """Returns `Extents.outward`: the ribs of a lung are on the side away from the other lung.
+
+    If the other lung is missing, the radiograph counts as not mirrored.
+    """
     weight = share.sum(2)
     columns = xp.cumsum(xp.ones_like(weight), 2)
     total = weight.sum(2)
@@ -180,12 +186,15 @@ def _outward(share: Array, xp: Any) -> Array:
 
 
 def at_the_hilum(lesions: Any, extents: Extents, xp: Any) -> tuple[Array, Array]:
-    """Where the pieces of textures start and whether they are mirrored: airways grow from the hilum to the ribs."""
+    """Returns where the pieces of textures start, and which pieces are mirrored.
+
+    Airways grow from the hilum to the ribs; all other pieces stay as they are in `lesions`.
+    """
     focus = 0 * lesions.focus + lesions.hilum
     row, column = extents.place(lesions.image, lesions.side, focus, xp)
     row, column = (xp.clip(xp.floor(at * GRID), 0, GRID - 1) for at in (row, column))
     right = extents.outward[lesions.image, lesions.side] > 0
-    column = xp.where(right, column, GRID - 1 - column)  # in the piece before it is mirrored
+    column = xp.where(right, column, GRID - 1 - column)  # the column before the piece is mirrored
     air = lesions.airways[:, None] > 0
     place, mirrored = lesions.place + 0, lesions.mirrored + 0
     place[:, 2] = xp.where(air, xp.stack([SIDE // 2 - row, SIDE // 2 - column], 1), lesions.place[:, 2] + 0 * focus)
@@ -196,16 +205,16 @@ def at_the_hilum(lesions: Any, extents: Extents, xp: Any) -> tuple[Array, Array]
 def levels(
     stamps: Array, row: Array, column: Array, outward: Array, height: Array, rows: Array, columns: Array, xp: Any
 ) -> Array:
-    """The level of every lesion: 1 in the middle of a stamp, 0 on its rim, negative outside, -3.6 far away.
+    """Returns the level of every lesion: 1 in the middle of a stamp, 0 on its rim, negative outside, -3.6 far away.
 
     Args:
         stamps: (n, stamps, 4).
-        row: (n,), of the focus.
-        column: (n,), of the focus.
-        outward: (n,), 1 where the ribs are at higher columns, -1 where they are at lower ones.
-        height: (n,), of the lungs; all lengths as shares of the window's side.
-        rows: of the grid, as shares of the window's side.
-        columns: of the grid.
+        row: (n,), row of the focus, as a share of the window's side.
+        column: (n,), column of the focus, as a share of the window's side.
+        outward: (n,), 1 where the ribs are at higher columns, -1 where the ribs are at lower columns.
+        height: (n,), height of the lungs, as a share of the window's side.
+        rows: (rows,), rows of the grid, as shares of the window's side.
+        columns: (columns,), columns of the grid, as shares of the window's side.
         xp: numpy or torch.
 
     Returns:
@@ -222,13 +231,13 @@ def levels(
 
 
 def density(level: Array, rim: Array, clouds: Array, texture: Array, look: Array, xp: Any) -> Array:
-    """The attenuation of every lesion before its severity, about 1 in its densest parts.
+    """Returns the attenuation of every lesion before its severity, about 1 in its densest parts.
 
     Args:
         level: (n, grid, grid).
-        rim: clouds that push the rim, as all pieces of textures (n, grid, grid).
-        clouds: clouds within.
-        texture: what it is made of.
+        rim: clouds that push the rim in and out, (n, grid, grid).
+        clouds: clouds within the lesion, (n, grid, grid).
+        texture: the texture that the lesion is made of, (n, grid, grid).
         look: edge, solidity, irregularity, cloudiness and share, each (n, 1, 1).
         xp: numpy or torch.
     """
@@ -239,7 +248,7 @@ def density(level: Array, rim: Array, clouds: Array, texture: Array, look: Array
 
 
 def clipped(values: Array, low: Any, high: Any, xp: Any) -> Array:
-    """Values no less and no more than so much; numpy's own clip takes longer than the work it does here."""
+    """Returns values limited to [low, high]; avoids numpy.clip, whose overhead would exceed the work itself."""
     if xp is not np:
         return values.clip(low, high)
     above = np.maximum(values, np.float32(low))
@@ -247,17 +256,19 @@ def clipped(values: Array, low: Any, high: Any, xp: Any) -> Array:
 
 
 def remaining(severity: Array, density: Array, fade: Array, xp: Any) -> Array:
-    """The share of the air that every lesion leaves, in [0, 1]."""
+    """Returns the share of the air that every lesion leaves, in [0, 1]."""
     return 1 - clipped(severity * density * fade, 0, 1, xp)
 
 
 def saturated(added: Array, film: Array, soft_tissue: Array, xp: Any) -> Array:
-    """Attenuation as a film shows it: what would be brighter than soft tissue, as ribs in a fluid, brightens less.
+    """Returns attenuation as a radiograph shows it: above the grey of soft tissue, the image brightens less.
+
+    Ribs in fluid are an example.
 
     Args:
         added: attenuation, (..., h, w).
-        film: the grey it is added to, (..., h, w).
-        soft_tissue: its grey, of the shape of `film` but for h and w, which are 1; or a number.
+        film: the image that the attenuation is added to, (..., h, w).
+        soft_tissue: the grey of soft tissue, of the shape of `film` but with h and w of 1; or a number.
         xp: numpy or torch.
     """
     excess = film + added
@@ -269,7 +280,9 @@ def saturated(added: Array, film: Array, soft_tissue: Array, xp: Any) -> Array:
 
 
 def fades(share: Array, reach: Array, xp: Any) -> Array:
-    """How the lung's thickness ends at the pleura: from 0 on it to 1 inside; 1 on it where `reach` is 1.
+    """Returns the fade of lesions at the pleura: 0 on the pleura, rising to 1 inside the lung.
+
+    Where `reach` is 1, the fade is 1 on the pleura, too.
 
     Args:
         share: (n, cells, cells), the blurred share of lung.
