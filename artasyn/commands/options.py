@@ -25,7 +25,7 @@ MODEL = (
     "`artasyn export` wrote, or the id of a model on the Hugging Face hub"
 )
 
-DEVICE = "cpu, cuda, cuda:1, mps; auto takes a GPU where there is one"
+DEVICE = "cpu, cuda, cuda:1, mps; auto takes cuda if it is there, otherwise cpu"
 
 WORKERS = "processes; 0 takes every core"
 

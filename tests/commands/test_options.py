@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentError
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -107,9 +108,8 @@ def test_every_sort_of_field_is_read_from_a_file_where_one_value_may_stand_alone
     ],
 )
 def test_what_is_missing_wrong_or_no_option_is_refused(given: list[str]) -> None:
-    with pytest.raises((SystemExit, Exception)) as refused:
+    with pytest.raises((SystemExit, ArgumentError)):  # the parser refuses it, before the dataclass does
         read(Everything, *given)
-    assert not isinstance(refused.value, DataError)
 
 
 def test_the_dataclass_itself_refuses_what_cannot_be() -> None:
