@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import math
+import re
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from artasyn.errors import ArtasynError
+from artasyn.limits import limits, too_large
 
 _Record = TypeVar("_Record")
 
@@ -33,7 +37,7 @@ def read_record(text: str, build: Callable[[Any], _Record], *, what: str, error:
     Raises:
         ArtasynError: an `error`; the text is no JSON, or `build` refuses its values.
     """
-    return make_record(text, lambda given: build(with_tuples(json.loads(given))), what=what, error=error)
+    return make_record(text, lambda given: build(with_tuples(parse_json(given))), what=what, error=error)
 
 
 def make_record(given: Any, build: Callable[[Any], _Record], *, what: str, error: type[ArtasynError]) -> _Record:
@@ -52,6 +56,55 @@ def make_record(given: Any, build: Callable[[Any], _Record], *, what: str, error
         return build(given)
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as fault:
         raise error(f"not {what}: {fault!r} in {str(given)[:80]!r}") from fault
+
+
+def parse_json(text: str, **options: Any) -> Any:
+    """Parses JSON that may come from anybody: bounded in size and depth, and without NaN and infinity.
+
+    Numbers such as ``1e999``, which Python would read as infinity, are refused too.
+
+    Args:
+        text: JSON.
+        **options: further options of `json.loads`.
+
+    Raises:
+        ValueError: the text is no JSON, is larger or nested deeper than `artasyn.limits.Limits` allows, or holds a
+            number that is not finite.
+
+    Example:
+        >>> parse_json('[1, {"a": 2.5}]')
+        [1, {'a': 2.5}]
+        >>> parse_json("[NaN]")
+        Traceback (most recent call last):
+        ValueError: NaN is no number; write a finite one
+    """
+    if len(text) > limits().text:
+        raise ValueError(too_large("characters", len(text), "text"))
+    if (depth := nesting(text)) > limits().nesting:
+        raise ValueError(too_large("levels of brackets", depth, "nesting"))
+    return json.loads(text, parse_constant=_no_number, parse_float=_finite, **options)
+
+
+def nesting(text: str) -> int:
+    """Returns an upper bound of the depth of brackets in JSON; brackets inside strings count, too.
+
+    The bound is the count of opening brackets where that is small, and the exact depth otherwise.
+    """
+    if text.count("[") + text.count("{") <= limits().nesting:
+        return text.count("[") + text.count("{")
+    bare = re.sub(r'"(?:[^"\\]|\\.)*"|[^][{}"]+', "", text)
+    return max(itertools.accumulate((1 if each in "[{" else -1 for each in bare), initial=0))
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number; write a finite one")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        _no_number(text)
+    return value
 
 
 def with_tuples(value: Any) -> Any:

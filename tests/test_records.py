@@ -8,7 +8,7 @@ import pytest
 
 from artasyn.errors import DataError, SynthesisError
 from artasyn.phantom.thorax import ThoraxRecord
-from artasyn.records import make_record, read_record, record_text, with_tuples
+from artasyn.records import make_record, parse_json, read_record, record_text, with_tuples
 from artasyn.segment import ProjectionRecord
 from artasyn.synthesis import OpacityRecord, Recipe
 
@@ -58,3 +58,25 @@ def test_every_record_refuses_other_text_in_the_same_words(
 ) -> None:
     with pytest.raises((DataError, SynthesisError), match=f"^not {what}: .* in '"):
         record.from_json(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "[NaN]",
+        "[-Infinity]",
+        '{"a": 1e999}',
+        "[" + "9" * 10_000 + "]",
+        "[" * 65 + "]" * 65,
+    ],
+)
+def test_json_that_would_harm_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"levels of brackets|no number|digits"):
+        parse_json(text)
+
+
+def test_brackets_in_strings_are_no_depth() -> None:
+    text = '{"a": "' + "[" * 100 + '", "b": "\\"[{", "c": [' + "[]," * 99 + "[]]}"
+    assert parse_json(text)["c"] == [[]] * 100
