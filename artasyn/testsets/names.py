@@ -6,7 +6,7 @@ Names come in many dialects: with or without suffix, with the separators of Wind
 
 from __future__ import annotations
 
-import os.path
+import itertools
 import posixpath
 import re
 import unicodedata
@@ -59,7 +59,9 @@ def listed_films(names: Iterable[str], films: Sequence[Source], roots: Sequence[
         films_at[(*below[:-1], bare(below[-1]))].append((film, places[roots.index(root)]))
         alone[bare(below[-1])].append(film)
     parts = {name: _parts(name) for name in names}
-    shared = tuple(os.path.commonprefix([given[:-1] for given, absolute in parts.values() if absolute]))
+    distant = [given[:-1] for given, absolute in parts.values() if absolute]
+    alike = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*distant, strict=False))
+    shared = tuple(level[0] for level in alike)
 
     def found(given: Parts, absolute: bool) -> list[Source]:
         for start in range(len(given)):
@@ -150,10 +152,9 @@ class Beside:
         for film in films:
             fitting: list[Source] = []
             for name in own[film.name]:
-                others = exact - {_key(name)}
-                there = self._keys.get(_key(name), {}).values()
-                free = [each for each in there if each.path in self._spare and _key(each.name) not in others]
-                fitting = fitting or free
+                there = [each for each in self._keys.get(_key(name), {}).values() if each.path in self._spare]
+                named = [each for each in there if _key(each.name) == _key(name) or _key(each.name) not in exact]
+                fitting = fitting or named
             if len(fitting) > 1:
                 raise DataError(f"{self.place}: {_names(fitting)} are for one film, {film.name}; keep the right one")
             for source in fitting:

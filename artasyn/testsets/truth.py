@@ -116,15 +116,15 @@ def placed(given: tuple[int, int], shape: tuple[int, int], pose: Pose) -> Turn:
     on_stored, on_image = exact if any(exact) else (fits(given, stored), fits(given, shape))
     if on_stored and on_image and pose.shown:
         raise DataError(
-            f"lesions or lungs on {given[0]} x {given[1]} pixels may be turned or not, because the film's EXIF "
-            "orientation turns it; save the film upright, without this orientation, and draw on that"
+            f"ground truth on {given[0]} x {given[1]} pixels may be turned or not, because the film's EXIF orientation "
+            "turns it; save the film upright, without this orientation, and draw on that"
         )
     if on_stored:
         return pose.turn
     if on_image:
         return UPRIGHT.turn
     raise DataError(
-        f"lesions or lungs on {given[0]} x {given[1]} pixels are of another aspect ratio than the film of "
+        f"ground truth on {given[0]} x {given[1]} pixels is of another aspect ratio than the film of "
         f"{shape[0]} x {shape[1]}; use the film and its ground truth as they belong together"
     )
 
