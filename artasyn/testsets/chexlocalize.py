@@ -64,7 +64,7 @@ def chexlocalize(data: Path) -> TestSet | None:
         if not name.endswith("_frontal"):
             left_out["not frontal"].append(name)
         elif truth:
-            listed.append(listed_film(name, True, truth=truth))
+            listed.append(listed_film(name, True, truth=truth, origin=drawn))
         elif row is None:
             left_out["without labels"].append(name)
         elif any(row.get(finding) in POSITIVE for finding in (*CHEXPERT_FINDINGS, "Pneumonia", "Pleural Other")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -75,7 +76,7 @@ def annotated(
         if image.name in named:
             film = named[image.name]
             try:
-                made.append(_film(film, image, drawn.get(key, [])))
+                made.append(dataclasses.replace(_film(film, image, drawn.get(key, [])), origin=path))
             except DataError as error:
                 failed.append((film, f"{path}: {error}"))
     there = {film.name for film in named.values()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -104,8 +105,8 @@ def known_film(
 ) -> TestFilm:
     """Returns a film with its mask and lungs, or with the truth and boxes of `known`."""
     truth = MaskFile(masks[film.name]) if film.name in masks else known.truth if known else None
-    boxes, frame = (known.boxes, known.frame) if known else ((), None)
-    return TestFilm(film, diseased, truth, boxes, frame, lungs.get(film.name))
+    before = known or TestFilm(film, diseased)
+    return dataclasses.replace(before, diseased=diseased, truth=truth, lungs=lungs.get(film.name))
 
 
 def _unread(data: Path, names: Sequence[str]) -> str:
@@ -195,5 +196,7 @@ def _boxed(
             f"are {listed([film.name for film in films])}"
         )
     return [
-        TestFilm(film, bool(boxes[film.name]), boxes=tuple(boxes[film.name])) for film in films if film.name in boxes
+        TestFilm(film, bool(boxes[film.name]), boxes=tuple(boxes[film.name]), origin=path)
+        for film in films
+        if film.name in boxes
     ]

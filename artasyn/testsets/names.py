@@ -50,37 +50,18 @@ def listed_films(names: Iterable[str], films: Sequence[Source], roots: Sequence[
     Raises:
         DataError: a name fits several films.
     """
-    films_at = defaultdict[Parts, list[tuple[Source, Parts]]](list)
-    alone = defaultdict[str, list[Source]](list)
-    places = [_parts(root.absolute().as_posix())[0] for root in roots]
-    for film in films:
-        root = next(root for root in roots if film.path.is_relative_to(root))
-        below = _parts(film.path.relative_to(root).as_posix())[0]
-        films_at[(*below[:-1], bare(below[-1]))].append((film, places[roots.index(root)]))
-        alone[bare(below[-1])].append(film)
+    there = _Films(films, roots)
     parts = {name: _parts(name) for name in names}
     distant = [given[:-1] for given, absolute in parts.values() if absolute]
     alike = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*distant, strict=False))
     shared = tuple(level[0] for level in alike)
-
-    def found(given: Parts, absolute: bool) -> list[Source]:
-        for start in range(len(given)):
-            before, below = given[:start], given[start:]
-            fitting = [
-                film
-                for film, place in films_at.get((*below[:-1], bare(below[-1])), ())
-                if _folded(before) == _folded(place[len(place) - len(before) :])
-                or (absolute and before and (before == shared or _folded(before[-1:]) == _folded(place[-1:])))
-            ]
-            if fitting:
-                return fitting
-        return []
-
-    ends = {_folded(place[-1:]) for place in places}
+    ends = {_folded(place[-1:]) for place in there.places}
     flat = all(len(given) < 2 or _folded(given[-2:-1]) in ends for given, _ in parts.values())
     chosen = {}
     for name, (given, absolute) in parts.items():
-        fitting = found(given, absolute) or (alone.get(bare(given[0]), []) if flat and len(given) == 1 else [])
+        fitting = there.at(given, shared if absolute else None)
+        if not fitting and flat and len(given) == 1:
+            fitting = there.called.get(bare(given[0]), [])
         if given and bare(given[-1]) != given[-1]:
             suffix = given[-1][len(bare(given[-1])) :].casefold()
             fitting = [film for film in fitting if film.path.suffix.casefold() == suffix]
@@ -92,6 +73,44 @@ def listed_films(names: Iterable[str], films: Sequence[Source], roots: Sequence[
         if fitting:
             chosen[name] = fitting[0]
     return chosen
+
+
+class _Films:
+    """Films by the parts of their paths.
+
+    Args:
+        films: below `roots`.
+        roots: the folders of the films.
+    """
+
+    def __init__(self, films: Sequence[Source], roots: Sequence[Path]) -> None:
+        self.places = [_parts(root.absolute().as_posix())[0] for root in roots]
+        self.called = defaultdict[str, list[Source]](list)
+        self._below = defaultdict[Parts, list[tuple[Source, Parts]]](list)
+        for film in films:
+            root = next(root for root in roots if film.path.is_relative_to(root))
+            below = _parts(film.path.relative_to(root).as_posix())[0]
+            self._below[(*below[:-1], bare(below[-1]))].append((film, self.places[roots.index(root)]))
+            self.called[bare(below[-1])].append(film)
+
+    def at(self, given: Parts, shared: Parts | None) -> list[Source]:
+        """Returns the films at a path, without regard to the suffix.
+
+        Args:
+            given: the path.
+            shared: the folders that all the absolute paths of the list share; None if this path is not absolute.
+        """
+        for start in range(len(given)):
+            before, below = given[:start], given[start:]
+            fitting = [
+                film
+                for film, place in self._below.get((*below[:-1], bare(below[-1])), ())
+                if _folded(before) == _folded(place[len(place) - len(before) :])
+                or (shared is not None and before and (before == shared or _folded(before[-1:]) == _folded(place[-1:])))
+            ]
+            if fitting:
+                return fitting
+        return []
 
 
 def _parts(name: str) -> tuple[Parts, bool]:

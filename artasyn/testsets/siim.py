@@ -23,7 +23,7 @@ def siim(data: Path) -> TestSet | None:
     for name, rows in grouped(read_table(path, ("ImageId", "EncodedPixels")), "ImageId").items():
         codes = tuple(row["EncodedPixels"] for row in rows)
         if not all(codes):
-            raise DataError(f"{path}: no run lengths and no -1 for {name}; download it again")
+            raise DataError(f"{path}: no run lengths and no -1 for {name[:80]}; download it again")
         drawn = tuple(code for code in codes if code != "-1")
         if drawn and len(drawn) < len(codes):
             raise DataError(f"{path}: both run lengths and -1, which means healthy, for {name}; correct one of them")

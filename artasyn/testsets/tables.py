@@ -169,7 +169,11 @@ def on_disk(
     note: str = "",
 ) -> TestSet:
     """Returns the test set of the listed films that are on disk."""
-    films = [dataclasses.replace(f, source=files[f.source.name]) for f in listed if f.source.name in files]
+    films = [
+        dataclasses.replace(film, source=files[film.source.name], origin=film.origin or path)
+        for film in listed
+        if film.source.name in files
+    ]
     missing = [film.source.name for film in listed if film.source.name not in files]
     if not films:
         raise DataError(

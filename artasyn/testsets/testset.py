@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,7 @@ class TestFilm:
         boxes: around lesions.
         frame: rows and columns of the grid on which the boxes are given; None for the film's own stored pixels.
         lungs: a file with the true lungs, as a mask or as labels 1 and 2.
+        origin: the file that holds `truth` or `boxes`, for messages.
     """
 
     source: Source
@@ -40,6 +42,7 @@ class TestFilm:
     boxes: tuple[Box, ...] = ()
     frame: tuple[int, int] | None = None
     lungs: Path | None = None
+    origin: Path | None = None
 
     __test__ = False  # tells pytest that this is not a test class
 
@@ -65,7 +68,8 @@ class TestFilm:
         """
         if self.truth is None:
             return None if self.diseased else np.zeros(shape, bool)
-        lesions = self.truth.on(shape, self.pose)
+        with self._naming_origin():
+            lesions = self.truth.on(shape, self.pose)
         if lesions.any() and not self.diseased:
             raise DataError(f"{self.source.name} is healthy but has lesions; correct the label or the mask")
         return lesions
@@ -80,8 +84,10 @@ class TestFilm:
             DataError: the centre of a box lies outside the film, or the film and `frame` are turned in a way that is
                 not known.
         """
-        if not self.boxes:
-            return ()
+        with self._naming_origin():
+            return self._boxes_on(shape) if self.boxes else ()
+
+    def _boxes_on(self, shape: tuple[int, int]) -> tuple[Box, ...]:
         frame, turn = self._framed(shape)
         found = []
         for box in self.boxes:
@@ -96,6 +102,14 @@ class TestFilm:
             top, left = max(row, 0.0), max(column, 0.0)
             found.append((top, left, min(row + height, shape[0]) - top, min(column + width, shape[1]) - left))
         return tuple(found)
+
+    @contextmanager
+    def _naming_origin(self) -> Iterator[None]:
+        """Adds the file that holds the ground truth to error messages."""
+        try:
+            yield
+        except DataError as error:
+            raise (DataError(f"{error} (from {self.origin})") if self.origin else error) from error.__cause__
 
     def _framed(self, shape: tuple[int, int]) -> tuple[tuple[int, int], Turn]:
         """Returns the grid of the boxes, and the turn that brings them to the film's grid."""

@@ -274,6 +274,8 @@ class CocoRegions:
             DataError: a region is damaged or was drawn on another grid, or the grid is larger than
                 `artasyn.limits.Limits` allows.
         """
+        if min(self.shape) < 1:
+            raise DataError(f"a grid of {self.shape[0]} x {self.shape[1]} pixels")
         if self.shape[0] * self.shape[1] > limits().pixels:
             raise DataError(f"a grid that {too_large('pixels', self.shape[0] * self.shape[1], 'pixels')}")
         whole = np.zeros(self.shape, bool)
