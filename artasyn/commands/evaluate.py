@@ -26,7 +26,7 @@ from artasyn.pictures.panels import truth_panel
 from artasyn.pictures.report import Section, metrics_section, roc_picture, write_report
 from artasyn.pictures.thumbnails import TILE
 from artasyn.testsets.layouts import find
-from artasyn.testsets.measured import Measured, Scored, rank_of, read_lungs, score_films
+from artasyn.testsets.measured import Measured, Scored, lungs_of, rank_of, read_lungs, score_films
 from artasyn.testsets.testset import TestFilm, TestSet
 from artasyn.version import __version__
 
@@ -59,12 +59,13 @@ def evaluate(options: EvaluateOptions) -> Done:
     Reads from DATA one of these layouts:
       artasyn: test/healthy, test/diseased, ground_truth (a mask for every diseased film, with the film's name or
         mask_ before the name) and, optionally, lungs (QaTa-ZeroShot, and the data that `artasyn demo` writes);
-      folder: images/ with masks/ (empty: healthy), boxes.csv (file, x, y, w, h) or annotations.json (COCO); or
-        healthy/ and diseased/, optionally with masks/ or boxes.csv; optionally lungs/;
+      folder: images/ with masks/ (empty: healthy), boxes.csv (file, x, y, w, h in the film's own pixels) or
+        annotations.json (COCO); or healthy/ and diseased/, optionally with masks/ or boxes.csv; optionally lungs/;
       qata, zhanglab, rsna, nih, chexlocalize, siim, vindr: QaTa-COV19, Kermany's films, RSNA Pneumonia Detection
         Challenge, ChestX-ray14, CheXlocalize, SIIM-ACR Pneumothorax and VinDr-CXR, as they are published.
     Image figures need healthy films; pixel figures need masks. With boxes, a figure tells how often the highest point
-    of a heatmap lies inside a box. Films with unknown labels are left out; the report says which.
+    of a heatmap lies inside a box. Films with unknown labels are left out; the report says which. Masks, lungs and
+    boxes are turned as their film where its file asks for it. Another aspect ratio than the film's is refused.
 
     Writes to OUT: metrics.json, report.html (table, ROC curve, best and worst films) and everything that
     `artasyn detect` writes. The thresholds are stored with the model; only figures called oracle use a threshold
@@ -111,7 +112,8 @@ def _measure(
     def measure(film: TestFilm) -> dict[str, Measured]:
         row = rows[film.source.name]
         heatmap = read_heatmap(out / row["heatmap"])
-        lungs = read_lungs(film.lungs if test.has_lungs and film.lungs else out / row["lungs"])
+        given = lungs_of(film, heatmap.shape) if test.has_lungs else None
+        lungs = read_lungs(out / row["lungs"]) if given is None else given
         alone = Measured.prior(film, heatmap.shape, lungs)
         return {"detector": alone.by(float(row["score"]), heatmap), "lungs_prior": alone}
 
@@ -121,7 +123,8 @@ def _measure(
     if len(failed) == len(films):
         raise DataError(f"none of the {len(test.films)} films could be measured; see {out / 'manifest.csv'}")
     figures = {name: one.evaluation.result(bootstrap=bootstrap, seed=seed) for name, one in scored.items()}
-    return figures, ours.quality, [Outcome(film.source, reason=f"ground truth: {reason}") for film, reason in failed]
+    unread = [*test.failed, *((film.source, reason) for film, reason in failed)]
+    return figures, ours.quality, [Outcome(source, reason=f"ground truth: {reason}") for source, reason in unread]
 
 
 def sections(
