@@ -21,7 +21,8 @@ from artasyn.arrays import HIGHEST, LOWEST
 from artasyn.errors import DataError
 from artasyn.files.ct_headers import read_metaimage, read_nrrd
 from artasyn.files.ct_names import read_label_names
-from artasyn.files.ct_series import is_slice_file, read_segmentation, read_series
+from artasyn.files.ct_segmentation import read_segmentation
+from artasyn.files.ct_series import is_slice_file, read_series
 from artasyn.files.ct_volumes import (
     METAIMAGE_SUFFIXES,
     MINIMUM,

@@ -28,6 +28,8 @@ SKIPPED = 1 << 26
 """Largest number of bytes that a header may skip before the voxels."""
 HEADER = 1 << 22
 """Largest number of bytes of a header in text."""
+LONGEST = 40
+"""Largest number of characters of a number."""
 RATIO = 1033
 """Largest ratio of deflate. Source: zlib's documentation, "Maximum Compression Factor"."""
 
@@ -145,10 +147,13 @@ def numbers(text: str, kind: type[_Number], name: str) -> list[_Number]:
     Raises:
         DataError: one is no number of this kind.
     """
+    words = text.split()
     try:
-        return [kind(word) for word in text.split()]
-    except ValueError as error:
-        raise DataError(f"has {text[:80]!r} as its {name}; it is damaged, copy or export it again") from error
+        if max(map(len, words), default=0) <= LONGEST:
+            return [kind(word) for word in words]
+    except ValueError:
+        pass
+    raise DataError(f"has {text[:80]!r} as its {name}; it is damaged, copy or export it again")
 
 
 def to_skip(fields: Mapping[str, str], name: str, default: int = 0) -> int:
@@ -220,6 +225,21 @@ def parts_of(
     return [_ending(part) for part in parts] if skip < 0 else parts
 
 
+def check_packed(part: Part, stated: float) -> None:
+    """Compares the compressed bytes of a part with the count that a header states.
+
+    Raises:
+        DataError: the counts differ.
+    """
+    with open_file(part.path) as file:
+        there = max(0, file.seek(0, 2) - part.start)
+    if there != stated:
+        raise DataError(
+            f"is damaged or cut short: {part.path.name} holds {there} bytes of compressed voxels, but the header says "
+            f"{stated:.0f}; copy or export it again"
+        )
+
+
 def _ending(part: Part) -> Part:
     """Returns the part whose voxels are the last bytes of their file."""
     with open_file(part.path) as file:
@@ -227,6 +247,26 @@ def _ending(part: Part) -> Part:
     if start < part.start:
         raise _damaged(part, f"{start + part.count - part.start}")
     return replace(part, start=start)
+
+
+def check_coded(name: str, frames: Iterable[bytes], size: tuple[int, int]) -> None:
+    """Refuses compressed frames that claim another size than their header.
+
+    Args:
+        name: of the file.
+        frames: of JPEG, JPEG-LS or JPEG 2000; the size of others is not checked.
+        size: rows and columns in the header.
+
+    Raises:
+        DataError: a frame claims another size.
+    """
+    sizes = sorted({found for frame in frames for found in coded_sizes(frame)} - {size})
+    if sizes:
+        found = ", ".join(f"{rows} x {columns}" for rows, columns in sizes[:3])
+        raise DataError(
+            f"holds {name}, whose compressed pixels are {found}, not {size[0]} x {size[1]} as its header says; export "
+            "it again"
+        )
 
 
 def coded_sizes(stream: bytes) -> list[tuple[int, int]]:

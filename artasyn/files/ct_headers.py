@@ -21,11 +21,11 @@ from artasyn.files.ct_bytes import (
     Part,
     after_lines,
     beginning,
+    check_packed,
     lines_after,
     next_line,
     numbered_files,
     numbers,
-    open_file,
     parts_of,
     read_chunks,
     to_skip,
@@ -59,12 +59,12 @@ NRRD_SPACES = {
     **dict.fromkeys(("left-anterior-superior", "las"), np.diag([-1.0, 1.0, 1.0, 1.0])),
 }
 """Maps from the axes of a space to RAS+."""
-NRRD_FIELDS = frozenset(
-    "type dimension space sizes spacedirections spaceorigin spaceunits endian encoding lineskip byteskip datafile "
-    "content number kinds labels units centers centerings sampleunits blocksize measurementframe thicknesses min max "
-    "spacedimension".split()
+NRRD_FIELDS = re.compile(
+    "type|dimension|space|sizes|spacedirections|spaceorigin|spaceunits|endian|encoding|lineskip|byteskip|datafile|"
+    "content|number|kinds|labels|units|centers|centerings|sampleunits|blocksize|measurementframe|thicknesses|min|max|"
+    "spacedimension"
 )
-NRRD_EMPTY = frozenset("spacings axismins axismaxs oldmin oldmax".split())
+NRRD_EMPTY = re.compile("spacings|axismins|axismaxs|oldmin|oldmax")
 """Fields without blanks; the second ones contradict the space directions or rescale voxels, so they must be ``nan``."""
 
 META_TYPES = {
@@ -72,19 +72,16 @@ META_TYPES = {
     **{"MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8"},
     **{"MET_FLOAT": "f4", "MET_DOUBLE": "f8"},
 }
-META_FIELDS = {
-    "TransformMatrix": ("TransformMatrix", "Orientation", "Rotation"),
-    "Offset": ("Offset", "Position", "Origin"),
-    "ByteOrderMSB": ("BinaryDataByteOrderMSB", "ElementByteOrderMSB"),
-    "Spacing": ("ElementSpacing",),
-    "Size": ("ElementSize",),
+META_ALIASES = {
+    **dict.fromkeys(("TransformMatrix", "Orientation", "Rotation"), "TransformMatrix"),
+    **dict.fromkeys(("Offset", "Position", "Origin"), "Offset"),
+    **dict.fromkeys(("BinaryDataByteOrderMSB", "ElementByteOrderMSB"), "ByteOrderMSB"),
 }
 """Fields that have several names."""
-META_SUSPECT = re.compile(r"Element|Binary|Compress|Data|Header|Dim|NDims|Intensity", re.IGNORECASE)
-META_KNOWN = frozenset(
-    "NDims DimSize ElementType ElementDataFile ElementNumberOfChannels BinaryData CompressedData CompressedDataSize "
-    "HeaderSize ElementMin ElementMax DistanceUnits ElementToIntensityFunctionSlope ElementToIntensityFunctionOffset "
-    "ElementSpacing ElementSize BinaryDataByteOrderMSB ElementByteOrderMSB".split()
+META_SUSPECT = re.compile(r"(Element|Binary|Compress|Data|Header|Dim|NDims|Intensity).*", re.IGNORECASE)
+META_KNOWN = re.compile(
+    "NDims|DimSize|Element(Type|DataFile|NumberOfChannels|Min|Max|Spacing|Size|ToIntensityFunction(Slope|Offset))|"
+    "BinaryData|CompressedData(Size)?|HeaderSize|DistanceUnits"
 )
 """Fields whose names begin alike could change the voxels, so only those that are known may be there."""
 
@@ -139,9 +136,7 @@ def read_nrrd(path: Path) -> Stored:
     fields = header.fields
     dtype, sizes = _nrrd_type(fields), numbers(fields.get("sizes", ""), int, "sizes")
     if numbers(fields.get("dimension", ""), int, "dimension") != [len(sizes)]:
-        raise DataError(
-            f"has dimension {fields.get('dimension')} and {len(sizes)} sizes; it is damaged, export it anew"
-        )
+        raise DataError(f"has dimension {fields.get('dimension', 'none')[:80]} and {len(sizes)} sizes; export it again")
     check_size(sizes, dtype.itemsize)
     vectors = _nrrd_vectors(fields, sizes)
     space = [axis for axis, vector in enumerate(vectors) if vector is not None]
@@ -173,11 +168,11 @@ def _nrrd_header(path: Path) -> _Header:
         name = "".join(found[1].lower().split())
         if found[2]:
             _add(pairs, found[1], found[3].strip())
-        elif name in NRRD_FIELDS or (name in NRRD_EMPTY and not found[3].lower().replace("nan", "").strip()):
+        elif NRRD_FIELDS.fullmatch(name):
             _add(fields, name, found[3].strip())
-        elif name in NRRD_EMPTY:
+        elif NRRD_EMPTY.fullmatch(name) and not re.fullmatch(r"(\s|nan)*", found[3].lower()):
             raise DataError(f"has {line[:80]!r} beside its space directions; export it again without")
-        else:
+        elif not NRRD_EMPTY.fullmatch(name):
             raise DataError(f"has the field {found[1][:80]!r}, which NRRD does not know; export it again")
         if name == "datafile" and found[3].split()[:1] == ["LIST"]:
             return _Header(fields, pairs, lines_after(head, end), len(head))
@@ -281,10 +276,7 @@ def read_metaimage(path: Path) -> Stored:
     fields = header.fields
     sizes = numbers(fields.get("DimSize", ""), int, "DimSize")
     if numbers(fields.get("NDims", ""), int, "NDims") != [len(sizes)]:
-        raise DataError(
-            f"has NDims {fields.get('NDims', 'none')[:80]} and {len(sizes)} sizes; it is damaged, "
-            "copy or export it again"
-        )
+        raise DataError(f"has NDims {fields.get('NDims', 'none')[:80]} and {len(sizes)} sizes; export it again")
     channels = numbers(fields.get("ElementNumberOfChannels", "1"), int, "ElementNumberOfChannels")
     if channels != [1]:
         raise DataError(f"holds {fields['ElementNumberOfChannels'][:20]} numbers per voxel; export a volume of one")
@@ -306,7 +298,6 @@ def read_metaimage(path: Path) -> Stored:
 def _meta_header(path: Path) -> _Header:
     head = beginning(path)
     fields, pairs, end = dict[str, str](), dict[str, str](), 0
-    names = {alias: name for name, aliases in META_FIELDS.items() for alias in aliases}
     while end < len(head):
         line, end = next_line(head, end)
         name, equals, value = (part.strip() for part in line.partition("="))
@@ -314,9 +305,9 @@ def _meta_header(path: Path) -> _Header:
             continue
         if not equals or not re.fullmatch(r"[\w .:/()-]{1,200}", name):
             break
-        if name in META_KNOWN or name in names:
-            _add(fields, names.get(name, name), value)
-        elif META_SUSPECT.match(name):
+        if name in META_ALIASES or META_KNOWN.fullmatch(name):
+            _add(fields, META_ALIASES.get(name, name), value)
+        elif META_SUSPECT.fullmatch(name):
             raise DataError(f"has the field {name[:80]!r}, which MetaImage does not know; export it again")
         else:
             pairs[name] = value
@@ -338,7 +329,7 @@ def _flag(fields: Mapping[str, str], name: str, default: bool) -> bool:
 
 def _meta_affine(fields: Mapping[str, str], axes: int) -> tuple[Affine, tuple[str, ...]]:
     """Returns the affine, and a note if the header does not say where the first voxel lies."""
-    spacing = fields.get("Spacing", fields.get("Size"))
+    spacing = fields.get("ElementSpacing", fields.get("ElementSize"))
     missing = ["TransformMatrix"] if "TransformMatrix" not in fields else []
     _check_place([*missing, "ElementSpacing"] if spacing is None else missing)
     if fields.get("DistanceUnits", "mm").lower() not in ("mm", "?"):
@@ -393,13 +384,7 @@ def _meta_parts(path: Path, header: _Header, sizes: Sequence[int], dtype: np.dty
     parts = parts_of(
         path.parent, names, math.prod(sizes) * dtype.itemsize, encoding, start=start, skip=0 if packed else before
     )
-    stated = numbers(fields.get("CompressedDataSize", "0"), int, "CompressedDataSize")
-    if packed and len(parts) == 1 and stated != [0]:
-        with open_file(parts[0].path) as file:
-            there = max(0, file.seek(0, 2) - start)
-        if stated != [there]:
-            raise DataError(
-                f"is damaged or cut short: {parts[0].path.name} holds {there} bytes of compressed voxels, but the header "
-                f"says {stated[0]}; copy or export it again"
-            )
+    [stated] = _counted(fields.get("CompressedDataSize", "0"), 1, "CompressedDataSize")
+    if packed and stated and len(parts) == 1:
+        check_packed(parts[0], stated)
     return parts

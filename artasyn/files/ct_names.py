@@ -47,6 +47,8 @@ def read_label_names(path: Path) -> dict[int, str]:
         DataError: the file is damaged or no such table. The message continues a sentence that begins with the file's
             name.
     """
+    if not path.is_file():
+        raise DataError("is no regular file; name one")
     text = read_text(path)
     return checked(_json_entries(text) if path.suffix.lower() == ".json" else _table_entries(text))
 

@@ -38,6 +38,8 @@ SPACING_RANGE = (0.05, 10.0)
 FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """Maps LPS+ millimetres (DICOM, NRRD, MetaImage) to RAS+ millimetres (NIfTI)."""
 
+AXES = 16
+"""Largest number of axes of a file."""
 WIDTH = 4
 """Bytes of a voxel that the limit of voxels has in view; wider voxels count as several."""
 
@@ -126,8 +128,9 @@ def check_size(shape: Iterable[int], width: int) -> None:
         width: bytes of a voxel.
     """
     shape = list(shape)
-    if any(count < 1 for count in shape):
-        raise DataError(f"claims {times(shape)} voxels; it is damaged, copy or export it again")
+    if len(shape) > AXES or any(count < 1 for count in shape):
+        found = times(shape) if len(shape) <= AXES else f"{len(shape)} axes of"
+        raise DataError(f"claims {found} voxels; it is damaged, copy or export it again")
     count = math.prod(shape) * max(1, width // WIDTH)
     if count > limits().voxels:
         raise DataError(too_large("voxels" if width <= WIDTH else f"voxels of {WIDTH} bytes", count, "voxels"))
