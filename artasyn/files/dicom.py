@@ -18,7 +18,7 @@ from artasyn.arrays import Image
 from artasyn.errors import RadiographError
 from artasyn.files.dicom_header import Header, read_spacing, read_uids
 from artasyn.files.rasters import Pixels, brief, grey, jpeg_ends
-from artasyn.files.turns import patient_turn
+from artasyn.files.turns import Turn, patient_turn
 
 DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 """Suffixes, in lower case, of DICOM files."""
@@ -72,6 +72,21 @@ def decode_dicom(data: bytes) -> tuple[Image, Header]:
             if not isinstance(error, Exception) and type(error).__name__ != "PanicException":  # a panic in Rust code
                 raise
             raise RadiographError(f"is DICOM but not readable ({brief(error)}); export it again") from error
+
+
+def dicom_turn(data: bytes) -> Turn:
+    """Reads the turn of a DICOM file from its header.
+
+    Args:
+        data: the whole file, with or without preamble.
+
+    Raises:
+        RadiographError: the header is damaged. The message continues a sentence that begins with the file's name.
+    """
+    try:
+        return patient_turn(_directions(dcmread(BytesIO(data), stop_before_pixels=True, force=True)))
+    except Exception as error:  # parsers raise nearly anything for damaged files
+        raise RadiographError(f"is DICOM but not readable ({brief(error)}); export it again") from error
 
 
 def _check_film(film: Dataset) -> None:

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from artasyn.arrays import Image
 from artasyn.arrays import identity as identity_of
 from artasyn.errors import ImageError, RadiographError
-from artasyn.files.dicom import decode_dicom, is_dicom
+from artasyn.files.dicom import decode_dicom, dicom_turn, is_dicom
 from artasyn.files.dicom_header import Calibration, Header, SpacingSource
-from artasyn.files.rasters import decode_raster
+from artasyn.files.rasters import decode_raster, raster_turn
 from artasyn.files.turns import Turn
 
 
@@ -132,6 +132,25 @@ def open_radiograph(path: str | os.PathLike[str]) -> Radiograph:
         turn,
         Reference(Path(path), rows, columns, **header.uids),
     )
+
+
+def read_turn(path: str | os.PathLike[str]) -> Turn:
+    """Reads how the stored pixels of a radiograph are turned to its image; no pixel is decoded where this can be helped.
+
+    A mask that was drawn on the stored pixels is turned by it as the radiograph is.
+
+    Args:
+        path: the file; PNG, TIFF, JPEG, BMP, WebP or DICOM.
+
+    Returns:
+        The turn of `open_radiograph`. Whether the file holds a radiograph is not checked.
+
+    Raises:
+        RadiographError: the file is missing, or its header is damaged.
+    """
+    with naming(path):
+        data = Path(path).read_bytes()
+        return dicom_turn(data) if is_dicom(data) else raster_turn(data)
 
 
 def _decoded(data: bytes) -> tuple[Image, Header]:

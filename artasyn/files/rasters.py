@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -68,6 +70,19 @@ def decode_raster(data: bytes, *, indices: bool = False) -> Raster:
     return Raster(*_grey_pixels(picture, indices=indices), turn)
 
 
+def raster_turn(data: bytes) -> Turn:
+    """Reads the turn of a picture from its EXIF orientation; only a PNG that may state it after its pixels is decoded.
+
+    Args:
+        data: the whole file.
+
+    Raises:
+        RadiographError: the file is no picture. The message continues a sentence that begins with the file's name.
+    """
+    with _refusing(data):
+        return _exif_turn(_opened(data))
+
+
 def _grey_pixels(picture: PIL.Image.Image, *, indices: bool) -> tuple[Pixels, int]:
     """Returns the grey integers of a picture and the largest value of its bits."""
     mode, alpha = picture.mode, "transparency" in picture.info or picture.mode in ("LA", "PA", "RGBA")
@@ -90,25 +105,32 @@ def _grey_pixels(picture: PIL.Image.Image, *, indices: bool) -> tuple[Pixels, in
 
 def _loaded(data: bytes) -> tuple[PIL.Image.Image, Turn]:
     """Decodes a whole picture, refuses incomplete files, and turns the picture as its EXIF orientation says."""
+    with _refusing(data):
+        picture = _opened(data)
+        frames = getattr(picture, "n_frames", 1)
+        if frames > 1:
+            raise RadiographError(f"holds {frames} pages or frames; save the one to use on its own")
+        if picture.format == "PNG":
+            _opened(data).verify()  # checksums
+        if not {"PNG": PNG_END in data, "JPEG": jpeg_ends(data)}.get(str(picture.format), True):
+            raise RadiographError("has no end marker, it is cut short; copy or export it again")
+        turn = _exif_turn(picture) if picture.format == "TIFF" else None  # loading a TIFF turns it already
+        picture.load()
+        turn = _exif_turn(picture) if turn is None else turn  # a PNG may store it after its pixels
+        PIL.ImageOps.exif_transpose(picture, in_place=True)
+        return picture, turn
+
+
+@contextmanager
+def _refusing(data: bytes) -> Iterator[None]:
+    """Turns the errors of decoders into refusals."""
     tolerant = PIL.ImageFile.LOAD_TRUNCATED_IMAGES
     PIL.ImageFile.LOAD_TRUNCATED_IMAGES = False  # other libraries enable it; missing parts then become grey
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")  # unusual metadata
             warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-            picture = _opened(data)
-            frames = getattr(picture, "n_frames", 1)
-            if frames > 1:
-                raise RadiographError(f"holds {frames} pages or frames; save the one to use on its own")
-            if picture.format == "PNG":
-                _opened(data).verify()  # checksums
-            if not {"PNG": PNG_END in data, "JPEG": jpeg_ends(data)}.get(str(picture.format), True):
-                raise RadiographError("has no end marker, it is cut short; copy or export it again")
-            turn = _exif_turn(picture) if picture.format == "TIFF" else None  # loading a TIFF turns it already
-            picture.load()
-            turn = _exif_turn(picture) if turn is None else turn  # a PNG may store it after its pixels
-            PIL.ImageOps.exif_transpose(picture, in_place=True)
-            return picture, turn
+            yield
     except RadiographError:
         raise
     except (PIL.Image.DecompressionBombWarning, PIL.Image.DecompressionBombError) as error:
