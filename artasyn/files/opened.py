@@ -193,15 +193,18 @@ def read_whole(path: str | os.PathLike[str]) -> bytes:
         path: the file.
 
     Raises:
-        RadiographError: the file is larger than any picture of the pixels that `artasyn.limits.Limits` allows. The
-            message continues a sentence that begins with the file's name.
+        RadiographError: this is no regular file, but a pipe or a device, which may never end; or the file is larger
+            than any picture of the pixels that `artasyn.limits.Limits` allows. The message continues a sentence that
+            begins with the file's name.
     """
     most = BYTES * limits().pixels + HEADER
-    with Path(path).open("rb") as file:
-        data = file.read(most + 1) if os.fstat(file.fileno()).st_size <= most else None
-    if data is None or len(data) > most:
+    path = Path(path)
+    about = path.stat()
+    if not path.is_dir() and not path.is_file():
+        raise RadiographError("is a pipe or a device; copy what it holds to a file")
+    if about.st_size > most:
         raise RadiographError(f"is larger than {most} bytes; if this is right, raise the limit with --limits.pixels")
-    return data
+    return path.read_bytes()
 
 
 @contextmanager

@@ -29,10 +29,12 @@ from artasyn.errors import ImageError, RadiographError
 from artasyn.files.atomic import write_bytes
 from artasyn.files.dicom import DICOM_SUFFIXES
 from artasyn.files.opened import naming, open_radiograph, read_whole
-from artasyn.files.rasters import PICTURE_SUFFIXES, Pixels, decode_labels, decode_picture, decode_region
+from artasyn.files.rasters import PICTURE_SUFFIXES, Pixels, decode_labels, decode_picture, decode_region, is_lossy
 
 RADIOGRAPH_SUFFIXES = PICTURE_SUFFIXES | DICOM_SUFFIXES
 """Suffixes, in lower case, of the files that `read_radiograph` reads."""
+FEW_LEVELS = 100
+"""With fewer grey levels than this, steps between them show, and noise and faint findings are lost."""
 LOSSLESS_SUFFIXES = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
 
 
@@ -112,8 +114,8 @@ def read_labels(path: str | os.PathLike[str]) -> LungLabels:
     """
     with naming(path):
         data = read_whole(path)
-        if data.startswith(b"\xff\xd8\xff") or (data.startswith(b"RIFF") and data[12:16] == b"VP8 "):
-            kind = "JPEG" if data.startswith(b"\xff") else "WebP with losses"
+        if is_lossy(data):
+            kind = "WebP with losses" if data.startswith(b"RIFF") else "JPEG"
             raise RadiographError(f"is a {kind}, which does not keep labels; save them as PNG")
         pixels = decode_labels(data)
         values = np.unique(pixels)
@@ -180,6 +182,24 @@ def image_png(image: Image, *, bits: Literal[8, 16] = 8) -> bytes:
         ImageError: not an image, or another number of bits.
     """
     return _png(_image_pixels(image, bits), flat=False)
+
+
+def needed_bits(image: Image) -> Literal[8, 16]:
+    """Returns the depth that keeps an image's grey levels: 16 bits if 8 would leave few and lose most, otherwise 8.
+
+    An image of 8 bits keeps all of its levels in 8 bits, few or many. An image of more bits that spans a small part of
+    its range, such as 12 bits in a file of 16, does not.
+
+    Args:
+        image: (h, w), float32 in [0, 1].
+
+    Example:
+        >>> ramp = np.linspace(0, 1, 4096, dtype=np.float32).reshape(64, 64)
+        >>> needed_bits(ramp), needed_bits(ramp / 8)
+        (8, 16)
+    """
+    few, all_ = (np.count_nonzero(np.bincount(_image_pixels(image, bits).ravel())) for bits in (8, 16))
+    return 16 if few < FEW_LEVELS and all_ >= 2 * few else 8
 
 
 def mask_png(mask: Mask) -> bytes:

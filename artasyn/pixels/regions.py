@@ -7,6 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from skimage.morphology import local_maxima, local_minima
 
 from artasyn.arrays import Mask
 from artasyn.errors import RadiographError
@@ -15,10 +16,10 @@ Array = NDArray[Any]
 
 FEW = 32
 """Up to this many values, each is looked at on its own; more are shades, as JPEG and smoothing make them."""
-REACH = 8
-"""Pixels that shades reach at least around an edge: the size of a block of JPEG."""
-FADED = 0.25
-"""Largest share of pixels that shades without an edge beside them may make up."""
+REACH, REACH_LOSSY = 8, 16
+"""Pixels that shades reach at least around an edge; the size of a block of colours in JPEG."""
+PEAKS = 0.02
+"""Largest share of the pixels apart from edges that may be darkest or brightest of their neighbours."""
 TINT = 0.3
 """Largest difference between the tints of one colour."""
 ADVICE = "save it as 0 and 255 in one channel"
@@ -26,7 +27,7 @@ TOPS = (1, 255, 65535)
 """Values that are white in a picture of any depth."""
 
 
-def region_of(channels: Array, alpha: Array | None, full: float) -> Mask:
+def region_of(channels: Array, alpha: Array | None, full: float, *, lossy: bool = False) -> Mask:
     """Returns the region that a picture shows.
 
     Opaque pixels of one colour on transparent ones are the region. Otherwise colours count, over black: one colour on
@@ -37,6 +38,7 @@ def region_of(channels: Array, alpha: Array | None, full: float) -> Mask:
         channels: (h, w) or (h, w, 3).
         alpha: (h, w), 0 transparent; None without transparency.
         full: the largest value of the file's bits.
+        lossy: the file's compression changes values.
 
     Raises:
         RadiographError: the picture has no reading or several. The message states what was found and what to do, and
@@ -45,14 +47,14 @@ def region_of(channels: Array, alpha: Array | None, full: float) -> Mask:
     if channels.ndim == 3 and (channels == channels[..., :1]).all():
         channels = channels[..., 0]
     if alpha is not None and int(alpha.min()) < full:
-        opaque = _opaque(channels, alpha, full)
+        opaque = _opaque(channels, alpha, full, lossy=lossy)
         if opaque is not None:
             return opaque
         dark = (channels.T * (alpha.T / full)).T
         channels = np.rint(dark).astype(channels.dtype)
     if channels.ndim == 3:
         channels = _one_colour(channels, full)
-    return _of_values(channels, full)
+    return _of_values(channels, full, lossy=lossy)
 
 
 def region_of_palette(indices: Array, colours: Array) -> Mask:
@@ -85,7 +87,7 @@ def region_of_palette(indices: Array, colours: Array) -> Mask:
         raise RadiographError(f"has a palette with the indices {listed}, and {error}") from error
 
 
-def _opaque(channels: Array, alpha: Array, full: float) -> Mask | None:
+def _opaque(channels: Array, alpha: Array, full: float, *, lossy: bool) -> Mask | None:
     """Returns the opaque pixels if they have one colour on transparency; None if colours count."""
     low, high = float(alpha.min()), float(alpha.max())
     constant = bool((channels == channels[0, 0]).all())
@@ -98,7 +100,7 @@ def _opaque(channels: Array, alpha: Array, full: float) -> Mask | None:
             raise RadiographError(f"is black and half transparent; {ADVICE}, without transparency")
         if low == high:
             if 0 < low < full and not constant:
-                return _of_values(_one_colour(channels, full) if channels.ndim == 3 else channels, full)
+                return _of_values(_one_colour(channels, full) if channels.ndim == 3 else channels, full, lossy=lossy)
             return None
         raise RadiographError(f"is transparent to {low:g} and {high:g} of {full:g}; {ADVICE}, without transparency")
     painted = alpha > high / 2
@@ -132,7 +134,7 @@ def _one_colour(channels: Array, full: float) -> Array:
     raise RadiographError(f"is coloured ({names}{more}), which is not one colour on black or white; {ADVICE}")
 
 
-def _of_values(values: Array, full: float) -> Mask:
+def _of_values(values: Array, full: float, *, lossy: bool = False) -> Mask:
     """Returns the region that the values of one channel show."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise RadiographError(f"holds values that are no numbers; {ADVICE}")
@@ -152,7 +154,7 @@ def _of_values(values: Array, full: float) -> Mask:
             f"holds {found.size} values ({listed}), none above {full / 2:g}; save a mask as 0 and {full:g}, "
             "read lung labels with read_labels"
         )
-    if _is_shaded(values, found, counts, full):
+    if _is_shaded(values, found, counts, full, lossy=lossy):
         return np.asarray(values > full / 2)
     raise RadiographError(
         f"holds {found.size} values ({listed}), more than a background and a region; save the region as 255 and all "
@@ -160,10 +162,11 @@ def _of_values(values: Array, full: float) -> Mask:
     )
 
 
-def _is_shaded(values: Array, found: Array, counts: Array, full: float) -> bool:
-    """Returns whether all values but two are shades between these at an edge.
+def _is_shaded(values: Array, found: Array, counts: Array, full: float, *, lossy: bool) -> bool:
+    """Returns whether all values but two are shades between these.
 
-    The two are the most frequent of the dark quarter and of the bright half.
+    The two are the most frequent of the dark quarter and of the bright half. Few values are shades if each lies on the
+    slope of an edge, or faintly beside one. Many are if what lies apart from edges rises and falls without terraces.
     """
     dark, bright = found <= full / 4, found > full / 2
     if not dark.any():
@@ -172,13 +175,16 @@ def _is_shaded(values: Array, found: Array, counts: Array, full: float) -> bool:
     plane = values.astype(np.float32)
     between = (values != low) & (values != high)
     darker, brighter = cv2.erode(plane, np.ones((3, 3))), cv2.dilate(plane, np.ones((3, 3)))
-    sloped = (darker < plane) & (plane < brighter)
-    reach = 2 * max(REACH, max(values.shape) // 64) + 1
+    flat = darker == brighter
+    reach = 2 * max(REACH_LOSSY if lossy else REACH, max(values.shape) // 64) + 1
     window = np.ones((reach, reach), np.uint8)
     beside = (cv2.dilate(plane, window) >= high) & (cv2.erode(plane, window) <= low)
-    flat = darker == brighter
-    if found.size <= FEW:
-        near = np.minimum(np.abs(plane - low), np.abs(plane - high)) <= full / 10
-        return not (between & ~sloped & ~(near & beside & ~flat)).any()
+    faint = np.minimum(np.abs(plane - low), np.abs(plane - high)) <= full / 10
+    if found.size <= FEW and not lossy:
+        sloped = (darker < plane) & (plane < brighter)
+        return not (between & ~sloped & ~(faint & beside & ~flat)).any()
     lone = between & ~beside
-    return not (lone & flat).any() and lone.sum() <= FADED * (values != low).sum()
+    if not lone.any():
+        return True
+    ends = lone & (local_maxima(plane) | local_minima(plane))
+    return not (lone & flat & (~faint | ends)).any() and ends.sum() <= PEAKS * lone.sum()
