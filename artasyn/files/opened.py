@@ -19,6 +19,11 @@ from artasyn.files.dicom import decode_dicom, dicom_turn, is_dicom
 from artasyn.files.dicom_header import Calibration, Header, SpacingSource
 from artasyn.files.rasters import decode_raster, raster_turn
 from artasyn.files.turns import Turn
+from artasyn.limits import limits
+
+
+BYTES, HEADER = 8, 2**26
+"""Bytes of a pixel of four channels of 16 bits, and of all else in a file."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ def open_radiograph(path: str | os.PathLike[str]) -> Radiograph:
         (True, None, None)
     """
     with naming(path):
-        image, header = _decoded(Path(path).read_bytes())
+        image, header = _decoded(read_whole(path))
         image = _checked(image)
     turn, spacing = header.turn, header.spacing
     rows, columns = turn.swapped(image.shape)
@@ -149,7 +154,7 @@ def read_turn(path: str | os.PathLike[str]) -> Turn:
         RadiographError: the file is missing, or its header is damaged.
     """
     with naming(path):
-        data = Path(path).read_bytes()
+        data = read_whole(path)
         return dicom_turn(data) if is_dicom(data) else raster_turn(data)
 
 
@@ -179,6 +184,27 @@ def _checked(image: Image) -> Image:
             "scale its values up (12 bits: times 16), or in DICOM set WindowCenter and WindowWidth"
         )
     return np.ascontiguousarray(image)
+
+
+def read_whole(path: str | os.PathLike[str]) -> bytes:
+    """Reads a whole file of a picture.
+
+    Args:
+        path: the file.
+
+    Raises:
+        RadiographError: this is no regular file, but a pipe or a device, which may never end; or the file is larger
+            than any picture of the pixels that `artasyn.limits.Limits` allows. The message continues a sentence that
+            begins with the file's name.
+    """
+    most = BYTES * limits().pixels + HEADER
+    path = Path(path)
+    about = path.stat()
+    if not path.is_dir() and not path.is_file():
+        raise RadiographError("is a pipe or a device; copy what it holds to a file")
+    if about.st_size > most:
+        raise RadiographError(f"is larger than {most} bytes; if this is right, raise the limit with --limits.pixels")
+    return path.read_bytes()
 
 
 @contextmanager
