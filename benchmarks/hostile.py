@@ -65,7 +65,20 @@ def quiet(work: Path) -> None:
     warnings.simplefilter("ignore")
 
 
-def work_on(name: str, numbers: Sequence[int], seed: int, work: Path, pipe: connection.Connection) -> None:
+@dataclass(frozen=True)
+class Limits:
+    """What one case may need.
+
+    Attributes:
+        seconds: most time.
+        megabytes: most memory beyond what the process had before; the process is killed at twice as much.
+    """
+
+    seconds: float = SECONDS
+    megabytes: float = MEGABYTES
+
+
+def work_on(name: str, numbers: Sequence[int], seed: int, work: Path, most: float, pipe: connection.Connection) -> None:
     """Runs the cases of one reader and sends the number of each before, and its result after it."""
     quiet(work)
     import cv2
@@ -90,7 +103,7 @@ def work_on(name: str, numbers: Sequence[int], seed: int, work: Path, pipe: conn
         result["megabytes"] = max(0.0, memory("VmHWM") - before)
         if watched.seen:
             result |= {"outcome": "leak", "message": watched.seen[0], "where": ""}
-        elif result["megabytes"] > MEGABYTES and result["outcome"] in ("refused", "unclear", "leak"):
+        elif result["megabytes"] > most and result["outcome"] in ("refused", "unclear", "leak"):
             result["outcome"] = "memory"
         os.chdir(work)
         shutil.rmtree(folder, ignore_errors=True)
@@ -117,6 +130,11 @@ class Batch:
     Attributes:
         name: of the reader.
         numbers: the cases that are not finished.
+        process: the process that works on them.
+        pipe: what it sends.
+        about: intact tree and damage of the case that it works on.
+        since: when it began.
+        limits: of one case.
     """
 
     name: str
@@ -125,11 +143,14 @@ class Batch:
     pipe: Any = None
     about: tuple[str, str] | None = None
     since: float = 0.0
+    limits: Limits = Limits()  # noqa: RUF009 (frozen)
 
     def start(self, context: Any, seed: int, work: Path) -> None:
         """Starts a process for the cases that are left."""
         self.pipe, theirs = context.Pipe(duplex=False)
-        self.process = context.Process(target=work_on, args=(self.name, self.numbers, seed, work, theirs), daemon=True)
+        self.process = context.Process(
+            target=work_on, args=(self.name, self.numbers, seed, work, self.limits.megabytes, theirs), daemon=True
+        )
         self.process.start()
         theirs.close()
         self.about, self.since = None, time.monotonic()
@@ -158,7 +179,15 @@ class Batch:
         """Returns the result of a case that killed its process, or that is killed for its time or memory."""
         spent, size = time.monotonic() - self.since, self._megabytes()
         alive = self.process.is_alive()
-        outcome = "crash" if not alive else "hang" if spent > SECONDS else "memory" if size > 2 * MEGABYTES else ""
+        outcome = (
+            "crash"
+            if not alive
+            else "hang"
+            if spent > self.limits.seconds
+            else "memory"
+            if size > 2 * self.limits.megabytes
+            else ""
+        )
         if not outcome:
             return None
         self.process.kill()
@@ -180,13 +209,16 @@ class Batch:
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def run(cases: Mapping[str, Sequence[int]], *, seed: int, workers: int, shown: bool = True) -> list[Result]:
+def run(
+    cases: Mapping[str, Sequence[int]], *, seed: int, workers: int, limits: Limits = Limits(), shown: bool = True
+) -> list[Result]:
     """Runs the cases.
 
     Args:
         cases: for each reader the numbers of its cases.
         seed: of the damage.
         workers: processes that read at the same time.
+        limits: of one case.
         shown: whether to show the progress.
     """
     context = multiprocessing.get_context("forkserver")
@@ -200,9 +232,9 @@ def run(cases: Mapping[str, Sequence[int]], *, seed: int, workers: int, shown: b
         if error := ours.recv():
             raise RuntimeError(f"the intact files are not read: {error}")
         maker.join()
-        todo = deque(Batch(name, list(part)) for name, all_ in cases.items() for part in _parts(all_))
+        todo = deque(Batch(name, list(part), limits=limits) for name, all_ in cases.items() for part in _parts(all_))
         running: list[Batch] = []
-        with tqdm(total=sum(map(len, cases.values())), unit="file", disable=not shown) as bar:
+        with tqdm(total=sum(map(len, cases.values())), unit="file", mininterval=2, disable=not shown) as bar:
             while todo or running:
                 while todo and len(running) < workers:
                     running.append(todo.popleft())
@@ -278,7 +310,9 @@ def main() -> None:
     options.add_argument("--workers", type=int, default=2)
     options.add_argument("--readers", nargs="+", choices=list(READERS), default=list(available()))
     options.add_argument("--only", help="one case to make again, READER:NUMBER")
-    options.add_argument("--keep", type=Path, default=Path("hostile-case"), help="a new folder for the files of that case")
+    options.add_argument(
+        "--keep", type=Path, default=Path("hostile-case"), help="a new folder for the files of that case"
+    )
     options.add_argument("--out", type=Path, default=RESULTS / "hostile.json")
     given = options.parse_args()
     if given.only:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import os
 import pickle
 import sys
 import time
@@ -17,8 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from artasyn.errors import ArtasynError
-from benchmarks import hostile_dicom, hostile_models, hostile_pictures, hostile_texts, hostile_volumes
+from artasyn.errors import ArtasynError, RadiographError
+from benchmarks import (
+    hostile_dicom,
+    hostile_models,
+    hostile_pictures,
+    hostile_runs,
+    hostile_texts,
+    hostile_volumes,
+)
 from benchmarks.hostile_damage import Edit, Rng, Tree, choice, damage_bytes, special_file
 
 OUTCOMES = {
@@ -49,6 +57,7 @@ class Reader:
         share: how often the reader is tried, relative to the others.
         needs: packages without which the reader is left out.
         named: whether a refusal must name the file or folder.
+        slow: whether a case takes seconds; the short form leaves such readers out.
     """
 
     trees: Callable[[], dict[str, Tree]]
@@ -57,6 +66,7 @@ class Reader:
     share: float = 1.0
     needs: tuple[str, ...] = ()
     named: bool = True
+    slow: bool = False
 
 
 def _radiograph(path: Path) -> list[Any]:
@@ -122,11 +132,38 @@ def _names(path: Path) -> list[Any]:
     return [sorted(read_names(path).items())]
 
 
+def _itself() -> dict[str, Tree]:
+    """Trees whose files say what shall happen."""
+    return {word: Tree({word: word.encode()}, word) for word in ("fine", "leak", "crash", "hang", "memory", "calls")}
+
+
+def _obeying(path: Path) -> list[Any]:
+    """Does what a damaged file says, and reads an intact one."""
+    word, _, damaged = path.read_text().partition(" ")
+    if damaged and word == "leak":
+        raise KeyError(word)
+    if damaged and word == "crash":
+        os.abort()
+    if damaged and word == "hang":
+        time.sleep(3600)
+    if damaged and word == "memory":
+        raise RadiographError(f"{path} is refused after {len(bytes(b'x' * 400_000_000))} bytes")
+    if damaged and word == "calls":
+        os.system("true")
+    return [word]
+
+
+def _told(rng: Rng, tree: Tree) -> Tree:
+    return tree.having(tree.target, tree.bytes_of(tree.target) + b" now", "told to")
+
+
 READERS: Mapping[str, Reader] = {
     "picture": Reader(hostile_pictures.radiographs, (damage_bytes, *hostile_pictures.EDITS), _radiograph, 3),
     "mask": Reader(hostile_pictures.masks, (damage_bytes, *hostile_pictures.EDITS), _picture("read_mask")),
     "labels": Reader(hostile_pictures.labels, (damage_bytes, *hostile_pictures.EDITS), _picture("read_labels"), 0.5),
-    "heatmap": Reader(hostile_pictures.heatmaps, (damage_bytes, *hostile_pictures.EDITS), _picture("read_heatmap"), 0.5),
+    "heatmap": Reader(
+        hostile_pictures.heatmaps, (damage_bytes, *hostile_pictures.EDITS), _picture("read_heatmap"), 0.5
+    ),
     "dicom": Reader(hostile_dicom.radiographs, (damage_bytes, *hostile_dicom.RADIOGRAPH_EDITS), _radiograph, 3),
     "series": Reader(hostile_dicom.series, (damage_bytes, *hostile_dicom.SERIES_EDITS), _volume, 1.5),
     "nifti": Reader(hostile_volumes.nifti, hostile_volumes.NIFTI_EDITS, _volume, 1.5),
@@ -136,17 +173,26 @@ READERS: Mapping[str, Reader] = {
     "names": Reader(hostile_volumes.names, hostile_volumes.NAMES_EDITS, _names),
     "layout": Reader(hostile_texts.layouts, hostile_texts.LAYOUT_EDITS, hostile_texts.read_layout, 2.5),
     "record": Reader(hostile_texts.records, hostile_texts.RECORD_EDITS, hostile_texts.read_record, 2.5, named=False),
-    "configuration": Reader(hostile_texts.configurations, hostile_texts.YAML_EDITS, hostile_texts.read_configuration, 0.5),
-    "settings": Reader(hostile_texts.settings, (hostile_texts.json_edit,), hostile_texts.read_settings, 0.3, named=False),
+    "configuration": Reader(
+        hostile_texts.configurations, hostile_texts.YAML_EDITS, hostile_texts.read_configuration, 0.5
+    ),
+    "settings": Reader(
+        hostile_texts.settings, (hostile_texts.json_edit,), hostile_texts.read_settings, 0.3, named=False
+    ),
     "model": Reader(hostile_models.models, hostile_models.MODEL_EDITS, hostile_models.read_model, 1.5),
-    "onnx": Reader(hostile_models.onnx_files, hostile_models.ONNX_EDITS, hostile_models.read_onnx, 0.5, ("onnx", "onnxruntime")),
+    "onnx": Reader(
+        hostile_models.onnx_files, hostile_models.ONNX_EDITS, hostile_models.read_onnx, 0.5, ("onnx", "onnxruntime")
+    ),
+    "run": Reader(hostile_runs.bulk_runs, hostile_runs.RUN_EDITS, hostile_runs.read_run, 0.7),
+    "training": Reader(hostile_runs.trainings, hostile_runs.TRAINING_EDITS, hostile_runs.read_training, 0.2, slow=True),
+    "itself": Reader(_itself, (_told,), _obeying, 0),
 }
-"""Every reader, by the name that a case carries."""
+"""Every reader, by the name that a case carries; "itself" is none, its cases test this program."""
 
 
 def available() -> dict[str, Reader]:
     """Returns the readers whose packages are installed."""
-    return {name: each for name, each in READERS.items() if all(map(find_spec, each.needs))}
+    return {name: each for name, each in READERS.items() if each.share and all(map(find_spec, each.needs))}
 
 
 # Cases --------------------------------------------------------------------------------------------------
@@ -164,7 +210,7 @@ def prepare(names: tuple[str, ...], work: Path) -> None:
             place.mkdir(parents=True)
             try:
                 intact[kind] = tree, fingerprint(READERS[name].read(tree.write(place)))
-            except ArtasynError:
+            except (ArtasynError, OSError):
                 if not tree.optional:
                     raise
                 intact[kind] = tree, "refused"

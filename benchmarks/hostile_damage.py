@@ -5,6 +5,8 @@ from __future__ import annotations
 import bz2
 import copy
 import dataclasses
+import functools
+import gzip
 import json
 import os
 import re
@@ -300,7 +302,14 @@ def damage_cells(rng: Rng, text: str) -> tuple[bytes, str]:
 GIGABYTES = 4
 """What a bomb unpacks to, 2**30 bytes each."""
 
-_BLOCK = bytes(1 << 26)
+_BLOCK = bytes(1 << 24)
+
+
+@functools.cache
+def _packed() -> bytes:
+    """Zeros as a block of a deflate stream that can be repeated."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(_BLOCK) + packer.flush(zlib.Z_FULL_FLUSH)
 
 
 def zlib_bomb(gigabytes: int = GIGABYTES, *, raw: bool = False, start: bytes = b"") -> bytes:
@@ -313,9 +322,8 @@ def zlib_bomb(gigabytes: int = GIGABYTES, *, raw: bool = False, start: bytes = b
     """
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     first = packer.compress(start) + packer.flush(zlib.Z_FULL_FLUSH)
-    block = packer.compress(_BLOCK) + packer.flush(zlib.Z_FULL_FLUSH)
     count = gigabytes * 2**30 // len(_BLOCK)
-    data = first + block * count + packer.flush()
+    data = first + _packed() * count + packer.flush()
     if raw:
         return data
     low = zlib.adler32(start) & 0xFFFF
@@ -325,10 +333,7 @@ def zlib_bomb(gigabytes: int = GIGABYTES, *, raw: bool = False, start: bytes = b
 
 def gzip_bomb(start: bytes = b"", gigabytes: int = GIGABYTES) -> bytes:
     """Returns a gzip file of many members: first some bytes, then zeros."""
-    import gzip
-
-    block = gzip.compress(_BLOCK, mtime=0)
-    return gzip.compress(start, mtime=0) + block * (gigabytes * 2**30 // len(_BLOCK))
+    return gzip.compress(start, mtime=0) + gzip.compress(_BLOCK, mtime=0) * (gigabytes * 2**30 // len(_BLOCK))
 
 
 def bzip2_bomb(gigabytes: int = GIGABYTES) -> bytes:

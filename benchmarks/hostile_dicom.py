@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import struct
 import zlib
 from collections.abc import Callable
@@ -264,7 +265,11 @@ def element_added(rng: Rng, tree: Tree) -> Tree:
 
 def _table(rng: Rng) -> bytes:
     """An item with a lookup table whose descriptor may be wrong."""
-    count, first, bits = choice(rng, (0, 1, 16, 4096, 65535)), choice(rng, (0, 1000, 65535)), choice(rng, (0, 8, 12, 99))
+    count, first, bits = (
+        choice(rng, (0, 1, 16, 4096, 65535)),
+        choice(rng, (0, 1000, 65535)),
+        choice(rng, (0, 8, 12, 99)),
+    )
     entries = struct.pack("<HHH", count, first, bits)[: choice(rng, (6, 6, 6, 4, 0))]
     data = np.linspace(0, 4095, choice(rng, (0, 1, 16, 4096))).astype("<u2").tobytes()
     item = joined([(b"\x28\x00\x02\x30", b"US", entries), (b"\x28\x00\x06\x30", b"OW", data)])
@@ -279,7 +284,9 @@ def frames_edit(rng: Rng, tree: Tree) -> Tree:
         if at is None or elements[at][2][:4] != b"\xfe\xff\x00\xe0":
             return ""
         frame = next(generate_frames(elements[at][2], number_of_frames=1))
-        how = choice(rng, ("claims", "claims, as the header", "bytes", "fragments", "RLE counts", "offsets", "item length"))
+        how = choice(
+            rng, ("claims", "claims, as the header", "bytes", "fragments", "RLE counts", "offsets", "item length")
+        )
         rows, columns = choice(rng, ((65_000, 65_000), (30_000, 30_000), (0, 0), (96, 81), (20_000, 4)))
         if how.startswith("claims"):
             frame = _claims(frame, rows, columns)
@@ -358,7 +365,8 @@ def strangers(rng: Rng, tree: Tree) -> Tree:
     """Adds files to the folder of a series that do not belong to it."""
     kinds: dict[str, Any] = {
         "a text": b"DICM" * 40,
-        "a pipe": Path.mkdir,
+        "a folder": Path.mkdir,
+        "a pipe": os.mkfifo,
         "a cut slice": tree.bytes_of(next(iter(tree.files)))[:200],
         "an empty slice": b"",
         "a twin": tree.bytes_of(next(iter(tree.files))),
@@ -370,4 +378,12 @@ def strangers(rng: Rng, tree: Tree) -> Tree:
 
 
 RADIOGRAPH_EDITS: tuple[Edit, ...] = (element_edit, element_edit, element_added, frames_edit, frames_edit, dicom_bomb)
-SERIES_EDITS: tuple[Edit, ...] = (element_edit, element_edit, element_added, frames_edit, dicom_bomb, enhanced, strangers)
+SERIES_EDITS: tuple[Edit, ...] = (
+    element_edit,
+    element_edit,
+    element_added,
+    frames_edit,
+    dicom_bomb,
+    enhanced,
+    strangers,
+)

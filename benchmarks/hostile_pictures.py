@@ -277,7 +277,16 @@ def _tiff_bomb(rows: int, columns: int, bomb: bytes | None = None) -> bytes:
 @only((".bmp",))
 def bmp_edit(rng: Rng, tree: Tree) -> Tree:
     """Changes a field of a BMP's header."""
-    fields = {"size": 2, "offset": 10, "header": 14, "width": 18, "height": 22, "bits": 28, "packing": 30, "colours": 46}
+    fields = {
+        "size": 2,
+        "offset": 10,
+        "header": 14,
+        "width": 18,
+        "height": 22,
+        "bits": 28,
+        "packing": 30,
+        "colours": 46,
+    }
     name = choice(rng, list(fields))
     value = choice(rng, (0, 1, 2, 3, 7, 15, 16, 33, 100_000, 2**31 - 1, -1, -96, -(2**31)))
     data = bytearray(tree.bytes_of(tree.target))

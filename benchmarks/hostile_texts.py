@@ -75,7 +75,9 @@ def layout_edit(rng: Rng, tree: Tree) -> Tree:
     if not lists or rng.random() < 0.1:
         name = choice(rng, list(tree.files))
         files = {other: data for other, data in tree.files.items() if other != name}
-        moved = choice(rng, (None, name.upper(), f"{name}.png", name.rpartition("/")[0] + "/other/" + name.rpartition("/")[2]))
+        moved = choice(
+            rng, (None, name.upper(), f"{name}.png", name.rpartition("/")[0] + "/other/" + name.rpartition("/")[2])
+        )
         return Tree(files | ({moved: tree.files[name]} if moved else {}), tree.target, damage="a file lost or moved")
     name = choice(rng, lists)
     text = tree.bytes_of(name).decode()
@@ -200,7 +202,22 @@ def yaml_edit(rng: Rng, tree: Tree) -> Tree:
     at = int(rng.integers(len(lines)))
     key = lines[at].partition(":")[0]
     if kind == "value":
-        own = ("~", "yes", "2001-01-01", "0o17", "1_000", "!!binary eA==", "&a [*a]", "*nothing", "? x", "- - -", "{", "'", "@x", "%x")
+        own = (
+            "~",
+            "yes",
+            "2001-01-01",
+            "0o17",
+            "1_000",
+            "!!binary eA==",
+            "&a [*a]",
+            "*nothing",
+            "? x",
+            "- - -",
+            "{",
+            "'",
+            "@x",
+            "%x",
+        )
         lines[at] = f"{key}: {choice(rng, (*RAW, *own, *CELLS))}"
     elif kind == "aliases":
         rows = [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9) if n else 'x'}]" for n in range(choice(rng, (9, 30)))]
@@ -210,7 +227,9 @@ def yaml_edit(rng: Rng, tree: Tree) -> Tree:
     elif kind == "merge":
         lines += ["base: &base {x: 1}", "<<: *base", "<<: [*base, *base]"]
     else:
-        lines[at] = choice(rng, ("config: x.yaml", "nothing: 1", "1: 1", "[1]: 1", "a.b.c: 1", "__class__: 1", "help: true"))
+        lines[at] = choice(
+            rng, ("config: x.yaml", "nothing: 1", "1: 1", "[1]: 1", "a.b.c: 1", "__class__: 1", "help: true")
+        )
     return tree.having(tree.target, "\n".join(lines).encode("utf-8", "surrogatepass"), f"YAML {kind}")
 
 

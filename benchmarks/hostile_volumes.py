@@ -33,8 +33,34 @@ SPACING = (0.8, 0.9, 2.5)
 NUMBERS = (0, 1, -1, 2, 7, 15, 16, 255, 32_767, 65_536, 10**6, 2**31 - 1, -(2**31), 2**32, 2**63 - 1, 10**30)
 """Counts that a header may claim."""
 REALS = (0.0, -1.0, 1e-320, 1e30, 1e308, float("nan"), float("inf"), -float("inf"), 0.5, 100.0)
-TEXTS = ("", " ", "x", "NaN", "inf", "1e999", "-1", "0", "%s%n%d", "1 2", "1 2 3 4 5 6 7 8 9 10 11 12 13", "(1,0", "\0", "é")
-PLACES = ("../a", "../../../../etc/passwd", "/dev/zero", "/dev/random", "/proc/self/mem", "nothing", ".", "", "%s%n", "x" * 5000)
+TEXTS = (
+    "",
+    " ",
+    "x",
+    "NaN",
+    "inf",
+    "1e999",
+    "-1",
+    "0",
+    "%s%n%d",
+    "1 2",
+    "1 2 3 4 5 6 7 8 9 10 11 12 13",
+    "(1,0",
+    "\0",
+    "é",
+)
+PLACES = (
+    "../a",
+    "../../../../etc/passwd",
+    "/dev/zero",
+    "/dev/random",
+    "/proc/self/mem",
+    "nothing",
+    ".",
+    "",
+    "%s%n",
+    "x" * 5000,
+)
 """Places that a header may name instead of its voxels."""
 
 
@@ -144,7 +170,9 @@ def _again(data: bytes, *, packed: bool) -> bytes:
 def nifti_claims(rng: Rng, tree: Tree) -> Tree:
     """Claims more voxels than there are, or unpacks to gigabytes."""
     plain = _nifti(voxels())
-    shape = choice(rng, ((17, 16, 19), (1000, 1000, 1000), (2000, 1024, 1024), (32_767, 32_767, 32_767), (32_767, 16, 16)))
+    shape = choice(
+        rng, ((17, 16, 19), (1000, 1000, 1000), (2000, 1024, 1024), (32_767, 32_767, 32_767), (32_767, 16, 16))
+    )
     claimed = plain[:42] + struct.pack("<3h", *shape) + plain[48:]
     kind = choice(rng, ("claim", "claim, packed", "bomb", "bomb after the voxels", "wrong suffix", "extension"))
     target = "a.nii" if kind in ("claim", "wrong suffix") else "a.nii.gz"
@@ -223,11 +251,26 @@ def places_edit(rng: Rng, tree: Tree) -> Tree:
     head, rest, mark = _parted(tree)
     place = choice(rng, PLACES)
     if mark == b"=":
-        lists = ("LIST\n" + "a.raw\n" * 3, "LIST 99\nx", "LIST", "a%d.raw 1 1000000000 1", "%d%d%d 1 2 1", "a.raw 1 2", "Local")
+        lists = (
+            "LIST\n" + "a.raw\n" * 3,
+            "LIST 99\nx",
+            "LIST",
+            "a%d.raw 1 1000000000 1",
+            "%d%d%d 1 2 1",
+            "a.raw 1 2",
+            "Local",
+        )
         new = choice(rng, (place, choice(rng, lists)))
         data = re.sub(rb"ElementDataFile = .*", lambda _: b"ElementDataFile = " + new.encode(), head)
     else:
-        lists = ("LIST\n" + "a.raw\n" * 3, "LIST 99", "a%d.raw 0 1000000000 1", "a%03d.raw 0 2 1 2", "%s%n 0 1 1", "a.raw")
+        lists = (
+            "LIST\n" + "a.raw\n" * 3,
+            "LIST 99",
+            "a%d.raw 0 1000000000 1",
+            "a%03d.raw 0 2 1 2",
+            "%s%n 0 1 1",
+            "a.raw",
+        )
         new = choice(rng, (place, choice(rng, lists)))
         data = re.sub(rb"\ndata ?file:.*", b"", head) + f"\ndata file: {new}".encode()
     return tree.having(tree.target, data + rest, f"voxels elsewhere: {new[:24]!r}")
@@ -244,7 +287,9 @@ def claims(rng: Rng, tree: Tree) -> Tree:
         size, bombs = 2**30, {"gzip": gzip_bomb, "bzip2": bzip2_bomb, "raw": zlib_bomb}
         encoding = (re.search(rb"encoding: (\w+)", head) or re.search(rb"()", head) or [b"", b""])[1].decode() or "raw"
         bomb = b"" if encoding == "raw" and b"CompressedData = True" not in head else bombs[encoding]()
-        head = re.sub(rb"(sizes: |DimSize = )[\d ]+", lambda m: m[1] + b"1024 1024 " + b"%d" % choice(rng, (16, 2047)), head)
+        head = re.sub(
+            rb"(sizes: |DimSize = )[\d ]+", lambda m: m[1] + b"1024 1024 " + b"%d" % choice(rng, (16, 2047)), head
+        )
         head = re.sub(rb"CompressedDataSize = \d+", b"CompressedDataSize = %d" % (len(bomb) or size), head)
         apart = next((name for name in files if name != tree.target), None)
         rest = rest if apart else (b"\n" if mark == b"=" else b"\n\n") + bomb
