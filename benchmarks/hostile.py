@@ -143,7 +143,7 @@ class Batch:
     pipe: Any = None
     about: tuple[str, str] | None = None
     since: float = 0.0
-    limits: Limits = Limits()  # noqa: RUF009 (frozen)
+    limits: Limits = Limits()
 
     def start(self, context: Any, seed: int, work: Path) -> None:
         """Starts a process for the cases that are left."""
@@ -282,7 +282,9 @@ def summary(results: Sequence[Result]) -> dict[str, Any]:
     for result in results:
         if result["outcome"] in (*BAD, "unclear", "cut"):
             keys = ("reader", "outcome", "message", "where")
-            key = (result["reader"], result["outcome"], result["message"][:40], result["where"])
+            killed = result["outcome"] in ("hang", "memory") and not result["where"]
+            what = result["damage"] if killed else result["message"][:40]
+            key = (result["reader"], result["outcome"], what, result["where"])
             fault = faults.setdefault(key, {each: result[each] for each in keys} | {"cases": [], "damage": []})
             fault["cases"].append(result["number"])
             fault["damage"] = sorted({*fault["damage"], f"{result['base']}: {result['damage']}"})[:5]
@@ -318,10 +320,12 @@ def main() -> None:
     if given.only:
         again(given.only, given.seed, given.keep)
         return
+    from benchmarks.speed_stages import machine
+
     start = time.perf_counter()
     results = run(shares(given.files, given.readers), seed=given.seed, workers=given.workers)
     about = {"files": given.files, "seed": given.seed, "seconds": round(time.perf_counter() - start)}
-    found = {**about, "limits": {"seconds": SECONDS, "megabytes": MEGABYTES}, **summary(results)}
+    found = {"machine": machine(), **about, "limits": {"seconds": SECONDS, "megabytes": MEGABYTES}, **summary(results)}
     given.out.write_text(json.dumps(found, indent=1) + "\n")
     for name, counts in found["readers"].items():
         print(f"{name:14}", "  ".join(f"{outcome} {counts[outcome]}" for outcome in OUTCOMES if counts[outcome]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import dataclasses
 import hashlib
 import os
 import pickle
@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,6 +24,7 @@ from benchmarks import (
     hostile_models,
     hostile_pictures,
     hostile_runs,
+    hostile_series,
     hostile_texts,
     hostile_volumes,
 )
@@ -56,7 +57,7 @@ class Reader:
         read: reads the target; returns values that are compared with those of the intact tree.
         share: how often the reader is tried, relative to the others.
         needs: packages without which the reader is left out.
-        named: whether a refusal must name the file or folder.
+        named: whether it takes a path; a refusal must name the file or folder, and the path may be no regular file.
         slow: whether a case takes seconds; the short form leaves such readers out.
     """
 
@@ -111,19 +112,8 @@ def _label_map(path: Path) -> list[Any]:
 
 def _label_maps() -> dict[str, Tree]:
     """Label maps: the volumes whose values are all labels."""
-    with _labels():
-        return hostile_volumes.nifti() | hostile_volumes.nrrd() | hostile_volumes.metaimage()
-
-
-@contextlib.contextmanager
-def _labels() -> Iterator[None]:
-    """Makes the builders of volumes hold labels."""
-    before = hostile_volumes.voxels
-    hostile_volumes.voxels = lambda: (before() + 900) % 7  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        hostile_volumes.voxels = before
+    labels = ((hostile_series.voxels() + 900) % 7).astype(np.int16)
+    return hostile_volumes.nifti(labels) | hostile_volumes.nrrd(labels) | hostile_volumes.metaimage(labels)
 
 
 def _names(path: Path) -> list[Any]:
@@ -165,7 +155,7 @@ READERS: Mapping[str, Reader] = {
         hostile_pictures.heatmaps, (damage_bytes, *hostile_pictures.EDITS), _picture("read_heatmap"), 0.5
     ),
     "dicom": Reader(hostile_dicom.radiographs, (damage_bytes, *hostile_dicom.RADIOGRAPH_EDITS), _radiograph, 3),
-    "series": Reader(hostile_dicom.series, (damage_bytes, *hostile_dicom.SERIES_EDITS), _volume, 1.5),
+    "series": Reader(hostile_series.series, (damage_bytes, *hostile_series.SERIES_EDITS), _volume, 1.5),
     "nifti": Reader(hostile_volumes.nifti, hostile_volumes.NIFTI_EDITS, _volume, 1.5),
     "nrrd": Reader(hostile_volumes.nrrd, hostile_volumes.ITK_EDITS, _volume, 2),
     "metaimage": Reader(hostile_volumes.metaimage, hostile_volumes.ITK_EDITS, _volume, 2),
@@ -177,7 +167,7 @@ READERS: Mapping[str, Reader] = {
         hostile_texts.configurations, hostile_texts.YAML_EDITS, hostile_texts.read_configuration, 0.5
     ),
     "settings": Reader(
-        hostile_texts.settings, (hostile_texts.json_edit,), hostile_texts.read_settings, 0.3, named=False
+        hostile_texts.settings, (hostile_texts.settings_edit,), hostile_texts.read_settings, 0.3, named=False
     ),
     "model": Reader(hostile_models.models, hostile_models.MODEL_EDITS, hostile_models.read_model, 1.5),
     "onnx": Reader(
@@ -220,16 +210,24 @@ def prepare(names: tuple[str, ...], work: Path) -> None:
 def made(name: str, number: int, seed: int, intact: Intact) -> tuple[str, Tree]:
     """Makes a case from its number: the name of its intact tree, and the damaged tree."""
     rng: Rng = np.random.default_rng([seed, zlib.crc32(name.encode()), number])
-    kinds = list(intact)
-    for _ in range(20):
-        kind = choice(rng, kinds)
-        if rng.random() < 0.02:
-            tree = special_file(rng, intact[kind][0])
-        else:
-            tree = choice(rng, READERS[name].edits)(rng, intact[kind][0])
-        if tree.damage:  # edits leave trees of other formats as they are
-            break
+    reader, kind = READERS[name], choice(rng, list(intact))
+    whole = intact[kind][0]
+    if reader.named and rng.random() < 0.02:
+        return kind, special_file(rng, whole)
+    tree = _damaged(rng, reader.edits, whole)
+    if rng.random() < 0.1:
+        twice = _damaged(rng, (damage_bytes,), tree)
+        tree = dataclasses.replace(twice, damage=f"{tree.damage}; {twice.damage}", refuse=False, cut=False)
     return kind, tree
+
+
+def _damaged(rng: Rng, edits: tuple[Edit, ...], whole: Tree) -> Tree:
+    """Applies an edit; edits leave trees of other formats as they are, and another is chosen."""
+    for _ in range(20):
+        tree: Tree = choice(rng, edits)(rng, whole)
+        if tree is not whole:
+            return tree
+    return damage_bytes(rng, whole)
 
 
 def fingerprint(value: Any) -> str:

@@ -124,7 +124,7 @@ def _repeat(rng: Rng, data: bytes) -> tuple[bytes, int]:
 
 
 NUMBERS = tuple(
-    value.to_bytes(size, order)  # type: ignore[arg-type]
+    value.to_bytes(size, order)
     for size in (2, 4, 8)
     for value in (0, 1, 2 ** (8 * size - 1) - 1, 2 ** (8 * size - 1), 2 ** (8 * size) - 1, 2 ** (4 * size))
     for order in ("little", "big")

@@ -35,12 +35,12 @@ def models() -> dict[str, Tree]:
     from artasyn.detection.settings import DetectorSettings
 
     torch.manual_seed(0)
-    trees = {}
-    for kind in ("discriminative", "reconstruction"):
+    trees: dict[str, Tree] = {}
+    for settings in (DetectorSettings(size=SIZE), DetectorSettings(size=SIZE, kind="reconstruction")):
         with tempfile.TemporaryDirectory() as folder:
-            DetectorNetwork(DetectorSettings(size=SIZE, kind=kind)).save_pretrained(folder)  # type: ignore[arg-type]
+            DetectorNetwork(settings).save_pretrained(folder)
             names = ("config.json", "model.safetensors")
-            trees[kind] = Tree({f"model/{name}": Path(folder, name).read_bytes() for name in names}, "model")
+            trees[settings.kind] = Tree({f"model/{name}": Path(folder, name).read_bytes() for name in names}, "model")
     return trees
 
 
@@ -145,7 +145,7 @@ def onnx_files() -> dict[str, Tree]:
 
     from artasyn.detection.settings import DetectorSettings
 
-    shape = ["b", 1, SIZE, SIZE]
+    shape: list[str | int | None] = ["b", 1, SIZE, SIZE]
     ports = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name in ("images", "reconstruction", "heatmap")
@@ -204,5 +204,7 @@ def read_onnx(path: Path) -> list[Any]:
     return _looked(Detector.from_onnx(path, threads=1))
 
 
-MODEL_EDITS: tuple[Edit, ...] = (config_edit, config_edit, tensors_edit, weights_edit, files_edit, damage_bytes)
+MODEL_EDITS: tuple[Edit, ...] = (
+    config_edit, config_edit, config_edit, tensors_edit, tensors_edit, weights_edit, files_edit, damage_bytes,
+)  # fmt: skip
 ONNX_EDITS: tuple[Edit, ...] = (onnx_edit, onnx_edit, damage_bytes)

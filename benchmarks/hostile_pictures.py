@@ -29,7 +29,7 @@ def film() -> NDArray[np.float32]:
 
 def grey(bits: int = 8) -> NDArray[Any]:
     """The phantom in whole numbers."""
-    return np.rint(film() * (2**bits - 1)).astype(np.uint8 if bits == 8 else np.uint16)
+    return np.asarray(np.rint(film() * (2**bits - 1)), np.uint8 if bits == 8 else np.uint16)
 
 
 def encoded(pixels: NDArray[Any] | PIL.Image.Image, form: str, **options: Any) -> bytes:
@@ -192,7 +192,10 @@ def png_chunks(rng: Rng, tree: Tree) -> Tree:
         name = choice(rng, list(added))
         chunks.insert(int(rng.integers(1, 3)), (name, added[name]))
         kind = f"{name.decode()} added"
-    return tree.having(tree.target, png(chunks), f"PNG chunk {kind}")
+    pixels = b"".join(data for name, data in chunks if name == b"IDAT")
+    known = b"".join(data for name, data in chunks_of(tree.bytes_of(tree.target)) if name == b"IDAT")
+    missing = kind in ("lost", "short") and len(pixels) < len(known) - 4  # without its last four bytes, the checksum
+    return tree.having(tree.target, png(chunks), f"PNG chunk {kind}", refuse=missing)
 
 
 @only((".png",))
@@ -235,7 +238,7 @@ def jpeg_edit(rng: Rng, tree: Tree) -> Tree:
         data = data.replace(b"\x01\x12", struct.pack(">H", int(rng.integers(65536))), 1)
     else:
         data = data[:scan] + b"\xff\xd9"
-    return tree.having(tree.target, data, f"JPEG: {kind}")
+    return tree.having(tree.target, data, f"JPEG: {kind}", cut=kind == "end in the middle")
 
 
 @only((".tif",))

@@ -145,6 +145,7 @@ def read_record(path: Path) -> list[Any]:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:  # the records take texts
         raise DataError(f"{path} is no UTF-8") from error
+    made: Any
     kind = next(kind for kind in RECORDS if kind.__name__ == path.stem)
     record = kind.from_json(text)
     json.loads(record.to_json(), parse_constant=_no_constant)
@@ -258,6 +259,18 @@ def settings() -> dict[str, Tree]:
     from artasyn.detection.settings import DetectorSettings
 
     return {"metadata": Tree({"a.json": json.dumps(DetectorSettings(size=64).to_metadata()).encode()}, "a.json")}
+
+
+def settings_edit(rng: Rng, tree: Tree) -> Tree:
+    """Damages one value of the metadata, which is JSON in a text."""
+    values: dict[str, str] = json.loads(tree.bytes_of(tree.target))
+    name = choice(rng, list(values))
+    if rng.random() < 0.1:
+        del values[name]
+        damage = "a setting lost"
+    else:
+        values[name], damage = damage_json(rng, values[name])
+    return tree.having(tree.target, json.dumps(values).encode(), damage)
 
 
 def read_settings(path: Path) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import nibabel
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.hostile_damage import (
     MANY,
@@ -27,7 +28,9 @@ from benchmarks.hostile_damage import (
     gzip_bomb,
     zlib_bomb,
 )
-from benchmarks.hostile_dicom import voxels
+from benchmarks.hostile_series import voxels
+
+Values = NDArray[np.int16]
 
 SPACING = (0.8, 0.9, 2.5)
 NUMBERS = (0, 1, -1, 2, 7, 15, 16, 255, 32_767, 65_536, 10**6, 2**31 - 1, -(2**31), 2**32, 2**63 - 1, 10**30)
@@ -61,7 +64,21 @@ PLACES = (
     "%s%n",
     "x" * 5000,
 )
+LISTS = ("LIST\n" + "a.raw\n" * 3, "LIST 99\nx", "LIST", "a.raw", "a.raw 1 2")
+META_PLACES = (*LISTS, "a%d.raw 1 1000000000 1", "%d%d%d 1 2 1", "Local")
+NRRD_PLACES = (*LISTS, "a%d.raw 0 1000000000 1", "a%03d.raw 0 2 1 2", "%s%n 0 1 1")
 """Places that a header may name instead of its voxels."""
+
+
+META_KEYS = (
+    "HeaderSize", "ElementNumberOfChannels", "ElementByteOrderMSB", "CompressedDataSize", "ElementSize", "Modality",
+    "ID", "Comment", "ElementMin", "HeaderSizePerSlice", "ObjectSubType", "DimSize",
+)  # fmt: skip
+NRRD_KEYS = (
+    "byte skip", "line skip", "spacings", "axis mins", "centerings", "block size", "min", "old max", "units", "labels",
+    "space units", "measurement frame", "content", "sizes", "thicknesses",
+)  # fmt: skip
+"""Fields that may be added to a header."""
 
 
 def _nifti(values: np.ndarray) -> bytes:
@@ -71,10 +88,11 @@ def _nifti(values: np.ndarray) -> bytes:
     return data
 
 
-def nifti() -> dict[str, Tree]:
+def nifti(values: Values | None = None) -> dict[str, Tree]:
     """Intact NIfTI files."""
-    plain = _nifti(voxels())
-    two: Any = nibabel.Nifti2Image(voxels().T.astype(np.float32), np.diag([-0.8, -0.9, 2.5, 1.0]))
+    values = voxels() if values is None else values
+    plain = _nifti(values)
+    two: Any = nibabel.Nifti2Image(values.T.astype(np.float32), np.diag([-0.8, -0.9, 2.5, 1.0]))
     return {
         "a.nii": Tree({"a.nii": plain}, "a.nii"),
         "two.nii": Tree({"two.nii": two.to_bytes()}, "two.nii"),
@@ -82,19 +100,19 @@ def nifti() -> dict[str, Tree]:
     }
 
 
-def nrrd() -> dict[str, Tree]:
+def nrrd(values: Values | None = None) -> dict[str, Tree]:
     """Intact NRRD files: every encoding, attached and detached."""
     return {
-        "a.nrrd": _nrrd("raw", b""),
-        "gzip.nrrd": _nrrd("gzip", b""),
-        "bzip2.nrrd": _nrrd("bzip2", b""),
-        "a.nhdr": _nrrd("raw", b"a.raw"),
-        "gzip.nhdr": _nrrd("gzip", b"a.raw.gz"),
+        "a.nrrd": _nrrd(values, "raw", b""),
+        "gzip.nrrd": _nrrd(values, "gzip", b""),
+        "bzip2.nrrd": _nrrd(values, "bzip2", b""),
+        "a.nhdr": _nrrd(values, "raw", b"a.raw"),
+        "gzip.nhdr": _nrrd(values, "gzip", b"a.raw.gz"),
     }
 
 
-def _nrrd(encoding: str, apart: bytes) -> Tree:
-    values = voxels()
+def _nrrd(values: Values | None, encoding: str, apart: bytes) -> Tree:
+    values = voxels() if values is None else values
     sizes, steps = " ".join(map(str, values.shape[::-1])), " ".join(f"({x},{y},{z})" for x, y, z in np.diag(SPACING))
     header = (
         f"NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: {sizes}\n"
@@ -111,24 +129,26 @@ def _nrrd(encoding: str, apart: bytes) -> Tree:
     return Tree({"a.nrrd": header + data}, "a.nrrd", summed, optional=encoding == "bzip2")
 
 
-def metaimage() -> dict[str, Tree]:
+def metaimage(values: Values | None = None) -> dict[str, Tree]:
     """Intact MetaImage files: raw and compressed, attached and detached."""
     return {
-        "a.mha": _metaimage(compressed=False, apart=False),
-        "packed.mha": _metaimage(compressed=True, apart=False),
-        "a.mhd": _metaimage(compressed=False, apart=True),
-        "packed.mhd": _metaimage(compressed=True, apart=True),
+        "a.mha": _metaimage(values, compressed=False, apart=False),
+        "packed.mha": _metaimage(values, compressed=True, apart=False),
+        "a.mhd": _metaimage(values, compressed=False, apart=True),
+        "packed.mhd": _metaimage(values, compressed=True, apart=True),
     }
 
 
-def _metaimage(*, compressed: bool, apart: bool) -> Tree:
-    values = voxels()
+def _metaimage(values: Values | None, *, compressed: bool, apart: bool) -> Tree:
+    values = voxels() if values is None else values
     plain = values.astype("<i2").tobytes()
     data = zlib.compress(plain) if compressed else plain
     name = ("a.zraw" if compressed else "a.raw") if apart else "LOCAL"
     header = (
-        f"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = {compressed}\n"
-        + f"CompressedDataSize = {len(data)}\n" * compressed
+        "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\n"
+        f"CompressedData = {compressed}\n"
+        + f"CompressedDataSize = {len(data)}\n"
+        * compressed
         + "TransformMatrix = 1 0 0 0 1 0 0 0 1\nOffset = -120 -95 40\nCenterOfRotation = 0 0 0\n"
         f"AnatomicalOrientation = RAI\nElementSpacing = {' '.join(map(str, SPACING))}\n"
         f"DimSize = {' '.join(map(str, values.shape[::-1]))}\nElementType = MET_SHORT\nElementDataFile = {name}\n"
@@ -233,15 +253,11 @@ def header_added(rng: Rng, tree: Tree) -> Tree:
     head, rest, _ = _parted(tree)
     value = choice(rng, (*TEXTS[:9], *map(str, NUMBERS)))
     if tree.target.endswith((".mha", ".mhd")):
-        keys = ("HeaderSize", "ElementNumberOfChannels", "ElementByteOrderMSB", "CompressedDataSize", "ElementSize",
-                "Modality", "ID", "Comment", "ElementMin", "HeaderSizePerSlice", "ObjectSubType", "DimSize")  # fmt: skip
-        line = f"{choice(rng, keys)} = {value}"
+        line = f"{choice(rng, META_KEYS)} = {value}"
         first, _, last = head.rpartition(b"\n")
         data = first + b"\n" + line.encode() + b"\n" + last + rest
     else:
-        keys = ("byte skip", "line skip", "spacings", "axis mins", "centerings", "block size", "min", "old max", "units",
-                "space units", "measurement frame", "content", "labels", "sizes", "thicknesses")  # fmt: skip
-        line = f"{choice(rng, keys)}: {value}"
+        line = f"{choice(rng, NRRD_KEYS)}: {value}"
         data = head + b"\n" + line.encode() + rest
     return tree.having(tree.target, data, f"header line added: {line[:24]}")
 
@@ -249,29 +265,10 @@ def header_added(rng: Rng, tree: Tree) -> Tree:
 def places_edit(rng: Rng, tree: Tree) -> Tree:
     """Names another place for the voxels: outside of the folder, a device, a pattern, a list."""
     head, rest, mark = _parted(tree)
-    place = choice(rng, PLACES)
+    new = choice(rng, (choice(rng, PLACES), choice(rng, META_PLACES if mark == b"=" else NRRD_PLACES)))
     if mark == b"=":
-        lists = (
-            "LIST\n" + "a.raw\n" * 3,
-            "LIST 99\nx",
-            "LIST",
-            "a%d.raw 1 1000000000 1",
-            "%d%d%d 1 2 1",
-            "a.raw 1 2",
-            "Local",
-        )
-        new = choice(rng, (place, choice(rng, lists)))
         data = re.sub(rb"ElementDataFile = .*", lambda _: b"ElementDataFile = " + new.encode(), head)
     else:
-        lists = (
-            "LIST\n" + "a.raw\n" * 3,
-            "LIST 99",
-            "a%d.raw 0 1000000000 1",
-            "a%03d.raw 0 2 1 2",
-            "%s%n 0 1 1",
-            "a.raw",
-        )
-        new = choice(rng, (place, choice(rng, lists)))
         data = re.sub(rb"\ndata ?file:.*", b"", head) + f"\ndata file: {new}".encode()
     return tree.having(tree.target, data + rest, f"voxels elsewhere: {new[:24]!r}")
 
@@ -284,19 +281,24 @@ def claims(rng: Rng, tree: Tree) -> Tree:
     kind = choice(rng, ("claim", "claim", "bomb"))
     files = dict(tree.files)
     if kind == "bomb":
-        size, bombs = 2**30, {"gzip": gzip_bomb, "bzip2": bzip2_bomb, "raw": zlib_bomb}
-        encoding = (re.search(rb"encoding: (\w+)", head) or re.search(rb"()", head) or [b"", b""])[1].decode() or "raw"
-        bomb = b"" if encoding == "raw" and b"CompressedData = True" not in head else bombs[encoding]()
-        head = re.sub(
-            rb"(sizes: |DimSize = )[\d ]+", lambda m: m[1] + b"1024 1024 " + b"%d" % choice(rng, (16, 2047)), head
-        )
-        head = re.sub(rb"CompressedDataSize = \d+", b"CompressedDataSize = %d" % (len(bomb) or size), head)
+        bomb = _bomb(head)
+        shape = b"1024 1024 %d" % choice(rng, (16, 2047))
+        head = re.sub(rb"(sizes: |DimSize = )[\d ]+", lambda m: m[1] + shape, head)
+        head = re.sub(rb"CompressedDataSize = \d+", b"CompressedDataSize = %d" % (len(bomb) or 2**30), head)
         apart = next((name for name in files if name != tree.target), None)
         rest = rest if apart else (b"\n" if mark == b"=" else b"\n\n") + bomb
         files |= {apart: bomb} if apart else {}
     files[tree.target] = head + rest
     more = slices > 18 and kind == "claim"
     return Tree(files, tree.target, damage=f"header {kind}", refuse=more)
+
+
+def _bomb(head: bytes) -> bytes:
+    """Gigabytes of zeros, packed as a header says; nothing where it says that they are not packed."""
+    if b"CompressedData = True" in head:
+        return zlib_bomb()
+    found = re.search(rb"encoding: (gzip|bzip2)", head)
+    return b"" if found is None else gzip_bomb() if found[1] == b"gzip" else bzip2_bomb()
 
 
 # Names of labels ----------------------------------------------------------------------------------------
