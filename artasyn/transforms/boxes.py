@@ -198,8 +198,10 @@ class LabelFields:
     def _decoded(self, name: str, numbers: npt.NDArray[Any]) -> list[Any]:
         """Returns the labels of the numbers that albumentations keeps."""
         if hasattr(self.processor, "label_manager"):
-            return list(self.processor.label_manager.restore_field(self.target, name, numbers))
-        return list(self.processor._decode_label_field(self.target, name, numbers))
+            labels = self.processor.label_manager.restore_field(self.target, name, numbers)
+        else:
+            labels = self.processor._decode_label_field(self.target, name, numbers)
+        return labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
 
 
 def _label(finding: str, field: str, fields: Sequence[str], labels: Any) -> Any:

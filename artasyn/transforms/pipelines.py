@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from PIL import Image as PILImage
 from torch import Tensor
-from torchvision import tv_tensors
 
 from artasyn.arrays import generator, identity
 from artasyn.errors import ImageError, SynthesisError
@@ -266,7 +265,11 @@ def _no_mask(image: Any, shape: tuple[int, ...]) -> Tensor:
     device = image.device if isinstance(image, Tensor) else None
     whole = isinstance(image, Tensor) and image.ndim == 2
     mask = torch.zeros(shape[:2] if whole else (1, *shape[:2]), dtype=torch.bool, device=device)
-    return mask if type(image) is Tensor else tv_tensors.Mask(mask)
+    if type(image) is Tensor:
+        return mask
+    from torchvision import tv_tensors  # a second to import, and plain tensors do not need it
+
+    return tv_tensors.Mask(mask)
 
 
 def _as_held(made: Inserted, given: Any) -> tuple[Any, Inserted]:
