@@ -15,7 +15,7 @@ from artasyn.detection.head import DiscriminativeHead
 from artasyn.detection.novelty import Novelty
 from artasyn.detection.reconstruction import ReconstructionNet
 from artasyn.detection.settings import DetectorSettings
-from artasyn.detection.stored import CONFIG, digest_of, find_model, read_settings, read_weights
+from artasyn.detection.stored import CONFIG, digest_of, find_model, read_settings, read_weights, replacing_model
 from artasyn.errors import ImageError, ModelError
 from artasyn.shapes import Float
 from artasyn.tensors import Images
@@ -153,6 +153,18 @@ class DetectorNetwork(
         self.train(training)
         reconstructions, heatmaps, novelties = (each.cpu().numpy() for each in found)
         return reconstructions, heatmaps, novelties
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
+        """Writes ``config.json``, ``model.safetensors`` and a model card: all of them or none.
+
+        Args:
+            save_directory: the folder to write to; it is created if it is missing.
+            **options: options of `huggingface_hub.ModelHubMixin.save_pretrained`.
+        """
+        if options.get("push_to_hub"):  # the name of the folder is the name on the hub
+            return super().save_pretrained(save_directory, **options)
+        with replacing_model(Path(save_directory)) as temporary:
+            return super().save_pretrained(temporary, **options)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,6 +20,7 @@ from torch import Tensor
 
 from artasyn.detection.settings import DetectorSettings
 from artasyn.errors import DataError, ModelError
+from artasyn.files.atomic import LEFTOVER
 from artasyn.files.texts import read_text
 from artasyn.records import parse_json
 
@@ -157,6 +161,38 @@ def _other(path: Path, fault: str) -> ModelError:
     return ModelError(
         f"{path}: cannot be loaded as a detector: {fault}; these weights do not belong to the {CONFIG} beside them"
     )
+
+
+def is_complete(folder: Path) -> bool:
+    """Returns whether a folder holds all files of a model."""
+    return all((folder / name).is_file() for name in (CONFIG, WEIGHTS))
+
+
+@contextmanager
+def replacing_model(folder: Path) -> Iterator[Path]:
+    """Yields a temporary folder beside the folder of a model, and renames it when the block succeeds.
+
+    In a folder that exists, the files are replaced one by one. Its settings are deleted first and written last, so that
+    it never holds the settings of one model and the weights of another.
+
+    Args:
+        folder: the folder to write; its parents are created.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.parent.glob(f"{folder.name}{LEFTOVER}"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    temporary = folder.with_name(folder.name + LEFTOVER.replace("*", uuid.uuid4().hex))
+    try:
+        yield temporary
+        if not folder.exists():
+            temporary.rename(folder)
+            return
+        (folder / CONFIG).unlink(missing_ok=True)
+        for file in sorted(temporary.iterdir(), key=lambda file: file.name == CONFIG):
+            if file.name in (CONFIG, WEIGHTS) or not (folder / file.name).exists():
+                file.replace(folder / file.name)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def digest_of(state: Mapping[str, Tensor], settings: DetectorSettings) -> str:

@@ -60,7 +60,7 @@ class FilmLook:
     equalisation: Share = 1.0
     gamma: Annotated[float, Within(0.01, 100)] = 1.0
     contrast: Strength = 1.0
-    detail: Strength = 0.0
+    detail: Annotated[float, Within(-1000, 1000)] = 0.0
     clahe: Strength = 0.0
     scatter: Annotated[float, Within(0, 0.999)] = 0.0
     scatter_reach: Share = 0.1
