@@ -16,6 +16,7 @@ from artasyn.bulk.sources import Source, available_cores, find_sources
 from artasyn.commands.options import DEVICE, FILES, MODEL, OUT, WORKERS, option, paths
 from artasyn.commands.shared import Done, bulk_run, write_sheets
 from artasyn.detection.detector import Detector
+from artasyn.errors import ModelError
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
 from artasyn.files.tables import write_table
 from artasyn.pictures.overlays import write_picture
@@ -82,12 +83,13 @@ def detect_sources(
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    detector = load_detector(model, device)
+    detector = open_detector(model, device)
     columns = (*FOLDERS, "score", "novelty", "abnormal", "marked", "lungs_found")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": detector.digest}
     workers = workers or (available_cores() if device == "cpu" else 1)
     run = bulk_run("detect", out, columns, options, files=tuple(FOLDERS), workers=workers)
-    outcomes = run.run(_Detect(out, model, device, restrict_to_lungs), sources, title="detect")
+    work = _Detect(out, model, device, restrict_to_lungs, detector.digest)
+    outcomes = run.run(work, sources, title="detect")
     done = Done((), tuple(outcomes))
     ranked = sorted(done.rows, key=lambda item: (-float(item[1]["score"]), item[0]))
     shown = ("score", "novelty", "abnormal", "marked", "lungs_found")
@@ -99,8 +101,25 @@ def detect_sources(
 
 
 @functools.lru_cache(maxsize=2)
-def load_detector(model: str, device: str) -> Detector:
-    """Returns the detector of an ONNX file, a folder or a model id; each process loads a detector once."""
+def load_detector(model: str, device: str, digest: str) -> Detector:
+    """Returns the detector that a run began with; each process loads it once.
+
+    Args:
+        model: an ONNX file, a folder or a model id.
+        device: a device of torch.
+        digest: of the detector that the run began with.
+
+    Raises:
+        ModelError: another model lies there now.
+    """
+    detector = open_detector(model, device)
+    if detector.digest != digest:
+        raise ModelError(f"{model}: was replaced by another model during this run; start again with another --out")
+    return detector
+
+
+def open_detector(model: str, device: str) -> Detector:
+    """Returns the detector of an ONNX file, a folder or a model id, as it is now."""
     if model.endswith(".onnx"):
         on_cpu = device == "cpu"
         return Detector.from_onnx(model, ["CPUExecutionProvider"], 1) if on_cpu else Detector.from_onnx(model)
@@ -118,10 +137,11 @@ class _Detect:
     model: str
     device: str
     restrict_to_lungs: bool
+    digest: str
 
     def __call__(self, source: Source) -> list[Row]:
         film = read_radiograph(source.path)
-        detector = load_detector(self.model, self.device)
+        detector = load_detector(self.model, self.device, self.digest)
         detection = detector(film, restrict_to_lungs=self.restrict_to_lungs)
         row: Row = {column: f"{folder}/{source.name}.png" for column, folder in FOLDERS.items()}
         labels = detection.lungs.labels if detection.lungs else np.ones(film.shape, np.uint8)

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from artasyn.arrays import Picture
 from artasyn.bulk.run import Outcome, Row
-from artasyn.commands.detect import detect_sources, load_detector
+from artasyn.commands.detect import detect_sources, open_detector
 from artasyn.commands.options import DEVICE, MODEL, OUT, WORKERS, option
 from artasyn.commands.shared import Done
 from artasyn.errors import DataError
@@ -103,7 +103,7 @@ def _measure(
     test: TestSet, outcomes: Sequence[Outcome], out: Path, *, model: str, bootstrap: int, seed: int
 ) -> tuple[dict[str, Metrics], dict[str, float], list[Outcome]]:
     """Returns the figures of detector and prior, the quality by diseased film, and the films that failed."""
-    detector = load_detector(model, "cpu")
+    detector = open_detector(model, "cpu")
     rank = rank_of(test)
     ours = Scored(Evaluation(threshold=detector.threshold, image_threshold=detector.image_threshold), rank)
     prior = Scored(Evaluation(threshold=0.5), rank)

@@ -12,7 +12,7 @@ import numpy as np
 from artasyn.arrays import Heatmap, Image, Mask, Prepared, check_image
 from artasyn.detection.settings import DetectorSettings
 from artasyn.detection.window import LungWindow, lung_region, prepare
-from artasyn.errors import ImageError
+from artasyn.errors import ImageError, ModelError
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.shapes import Float32
 
@@ -67,6 +67,7 @@ def examine(
 
     Raises:
         ImageError: an image is not valid, or its lungs are on another grid.
+        ModelError: the network gives values that are not finite.
 
     Example:
         >>> film = np.random.default_rng(0).random((40, 50), np.float32)
@@ -82,6 +83,8 @@ def examine(
     windows = [LungWindow.around(each) for each in found]
     cuts = [prepare(window.cut(image), settings.size) for window, image in zip(windows, images, strict=True)]
     reconstructions, heatmaps, novelties = maps(np.stack(cuts)[:, None])
+    if not all(np.isfinite(found).all() for found in (reconstructions, heatmaps, novelties)):
+        raise ModelError("the network gives values that are not finite; its weights are damaged")
     return [
         _detection(settings, image.shape, *each)
         for image, *each in zip(
@@ -96,6 +99,8 @@ def _check(images: Sequence[Any], lungs: Sequence[Lungs | None]) -> None:
         raise ImageError(f"{len(images)} images, but lungs for {len(lungs)}")
     for number, (image, known) in enumerate(zip(images, lungs, strict=True)):
         check_image(image, f"image {number}")
+        if known is not None and not isinstance(known, Lungs):
+            raise ImageError(f"lungs must be Lungs, not {type(known).__name__}; use Lungs.from_labels")
         if known is not None and known.labels.shape != image.shape:
             raise ImageError(f"lungs are {known.labels.shape}, image {number} is {image.shape}")
 
@@ -139,4 +144,4 @@ def score(values: np.ndarray, top: float, evidence: float = 0.0) -> float:
     flat = values.ravel()
     count = max(1, round(top * flat.size))
     mean = float(np.partition(flat, flat.size - count)[flat.size - count :].mean())
-    return round(mean / (mean + (1 - mean) * math.exp(-evidence)), 7)
+    return round(mean / (mean + (1 - mean) * math.exp(-min(max(evidence, -700.0), 700.0))), 7)

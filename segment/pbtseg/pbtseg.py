@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, LungLabels, Outlines, check_image
+from artasyn.errors import DataError
+from artasyn.fields import Share, Within, check_fields
 from artasyn.segment.lungs import Lungs
 from artasyn.segment.pbtseg.bending import bend, choose
 from artasyn.segment.pbtseg.frame import find_frame
@@ -55,7 +58,7 @@ class PBTSeg:
     hand.
 
     Attributes:
-        size: rows and columns of the working grid, at least 64.
+        size: rows and columns of the working grid, 64 to 1024.
         clip: contrast limit of the adaptive equalisation.
         steps: number of thresholds.
         reach: how far the thresholds rise above the grey of the lung's core, as a fraction of the grey range.
@@ -64,7 +67,7 @@ class PBTSeg:
         trust: weight of the vote, in [0, 1]; the expected outline has the rest.
 
     Raises:
-        ValueError: a configuration that cannot work.
+        DataError: a number is out of range.
 
     Source:
         ART-ASyn (arXiv 2512.00310), PBTSeg: rising thresholds, candidates, one lung for each side, filling.
@@ -81,17 +84,16 @@ class PBTSeg:
         ('the image is blank',)
     """
 
-    size: int = 160
-    clip: float = 2.0
-    steps: int = 6
-    reach: float = 0.52
-    pull: float = 0.32
-    blur: float = 0.061
-    trust: float = 0.73
+    size: Annotated[int, Within(64, 1024)] = 160
+    clip: Annotated[float, Within(0, 1000)] = 2.0
+    steps: Annotated[int, Within(2, 256)] = 6
+    reach: Annotated[float, Within(0, 100)] = 0.52
+    pull: Annotated[float, Within(0, 100)] = 0.32
+    blur: Annotated[float, Within(0, 10)] = 0.061
+    trust: Share = 0.73
 
     def __post_init__(self) -> None:
-        if self.size < 64 or self.steps < 2 or not 0 <= self.trust <= 1:
-            raise ValueError(f"PBTSeg needs size >= 64, steps >= 2 and trust in [0, 1], not {self}")
+        check_fields(self, DataError)
 
     def __call__(self, image: Image) -> Lungs:
         """Finds the lungs of one frontal radiograph.
