@@ -17,7 +17,7 @@ from artasyn.segment.pbtseg.pose import TURNS, Pose, find_pose, pose_evidence
 _GOOD_FIT = 0.7  # correlation with the mean outline above which a radiograph is neither turned nor inverted
 _GOOD_LEAD = 0.05  # the same, lead in likeness to a simulated chest
 _LEAD = 0.05  # least lead in evidence that shows a radiograph to be turned or inverted
-_LEAST_SIDE = 0.42  # least likeness of a side view
+_LEAST_SIDE = 0.46  # least likeness of a side view
 _SIDE_LEAD = 0.03  # the same, lead over frontal chests in every pose
 _LEAST_FRONTAL = 0.95  # evidence for a frontal view below which a side view is believed
 _LEAST_CHEST = 0.92  # evidence for a chest in the best pose, below which there is no chest

@@ -59,7 +59,9 @@ def test_a_film_without_edges_has_no_lungs(workings: Workings) -> None:
 
 def test_a_poor_fit_has_no_lungs(workings: Workings) -> None:
     grey = np.full_like(workings.grey, 0.5)
-    assert judge(grey, workings.outlines, 0.39).reasons == ("nothing looks like two lungs (fit 0.39), nor like a chest",)
+    assert judge(grey, workings.outlines, 0.39).reasons == (
+        "nothing looks like two lungs (fit 0.39), nor like a chest",
+    )
     assert judge(grey, workings.outlines, 0.39).warnings == ("not_a_chest",)
 
 
@@ -77,7 +79,9 @@ def test_a_lung_without_edges_is_the_less_sure_one(workings: Workings) -> None:
 def test_an_odd_shape_is_less_sure(workings: Workings) -> None:
     odd = workings.outlines.copy()
     odd[1, :, 1] = odd[1, :, 1].min() + 0.5 * (odd[1, :, 1] - odd[1, :, 1].min())  # half as high
-    assert judge(workings.grey, odd, 0.8).confidence[1] < 0.7 * judge(workings.grey, workings.outlines, 0.8).confidence[1]
+    assert (
+        judge(workings.grey, odd, 0.8).confidence[1] < 0.7 * judge(workings.grey, workings.outlines, 0.8).confidence[1]
+    )
 
 
 def test_dark_between_the_lungs_is_said_to_be_a_side_view(workings: Workings) -> None:
