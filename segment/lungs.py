@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 import cv2
@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from artasyn.arrays import LEFT, RIGHT, LungLabels, Mask
+from artasyn.cautions import Caution, usable
 from artasyn.errors import ImageError
 
 Zone = Literal["upper", "middle", "lower", "central", "peripheral"]
@@ -26,7 +27,8 @@ class Lungs:
     Attributes:
         labels: uint8 (h, w), 0 background, 1 the patient's right lung, 2 the patient's left lung.
         confidence: confidence of the right and of the left lung, each in [0, 1]; 0 for a lung that was not found.
-        reasons: reasons to doubt this result, in words; empty if there are none.
+        reasons: reasons to doubt the image or this result, in sentences; empty if there are none.
+        warnings: the same reasons by the words of `artasyn.cautions`, each once.
 
     Example:
         >>> mask = np.zeros((40, 50), bool)
@@ -39,6 +41,7 @@ class Lungs:
     labels: LungLabels
     confidence: tuple[float, float] = (1.0, 1.0)
     reasons: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
 
     @classmethod
     def from_labels(cls, labels: LungLabels) -> Lungs:
@@ -56,7 +59,8 @@ class Lungs:
             raise ImageError(f"lung labels must be 0, 1 (right) or 2 (left); found {int(labels.max())}")
         present = {"right": bool((labels == RIGHT).any()), "left": bool((labels == LEFT).any())}
         missing = tuple(f"{name} lung not labelled" for name, there in present.items() if not there)
-        return cls(labels, (float(present["right"]), float(present["left"])), missing)
+        words: tuple[tuple[Caution, ...], ...] = ((), ("one_lung",), ("no_lungs",))
+        return cls(labels, (float(present["right"]), float(present["left"])), missing, words[len(missing)])
 
     @classmethod
     def from_mask(cls, mask: Mask) -> Lungs:
@@ -139,6 +143,11 @@ class Lungs:
     def found(self) -> bool:
         """Whether both lungs were found."""
         return min(self.confidence) > 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether the radiograph can be judged: no warning is one of `artasyn.cautions.UNUSABLE`."""
+        return usable(self.warnings)
 
     @property
     def right(self) -> Mask:
@@ -235,7 +244,7 @@ class Lungs:
         if min(shape) < 1:
             raise ImageError(f"lungs cannot be resized to {shape}; give at least one row and one column")
         labels = cv2.resize(self.labels, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-        return Lungs(np.asarray(labels, np.uint8), self.confidence, self.reasons)
+        return replace(self, labels=np.asarray(labels, np.uint8))
 
 
 def _plane(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

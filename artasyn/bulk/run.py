@@ -131,7 +131,8 @@ class BulkRun:
     Attributes:
         out: the folder that is written to.
         settings: all settings that the results depend on; a folder with results of other settings is refused.
-        columns: the manifest's columns after ``name, source, status, reason``.
+        columns: the manifest's columns after ``name, source, status, reason``. With ``status`` and ``reason`` among them,
+            the rows give their own, as for a film that was read but is unusable; otherwise the status is ``ok``.
         files: the subset of `columns` that holds the name of a written file, relative to `out`.
         workers: number of processes; each has one thread.
         batch: largest number of sources that a worker takes at once. The journal records a batch when all of its
@@ -194,7 +195,8 @@ class BulkRun:
                 journal.flush()
                 bar.update(len(batch))
         ordered = [outcomes[source.name] for source in sources]
-        write_table(self.manifest, ("name", "source", "status", "reason", *self.columns), _lines(ordered))
+        first = ("name", "source", "status", "reason")
+        write_table(self.manifest, (*first, *(c for c in self.columns if c not in first)), _lines(ordered))
         self._journal.unlink()
         return ordered
 
@@ -226,7 +228,7 @@ class BulkRun:
         found: dict[tuple[str, str], tuple[list[Row], str]] = {}
         if self.manifest.exists():
             for line in read_manifest(self.manifest):
-                if line.get("status") == "ok" and line.keys() >= set(self.columns):
+                if line.get("status") != "failed" and line.keys() >= set(self.columns):
                     row = {column: line[column] or "" for column in self.columns}
                     found.setdefault((line["name"], line["source"]), ([], ""))[0].append(row)
         if self._journal.exists():

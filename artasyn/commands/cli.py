@@ -85,7 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the arguments of the command line without the program's name; None takes those of the process.
 
     Returns:
-        The exit status: 0 if every file succeeded, 1 if a file failed, 2 if the command could not run.
+        The exit status: 0 if every file succeeded, 1 if a file failed, 2 if the command could not run. A radiograph that
+        was read but is unusable has not failed.
     """
     given = [_plain(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     reader = parser(next((argument for argument in given if argument in COMMANDS), None))
@@ -98,6 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     for path in done.written:
         print(path)
+    _list_unusable(done)
     failures = done.failures
     if failures:
         print(f"\n{len(failures)} of {len(done.outcomes)} failed; all are listed in the manifest:", file=sys.stderr)
@@ -106,6 +108,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             line = reason if reason.startswith(source) else f"{source}: {reason}"
             print(f"  {line}" + f" ({count} times)" * (count > 1), file=sys.stderr)
     return 1 if failures else 0
+
+
+def _list_unusable(done: Done) -> None:
+    """Prints the radiographs that were read but not judged, with their reasons."""
+    unusable = done.unusable
+    if unusable:
+        print(f"\n{len(unusable)} of {len(done.outcomes)} are unusable, and listed last:", file=sys.stderr)
+    for outcome, row in unusable[:LISTED]:
+        print(f"  {outcome.source.path}: {row['reason']}", file=sys.stderr)
+    if len(unusable) > LISTED:
+        print(f"  ... and {len(unusable) - LISTED} more, see the manifest", file=sys.stderr)
 
 
 def _plain(argument: str) -> str:

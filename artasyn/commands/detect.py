@@ -14,7 +14,7 @@ import torch
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, available_cores, find_sources
 from artasyn.commands.options import DEVICE, FILES, MODEL, OUT, WORKERS, option, paths
-from artasyn.commands.shared import Done, bulk_run, write_sheets
+from artasyn.commands.shared import UNUSABLE, Done, bulk_run, cautioned, write_sheets
 from artasyn.detection.detector import Detector
 from artasyn.errors import ModelError
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
@@ -47,7 +47,8 @@ def detect(options: DetectOptions) -> Done:
 
     Writes to OUT: heatmaps/NAME.png (16 bits, 65535 for 1), masks/NAME.png (0 and 255), lungs/NAME.png (where the
     detector looked), overlays/NAME.png (radiograph, heatmap, mask), scores.csv (highest score first), sheet-1.png and
-    following, manifest.csv, settings.json.
+    following, manifest.csv, settings.json. A radiograph that is unusable (inverted, turned, from the side, not a chest,
+    without lungs) has this status with the reason, comes last and is never abnormal.
 
     Args:
         options: what to read, where to write, and how.
@@ -84,20 +85,23 @@ def detect_sources(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     detector = open_detector(model, device)
-    columns = (*FOLDERS, "score", "novelty", "abnormal", "marked", "lungs_found")
+    shown = ("score", "novelty", "abnormal", "marked", "lungs_found", "status", "warnings", "reason")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": detector.digest}
     workers = workers or (available_cores() if device == "cpu" else 1)
-    run = bulk_run("detect", out, columns, options, files=tuple(FOLDERS), workers=workers)
+    run = bulk_run("detect", out, (*FOLDERS, *shown), options, files=tuple(FOLDERS), workers=workers)
     work = _Detect(out, model, device, restrict_to_lungs, detector.digest)
     outcomes = run.run(work, sources, title="detect")
     done = Done((), tuple(outcomes))
-    ranked = sorted(done.rows, key=lambda item: (-float(item[1]["score"]), item[0]))
-    shown = ("score", "novelty", "abnormal", "marked", "lungs_found")
+    ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, -float(item[1]["score"]), item[0]))
     write_table(out / "scores.csv", ("name", *shown), ({**row, "name": name} for name, row in ranked), quoted=1)
-    sheets = write_sheets(
-        out, [(f"{float(row['score']):.6f} {name}", row["overlay"]) for name, row in ranked], columns=2
-    )
+    sheets = write_sheets(out, [(_caption(name, row), row["overlay"]) for name, row in ranked], columns=2)
     return dataclasses.replace(done, written=(*sheets, out / "scores.csv", run.manifest))
+
+
+def _caption(name: str, row: Row) -> str:
+    if row["status"] == UNUSABLE:
+        return f"unusable: {row['reason']}: {name}"
+    return f"{float(row['score']):.6f} {name}"
 
 
 @functools.lru_cache(maxsize=2)
@@ -156,8 +160,9 @@ class _Detect:
             | {
                 "score": f"{detection.score:.7f}",  # exact, see `score`
                 "novelty": f"{detection.novelty:.2f}",
-                "abnormal": str(detection.score >= detector.image_threshold).lower(),
+                "abnormal": str(detection.abnormal).lower(),
                 "marked": f"{detection.mask[region].mean():.4f}",
                 "lungs_found": str(detection.lungs is not None).lower(),
             }
+            | cautioned(detection)
         ]

@@ -15,7 +15,7 @@ from artasyn.arrays import Picture
 from artasyn.bulk.run import Outcome, Row
 from artasyn.commands.detect import detect_sources, open_detector
 from artasyn.commands.options import DEVICE, MODEL, OUT, WORKERS, option
-from artasyn.commands.shared import Done
+from artasyn.commands.shared import UNUSABLE, Done
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import inside_boxes
 from artasyn.evaluation.evaluation import Evaluation, Metrics
@@ -70,7 +70,8 @@ def evaluate(options: EvaluateOptions) -> Done:
     Writes to OUT: metrics.json, report.html (table, ROC curve, best and worst films) and everything that
     `artasyn detect` writes. The thresholds are stored with the model; only figures called oracle use a threshold
     chosen on the test set. Figures inside the lungs use the true lungs where the test set has them, otherwise the
-    lungs found by PBTSeg.
+    lungs found by PBTSeg. Films that the detector calls unusable count with their scores in all figures, as if a reader
+    had not been warned; metrics.json and the report list them.
 
     Args:
         options: what to read, where to write, and how.
@@ -90,13 +91,20 @@ def evaluate(options: EvaluateOptions) -> Done:
     about: dict[str, Any] = {"version": __version__, "model": str(model), "data": str(data)}
     about |= {"restrict_to_lungs": options.restrict_to_lungs, "bootstrap": options.bootstrap, "seed": seed}
     about |= {"lungs": "given" if test.has_lungs else "PBTSeg"}
-    about |= {"layout": test.layout, "test_set": test.summary}
+    about |= {"layout": test.layout, "test_set": test.summary, "unusable": _unusable(found, test)}
     results = {name: metrics.to_json() for name, metrics in figures.items()}
     atomic.write_text(out / "metrics.json", json.dumps(about | results, indent=1, allow_nan=False) + "\n")
     parts = sections(figures, outcomes, quality, test, out)
     write_report(out / "report.html", f"Detection on {data.name}", parts)
     written = (out / "report.html", out / "metrics.json", *found.written)
     return Done(written, (*outcomes, *failed), tuple(parts))
+
+
+def _unusable(found: Done, test: TestSet) -> dict[str, Any]:
+    """Returns the films that the detector calls unusable: how many, how many of them are diseased, and the words."""
+    diseased = {film.source.name for film in test.films if film.diseased}
+    words = {outcome.source.name: row["warnings"] for outcome, row in found.unusable}
+    return {"films": len(words), "diseased": len(diseased & words.keys()), "warnings": words}
 
 
 def _measure(
@@ -159,8 +167,12 @@ def sections(
     known = test.has_masks or test.has_boxes
     views = "Each row: film, heatmap, what the detector marks" + (", the ground truth." if known else ".")
     measure = "Dice" if test.has_masks else "inside a box" if test.has_boxes else "score"
-    diseased = [(name, f"{measure} {quality[name]:.2f}  {name}") for name in sorted(quality, key=lambda n: quality[n])]
-    healthy = sorted((n for n in rows if not films[n].diseased), key=lambda n: -float(rows[n]["score"]))
+    unusable = {name: row for name, row in rows.items() if row["status"] == UNUSABLE}
+    judged = sorted(quality.keys() - unusable.keys(), key=lambda n: (quality[n], n))
+    diseased = [(name, f"{measure} {quality[name]:.2f}  {name}") for name in judged]
+    healthy = sorted(
+        (n for n in rows if not films[n].diseased and n not in unusable), key=lambda n: -float(rows[n]["score"])
+    )
     for title, shown in (
         ("Diseased films, worst first", diseased[:SHOWN]),
         ("Diseased films, best first", diseased[::-1][:SHOWN]),
@@ -173,7 +185,22 @@ def sections(
             pictures = [_view(rows[name], films[name], out) for name, _ in shown]
             sheet = contact_sheet(pictures, [caption for _, caption in shown], columns=2, tile=4 * TILE)
             parts.append(Section(title, views, pictures=[("", sheet)]))
-    return parts
+    return parts + ([_unusable_section(unusable, films, out)] if unusable else [])
+
+
+def _unusable_section(unusable: Mapping[str, Row], films: Mapping[str, TestFilm], out: Path) -> Section:
+    """Returns the section of the films that are unusable: a table of all, pictures of the first."""
+    text = (
+        f"{len(unusable)} films are unusable and never abnormal. In the figures above they count with their scores, as "
+        "if no one had been warned."
+    )
+    truth = {name: "diseased" if films[name].diseased else "healthy" for name in unusable}
+    table = [(name, truth[name], row["warnings"], row["reason"]) for name, row in unusable.items()]
+    shown = [*unusable.items()][:SHOWN]
+    pictures = [read_picture(out / row["overlay"]) for _, row in shown]
+    sheet = contact_sheet(pictures, [f"{row['warnings']}: {n}" for n, row in shown], columns=2, tile=4 * TILE)
+    header = ("film", "label", "warnings", "reason")
+    return Section("Unusable films", text, header, table, [("", sheet)])
 
 
 def _view(row: Row, film: TestFilm, out: Path) -> Picture:

@@ -6,13 +6,21 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from artasyn.bulk.run import BulkRun, Outcome, Row
 from artasyn.bulk.sources import available_cores
+from artasyn.cautions import usable
 from artasyn.pictures.overlays import contact_sheet, read_picture, write_picture
 from artasyn.pictures.report import Section
 from artasyn.version import __version__
+
+if TYPE_CHECKING:
+    from artasyn.detection.examination import Detection
+    from artasyn.segment import Lungs
+
+UNUSABLE = "unusable"
+"""The status of a radiograph that was read but cannot be judged, see `artasyn.cautions`."""
 
 SHEET = 120
 """Largest number of overlays on a sheet."""
@@ -38,6 +46,11 @@ class Done:
         return [outcome for outcome in self.outcomes if outcome.reason]
 
     @property
+    def unusable(self) -> list[tuple[Outcome, Row]]:
+        """The outcomes of the radiographs that were read but are unusable, each with its row."""
+        return [(outcome, row) for outcome in self.outcomes for row in outcome.rows if row.get("status") == UNUSABLE]
+
+    @property
     def rows(self) -> list[tuple[str, Row]]:
         """The names of the sources that did not fail, with their manifest rows."""
         return [(outcome.source.name, row) for outcome in self.outcomes for row in outcome.rows]
@@ -60,6 +73,16 @@ def bulk_run(
         is_record = dataclasses.is_dataclass(option) and not isinstance(option, type)
         settings[name] = dataclasses.asdict(option) if is_record else option
     return BulkRun(out, settings, columns, files, workers or available_cores(), batch=batch, sealed=sealed)
+
+
+def cautioned(found: Detection | Lungs) -> Row:
+    """Returns the status, the words of the warnings and the reason of a radiograph, for the manifest."""
+    words = " ".join(found.warnings)
+    return {
+        "status": "ok" if usable(found.warnings) else UNUSABLE,
+        "warnings": words,
+        "reason": "; ".join(found.reasons),
+    }
 
 
 def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 10) -> Iterator[Path]:

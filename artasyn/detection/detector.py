@@ -170,7 +170,8 @@ class Detector:
         Args:
             images: float32 (h, w) in [0, 1], or a sequence of such arrays.
             lungs: the lungs to examine, on the image's grid; with None, PBTSeg finds them. A radiograph on which not
-                both lungs are found is examined as a whole.
+                both lungs are found is examined as a whole. A radiograph that is unusable (`Detection.status`) is
+                examined too, but never called abnormal.
             restrict_to_lungs: examine only the lungs; None takes the value of the settings.
 
         Returns:

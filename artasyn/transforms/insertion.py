@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -231,7 +231,7 @@ class LungMemory:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._found: OrderedDict[tuple[PBTSeg, str], tuple[bytes, tuple[float, float], tuple[str, ...]]] = OrderedDict()
+        self._found: OrderedDict[tuple[PBTSeg, str], tuple[bytes, Lungs]] = OrderedDict()  # PNG, and the rest
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -254,14 +254,15 @@ class LungMemory:
                 self._found.move_to_end(key)
         if not found:  # outside the lock: other threads need not wait for the segmenter
             lungs = segmenter(image)
-            found = cv2.imencode(".png", lungs.labels)[1].tobytes(), lungs.confidence, lungs.reasons
+            rest = replace(lungs, labels=np.zeros((0, 0), np.uint8))
+            found = cv2.imencode(".png", lungs.labels)[1].tobytes(), rest
             with self._lock:
                 self._found[key] = found
                 if len(self._found) > self.capacity:
                     self._found.popitem(last=False)
-        labels, confidence, reasons = found
+        labels, rest = found
         pixels = cv2.imdecode(np.frombuffer(labels, np.uint8), cv2.IMREAD_UNCHANGED)
-        return Lungs(np.asarray(pixels, np.uint8), confidence, reasons)
+        return replace(rest, labels=np.asarray(pixels, np.uint8))
 
 
 _LUNGS = LungMemory(REMEMBERED)

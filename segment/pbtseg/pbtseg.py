@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, LungLabels, Outlines, check_image
+from artasyn.cautions import pixel_cautions
 from artasyn.errors import DataError
 from artasyn.fields import Share, Within, check_fields
 from artasyn.segment.lungs import Lungs
 from artasyn.segment.pbtseg.bending import bend, choose
 from artasyn.segment.pbtseg.frame import find_frame
-from artasyn.segment.pbtseg.judgement import judge
+from artasyn.segment.pbtseg.judgement import Judgement, judge
 from artasyn.segment.pbtseg.outline import POINTS, find_boxes
 from artasyn.segment.pbtseg.thresholds import Thresholds
 
@@ -102,8 +103,9 @@ class PBTSeg:
             image: (h, w), float32 in [0, 1], bright = dense, head up, patient's right on the image's left.
 
         Returns:
-            Lungs on the grid of the image: both, or none with a reason. A lung that is hardly visible is placed by
-            the position of the other lung, with low confidence.
+            Lungs on the grid of the image: both, or none where the image is unusable, with the reason in `warnings`
+            and `reasons`. A lung that is hardly visible is placed by the position of the other lung, with low
+            confidence.
 
         Raises:
             ImageError: not an `Image`.
@@ -111,12 +113,12 @@ class PBTSeg:
         check_image(image)
         film = _reduced(image)
         if np.ptp(film) < 1 / 255:
-            return _nothing(image.shape, "the image is blank")
+            return _nothing(image.shape, Judgement((0.0, 0.0), ("the image is blank",), ("not_a_chest",)))
         workings, fit = self._worked(film)
-        confidence, reasons = judge(workings.grey, workings.outlines, fit)
-        if max(confidence) == 0:
-            return _nothing(image.shape, reasons[0])
-        return Lungs(_drawn(workings, image.shape), confidence, reasons)
+        judgement = judge(workings.grey, workings.outlines, fit).with_cautions(pixel_cautions(image))
+        if max(judgement.confidence) == 0:
+            return _nothing(image.shape, judgement)
+        return Lungs(_drawn(workings, image.shape), *judgement)
 
     def explain(self, image: Image) -> Workings:
         """Returns the intermediate results of `__call__`, whether or not it reports lungs.
@@ -195,5 +197,5 @@ def _resized(image: Image, rows: int, columns: int) -> npt.NDArray[np.float32]:
     return np.asarray(cv2.resize(image, (columns, rows), interpolation=how), np.float32)
 
 
-def _nothing(shape: tuple[int, ...], reason: str) -> Lungs:
-    return Lungs(np.zeros(shape, np.uint8), (0.0, 0.0), (reason,))
+def _nothing(shape: tuple[int, ...], judgement: Judgement) -> Lungs:
+    return Lungs(np.zeros(shape, np.uint8), *judgement)
