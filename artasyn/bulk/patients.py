@@ -17,7 +17,7 @@ from artasyn.segment.ct.volume import Volume
 from artasyn.segment.projection.quality import Quality, check_volume
 from artasyn.segment.structures import canonical, find_members
 
-ENDINGS = ("", "_labels", "_label", "_seg", "_segmentation")
+ENDINGS = ("", "_labels", "_label", "_seg", ".seg", "_segmentation")
 """Endings that a label map's name may add to the name of its CT."""
 
 SUFFIXES = tuple(sorted(VOLUME_SUFFIXES, key=len, reverse=True))

@@ -157,7 +157,7 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 LABEL_STEM = re.compile(r"[._]([a-z]*labels?|seg|segmentation|mask|nodule|wholelung)$", re.IGNORECASE)
-"""Endings of the names of label maps, before the suffix."""
+"""Endings of the names of label maps, before the suffix, in upper or lower case; `find_cts` lists them."""
 
 
 def find_cts(inputs: Sequence[Path]) -> list[Source]:
@@ -165,8 +165,9 @@ def find_cts(inputs: Sequence[Path]) -> list[Source]:
 
     A volume file is a source. A folder with DICOM files directly inside is a source, too. Hidden files in folders are
     left out. Label maps in folders are left out, too. A file counts as a label map if its name ends, before the suffix,
-    in ``_labels``, ``_label``, ``_seg``, ``_segmentation``, ``_mask``, ``_nodule``, ``_lunglabels`` or ``_wholelung``,
-    or the file lies in a folder ``segmentations``. A file that is an input itself is taken with any name. A file that
+    in ``_labels``, ``_label``, ``_seg``, ``_segmentation``, ``_mask``, ``_nodule`` or ``_wholelung``; letters may stand
+    before labels (``_lunglabels``), and a dot in place of the underscore (``.seg.nrrd``). A file in a folder
+    ``segmentations`` counts, too. A file that is an input itself is taken with any name. A file that
     is found twice counts once. Names follow the rules of `artasyn.bulk.sources.find_sources`.
 
     Raises:

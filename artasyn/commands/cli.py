@@ -107,6 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for (source, reason), count in itertools.islice(counts.items(), LISTED):
             line = reason if reason.startswith(source) else f"{source}: {reason}"
             print(f"  {line}" + f" ({count} times)" * (count > 1), file=sys.stderr)
+    for note in done.notes:
+        print(note, file=sys.stderr)
     return 1 if failures else 0
 
 

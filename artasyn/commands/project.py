@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -38,6 +40,10 @@ TOGETHER, MOST = 16, 64
 """Films that a worker takes at once: up to `TOGETHER`, or the films of one CT if these are more, but at most `MOST`.
 
 Up to `MOST`, all films of a CT stay together, so that the CT is read once."""
+
+
+REMARKS = 10
+"""Largest number of remarks at the end of the screen."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +188,8 @@ def project(options: ProjectOptions) -> Done:
     patients = Patients(options.labels, options.names, masks, alone=len(cts) == 1, resample=options.resample_labels)
     make = MakeFilm(out, patients, options.draw(), options.threshold, options.bits)
     done = Done((), tuple(run.run(make, tasks, title="project")))
-    return dataclasses.replace(done, written=(*_summarise(out, done), run.manifest))
+    notes = (*done.notes, *_remarks(done))
+    return dataclasses.replace(done, written=(*_summarise(out, done), run.manifest), notes=notes)
 
 
 def _without_labels(cts: list[Source], inputs: Sequence[Path], labels: Path | None) -> list[Source]:
@@ -237,6 +244,15 @@ def _summarise(out: Path, done: Done) -> list[Path]:
     write_coco(out / "annotations.json", list(names), images, described("annotations"), of="structure")
     sheets = write_sheets(out, [(name, row["overlay"]) for name, row in rows])
     return [*sheets, out / "quality.csv", out / "annotations.json"]
+
+
+def _remarks(done: Done) -> Iterator[str]:
+    """Yields the remarks about films, each with the number of its films."""
+    counts = Counter(row["notes"] for _, row in done.rows if row["notes"])
+    for notes, count in itertools.islice(counts.items(), REMARKS):
+        yield f"{count} film{'s' * (count > 1)}: {notes}"
+    if len(counts) > REMARKS:
+        yield f"{len(counts) - REMARKS} more remarks are listed in quality.csv"
 
 
 def _write_quality(path: Path, outcomes: Sequence[Outcome]) -> None:

@@ -34,11 +34,13 @@ class Done:
         written: the paths to open or read, most useful first.
         outcomes: the outcome of every source.
         sections: the sections for a report.
+        notes: sentences about the collection, for the end of the screen.
     """
 
     written: tuple[Path, ...]
     outcomes: tuple[Outcome, ...] = ()
     sections: tuple[Section, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def failures(self) -> list[Outcome]:

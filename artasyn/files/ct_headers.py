@@ -236,7 +236,7 @@ def _nrrd_parts(path: Path, header: _Header, sizes: Sequence[int], dtype: np.dty
     if lines < 0 or (skip < 0 and encoding != "raw"):
         raise DataError("skips all lines, or all bytes before compressed voxels; export it again")
     names, given = [path.name], fields.get("datafile", "")
-    several = re.fullmatch(r"(.*%.*) ([0-9]{1,9}) ([0-9]{1,9}) ([0-9]{1,9})( [0-9]+)?", given)
+    several = re.fullmatch(r"(.*%\S*) ([0-9]{1,9}) ([0-9]{1,9}) ([0-9]{1,9})( [0-9]+)?", given)
     if several or given.split()[:1] == ["LIST"]:
         axes = numbers((several[5] or "") if several else given.removeprefix("LIST"), int, "data file")
         axis = axes[0] if axes else len(sizes) - 1
@@ -303,7 +303,7 @@ def _meta_header(path: Path) -> _Header:
         name, equals, value = (part.strip() for part in line.partition("="))
         if not line.strip():
             continue
-        if not equals or not re.fullmatch(r"[\w .:/()-]{1,200}", name):
+        if not equals or not name.isprintable():
             break
         if name in META_ALIASES or META_KNOWN.fullmatch(name):
             _add(fields, META_ALIASES.get(name, name), value)

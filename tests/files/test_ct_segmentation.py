@@ -117,7 +117,10 @@ def segmentless(film: Dataset) -> None:
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        (lambda film: setattr(film, "SegmentationType", "FRACTIONAL"), "is DICOM, SEG FRACTIONAL; labels are read from"),
+        (
+            lambda film: setattr(film, "SegmentationType", "FRACTIONAL"),
+            "is DICOM, SEG FRACTIONAL; labels are read from",
+        ),
         (lambda film: setattr(film, "Modality", "RTSTRUCT"), "is DICOM, RTSTRUCT"),
         (lambda film: setattr(film, "NumberOfFrames", 10**9), "claims 396000000000 voxels, more than"),
         (lambda film: setattr(film, "NumberOfFrames", 3), "of each of its 3 frames, only of"),
