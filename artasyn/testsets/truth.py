@@ -351,7 +351,7 @@ def checked_polygons(polygons: Any, shape: tuple[int, int]) -> list[Float64[np.n
 
 def _is_number(value: object) -> bool:
     """Returns whether a value of JSON is a finite number; whole numbers beyond every grid are none."""
-    return type(value) in (int, float) and abs(value) < 2**1000  # type: ignore[operator]
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and abs(value) < 2**1000
 
 
 Truth = MaskFile | RelativeRuns | CocoRegions
