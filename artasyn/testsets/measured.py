@@ -141,7 +141,7 @@ def rank_of(test: TestSet) -> Rank:
 
 def read_lungs(path: Path) -> Mask:
     """Reads the union of both lungs, from labels or from a mask."""
-    return np.logical_or.reduce(_read_sides(path))
+    return np.asarray(np.logical_or.reduce(_read_sides(path)))
 
 
 def _read_sides(path: Path) -> list[Mask]:
@@ -178,7 +178,7 @@ def lungs_of(film: TestFilm, shape: tuple[int, int]) -> Mask | None:
                 f"{film.lungs}: turned as its film, the right lung (1) lies on the image's right; draw labels on the "
                 "stored pixels of the film, or save the film as it is shown"
             )
-    return np.logical_or.reduce(sides)
+    return np.asarray(np.logical_or.reduce(sides))
 
 
 def measure_film(film: TestFilm, methods: Mapping[str, Method | None]) -> dict[str, Measured]:

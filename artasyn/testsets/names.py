@@ -90,7 +90,7 @@ class _Films:
         for film in films:
             root = next(root for root in roots if film.path.is_relative_to(root))
             below = _parts(film.path.relative_to(root).as_posix())[0]
-            self._below[(*below[:-1], bare(below[-1]))].append((film, self.places[roots.index(root)]))
+            self._below[_bare(below)].append((film, self.places[roots.index(root)]))
             self.called[bare(below[-1])].append(film)
 
     def at(self, given: Parts, shared: Parts | None) -> list[Source]:
@@ -104,7 +104,7 @@ class _Films:
             before, below = given[:start], given[start:]
             fitting = [
                 film
-                for film, place in self._below.get((*below[:-1], bare(below[-1])), ())
+                for film, place in self._below.get(_bare(below), ())
                 if _folded(before) == _folded(place[len(place) - len(before) :])
                 or (shared is not None and before and (before == shared or _folded(before[-1:]) == _folded(place[-1:])))
             ]
@@ -123,6 +123,10 @@ def _parts(name: str) -> tuple[Parts, bool]:
     whole = posixpath.normpath(unicodedata.normalize("NFC", plain)) if plain else ""
     parts = [part for part in whole.split("/") if part not in ("", ".", "..")]
     return tuple(parts[1:] if parts and re.fullmatch("[A-Za-z]:", parts[0]) else parts), absolute
+
+
+def _bare(parts: Parts) -> Parts:
+    return (*parts[:-1], bare(parts[-1]))
 
 
 def _folded(parts: Parts) -> Parts:

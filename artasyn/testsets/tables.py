@@ -76,7 +76,7 @@ def read_table(path: Path, columns: Sequence[str | tuple[str, ...]]) -> list[Rec
         ways = (column,) if isinstance(column, str) else column
         there = next((way for way in ways if way in header), None)
         if there is None:
-            raise DataError(f"{path}: no column {' or '.join(ways)}; its columns are {', '.join(header)}")
+            raise DataError(f"{path}: no column {' or '.join(ways)}; its columns are {', '.join(header)[:300]}")
         names[header.index(there)] = ways[0]
     return [dict(zip(names, [*row, *[""] * (len(names) - len(row))], strict=False)) for row in rows]
 
@@ -98,7 +98,9 @@ def number(row: Mapping[str, str], column: str, path: Path) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise DataError(f"{path}: {column} is {row[column]!r}, not a number, in the row {','.join(row.values())[:80]}")
+        raise DataError(
+            f"{path}: {column} is {row[column][:40]!r}, not a number, in the row {','.join(row.values())[:80]}"
+        )
     return value
 
 

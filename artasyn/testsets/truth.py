@@ -231,16 +231,16 @@ class RelativeRuns:
         Raises:
             DataError: a code is damaged, or under the conditions of `placed`.
         """
-        return resized(np.logical_or.reduce([self._decoded(code) for code in self.codes]), shape, pose)
+        return resized(_painted([self._runs(code) for code in self.codes], self.shape), shape, pose)
 
-    def _decoded(self, code: str) -> Mask:
+    def _runs(self, code: str) -> Runs:
         numbers = code.split()
         whole = all(number.isascii() and number.isdigit() and len(number) < 12 for number in numbers)
         if not numbers or len(numbers) % 2 or not whole:
             raise DataError(f"damaged run lengths ({_brief(code)}): wanted are pairs of a gap and a length")
         runs = np.array([*numbers, 0], np.int64)
         runs[-1] = self.shape[0] * self.shape[1] - runs.sum()
-        return _painted(_checked(runs, self.shape), self.shape)
+        return _checked(runs, self.shape)
 
 
 @dataclass(frozen=True)
@@ -278,16 +278,15 @@ class CocoRegions:
             raise DataError(f"a grid of {self.shape[0]} x {self.shape[1]} pixels")
         if self.shape[0] * self.shape[1] > limits().pixels:
             raise DataError(f"a grid that {too_large('pixels', self.shape[0] * self.shape[1], 'pixels')}")
-        whole = np.zeros(self.shape, bool)
+        runs: list[Runs] = []
         for number, region in enumerate(self.segmentations):
             try:
-                runs = isinstance(region, Mapping)
-                whole |= _painted(self._runs(region), self.shape) if runs else self._filled(region)
+                runs += [self._runs(region)] if isinstance(region, Mapping) else self._outlined(region)
             except DataError as error:
                 if not self.names:
                     raise
                 raise DataError(f"{self.names[number]}: {error}") from error
-        return whole
+        return _painted(runs, self.shape)
 
     @property
     def drawn(self) -> CocoRegions:
@@ -302,7 +301,8 @@ class CocoRegions:
 
     def _runs(self, region: Mapping[str, Any]) -> Runs:
         if region.get("size") != list(self.shape):
-            raise DataError(f"run lengths of a grid of {region.get('size')}, but the film's is {list(self.shape)}")
+            size = _brief(str(region.get("size")))
+            raise DataError(f"run lengths of a grid of {size}, but the film's is {list(self.shape)}")
         counts = region.get("counts")
         if isinstance(counts, str):
             return _checked(_uncompressed(counts), self.shape)
@@ -310,12 +310,13 @@ class CocoRegions:
             raise DataError(f"damaged run lengths: counts are {_brief(str(counts))}")
         return _checked(np.array(counts, np.int64), self.shape)
 
-    def _filled(self, polygons: Any) -> Mask:
+    def _outlined(self, polygons: Any) -> list[Runs]:
+        """Returns the run lengths of polygons, as pycocotools fills them."""
         checked = checked_polygons(polygons, self.shape)
         if not checked:
             raise DataError("damaged polygons: there are none")
         codes = rle.frPyObjects([polygon.ravel().tolist() for polygon in checked], *self.shape)
-        return np.asarray(rle.decode(rle.merge(codes)) > 0)
+        return [_uncompressed(code["counts"].decode("ascii")) for code in codes]
 
 
 def checked_polygons(polygons: Any, shape: tuple[int, int]) -> list[Float64[np.ndarray, "points 2"]]:
@@ -351,7 +352,7 @@ def checked_polygons(polygons: Any, shape: tuple[int, int]) -> list[Float64[np.n
 
 def _is_number(value: object) -> bool:
     """Returns whether a value of JSON is a finite number; whole numbers beyond every grid are none."""
-    return type(value) in (int, float) and abs(value) < 2**1000  # type: ignore[operator]
+    return not isinstance(value, bool) and isinstance(value, (int, float)) and abs(value) < 2**1000
 
 
 Truth = MaskFile | RelativeRuns | CocoRegions
@@ -366,8 +367,16 @@ def _checked(runs: Runs, shape: tuple[int, int]) -> Runs:
     return runs
 
 
-def _painted(runs: Runs, shape: tuple[int, int]) -> Mask:
-    """Decodes run lengths down the columns to a mask; runs are outside and inside the region in turn."""
+def _painted(regions: Sequence[Runs], shape: tuple[int, int]) -> Mask:
+    """Decodes run lengths down the columns to one mask of all regions; the cost grows with the runs and the grid."""
+    edges = [np.cumsum(runs)[: len(runs) // 2 * 2].reshape(-1, 2) for runs in regions]
+    starts, ends = np.concatenate([np.zeros((0, 2), np.int64), *edges]).T
+    order = np.argsort(starts, kind="stable")
+    starts, reach = starts[order], np.maximum.accumulate(ends[order])
+    apart = starts[1:] > reach[:-1]
+    first, last = np.concatenate([[True], apart]), np.concatenate([apart, [True]])
+    whole = np.stack([starts[first[: starts.size]], reach[last[: starts.size]]], axis=1)
+    runs = np.diff(np.concatenate([[0], whole.ravel(), [shape[0] * shape[1]]]))
     inside = np.arange(len(runs)) % 2 == 1
     return np.ascontiguousarray(np.repeat(inside, runs).reshape(shape[::-1]).T)
 

@@ -97,7 +97,7 @@ def _sizes(path: Path, data: Path) -> dict[str, tuple[int, int]]:
         if source is path:
             return {}
         raise DataError(f"{source}: no columns dim0, dim1; its columns are {', '.join(header)}")
-    found = {}
+    found = dict[str, tuple[int, int]]()
     for row in read_table(source, ("image_id", *columns)):
         down, across = (number(row, column, source) for column in columns)
         if not (down.is_integer() and across.is_integer() and min(down, across) > 0):
