@@ -145,6 +145,11 @@ class Lungs:
         return min(self.confidence) > 0
 
     @property
+    def doubts(self) -> str:
+        """The words of the warnings and the reasons, on one line; empty if there are none."""
+        return ": ".join(filter(None, (" ".join(self.warnings), "; ".join(self.reasons))))
+
+    @property
     def usable(self) -> bool:
         """Whether the radiograph can be judged: no warning is one of `artasyn.cautions.UNUSABLE`."""
         return usable(self.warnings)

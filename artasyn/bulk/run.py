@@ -131,8 +131,8 @@ class BulkRun:
     Attributes:
         out: the folder that is written to.
         settings: all settings that the results depend on; a folder with results of other settings is refused.
-        columns: the manifest's columns after ``name, source, status, reason``. With ``status`` and ``reason`` among them,
-            the rows give their own, as for a film that was read but is unusable; otherwise the status is ``ok``.
+        columns: the manifest's columns after ``name, source, status, reason``. With ``status`` and ``reason`` among
+            them, the rows give their own, as for a film that was read but is unusable; otherwise the status is ``ok``.
         files: the subset of `columns` that holds the name of a written file, relative to `out`.
         workers: number of processes; each has one thread.
         batch: largest number of sources that a worker takes at once. The journal records a batch when all of its

@@ -85,8 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the arguments of the command line without the program's name; None takes those of the process.
 
     Returns:
-        The exit status: 0 if every file succeeded, 1 if a file failed, 2 if the command could not run. A radiograph that
-        was read but is unusable has not failed.
+        The exit status: 0 if every file succeeded, 1 if a file failed, 2 if the command could not run. A radiograph
+        that was read but is unusable has not failed.
     """
     given = [_plain(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
     reader = parser(next((argument for argument in given if argument in COMMANDS), None))

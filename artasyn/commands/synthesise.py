@@ -168,7 +168,7 @@ class _Make:
         film = read_radiograph(source.path)
         lungs = self.segmenter(film)
         if not lungs.found:
-            raise DataError(f"{source.path}: lungs not found ({'; '.join(lungs.reasons)}); no anomaly can be placed")
+            raise DataError(f"{source.path}: lungs not found ({lungs.doubts}); no anomaly can be placed")
         bits = needed_bits(film) if self.bits == 0 else 16 if self.bits == 16 else 8
         samples = []
         for copy in range(1, self.per_image + 1):

@@ -138,7 +138,7 @@ class _PrepareOne:
         film = read_radiograph(source.path)
         lungs = self.segmenter(film)
         if not lungs.found:
-            raise DataError(f"{source.path}: lungs not found ({'; '.join(lungs.reasons)}); left out of training")
+            raise DataError(f"{source.path}: lungs not found ({lungs.doubts}); left out of training")
         window, stored = LungWindow.around(lungs, ROOM), stored_size(self.size)
         image = np.rint(resized(window.cut(film), stored) * FINEST).astype(np.uint16)
         labels = cv2.resize(window.cut(lungs.labels), image.shape, interpolation=cv2.INTER_NEAREST_EXACT)

@@ -17,9 +17,8 @@ from artasyn.segment.pbtseg.pose import TURNS, Pose, find_pose, pose_evidence
 _GOOD_FIT = 0.7  # correlation with the mean outline above which a radiograph is neither turned nor inverted
 _GOOD_LEAD = 0.05  # the same, lead in likeness to a simulated chest
 _LEAD = 0.05  # least lead in evidence that shows a radiograph to be turned or inverted
-_LEAST_SIDE = 0.46  # least likeness of a side view
-_SIDE_LEAD = 0.03  # the same, lead over frontal chests in every pose
-_LEAST_FRONTAL = 0.95  # evidence for a frontal view below which a side view is believed
+_LEAST_SIDE, _SIDE_LEAD = 0.46, 0.03  # least likeness of a side view, and least lead over frontal chests in every pose
+_LEAST_FRONTAL, _EACH_LEAD = 0.8, 4.0  # evidence for a frontal view that outweighs a side view without lead, and per lead
 _LEAST_CHEST = 0.92  # evidence for a chest in the best pose, below which there is no chest
 _LEAST_EDGED_CHEST = 1.42  # the same in an upright pose, with the share of the clearer outline that has edges
 _CLEAR_CHEST = 1.0  # evidence for a chest above which lungs that are hardly visible are believed
@@ -117,8 +116,8 @@ def _fault(
     best, upright = int(evidence.argmax()), float(evidence[0])
     is_upright = upright >= float(evidence[1:].max()) - _LEAD
     frontal += 0.5 * float(edged.min()) - 2 * pose.sideways
-    lateral = pose.lateral > max(_LEAST_SIDE, float(pose.frontal.max()) + _SIDE_LEAD)
-    if lateral and frontal < _LEAST_FRONTAL:
+    lead = pose.lateral - float(pose.frontal.max())
+    if pose.lateral > _LEAST_SIDE and lead > _SIDE_LEAD and frontal < _LEAST_FRONTAL + _EACH_LEAD * lead:
         return _refused(lateral=f"{CAUTIONS['lateral']} (likeness {pose.lateral:.2f}, not {pose.frontal[0]:.2f})")
     if upright + edged.max() < _LEAST_EDGED_CHEST if is_upright else evidence[best] < _LEAST_CHEST:
         return _refused(not_a_chest=f"nothing looks like two lungs (fit {fit:.2f}), nor like a chest")

@@ -69,8 +69,8 @@ class Pose:
     """Evidence for the pose of a film.
 
     Attributes:
-        frontal: (8,), correlation with a simulated frontal chest, upright and turned by one, two and three quarter turns
-            counter-clockwise, then the same inverted, in [-1, 1].
+        frontal: (8,), correlation with a simulated frontal chest, upright and turned by one, two and three quarter
+            turns counter-clockwise, then the same inverted, in [-1, 1].
         lateral: correlation with a simulated side view that faces left or right, in [-1, 1].
     """
 
