@@ -273,7 +273,7 @@ def _no_mask(image: Any, shape: tuple[int, ...]) -> Tensor:
 
 
 def _as_held(made: Inserted, given: Any) -> tuple[Any, Inserted]:
-    """Returns a changed image in the kind and dtype of the given one, and the anomaly with what changed in that dtype."""
+    """Returns a changed image as the given one is held, and the anomaly with the pixels that changed in its dtype."""
     if not isinstance(given, Tensor):
         return PILImage.fromarray(made.image), made
     image = as_tensor(made.image).to(given.device, given.dtype)
