@@ -23,6 +23,8 @@ finally:
     if _before is None:
         del os.environ[_SWITCH]
 
+__all__ = ["KINDS", "LESIONS", "A", "Targets", "marked", "marked_list"]
+
 KINDS = (
     *("image", "mask", "masks", "bboxes"),
     *("images", "keypoints", "volume", "volumes", "mask3d", "masks3d"),

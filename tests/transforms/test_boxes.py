@@ -208,7 +208,12 @@ def test_boxes_of_unknown_format_or_meaning_are_refused() -> None:
     with pytest.raises(ImageError, match="bbox_params"):
         LungOpacityTransform(p=1.0)(image=chest().image, lungs=chest().lungs.labels, bboxes=[[1, 2, 3, 4]])
     data = {"image": chest().image, "lungs": chest().lungs.labels, "organs": [OLD["coco"]]}
-    for more, count in (({}, 0), ({"untouched": ["organs"]}, 1), ({"lesion_targets": ["organs"]}, 2)):
+    choices: list[tuple[dict[str, Any], int]] = [
+        ({}, 0),
+        ({"untouched": ["organs"]}, 1),
+        ({"lesion_targets": ["organs"]}, 2),
+    ]
+    for more, count in choices:
         made = A.Compose(
             [LungOpacityTransform(findings=["nodule"], number_range=(1, 1), p=1.0, **more)],
             bbox_params=A.BboxParams(format="coco"),
