@@ -269,7 +269,7 @@ def _plane(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
 def _on_both_sides(split: Lungs) -> bool:
     """Whether a split mask shows both lungs, and not one lung that reaches over the midline."""
     parts = sorted((split.right, split.left), key=np.count_nonzero)
-    less, area = np.count_nonzero(parts[0]), np.count_nonzero(split.labels)
+    less, area = int(np.count_nonzero(parts[0])), int(np.count_nonzero(split.labels))
     if less == 0 or less >= area / 5:
         return less > 0
     counts = [cv2.connectedComponents(part.astype(np.uint8))[0] - 1 for part in (*parts, split.mask)]

@@ -307,7 +307,9 @@ def _labels(images: Tensor, lungs: Tensor, labelled: bool | None) -> tuple[LungB
     for number in np.flatnonzero(doubtful):
         values = lungs[number, 0].detach().cpu()
         try:
-            one = Lungs.from_array((values.float() if values.is_floating_point() else values).numpy(), labelled=labelled)
+            one = Lungs.from_array(
+                (values.float() if values.is_floating_point() else values).numpy(), labelled=labelled
+            )
         except ImageError as error:
             raise ImageError(f"image {number} of the batch: {error}") from error
         labels[number, 0] = torch.from_numpy(one.labels).to(lungs.device)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -69,6 +72,49 @@ def region(values: Any, name: str) -> npt.NDArray[Any]:
 def as_tensor(values: npt.NDArray[Any]) -> Tensor:
     """Returns an image (h, w) or (h, w, c) as a tensor (h, w) or (c, h, w)."""
     return torch.from_numpy(np.ascontiguousarray(values if values.ndim == 2 else values.transpose(2, 0, 1)))
+
+
+def check_moved(name: str, values: Any, module: Any) -> None:
+    """Refuses lungs or a mask that torchvision leaves where they are while it may move the image.
+
+    In a pipeline of torchvision.transforms.v2 only images and `tv_tensors` move. Of plain tensors, the first one moves.
+
+    Args:
+        name: for the message.
+        values: the lungs or the mask; None if there are none.
+        module: the transform that asks.
+
+    Raises:
+        ImageError: an earlier transform of the calling pipeline may have moved the image alone.
+    """
+    v2 = sys.modules.get("torchvision.transforms.v2")  # without it there is no such pipeline
+    if values is None or v2 is None or isinstance(values, PILImage.Image | sys.modules["torchvision.tv_tensors"].Mask):
+        return
+    pipeline, frame = None, inspect.currentframe()
+    while frame is not None:
+        caller = frame.f_locals.get("self") if frame.f_code.co_name == "forward" else None
+        pipeline = caller if isinstance(caller, v2.Compose | torch.nn.Sequential) else pipeline
+        frame = frame.f_back
+    steps = [] if pipeline is None else list(_steps(pipeline))
+    last = max((number for number, step in enumerate(steps) if step is module), default=0)
+    drawn = any(isinstance(step, v2.RandomOrder) for step in steps)
+    movers = [
+        type(step).__name__
+        for step in (steps if drawn else steps[:last])
+        if type(step).__module__ == "torchvision.transforms.v2._geometry"
+    ]
+    if movers:
+        raise ImageError(
+            f"{', '.join(dict.fromkeys(movers))} may move the image, but not the {name}; give {name} as "
+            f"torchvision.tv_tensors.Mask({name})"
+        )
+
+
+def _steps(part: Any) -> Iterator[Any]:
+    """Yields the parts of a pipeline, depth first."""
+    yield part
+    for step in part if isinstance(part, torch.nn.Sequential) else getattr(part, "transforms", ()):
+        yield from _steps(step)
 
 
 def _numpy(values: Tensor) -> npt.NDArray[Any]:

@@ -20,7 +20,7 @@ from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord
 from artasyn.synthesis.finding import Side
 from artasyn.transforms.boxes import LabelFields, with_boxes
-from artasyn.transforms.given import as_tensor, pixels, region
+from artasyn.transforms.given import as_tensor, check_moved, pixels, region
 from artasyn.transforms.insertion import Inserted, Insertion, as_lungs, grey, opacity
 from artasyn.transforms.targets import KINDS, A, Targets, marked, marked_list
 
@@ -223,7 +223,8 @@ class RandomLungOpacity(torch.nn.Module):
         Args:
             sample: a dictionary with ``image`` and, if there are any, ``lungs`` (labels, or a mask of both lungs;
                 (h, w), or with axes of length 1 before) and ``mask`` ((h, w), (1, h, w), or a channel for each finding
-                of the opacity); or an image.
+                of the opacity); or an image. Where a transform of torchvision.transforms.v2 may move the image first,
+                lungs and mask are `tv_tensors.Mask`, or PIL images, so that they move with it.
             target: the rest of the dictionary, where `sample` is an image.
 
         Returns:
@@ -243,6 +244,8 @@ class RandomLungOpacity(torch.nn.Module):
         if not isinstance(given, Tensor | PILImage.Image):
             raise ImageError(f"image must be a tensor or a PIL image, not {type(given).__name__}")
         image = pixels(given)
+        for name in ("lungs", "mask"):
+            check_moved(name, sample.get(name), self)
         mask = _no_mask(given, image.shape) if sample.get("mask") is None else sample["mask"]
         if torch.rand(()) < self.p:
             rng = np.random.default_rng(int(torch.randint(2**62, ())))
@@ -269,11 +272,12 @@ def _no_mask(image: Any, shape: tuple[int, ...]) -> Tensor:
         return mask
     from torchvision import tv_tensors  # a second to import, and plain tensors do not need it
 
-    return tv_tensors.Mask(mask)
+    moving: Tensor = tv_tensors.Mask(mask)
+    return moving
 
 
 def _as_held(made: Inserted, given: Any) -> tuple[Any, Inserted]:
-    """Returns a changed image in the kind and dtype of the given one, and the anomaly with what changed in that dtype."""
+    """Returns a changed image as the given one is held, and the anomaly with the pixels that changed in its dtype."""
     if not isinstance(given, Tensor):
         return PILImage.fromarray(made.image), made
     image = as_tensor(made.image).to(given.device, given.dtype)
@@ -293,7 +297,7 @@ def _marked(mask: Any, made: Inserted, names: Sequence[str], value: float | None
     union = marked(values.transpose(1, 2, 0) if values.ndim == 3 else values, made, names, value)
     if isinstance(mask, PILImage.Image):
         result = PILImage.fromarray(union)
-        if mask.mode == "P":
+        if mask.mode == "P" and mask.palette:
             result.putpalette(mask.palette)
         return result
     if isinstance(mask, np.ndarray):

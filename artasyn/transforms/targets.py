@@ -23,6 +23,8 @@ finally:
     if _before is None:
         del os.environ[_SWITCH]
 
+__all__ = ["KINDS", "LESIONS", "A", "Targets", "marked", "marked_list"]
+
 KINDS = (
     *("image", "mask", "masks", "bboxes"),
     *("images", "keypoints", "volume", "volumes", "mask3d", "masks3d"),
@@ -54,7 +56,7 @@ class Targets:
         """Returns the targets of the pipeline that is calling a transform, or of the transform alone."""
         pipeline = list(_calling())
         if any(isinstance(part, A.SelectiveChannelTransform) for part in pipeline):
-            raise ImageError("inside SelectiveChannelTransform no mask can be marked; put LungOpacityTransform beside it")
+            raise ImageError("SelectiveChannelTransform hides masks and boxes; put LungOpacityTransform beside it")
         named: dict[str, str] = {} if pipeline else dict(transform._additional_targets)
         for part in pipeline:
             named |= part.additional_targets
@@ -79,8 +81,8 @@ class Targets:
             raise ImageError(f"there is no target image, but {others}; {_SERVED}")
         if not isinstance(image, np.ndarray):
             raise ImageError(
-                f"image must be an array, not {type(image).__name__}; give np.asarray(picture) for a PIL image, and put "
-                "LungOpacityTransform before ToTensorV2; RandomLungOpacity takes tensors and PIL images"
+                f"image must be an array, not {type(image).__name__}; give np.asarray(picture) for a PIL image, and "
+                "put LungOpacityTransform before ToTensorV2; RandomLungOpacity takes tensors and PIL images"
             )
         for name, values in data.items():
             if values is not None and name not in ("image", "lungs", *untouched):

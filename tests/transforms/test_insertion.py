@@ -151,7 +151,13 @@ def test_no_lungs_are_an_error() -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((32, 32), np.uint16), np.zeros((32, 32), np.int16), np.zeros((32, 32, 4), np.uint8), np.zeros(32, np.uint8), [[0]]],
+    [
+        *(np.zeros((32, 32), dtype) for dtype in (np.uint16, np.int16, bool, complex)),
+        *(np.zeros(shape, np.uint8) for shape in ((32, 32, 4), (32,), (1, 32, 32), (9, 32))),
+        *(np.full((32, 32), value, np.float32) for value in (np.nan, 1.5, -0.1)),
+        np.dstack([np.zeros((32, 32))] * 2 + [np.full((32, 32), 1.2)]),
+        [[0]],
+    ],
 )
 def test_other_images_are_refused(image: Any) -> None:
     with pytest.raises((ImageError, jaxtyping.TypeCheckError)):

@@ -365,6 +365,25 @@ def test_on_pil_images(mode: str) -> None:
     assert torch.equal((data["image"] != data["normal"]).any(0, keepdim=True), data["mask"] > 0)
 
 
+@pytest.mark.parametrize("name", ["lungs", "mask"])
+def test_lungs_and_masks_must_move_with_the_image_in_torchvision(name: str) -> None:
+    flip, step = v2.RandomHorizontalFlip(1.0), RandomLungOpacity(p=1.0)
+    plain = torch.from_numpy(chest().lungs.labels)[None]
+    image = tv_tensors.Image(torch.from_numpy(film())[None])
+    sample = {"image": image, "lungs": tv_tensors.Mask(plain)}
+    for pipeline in (
+        v2.Compose([flip, step]),
+        torch.nn.Sequential(v2.RandomRotation(5), torch.nn.Sequential(step)),
+        v2.Compose([v2.RandomApply([v2.Resize(128)]), v2.Compose([step])]),
+    ):
+        for image_of in (image, torch.from_numpy(film())[None]):
+            with pytest.raises(ImageError, match=rf"may move the image, but not the {name}; give {name} as"):
+                pipeline(sample | {"image": image_of, name: plain})
+        pipeline(sample)
+    for pipeline in (v2.Compose([v2.GaussianBlur(3), step, flip]), v2.Compose([step])):
+        pipeline(sample | {name: plain})
+
+
 def test_a_new_mask_moves_with_the_image_in_torchvision() -> None:
     lungs = tv_tensors.Mask(torch.from_numpy(chest().lungs.labels)[None])
     for image in (tv_tensors.Image(torch.from_numpy(film())[None]), Image.fromarray(film())):
@@ -406,9 +425,15 @@ def test_items_of_every_kind() -> None:
         assert torch.equal((other["image"] != other["normal"]).float(), other["mask"])
         assert all(OpacityRecord.from_json(text).lesions for text in other["records"])
     half = torch.from_numpy(one.image)[None].bfloat16().requires_grad_()
-    for item in (one.image.astype(np.float64), one.image.astype(np.float16), half, Image.fromarray(film())):
+    narrow: tuple[Any, ...] = (
+        one.image.astype(np.float64),
+        one.image.astype(np.float16),
+        half,
+        Image.fromarray(film()),
+    )
+    for picture in narrow:
         for lungs in (one.lungs.mask, 255 * one.lungs.mask.astype(np.uint8)):
-            other = OpacityDataset([item], seed=1, lungs=lambda index, lungs=lungs: lungs)[0]
+            other = OpacityDataset([picture], seed=1, lungs=lambda index, lungs=lungs: lungs)[0]
             assert other["image"].dtype == other["normal"].dtype == torch.float32
             assert torch.equal((other["image"] != other["normal"]).float(), other["mask"])
     healthy = OpacityDataset([one.image], p=0.0)[0]

@@ -91,7 +91,7 @@ def test_several_masks_get_one_finding_each() -> None:
     names = ["mass", "pleural_effusion"]
     arguments: dict[str, Any] = {"findings": names, "kinds_range": (2, 2)}
     listed = call(data={"masks": [zeros(), zeros()]}, **arguments)
-    named = call(targets={name: "mask" for name in FINDINGS}, data={name: zeros() for name in FINDINGS}, **arguments)
+    named = call(targets=dict.fromkeys(FINDINGS, "mask"), data={name: zeros() for name in FINDINGS}, **arguments)
     channels = call(data={"mask": zeros(2)}, **arguments)
     assert (np.stack(listed["masks"], axis=2) == channels["mask"]).all()
     assert (np.stack([named[name] for name in names], axis=2) == channels["mask"]).all()
