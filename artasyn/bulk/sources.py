@@ -8,7 +8,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,14 @@ class Source:
     Attributes:
         path: the file.
         name: the file's path below the given folder, without suffix, with ``/``; unique in the collection.
+        inputs: further files and folders that the results depend on; a result is made anew when one has changed.
+        fault: why the file cannot be read, if the search has found that already.
     """
 
     path: Path
     name: str
+    inputs: tuple[Path, ...] = field(default=(), kw_only=True, repr=False, compare=False)
+    fault: str = field(default="", kw_only=True, repr=False, compare=False)
 
 
 def find_sources(inputs: Iterable[Path]) -> list[Source]:
