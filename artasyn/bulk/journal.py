@@ -110,6 +110,8 @@ class Journal:
             str(each): Fingerprint(int(size), str(stamp), str(digest)) for each, (size, stamp, digest) in inputs.items()
         }
         texts = tuple({column: str(row[column]) for column in self.columns} for row in rows)
+        if any(PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts for file in files):
+            raise ValueError("artasyn writes inside its folder only")
         return Entry(str(name), str(path), texts, str(reason), seen, tuple(map(str, files)))
 
     def entry(
@@ -140,12 +142,9 @@ class Journal:
         """
         stay = {file for entry in kept for file in entry.files}
         for file in (file for entry in entries for file in entry.files if file not in stay):
-            below = PurePosixPath(file)
-            if below.is_absolute() or ".." in below.parts:
-                continue  # the journal was changed: artasyn writes inside its folder only
             with suppress(OSError):
-                (self.out / below).unlink()
-                for folder in [*below.parents][:-1]:
+                (self.out / file).unlink()
+                for folder in [*PurePosixPath(file).parents][:-1]:
                     (self.out / folder).rmdir()
 
 

@@ -116,7 +116,8 @@ class _Worker:
 
     def end(self) -> None:
         """Ends the process, whatever it does."""
-        self.process.kill()
+        with suppress(ProcessLookupError):
+            os.kill(self.process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
         self.process.join()
         self.connection.close()
 
