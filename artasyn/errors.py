@@ -73,7 +73,10 @@ class OutputError(ArtasynError, OSError):
         todo = "free space, then go on with the same command"
         if error.errno not in FULL:
             todo = "check the folder and its permissions, or choose another folder"
-        return cls(error.errno, f"{os.fspath(path)} cannot be written ({error.strerror or error}); {todo}")
+        found = f"cannot be written ({error.strerror or error})"
+        if isinstance(error, IsADirectoryError):
+            found = "is a folder, so no file of that name can be written"
+        return cls(error.errno, f"{os.fspath(path)} {found}; {todo}")
 
     def __str__(self) -> str:
         return str(self.args[-1])

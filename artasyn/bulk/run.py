@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import errno
 import hashlib
-import io
 import traceback
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -24,7 +22,7 @@ from artasyn.bulk.sources import SETTINGS, Source, claim
 from artasyn.bulk.survival import Batch, refusal_of, survive
 from artasyn.bulk.workers import begin
 from artasyn.errors import FULL, ArtasynError, DataError, OutputError
-from artasyn.files.tables import write_table
+from artasyn.files.tables import read_table, write_table
 
 Row = dict[str, Any]
 """One line of a manifest: column to value."""
@@ -300,5 +298,4 @@ def _digest(sources: Sequence[Source]) -> str:
 
 def read_manifest(path: Path) -> list[dict[str, str]]:
     """Reads the rows of a manifest, every value as text."""
-    text = path.read_bytes().decode("utf-8", "surrogateescape")
-    return list(csv.DictReader(io.StringIO(text, newline="")))
+    return read_table(path)

@@ -53,7 +53,7 @@ class _OneThread:
         """Returns an outcome for each source."""
         _REFUSED.clear()
         _REFUSED.update(batch.refused)
-        with _one_thread():
+        with one_thread():
             return self.work(batch.number, batch.sources)
 
 
@@ -91,7 +91,7 @@ def _split(batch: Batch, death: Death, times: int, queues: tuple[deque[Batch], d
     queue, suspects = queues
     if not death.begun:
         if times > 1:
-            raise DataError(f"a worker process ended twice before it read a file ({death.how}); try with less workers")
+            raise DataError(f"a worker process ended twice before it read a file ({death.how}); try with fewer workers")
         queue.append(batch)
         return
     guilty = tuple(source for source in batch.sources if source.name == death.begun)
@@ -108,7 +108,7 @@ def _split(batch: Batch, death: Death, times: int, queues: tuple[deque[Batch], d
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Limits OpenCV, PyTorch and linear algebra to one thread: another number may change the rounding of sums.
 
     PyTorch is limited only if the module of the work has imported it.

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from artasyn.bulk.run import Row
-from artasyn.bulk.sources import Source, available_cores, find_sources
-from artasyn.commands.options import DEVICE, FILES, MODEL, OUT, WORKERS, option, paths
-from artasyn.commands.shared import Done, bulk_run, write_sheets
+from artasyn.bulk.sources import Source, available_cores, search_sources
+from artasyn.commands.options import DEVICE, FILES, MODEL, OUT, PRUNE, WORKERS, flag, option, paths
+from artasyn.commands.shared import Done, bulk_run, note_gone, note_passed_over, write_sheets
 from artasyn.detection.detector import Detector
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
 from artasyn.files.tables import write_table
@@ -38,6 +38,7 @@ class DetectOptions:
         metadata=option("look only at the lungs, found by PBTSeg, with a soft border around their convex hulls"),
     )
     device: str = field(default="auto", metadata=option(DEVICE))
+    prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
 
 
@@ -46,19 +47,22 @@ def detect(options: DetectOptions) -> Done:
 
     Writes to OUT: heatmaps/NAME.png (16 bits, 65535 for 1), masks/NAME.png (0 and 255), lungs/NAME.png (where the
     detector looked), overlays/NAME.png (radiograph, heatmap, mask), scores.csv (highest score first), sheet-1.png and
-    following, manifest.csv, settings.json.
+    following, manifest.csv, passed_over.csv (if files were not read), settings.json.
 
     Args:
         options: what to read, where to write, and how.
     """
-    return detect_sources(
-        find_sources(options.inputs),
+    found = search_sources(options.inputs, leave=options.out)
+    done = detect_sources(
+        found.sources,
         options.out,
         model=options.model,
         restrict_to_lungs=options.restrict_to_lungs,
         device=options.device,
         workers=options.workers,
+        prune=options.prune,
     )
+    return dataclasses.replace(done, notes=(*note_passed_over(options.out, found), *done.notes))
 
 
 def detect_sources(
@@ -69,6 +73,7 @@ def detect_sources(
     restrict_to_lungs: bool = True,
     device: str = "auto",
     workers: int = 0,
+    prune: bool = False,
 ) -> Done:
     """Looks for anomalies on the given radiographs and writes the same files as `detect`.
 
@@ -79,6 +84,7 @@ def detect_sources(
         restrict_to_lungs: look only inside the lungs.
         device: the device to run on; auto takes CUDA where available, otherwise the CPU.
         workers: number of processes; 0 takes every core, or one process on a GPU.
+        prune: delete the results of sources that are gone.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -86,9 +92,9 @@ def detect_sources(
     columns = (*FOLDERS, "score", "novelty", "abnormal", "marked", "lungs_found")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": detector.digest}
     workers = workers or (available_cores() if device == "cpu" else 1)
-    run = bulk_run("detect", out, columns, options, files=tuple(FOLDERS), workers=workers)
+    run = bulk_run("detect", out, columns, options, files=tuple(FOLDERS), workers=workers, prune=prune)
     outcomes = run.run(_Detect(out, model, device, restrict_to_lungs), sources, title="detect")
-    done = Done((), tuple(outcomes))
+    done = Done((), tuple(outcomes), notes=note_gone(run, outcomes))
     ranked = sorted(done.rows, key=lambda item: (-float(item[1]["score"]), item[0]))
     shown = ("score", "novelty", "abnormal", "marked", "lungs_found")
     write_table(out / "scores.csv", ("name", *shown), ({**row, "name": name} for name, row in ranked), quoted=1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from artasyn.arrays import Image
 from artasyn.arrays import identity as identity_of
-from artasyn.errors import ImageError, RadiographError
+from artasyn.errors import ImageError, OutputError, RadiographError
 from artasyn.files.dicom import decode_dicom, is_dicom
 from artasyn.files.dicom_header import Calibration, Header, SpacingSource
 from artasyn.files.rasters import decode_raster
@@ -170,6 +170,8 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except RadiographError as error:
         raise RadiographError(f"{name} {error}") from error.__cause__
+    except OutputError as error:
+        raise RadiographError(str(error)) from error
     except FileNotFoundError as error:
         raise RadiographError(f"{name} does not exist; check the path") from error
     except IsADirectoryError as error:
