@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-DETACHED = re.compile(rb"(?im)^(?:ElementDataFile\s*=|data ?file:)[ \t]*([^\r\n]+?)[ \t]*$")
+DETACHED = re.compile(rb"(?im)^(?:ElementDataFile\s*=|data ?file:)[ \t]*([^\r\n]+?)[ \t\r]*$")
 """The field of a MetaImage or NRRD header that names the file of the voxels."""
 
 HEADERS = (".mhd", ".nhdr")
