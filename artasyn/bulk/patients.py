@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from artasyn.bulk.run import FAILURES, reason_of
+from artasyn.bulk.run import reason_of
 from artasyn.bulk.sources import Source
-from artasyn.errors import DataError
+from artasyn.errors import ArtasynError, DataError
 from artasyn.files.ct import MASKS
 from artasyn.files.ct_volumes import VOLUME_SUFFIXES
 from artasyn.segment.ct.volume import Volume
@@ -42,6 +42,7 @@ class Patients:
         names: a file with the names of the labels in the label maps.
         masks: further masks of the only CT; each is one structure, named after its file.
         alone: whether there is only one CT.
+        resample: whether labels on another grid are resampled to the CT.
         run: identifies one reader; the reader's copies in the worker processes of a run share this value.
     """
 
@@ -49,6 +50,7 @@ class Patients:
     names: Path | None = None
     masks: tuple[Path, ...] = ()
     alone: bool = False
+    resample: bool = False
     run: str = field(default_factory=lambda: uuid.uuid4().hex, repr=False, compare=False)
 
     def read(self, ct: Source) -> tuple[Volume, Quality]:
@@ -64,7 +66,7 @@ class Patients:
             DataError: one of the files is missing or cannot be used.
         """
         labels = labels_of(ct, self.labels, alone=self.alone)
-        return _LAST.read(self.run, _Files(ct.path, labels, self.names, self.masks))
+        return _LAST.read(self.run, _Files(ct.path, labels, self.names, self.masks, self.resample))
 
     def marked(self, names: Iterable[str]) -> list[str]:
         """Returns the structures that come from `masks`; a mask with several numbers gives one structure for each.
@@ -84,6 +86,7 @@ class _Files:
     labels: Path
     names: Path | None
     masks: tuple[Path, ...]
+    resample: bool
 
     def modified(self) -> tuple[tuple[Path, int | None], ...]:
         """Returns the modification time (ns) of each file and of each file in a folder; None for missing files."""
@@ -92,13 +95,15 @@ class _Files:
         return tuple((path, _modified(path)) for path in (*named, *inside))
 
     def read(self) -> tuple[Volume, Quality]:
-        """Reads the patient, and checks the quality."""
-        volume = Volume.read(self.ct, self.labels, None if self.labels.is_dir() else self.names)
+        """Reads the patient, and checks the quality; the notes of the files come first."""
+        names = None if self.labels.is_dir() else self.names
+        volume = Volume.read(self.ct, self.labels, names, resample=self.resample)
         for mask in self.masks:
-            volume = volume.labelled(mask, prefix=called(mask))
+            volume = volume.labelled(mask, prefix=called(mask), resample=self.resample)
         quality = check_volume(volume)
-        names = volume.structures
-        if not find_members("lungs", names) and any(re.match(r"label_\d", name) for name in names):
+        quality = Quality(quality.reasons, (*volume.notes, *quality.notes))
+        there = volume.structures
+        if not find_members("lungs", there) and any(re.match(r"label_\d", name) for name in there):
             nameless = f"numbers of {self.labels} have no names: give them with --names"
             quality = Quality((*quality.reasons, nameless), quality.notes)
         return volume, quality
@@ -116,14 +121,15 @@ class _LastPatient:
         """Reads a patient, or returns the cached one.
 
         Raises:
-            DataError: one of the files is missing or cannot be used; a failure is cached, too.
+            DataError: one of the files is missing or cannot be used; this failure is cached, too. A lack of memory is
+                no failure of the files and may pass, so it is not cached.
         """
         key = (run, files, files.modified())
         if key != self._key:
             self._key = self._patient = None  # frees the old patient before the new one is read
             try:
                 self._patient = files.read()
-            except FAILURES as error:
+            except ArtasynError as error:
                 self._reason = reason_of(error)
             self._key = key
         if self._patient is None:
@@ -147,9 +153,9 @@ def labels_of(ct: Source, labels: Path | None, *, alone: bool) -> Path:
 
     Args:
         ct: the CT.
-        labels: a label map; or a folder with NAME.nii.gz, NAME_labels.nii.gz or a folder NAME of masks; or the folder
-            with the masks of the only CT. None searches beside the CT: for NAME_labels.nii.gz or another of `ENDINGS`,
-            or for the folder ``segmentations`` of TotalSegmentator's data set.
+        labels: a label map; or a folder with NAME.nii.gz, NAME_labels.nii.gz, NAME.dcm or a folder NAME of masks; or
+            the folder with the masks of the only CT. None searches beside the CT: for NAME_labels.nii.gz or another of
+            `ENDINGS`, or for the folder ``segmentations`` of TotalSegmentator's data set.
         alone: whether this is the only CT.
 
     Returns:
@@ -166,7 +172,8 @@ def labels_of(ct: Source, labels: Path | None, *, alone: bool) -> Path:
     places = [path.parent] if labels is None else [labels / Path(ct.name).parent, labels]
     endings = ENDINGS[1:] if labels is None else ENDINGS
     folders = [place / f"{stem}{ending}" for place in places for ending in endings]
-    looked = [folder.with_name(f"{folder.name}{suffix}") for folder in folders for suffix in SUFFIXES]
+    suffixes = SUFFIXES if labels is None else (*SUFFIXES, ".dcm")  # a segmentation; beside a CT it may be a slice
+    looked = [folder.with_name(f"{folder.name}{suffix}") for folder in folders for suffix in suffixes]
     found = [file for file in looked if file.is_file() and not file.samefile(path)]
     found += [folder for folder in folders if labels is not None and folder.is_dir() and not folder.samefile(path)]
     beside = path.parent / MASKS

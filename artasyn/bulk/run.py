@@ -143,7 +143,8 @@ class BulkRun:
     Attributes:
         out: the folder that is written to.
         settings: all settings that the results depend on; a folder with results of other settings is refused.
-        columns: the manifest's columns after ``name, source, status, reason``.
+        columns: the manifest's columns after ``name, source, status, reason``. With ``status`` and ``reason`` among them,
+            the rows give their own, as for a film that was read but is unusable; otherwise the status is ``ok``.
         files: the subset of `columns` that holds the name of a written file, relative to `out`.
         workers: number of processes; each has one thread.
         batch: largest number of sources that a worker takes at once. The journal records a batch when all of its
@@ -203,7 +204,8 @@ class BulkRun:
             except KeyboardInterrupt as stop:
                 raise KeyboardInterrupt(f"{len(outcomes)} of {len(sources)} done") from stop
             ordered = [outcomes[source.name] for source in sources]
-            write_table(self.manifest, ("name", "source", "status", "reason", *self.columns), _lines(ordered))
+            first = ("name", "source", "status", "reason")
+            write_table(self.manifest, (*first, *(c for c in self.columns if c not in first)), _lines(ordered))
             made = (entries[source.name] for source in sources if source.name in entries)
             self._journal.write([*(entry for entry in made if not entry.reason), *left])
             return ordered

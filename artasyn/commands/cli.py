@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 if every file succeeded, 1 if a file failed, 2 if the command could not run, 130 or 143 if it
-        was stopped by Ctrl-C or by SIGTERM.
+        was stopped by Ctrl-C or by SIGTERM. A radiograph that was read but is unusable has not failed.
     """
     with stoppable() as stops:
         try:
@@ -144,6 +144,7 @@ def _main(given: Sequence[str]) -> int:
     done = _run(reader.instantiate(parsed))
     for path in done.written:
         print(path)
+    _list_unusable(done)
     failures = done.failures
     if failures:
         print(f"\n{len(failures)} of {len(done.outcomes)} failed; all are listed in the manifest:", file=sys.stderr)
@@ -154,6 +155,17 @@ def _main(given: Sequence[str]) -> int:
     for note in done.notes:
         print(note, file=sys.stderr)
     return 1 if failures else 0
+
+
+def _list_unusable(done: Done) -> None:
+    """Prints the radiographs that were read but not judged, with their reasons."""
+    unusable = done.unusable
+    if unusable:
+        print(f"\n{len(unusable)} of {len(done.outcomes)} are unusable, and listed last:", file=sys.stderr)
+    for outcome, row in unusable[:LISTED]:
+        print(f"  {outcome.source.path}: {row['reason']}", file=sys.stderr)
+    if len(unusable) > LISTED:
+        print(f"  ... and {len(unusable) - LISTED} more, see the manifest", file=sys.stderr)
 
 
 def _plain(argument: str) -> str:

@@ -30,9 +30,9 @@ from artasyn.segment.projection.view import View
 CTS = "CT volumes (NIfTI, NRRD, MetaImage, folders of DICOM series) and folders of them, which are walked recursively"
 
 LABELS = (
-    "for one CT its label map, or a folder with a mask for each structure, as TotalSegmentator writes them; for many "
-    "CTs a folder that has NAME.nii.gz, NAME_labels.nii.gz or a folder of masks NAME for each. Left out: "
-    "NAME_labels.nii.gz beside each CT"
+    "for one CT its label map (NIfTI, NRRD, MetaImage or a DICOM segmentation), or a folder with a mask for each "
+    "structure, as TotalSegmentator writes them; for many CTs a folder that has NAME.nii.gz, NAME_labels.nii.gz, "
+    "NAME.dcm or a folder of masks NAME for each. Left out: NAME_labels.nii.gz beside each CT"
 )
 
 TOGETHER, MOST = 16, 64
@@ -54,7 +54,11 @@ class ProjectOptions:
     _: KW_ONLY
     labels: Path | None = field(default=None, metadata=option(LABELS))
     names: Path | None = field(
-        default=None, metadata=option("a CSV or JSON file with the label map's numbers and names")
+        default=None,
+        metadata=option(
+            "a file with the label map's numbers and names: CSV, JSON, a colour table of 3D Slicer, or label "
+            "descriptions of ITK-SNAP. Left out: the names that the label map itself holds"
+        ),
     )
     masks: Sequence[Path] | None = field(
         default=None,
@@ -98,6 +102,10 @@ class ProjectOptions:
     keep_rejected: bool = field(
         default=False, metadata=flag("make films of volumes, and keep films, that quality control rejects")
     )
+    resample_labels: bool = field(
+        default=False,
+        metadata=flag("resample labels on another grid to the CT, each voxel to the label of the nearest voxel"),
+    )
     randomisation: DomainRandomisation = field(
         default=DomainRandomisation(), metadata=option("what is drawn, and from where")
     )
@@ -136,7 +144,7 @@ class ProjectOptions:
 
     def settings(self) -> dict[str, Any]:
         """Returns the settings that the films depend on, besides the CTs."""
-        names = ["randomise", "randomisation", "keep_rejected"]
+        names = ["randomise", "randomisation", "keep_rejected", "resample_labels"]
         names += ["pixel", "threshold", "frame", "seed", "bits"]
         files = {"labels": self.labels and str(self.labels), "names": self.names and str(self.names)}
         lists: dict[str, Any] = {"masks": list(map(str, self.masks or ())), "views": list(self.usual_views())}
@@ -176,7 +184,7 @@ def project(options: ProjectOptions) -> Done:
     batch = min(MOST, each * max(1, TOGETHER // each))
     settings, workers, prune = options.settings(), options.workers, options.prune
     run = bulk_run("project", out, COLUMNS, settings, files=FILES, workers=workers, batch=batch, prune=prune)
-    patients = Patients(options.labels, options.names, masks, alone=len(cts) == 1)
+    patients = Patients(options.labels, options.names, masks, alone=len(cts) == 1, resample=options.resample_labels)
     make = MakeFilm(out, patients, options.draw(), options.threshold, options.bits)
     outcomes = run.run(make, tasks, title="project")
     done = Done((), tuple(outcomes), notes=(*note_passed_over(out, found), *note_gone(run, outcomes)))

@@ -8,14 +8,22 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from artasyn.bulk.run import BulkRun, Outcome, Row
 from artasyn.bulk.sources import Found, available_cores
+from artasyn.cautions import usable
 from artasyn.files.tables import write_table
 from artasyn.pictures.overlays import contact_sheet, read_picture, write_picture
 from artasyn.pictures.report import Section
 from artasyn.version import __version__
+
+if TYPE_CHECKING:
+    from artasyn.detection.examination import Detection
+    from artasyn.segment import Lungs
+
+UNUSABLE = "unusable"
+"""The status of a radiograph that was read but cannot be judged, see `artasyn.cautions`."""
 
 SHEET = 120
 """Largest number of overlays on a sheet."""
@@ -44,6 +52,11 @@ class Done:
     def failures(self) -> list[Outcome]:
         """The outcomes of the sources that failed."""
         return [outcome for outcome in self.outcomes if outcome.reason]
+
+    @property
+    def unusable(self) -> list[tuple[Outcome, Row]]:
+        """The outcomes of the radiographs that were read but are unusable, each with its row."""
+        return [(outcome, row) for outcome in self.outcomes for row in outcome.rows if row.get("status") == UNUSABLE]
 
     @property
     def rows(self) -> list[tuple[str, Row]]:
@@ -100,6 +113,16 @@ def note_gone(run: BulkRun, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     return (
         f"{len(names)} results of sources that are gone are left in {run.out}: {listed}; --prune deletes them",
     ) * bool(names)
+
+
+def cautioned(found: Detection | Lungs) -> Row:
+    """Returns the status, the words of the warnings and the reason of a radiograph, for the manifest."""
+    words = " ".join(found.warnings)
+    return {
+        "status": "ok" if usable(found.warnings) else UNUSABLE,
+        "warnings": words,
+        "reason": "; ".join(found.reasons),
+    }
 
 
 def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 10) -> Iterator[Path]:

@@ -19,7 +19,7 @@ from artasyn.bulk.stores import Folders, Shards, StoredImage
 from artasyn.commands.options import FILES, OUT, PRUNE, WORKERS, flag, option, paths, python_only, several
 from artasyn.commands.shared import SHEET, Done, bulk_run, note_gone, note_passed_over
 from artasyn.errors import DataError
-from artasyn.files.radiograph import image_png, mask_png, read_radiograph
+from artasyn.files.radiograph import FEW_LEVELS, image_png, mask_png, needed_bits, read_radiograph
 from artasyn.files.rasters import decode_picture
 from artasyn.outputs.coco import Annotation, annotated, write_coco
 from artasyn.outputs.summary import Region, draw_statistics, statistics, write_statistics
@@ -67,7 +67,13 @@ class SynthesiseOptions:
     )
     per_image: int = field(default=1, metadata=option("anomalous images made of each radiograph"))
     seed: int = field(default=0, metadata=option("another seed, other anomalies"))
-    bits: int = field(default=8, metadata=option("depth of the images written, 8 or 16"))
+    bits: int = field(
+        default=0,
+        metadata=option(
+            "depth of the images written, 8 or 16; 0: 8, but 16 for a radiograph of which 8 bits would keep fewer than "
+            f"{FEW_LEVELS} grey levels"
+        ),
+    )
     format: Literal["folders", "shards"] = field(
         default="folders", metadata=option("folders of PNG and JSON files, or tar shards")
     )
@@ -79,9 +85,9 @@ class SynthesiseOptions:
 
     def __post_init__(self) -> None:
         bits, per_image, seed = self.bits, self.per_image, self.seed
-        if bits not in (8, 16) or per_image < 1 or seed < 0:
+        if bits not in (0, 8, 16) or per_image < 1 or seed < 0:
             raise DataError(
-                f"bits must be 8 or 16, per_image at least 1, seed at least 0; not {bits}, {per_image}, {seed}"
+                f"bits must be 8 or 16 (or 0 to choose), per_image at least 1, seed at least 0; not {bits}, {per_image}, {seed}"
             )
         if self.samples_per_shard < per_image:
             raise DataError(
@@ -124,13 +130,14 @@ def synthesise(options: SynthesiseOptions) -> Done:
     For the whole collection: annotations.json (COCO, run-length encoded, for pycocotools), sheet-1.png (the first
     120 images), statistics.json and statistics.png (areas, severities, findings, zones), manifest.csv,
     passed_over.csv (if files were not read), settings.json. The same seed gives the same files for any number of
-    workers.
+    workers. The manifest states the depth of every image (bits): a radiograph that spans a small part of its range is
+    written with 16 bits, because 8 would lose its grey levels.
 
     Args:
         options: what to read, where to write, and what to make.
     """
     store, synthesis = options.store(), options.chosen_synthesis()
-    columns = ("copy", *store.columns, "width", "height", "area", "severity", "findings")
+    columns = ("copy", *store.columns, "width", "height", "bits", "area", "severity", "findings")
     run = bulk_run(
         "synthesise",
         options.out,
@@ -167,6 +174,7 @@ class _Make:
         lungs = self.segmenter(film)
         if not lungs.found:
             raise DataError(f"{source.path}: lungs not found ({'; '.join(lungs.reasons)}); no anomaly can be placed")
+        bits = needed_bits(film) if self.bits == 0 else 16 if self.bits == 16 else 8
         samples = []
         for copy in range(1, self.per_image + 1):
             recipe, anomaly = Recipe.draw(
@@ -174,13 +182,14 @@ class _Make:
             )
             described = annotated(anomaly, lungs)
             files = {
-                "image": image_png(anomaly.image, bits=16 if self.bits == 16 else 8),
+                "image": image_png(anomaly.image, bits=bits),
                 "mask": mask_png(anomaly.mask),
                 "record": json.dumps(recipe, default=vars).encode(),
                 "annotations": (json.dumps(described) + "\n").encode(),
             }
             area = float(anomaly.mask.sum()) / max(1, int((lungs.labels > 0).sum()))
-            row: Row = {"copy": copy, "height": film.shape[0], "width": film.shape[1], "area": f"{area:.4f}"}
+            row: Row = {"copy": copy, "height": film.shape[0], "width": film.shape[1], "bits": bits}
+            row["area"] = f"{area:.4f}"
             row["severity"] = f"{max(each['severity'] for each in described):.4f}"
             row["findings"] = " ".join(each["finding"] for each in described)
             samples.append(StoredImage(files, row))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import timm
@@ -16,7 +17,12 @@ MEAN, DEVIATION = 0.45, 0.225
 
 
 def create_encoder(name: str, *, pretrained: bool, size: int, levels: int | None) -> nn.Module:
-    """Creates a timm model with one input channel that returns feature maps, and runs it once as a test."""
+    """Creates a timm model with one input channel that returns feature maps, and runs it once as a test.
+
+    Only names in timm's own list are taken. A name that would lead timm to a hub, a folder or an address is refused.
+    """
+    if not (re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?", name) and timm.is_model(name)):
+        raise ModelError(f"{name!r} is no timm model with feature maps; see timm.list_models()")
     here = pretrained and name in PACKAGES
     options: dict[str, Any] = {"features_only": True, "in_chans": 1, "pretrained": pretrained and not here}
     if levels is not None:

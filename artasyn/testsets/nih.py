@@ -7,8 +7,18 @@ from pathlib import Path
 
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import Box
-from artasyn.testsets.lists import box_of, folders_beside, listed_film, on_disk
-from artasyn.testsets.tables import bare, films_below, located, read_cells, read_table
+from artasyn.testsets.tables import (
+    bare,
+    box_of,
+    films_below,
+    folders_beside,
+    listed_film,
+    located,
+    on_disk,
+    read_cells,
+    read_table,
+    read_text,
+)
 from artasyn.testsets.testset import TestSet
 
 NIH_FINDINGS = ("Atelectasis", "Effusion", "Infiltrate", "Mass", "Nodule", "Pneumonia")
@@ -52,7 +62,7 @@ def nih(data: Path) -> TestSet | None:
     note = "" if entries else f"There is no Data_Entry_2017.csv beside {path.name}: healthy films are not known."
     if entries:
         tested = path.with_name("test_list.txt")
-        allowed = {bare(line.strip()) for line in tested.read_text().splitlines()} if tested.is_file() else None
+        allowed = {bare(line.strip()) for line in read_text(tested).splitlines()} if tested.is_file() else None
         normal = [
             bare(row["Image Index"])
             for row in read_table(entries[-1], ("Image Index", "Finding Labels"))

@@ -39,7 +39,8 @@ class NormalsData(lightning.LightningDataModule):
         batch_size: radiographs in a batch, on each device.
         workers: processes that prepare and synthesise.
         seed: seed of all random choices.
-        held_out: share of the radiographs for validation.
+        held_out: share of the radiographs for validation; all radiographs of a patient are held out or none.
+        patients: how patients are told apart, see `artasyn.training.patients.patient_of`.
         synthesis: makes the anomalies.
     """
 
@@ -53,17 +54,18 @@ class NormalsData(lightning.LightningDataModule):
         workers: int = 0,
         seed: int = 0,
         held_out: float = 0.15,
+        patients: str = "auto",
         synthesis: Synthesis | None = None,
     ) -> None:
         super().__init__()
         self.sources, self.cache, self.size = sources, cache, size
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
-        self.held_out, self.synthesis = held_out, synthesis or LungOpacity()
+        self.held_out, self.patients, self.synthesis = held_out, patients, synthesis or LungOpacity()
         self.normals: tuple[Normals, Normals] | None = None
 
     def prepare_data(self) -> None:
         """Reads, segments and caches the radiographs; on one process of each machine."""
-        prepare_normals(self.sources, self.cache, size=self.size, workers=max(1, self.workers))
+        prepare_normals(self.sources, self.cache, size=self.size, workers=max(1, self.workers), patients=self.patients)
 
     def setup(self, stage: str) -> None:
         """Loads the cache and holds out the validation part."""

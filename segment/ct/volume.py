@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -110,6 +110,7 @@ class Volume:
             right to left.
         affine: float64 (4, 4), from a voxel (z, y, x, 1) to RAS+ millimetres, as in NIfTI; may be oblique.
         structures: structures by name, spelled as `artasyn.segment.structures.canonical` does.
+        notes: remarks about the files that the volume was read from, which nobody must act on.
 
     Raises:
         DataError: another dtype or range, or a structure outside the volume.
@@ -124,6 +125,7 @@ class Volume:
     hu: Hounsfield
     affine: Affine
     structures: Mapping[str, Structure] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.hu.dtype != np.int16 or self.hu.ndim != 3:
@@ -145,16 +147,19 @@ class Volume:
         names: Mapping[int, str] | Path | str | None = None,
         *,
         table: bool = False,
+        resample: bool = False,
     ) -> Volume:
         """Reads a CT and its labels.
 
         Args:
             path: NIfTI, NRRD, MetaImage, or a folder with the slices of one DICOM series.
             labels: a label map on the same grid, or a folder of masks with one file for each structure, as
-                TotalSegmentator writes them.
-            names: the names of the label map's numbers, or a JSON or CSV file with them. Without names the structures
-                are called ``label_1`` and so on. The masks of a folder are called by their files.
+                TotalSegmentator writes them. A label map is a NIfTI, NRRD or MetaImage file or a DICOM segmentation.
+            names: the names of the label map's numbers, or a file with them, see `artasyn.files.ct.read_names`. Without
+                names, those count that the label map itself holds. Structures without both are called ``label_1`` and
+                so on. The masks of a folder are called by their files.
             table: whether the table stays in the volume.
+            resample: whether labels on another grid are resampled to the CT, see `artasyn.files.ct.resampled`.
 
         Raises:
             DataError: a file is missing, damaged or not a CT, or the labels are on another grid.
@@ -162,10 +167,10 @@ class Volume:
         from artasyn.files.ct import read_ct
 
         grid = read_ct(Path(path))
-        volume = cls(grid.values, grid.affine)
+        volume = cls(grid.values, grid.affine, notes=_named(Path(path), grid.notes))
         if not table:
             volume = volume.without_table()
-        return volume if labels is None else volume.labelled(Path(labels), names)
+        return volume if labels is None else volume.labelled(Path(labels), names, resample=resample)
 
     @classmethod
     def of_labels(cls, hu: Hounsfield, affine: Affine, labels: VolumeLabels, names: Mapping[int, str]) -> Volume:
@@ -241,14 +246,21 @@ class Volume:
         return dataclasses.replace(self, structures={**self.structures, **structures})
 
     def labelled(
-        self, path: Path | str, names: Mapping[int, str] | Path | str | None = None, prefix: str = ""
+        self,
+        path: Path | str,
+        names: Mapping[int, str] | Path | str | None = None,
+        prefix: str = "",
+        *,
+        resample: bool = False,
     ) -> Volume:
         """Returns the volume with the structures of a label map or of a folder of masks added, see `read`.
 
         Args:
             path: the file or folder.
             names: names of the numbers, see `read`.
-            prefix: prefix for numbers without a name. Without `names`, a single mask is called by the prefix alone.
+            prefix: prefix for numbers without a name; names in the file do not count. Without `names`, a single mask is
+                called by the prefix alone.
+            resample: whether labels on another grid are resampled, see `read`.
 
         Raises:
             DataError: a file is missing, damaged or on another grid.
@@ -257,24 +269,38 @@ class Volume:
 
         given = read_names(Path(names)) if isinstance(names, (str, Path)) else names
         found: dict[str, Structure] = {}
+        notes = dict.fromkeys(self.notes)
         for file, name in _label_files(Path(path)):
-            part = _of_label_map(self._read_labels(file), given or {}, prefix or name)
-            twice = sorted(part.keys() & found.keys())
-            if twice:
-                raise DataError(f"{file}: {', '.join(twice)} is there twice")
-            found |= part
+            start = prefix or name
+            for labels, own, remarks in self._read_labels(file, resample=resample):
+                used = {} if start or given is not None else own
+                part = _of_label_map(labels, given or used, start)
+                twice = sorted(part.keys() & found.keys())
+                if twice:
+                    raise DataError(f"{file}: {', '.join(twice)} is there twice")
+                found |= part
+                remarks += ("the names of its structures come from itself",) if used else ()
+                notes |= dict.fromkeys(_named(file, remarks))
         if not found:
-            raise DataError(f"{path}: no voxel is labelled")
-        return self.with_structures(**found)
+            raise DataError("; ".join([f"{path}: no voxel is labelled", *notes]))
+        return dataclasses.replace(self.with_structures(**found), notes=tuple(notes))
 
-    def _read_labels(self, path: Path) -> VolumeLabels:
-        from artasyn.files.ct import Grid, read_label_map, same_grid
+    def _read_labels(
+        self, path: Path, *, resample: bool
+    ) -> Iterator[tuple[VolumeLabels, Mapping[int, str], tuple[str, ...]]]:
+        """Yields the layers of a label map on the grid of the volume, each with the names and notes of its file."""
+        from artasyn.files.ct import Grid, read_label_maps, resampled, same_grid
 
-        grid = read_label_map(path)
-        differs = same_grid(grid, Grid(self.hu, self.affine))
-        if differs:
-            raise DataError(f"{path}: the labels are on another grid than the CT: {differs}; resample them to it")
-        return np.asarray(grid.values)
+        here = Grid(self.hu, self.affine)
+        for grid in read_label_maps(path):
+            differs = same_grid(grid, here)
+            if differs and not resample:
+                raise DataError(
+                    f"{path}: the labels are on another grid than the CT: {differs}; resample them to it, or let them "
+                    "be resampled (--resample-labels, or resample=True in Python)"
+                )
+            there = resampled(grid, here) if differs else grid
+            yield np.asarray(there.values), there.names, there.notes
 
     def without_table(self) -> Volume:
         """Returns the volume with everything outside the patient replaced by air.
@@ -283,6 +309,11 @@ class Volume:
             DataError: nothing in the volume is as dense as a body.
         """
         return dataclasses.replace(self, hu=np.where(find_body(self.hu, self.spacing), self.hu, np.int16(LOWEST)))
+
+
+def _named(path: Path, notes: Iterable[str]) -> tuple[str, ...]:
+    """Returns notes that begin with the name of the file that they are about."""
+    return tuple(f"{path.name}: {note}" for note in notes)
 
 
 def _box(start: tuple[int, int, int], shape: tuple[int, ...]) -> tuple[slice, slice, slice]:

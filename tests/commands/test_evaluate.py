@@ -93,6 +93,27 @@ def test_a_missing_mask_is_an_error_and_an_unreadable_one_is_listed(
     assert "no mask for 1 of 3 diseased films" in capsys.readouterr().err
 
 
+def test_a_film_with_a_mask_that_is_not_readable_is_listed_and_never_healthy(
+    phantoms: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    for path in (phantoms / "test").rglob("*.png"):
+        (data / "images").mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, data / "images")
+        truth = phantoms / "ground_truth" / path.name
+        write_mask(data / "masks" / path.name, read_mask(truth) if truth.exists() else np.zeros((128, 128), bool))
+    victim, other = sorted(path.name for path in (phantoms / "ground_truth").iterdir())[:2]
+    (data / "masks" / victim).write_bytes(b"")
+    write_mask(data / "masks" / other, read_mask(data / "masks" / other)[:100])
+    assert run(data, tmp_path / "out", trained) == 1
+    said = capsys.readouterr().err
+    assert f"ground truth: {data / 'masks' / victim} is empty" in said
+    assert "ground truth on 100 x 128 pixels is of another aspect ratio than the film of 128 x 128" in said
+    figures = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert (figures["detector"]["images"], figures["detector"]["diseased"]) == (3, 1)
+    assert f"1 with unreadable ground truth ({Path(victim).stem})" in figures["test_set"]
+
+
 def test_another_layout_is_refused_with_the_one_wanted(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no folder test/diseased; wanted are"):
         find(tmp_path)

@@ -175,7 +175,7 @@ def test_bits_that_toppled_are_found(tmp_path: Path, name: str, capfd: pytest.Ca
 
 def test_the_checksum_of_nifti_is_read(tmp_path: Path) -> None:
     path = write_nifti(tmp_path / "a.nii.gz", VALUES)
-    refused(edited(path, lambda data: data[:-8] + bytes(4) + data[-4:]), "is damaged or cut short .*CRC")
+    refused(edited(path, lambda data: data[:-8] + bytes(4) + data[-4:]), "is damaged or cut short .*data check")
 
 
 def test_compression_of_nifti_is_told_from_the_content(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ def test_pixels_elsewhere_that_are_missing(tmp_path: Path, capfd: pytest.Capture
     for name in ("a.mhd", "b.nhdr"):
         write_itk(tmp_path / name, VALUES)
         (tmp_path / name).with_suffix(".raw").unlink()
-        refused(tmp_path / name, r"is damaged or cut short \(.*open")
+        refused(tmp_path / name, r"needs the file .*\.raw, which does not exist; copy all files")
     assert capfd.readouterr() == ("", "")
 
 
@@ -207,20 +207,6 @@ def test_anything_else_is_refused(tmp_path: Path, name: str, capfd: pytest.Captu
         (tmp_path / name).write_bytes(data)
         refused(tmp_path / name, "is damaged or cut short|does not say its orientation")
     assert capfd.readouterr() == ("", "")
-
-
-def test_warnings_of_itk_are_left_as_they_were(tmp_path: Path) -> None:
-    import SimpleITK
-
-    shown: Any = SimpleITK.ProcessObject
-    before = shown.GetGlobalWarningDisplay()
-    try:
-        for wanted in (True, False):
-            shown.SetGlobalWarningDisplay(wanted)
-            read_ct(write_itk(tmp_path / "a.mha", VALUES))
-            assert shown.GetGlobalWarningDisplay() == wanted
-    finally:
-        shown.SetGlobalWarningDisplay(before)
 
 
 def test_what_a_decoder_cannot_help_passes() -> None:

@@ -171,7 +171,7 @@ def test_any_lungs_on_any_size(h: int, w: int, seed: int, data: st.DataObject) -
     opacity = LungOpacity()
     present = np.stack([(labels == side).any(axis=(1, 2, 3)) for side in (1, 2)], axis=1)
     records = [OpacityRecord(lesions) for lesions in opacity.draw_batch(present, rng).lesions(2)]
-    anomalies = BatchLungOpacity(at_once=True).render(films, lungs, records)
+    anomalies = BatchLungOpacity(at_once=True, lungs_labelled=True).render(films, lungs, records)
     assert torch.equal(anomalies.masks, anomalies.images != films)
     difference = (anomalies.images - one_by_one(opacity, films, lungs, records)).abs()
     assert difference.max() <= opacity.tolerance + 1e-4
