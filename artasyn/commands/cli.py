@@ -8,16 +8,20 @@ import inspect
 import itertools
 import logging
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, Namespace  # type: ignore[attr-defined]
 
+from artasyn.commands.config import guard_yaml
 from artasyn.commands.options import add_options, read_options
-from artasyn.errors import ArtasynError
+from artasyn.errors import ArtasynError, DataError, OutputError
 from artasyn.version import __version__
 
 if TYPE_CHECKING:
@@ -85,18 +89,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the arguments of the command line without the program's name; None takes those of the process.
 
     Returns:
-        The exit status: 0 if every file succeeded, 1 if a file failed, 2 if the command could not run. A radiograph
-        that was read but is unusable has not failed.
+        The exit status: 0 if every file succeeded, 1 if a file failed, 2 if the command could not run, 130 or 143 if it
+        was stopped by Ctrl-C or by SIGTERM. A radiograph that was read but is unusable has not failed.
     """
-    given = [_plain(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
-    reader = parser(next((argument for argument in given if argument in COMMANDS), None))
-    parsed = reader.parse_args(given)
-    _quiet()
+    with stoppable() as stops:
+        try:
+            return _main([_plain(argument) for argument in (sys.argv[1:] if arguments is None else arguments)])
+        except ArtasynError as error:
+            print(f"artasyn: {error}", file=sys.stderr)
+        except OSError as error:
+            print(f"artasyn: {OutputError.of(error.filename or 'a file', error)}", file=sys.stderr)
+        except (KeyboardInterrupt, SystemExit) as end:  # Lightning turns an interrupt into an exit
+            if not stops:
+                raise
+            done = f"; {end}" if isinstance(end, KeyboardInterrupt) and end.args else ""
+            print(f"artasyn: stopped{done}; go on with the same command", file=sys.stderr)
+            return 128 + stops[0]
+    return 2
+
+
+@contextmanager
+def stoppable() -> Iterator[list[int]]:
+    """Turns SIGINT and SIGTERM into `KeyboardInterrupt` inside a block; a second signal ends the process at once.
+
+    Yields:
+        The numbers of the signals that came; filled while the block runs.
+    """
+    stops: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+
+    def stop(number: int, frame: object) -> None:
+        stops.append(number)
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    before = [signal.signal(number, stop) for number in numbers]
     try:
-        done = _run(reader.instantiate(parsed))
-    except ArtasynError as error:
-        print(f"artasyn: {error}", file=sys.stderr)
-        return 2
+        yield stops
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _main(given: Sequence[str]) -> int:
+    """Runs one command and prints its results."""
+    guard_yaml()
+    reader = parser(next((argument for argument in given if argument in COMMANDS), None))
+    try:
+        parsed = reader.parse_args(given)
+    except UnicodeDecodeError as error:
+        raise DataError(f"the configuration is no text in UTF-8 (byte {error.start}); save it as UTF-8") from error
+    _quiet()
+    done = _run(reader.instantiate(parsed))
     for path in done.written:
         print(path)
     _list_unusable(done)

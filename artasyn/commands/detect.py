@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from artasyn.bulk.run import Row
-from artasyn.bulk.sources import Source, available_cores, find_sources
-from artasyn.commands.options import DEVICE, FILES, MODEL, OUT, WORKERS, option, paths
-from artasyn.commands.shared import UNUSABLE, Done, bulk_run, cautioned, write_sheets
+from artasyn.bulk.sources import Source, available_cores, search_sources
+from artasyn.commands.options import DEVICE, FILES, MODEL, OUT, PRUNE, WORKERS, flag, option, paths
+from artasyn.commands.shared import UNUSABLE, Done, bulk_run, cautioned, note_gone, note_passed_over, write_sheets
 from artasyn.detection.detector import Detector
 from artasyn.errors import ModelError
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
@@ -39,6 +39,7 @@ class DetectOptions:
         metadata=option("look only at the lungs, found by PBTSeg, with a soft border around their convex hulls"),
     )
     device: str = field(default="auto", metadata=option(DEVICE))
+    prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
 
 
@@ -47,20 +48,24 @@ def detect(options: DetectOptions) -> Done:
 
     Writes to OUT: heatmaps/NAME.png (16 bits, 65535 for 1), masks/NAME.png (0 and 255), lungs/NAME.png (where the
     detector looked), overlays/NAME.png (radiograph, heatmap, mask), scores.csv (highest score first), sheet-1.png and
-    following, manifest.csv, settings.json. A radiograph that is unusable (inverted, turned, from the side, not a chest,
-    without lungs) has this status with the reason, comes last and is never abnormal.
+    following, manifest.csv, passed_over.csv (if files were not read), settings.json. A radiograph that is unusable
+    (inverted, turned, from the side, not a chest, without lungs) has this status with the reason, comes last and is
+    never abnormal.
 
     Args:
         options: what to read, where to write, and how.
     """
-    return detect_sources(
-        find_sources(options.inputs),
+    found = search_sources(options.inputs, leave=options.out)
+    done = detect_sources(
+        found.sources,
         options.out,
         model=options.model,
         restrict_to_lungs=options.restrict_to_lungs,
         device=options.device,
         workers=options.workers,
+        prune=options.prune,
     )
+    return dataclasses.replace(done, notes=(*note_passed_over(options.out, found), *done.notes))
 
 
 def detect_sources(
@@ -71,6 +76,7 @@ def detect_sources(
     restrict_to_lungs: bool = True,
     device: str = "auto",
     workers: int = 0,
+    prune: bool = False,
 ) -> Done:
     """Looks for anomalies on the given radiographs and writes the same files as `detect`.
 
@@ -81,6 +87,7 @@ def detect_sources(
         restrict_to_lungs: look only inside the lungs.
         device: the device to run on; auto takes CUDA where available, otherwise the CPU.
         workers: number of processes; 0 takes every core, or one process on a GPU.
+        prune: delete the results of sources that are gone.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -88,10 +95,10 @@ def detect_sources(
     shown = ("score", "novelty", "abnormal", "marked", "lungs_found", "status", "warnings", "reason")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": detector.digest}
     workers = workers or (available_cores() if device == "cpu" else 1)
-    run = bulk_run("detect", out, (*FOLDERS, *shown), options, files=tuple(FOLDERS), workers=workers)
+    run = bulk_run("detect", out, (*FOLDERS, *shown), options, files=tuple(FOLDERS), workers=workers, prune=prune)
     work = _Detect(out, model, device, restrict_to_lungs, detector.digest)
     outcomes = run.run(work, sources, title="detect")
-    done = Done((), tuple(outcomes))
+    done = Done((), tuple(outcomes), notes=note_gone(run, outcomes))
     ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, -float(item[1]["score"]), item[0]))
     write_table(out / "scores.csv", ("name", *shown), ({**row, "name": name} for name, row in ranked), quoted=1)
     sheets = write_sheets(out, [(_caption(name, row), row["overlay"]) for name, row in ranked], columns=2)

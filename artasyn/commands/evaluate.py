@@ -97,7 +97,7 @@ def evaluate(options: EvaluateOptions) -> Done:
     parts = sections(figures, outcomes, quality, test, out)
     write_report(out / "report.html", f"Detection on {data.name}", parts)
     written = (out / "report.html", out / "metrics.json", *found.written)
-    return Done(written, (*outcomes, *failed), tuple(parts))
+    return Done(written, (*outcomes, *failed), tuple(parts), found.notes)
 
 
 def _unusable(found: Done, test: TestSet) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 from artasyn.arrays import Picture
 from artasyn.bulk.run import Row
-from artasyn.bulk.sources import Source, find_sources
+from artasyn.bulk.sources import Source, search_sources
 from artasyn.bulk.stores import Folders, Shards, StoredImage
-from artasyn.commands.options import FILES, OUT, WORKERS, option, paths, python_only, several
-from artasyn.commands.shared import SHEET, Done, bulk_run
+from artasyn.commands.options import FILES, OUT, PRUNE, WORKERS, flag, option, paths, python_only, several
+from artasyn.commands.shared import SHEET, Done, bulk_run, note_gone, note_passed_over
 from artasyn.errors import DataError
 from artasyn.files.radiograph import FEW_LEVELS, image_png, mask_png, needed_bits, read_radiograph
 from artasyn.files.rasters import decode_picture
@@ -80,6 +80,7 @@ class SynthesiseOptions:
     samples_per_shard: int = field(default=500, metadata=option("synthetic images in a tar file, at most"))
     synthesis: LungOpacity = field(default=LungOpacity(), metadata=python_only())
     segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg"))
+    prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(WORKERS))
 
     def __post_init__(self) -> None:
@@ -127,9 +128,10 @@ def synthesise(options: SynthesiseOptions) -> Done:
     KEY.json (the record) and KEY.annotations.json.
 
     For the whole collection: annotations.json (COCO, run-length encoded, for pycocotools), sheet-1.png (the first
-    120 images), statistics.json and statistics.png (areas, severities, findings, zones), manifest.csv, settings.json.
-    The same seed gives the same files for any number of workers. The manifest states the depth of every image (bits):
-    a radiograph that spans a small part of its range is written with 16 bits, because 8 would lose its grey levels.
+    120 images), statistics.json and statistics.png (areas, severities, findings, zones), manifest.csv,
+    passed_over.csv (if files were not read), settings.json. The same seed gives the same files for any number of
+    workers. The manifest states the depth of every image (bits): a radiograph that spans a small part of its range is
+    written with 16 bits, because 8 would lose its grey levels.
 
     Args:
         options: what to read, where to write, and what to make.
@@ -145,10 +147,13 @@ def synthesise(options: SynthesiseOptions) -> Done:
         workers=options.workers,
         batch=store.batch,
         sealed=store.sealed,
+        prune=options.prune,
     )
     make = _Make(options.per_image, options.seed, options.bits, synthesis, options.segmenter)
-    sources = find_sources(options.inputs)
-    done = Done((), tuple(run.run_batches(store.work(make, columns), sources, title="synthesise")))
+    found = search_sources(options.inputs, leave=options.out)
+    outcomes = run.run_batches(store.work(make, columns), found.sources, title="synthesise")
+    notes = (*note_passed_over(options.out, found), *note_gone(run, outcomes))
+    done = Done((), tuple(outcomes), notes=notes)
     names = list(dict.fromkeys([*FINDINGS, *(finding.name for finding in synthesis.findings)]))
     summary = _summarise(options.out, store, done.rows, names) if done.rows else ()
     return dataclasses.replace(done, written=(*summary, run.manifest))

@@ -14,13 +14,12 @@ from numpy.typing import NDArray
 
 from artasyn.arrays import Image
 from artasyn.arrays import identity as identity_of
-from artasyn.errors import ImageError, RadiographError
+from artasyn.errors import ImageError, OutputError, RadiographError
 from artasyn.files.dicom import decode_dicom, dicom_turn, is_dicom
 from artasyn.files.dicom_header import Calibration, Header, SpacingSource
 from artasyn.files.rasters import decode_raster, raster_turn
 from artasyn.files.turns import Turn
 from artasyn.limits import limits
-
 
 BYTES, HEADER = 8, 2**26
 """Bytes of a pixel of four channels of 16 bits, and of all else in a file."""
@@ -215,6 +214,8 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except RadiographError as error:
         raise RadiographError(f"{name} {error}") from error.__cause__
+    except OutputError as error:
+        raise RadiographError(str(error)) from error
     except FileNotFoundError as error:
         raise RadiographError(f"{name} does not exist; check the path") from error
     except IsADirectoryError as error:

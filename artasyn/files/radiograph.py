@@ -27,9 +27,17 @@ import PIL.Image
 from artasyn.arrays import LEFT, Heatmap, Image, LungLabels, Mask, check_image
 from artasyn.errors import ImageError, RadiographError
 from artasyn.files.atomic import write_bytes
-from artasyn.files.dicom import DICOM_SUFFIXES
+from artasyn.files.dicom import DICOM_SUFFIXES, is_dicom
 from artasyn.files.opened import naming, open_radiograph, read_whole
-from artasyn.files.rasters import PICTURE_SUFFIXES, Pixels, decode_labels, decode_picture, decode_region, is_lossy
+from artasyn.files.rasters import (
+    PICTURE_SUFFIXES,
+    Pixels,
+    decode_labels,
+    decode_picture,
+    decode_region,
+    is_lossy,
+    is_picture,
+)
 
 RADIOGRAPH_SUFFIXES = PICTURE_SUFFIXES | DICOM_SUFFIXES
 """Suffixes, in lower case, of the files that `read_radiograph` reads."""
@@ -218,8 +226,9 @@ def is_radiograph_file(path: str | os.PathLike[str]) -> bool:
     """Returns whether a search of a folder for radiographs should read this file.
 
     A file counts if its suffix is one of `RADIOGRAPH_SUFFIXES`, in either case. A file with another suffix or none
-    counts if it has the DICOM prefix (``DICM``), because exported radiographs are often named by their UID. Hidden
-    files and the index ``DICOMDIR`` do not count.
+    counts if its content is DICOM or a picture, because exported radiographs are often named by their UID. DICOM
+    without the prefix (``DICM``) counts only without a suffix or with a number as suffix. Hidden files and the index
+    ``DICOMDIR`` do not count.
 
     Args:
         path: a file or folder.
@@ -227,10 +236,13 @@ def is_radiograph_file(path: str | os.PathLike[str]) -> bool:
     path = Path(path)
     if path.name.startswith(".") or path.name.upper() == "DICOMDIR" or not path.is_file():
         return False
-    if path.suffix.lower() in RADIOGRAPH_SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix in RADIOGRAPH_SUFFIXES:
         return True
     with naming(path), path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        data = file.read(132)
+    bare = suffix in ("", ".ima") or suffix[1:].isdigit()  # 1.2.840 is a UID
+    return data[128:] == b"DICM" or is_picture(data) or (bare and is_dicom(data))
 
 
 def _check_plane(array: object, dtype: np.dtype[Any], name: str) -> None:

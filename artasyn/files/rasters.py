@@ -29,9 +29,12 @@ from artasyn.pixels.quiet import quiet
 from artasyn.pixels.regions import region_of, region_of_palette
 from artasyn.pixels.wholeness import CUT, check_pixels, check_tiff, webp_size
 
-PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+PICTURE_SUFFIXES = frozenset(
+    {".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".tif", ".tiff", ".bmp", ".dib", ".webp"}
+)
 """Suffixes, in lower case, of picture files."""
 
+PICTURES = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_END = b"IEND\xaeB`\x82"
 JPEG_START = b"\xff\xd8\xff"
 READERS: dict[bytes, Callable[[BytesIO], PIL.ImageFile.ImageFile]] = {
@@ -77,6 +80,17 @@ class Raster:
     pixels: Pixels
     full: int
     turn: Turn
+
+
+def is_picture(data: bytes) -> bool:
+    """Returns whether bytes begin like a picture of a kind that is read.
+
+    Args:
+        data: the first bytes of a file, 18 or more.
+    """
+    if data.startswith(b"BM"):  # two letters are little: the size of the header must follow
+        return data[6:10] == bytes(4) and int.from_bytes(data[14:18], "little") in (12, 40, 52, 56, 64, 108, 124)
+    return data.startswith(PICTURES) or (data.startswith(b"RIFF") and data[8:12] == b"WEBP")
 
 
 def decode_picture(data: bytes) -> tuple[Pixels, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 from artasyn.bulk.sources import Source
+from artasyn.bulk.workers import follow_parent
 from artasyn.errors import DataError
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Synthesis
@@ -129,6 +132,12 @@ class NormalsData(lightning.LightningDataModule):
             samples,
             self.batch_size,
             num_workers=min(self.workers, batches),
+            worker_init_fn=functools.partial(_follow, os.getpid()),
             pin_memory=torch.cuda.is_available(),
             **options,
         )
+
+
+def _follow(parent: int, worker: int) -> None:
+    """Makes a worker of a loader end when the training ends, however that ends."""
+    follow_parent(parent)
