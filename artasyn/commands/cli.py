@@ -22,6 +22,7 @@ from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter,
 from artasyn.commands.config import guard_yaml
 from artasyn.commands.options import add_options, read_options
 from artasyn.errors import ArtasynError, DataError, OutputError
+from artasyn.limits import Limits, limits, using
 from artasyn.version import __version__
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def _options(name: str) -> ArgumentParser:
     command = ArgumentParser(description=description)  # the formatter of the parent parser prints it
     command.add_argument("--config", action=ActionConfigFile, help="a YAML file with options")
     add_options(command, options)
+    command.add_class_arguments(Limits, "limits", default=limits(), help="the largest sizes that readers accept")
     return command
 
 
@@ -141,7 +143,9 @@ def _main(given: Sequence[str]) -> int:
     except UnicodeDecodeError as error:
         raise DataError(f"the configuration is no text in UTF-8 (byte {error.start}); save it as UTF-8") from error
     _quiet()
-    done = _run(reader.instantiate(parsed))
+    chosen = reader.instantiate(parsed)
+    with using(chosen[chosen.command].limits):
+        done = _run(chosen)
     for path in done.written:
         print(path)
     _list_unusable(done)
