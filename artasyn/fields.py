@@ -150,7 +150,8 @@ def reader(hint: Any) -> Reader:
     if origin is Annotated:
         if inner[0] is float and len(inner) == 2:
             return functools.partial(_within, inner[1], inner[1].low, inner[1].high)
-        return functools.partial(_checked, reader(inner[0]), [rule.check for rule in inner[1:]])
+        counts = [rule for rule in inner[1:] if isinstance(rule, Count)]
+        return functools.partial(_checked, reader(inner[0]), counts, [rule for rule in inner[1:] if rule not in counts])
     if origin is tuple:
         endless = inner[-1] is Ellipsis
         return functools.partial(_items, [reader(each) for each in (inner[:1] if endless else inner)], endless)
@@ -205,11 +206,15 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _checked(read: Reader, checks: list[Callable[[Any], None]], value: Any) -> Any:
+def _checked(read: Reader, counts: list[Count], rules: list[Within | Ordered], value: Any) -> Any:
+    """Reads a value and checks it by its rules; the items of a list are counted before they are read."""
+    if isinstance(value, (tuple, list)):
+        for count in counts:
+            count.check(value)
     value = read(value)
     if value is not None:
-        for check in checks:
-            check(value)
+        for rule in rules:
+            rule.check(value)
     return value
 
 
