@@ -131,7 +131,7 @@ def _check_deflated(file: Path) -> None:
             most = WIDTH * limits().pixels
             stream.seek(144 + about.FileMetaInformationGroupLength)
             if inflated_size(stream, most) > most:
-                raise DataError(f"holds {file.name}, which {too_large('deflated bytes', most, 'pixels')}")
+                raise DataError(f"holds {file.name}, which {too_large('deflated bytes or more', most + 1, 'pixels')}")
 
 
 def _one_series(path: Path) -> list[tuple[Path, Dataset]]:

@@ -175,6 +175,7 @@ def read_nifti(path: Path) -> Stored:
         check_size(shape, dtype.itemsize)
         check_axes(shape)
         affine, notes = _nifti_affine(header, shape[:3])
+        check_affine(affine)
         offset = float(header["vox_offset"])
         first = int(header["sizeof_hdr"]) + 4
         if not (first <= offset <= SKIPPED and offset % 1 == 0):
@@ -216,19 +217,18 @@ def _nifti_affine(header: Any, shape: Sequence[int]) -> tuple[NDArray[np.float64
     if header["qform_code"] > 0 and header["pixdim"][1:4].all():
         try:
             qform = header.get_qform()
-        except nibabel.spatialimages.HeaderDataError as error:  # quaternions that are no rotation
+        except (ValueError, nibabel.spatialimages.HeaderDataError) as error:  # quaternions that are no rotation
             if sform is None:
                 raise DataError(f"has no usable orientation ({brief(error)}); export it again") from error
+            return sform, ("the qform is no rotation; the sform is used",)
     affine = qform if sform is None else sform
     if affine is None:
         raise DataError("does not say its orientation (neither sform nor qform is set); export it again")
-    check_affine(affine)
-    if sform is None or qform is None or not np.isfinite(qform).all():
+    if sform is None or qform is None:
         return affine, ()
-    apart, spacing = corners_apart(shape, sform, qform), np.linalg.norm(sform[:3, :3], axis=0).min()
-    if np.linalg.norm(apart, axis=1).max() <= 0.1 * spacing:
+    furthest = np.linalg.norm(corners_apart(shape, sform, qform), axis=1).max()
+    if furthest <= 0.1 * np.linalg.norm(sform[:3, :3], axis=0).min():
         return affine, ()
-    furthest = np.linalg.norm(apart, axis=1).max()
     return affine, (f"sform and qform disagree, corners lie up to {furthest:.3g} mm apart; the sform is used",)
 
 

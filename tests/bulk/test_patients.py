@@ -45,7 +45,7 @@ def found(ct: Source, labels: Path | None, *, alone: bool = False) -> str:
 
 
 @pytest.mark.parametrize("suffix", [".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".NII.GZ"])
-@pytest.mark.parametrize("ending", ["_labels", "_label", "_seg", "_segmentation"])
+@pytest.mark.parametrize("ending", ["_labels", "_label", "_seg", ".seg", "_segmentation"])
 def test_labels_beside_a_ct_are_called_like_it(tmp_path: Path, suffix: str, ending: str) -> None:
     touched(tmp_path, f"a.b{suffix}", f"a.b{ending}.nii.gz", "a_labels.nii.gz", "labels.nii.gz", "a.b.nii.gz.txt")
     assert found(Source(tmp_path / f"a.b{suffix}", "a.b"), None) == f"a.b{ending}.nii.gz"
@@ -137,6 +137,45 @@ def test_a_ct_is_read_with_labels_names_and_further_masks(case: Path, volume: Vo
     np.testing.assert_array_equal(patient.mask(second) | patient.mask(third), several > 0)
     np.testing.assert_array_equal(patient.mask("marker"), volume.mask("marker"))
     assert patients.read(ct)[0] is patient
+
+
+def test_labels_on_another_grid_are_resampled_on_request_and_it_is_noted(case: Path, volume: Volume) -> None:
+    labels = np.zeros(volume.hu.shape)
+    for number, structure in enumerate(volume.structures.values(), 1):
+        labels[structure.box][structure.mask] = number
+    start = volume.affine.copy()
+    start[:3, 3] = (volume.affine @ [4, 0, 0, 1])[:3]
+    write_nifti(case / "cropped.nii.gz", labels[4:], start)
+    (case / "names.csv").write_text("".join(f"{n},{name}\n" for n, name in enumerate(volume.structures, 1)))
+    [ct] = find_cts([case / "ct.nii.gz"])
+    with pytest.raises(DataError, match="another grid than the CT: shape"):
+        Patients(case / "cropped.nii.gz", case / "names.csv", alone=True).read(ct)
+    patients = Patients(case / "cropped.nii.gz", case / "names.csv", alone=True, resample=True)
+    patient, quality = patients.read(ct)
+    assert (patient.mask("marker") == volume.mask("marker")).all()
+    assert quality.notes[0].startswith("cropped.nii.gz: the labels were resampled to the CT (shape")
+
+
+def test_a_lack_of_memory_is_not_remembered(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [ct] = find_cts([case / "ct.nii.gz"])
+    patients = Patients(None, case / "names.csv", alone=True)
+
+    def lacking(*_: object, **__: object) -> Volume:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Volume, "read", lacking)
+        with pytest.raises(MemoryError):
+            patients.read(ct)
+    assert patients.read(ct)[1].ok
+
+
+def test_a_segmentation_in_dicom_is_found_in_a_folder_of_labels_only(tmp_path: Path) -> None:
+    touched(tmp_path, "a.nii.gz", "a.dcm", "a_seg.dcm")
+    with pytest.raises(DataError, match="no labels"):
+        labels_of(Source(tmp_path / "a.nii.gz", "a"), None, alone=True)
+    labels = touched(tmp_path / "labels", "a.dcm")
+    assert found(Source(tmp_path / "a.nii.gz", "a"), labels) == "labels/a.dcm"
 
 
 def test_names_are_those_of_label_maps_not_of_a_folder_of_masks(case: Path, volume: Volume) -> None:

@@ -24,6 +24,7 @@ from artasyn.bulk.run import read_manifest
 from artasyn.commands.cli import main
 from artasyn.commands.project import ProjectOptions
 from artasyn.commands.project import project as make_films
+from artasyn.files.ct import read_label_map
 from artasyn.files.radiograph import read_labels, read_mask, read_radiograph
 from artasyn.pictures.overlays import read_picture
 from artasyn.segment.ct.volume import Volume
@@ -276,6 +277,24 @@ def test_lesions_may_be_spelled_as_before_and_others_are_refused(
     assert run(ct, tmp_path / "none", "--names", names, "--lesions", "nodule", "cyst") == 2
     assert "no lesion 'cyst'; choose from nodule, consolidation, ground_glass_opacity" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_labels_on_another_grid_are_resampled_on_request(
+    ct: Path, names: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = read_label_map(ct.with_name("ann_labels.nii.gz"))
+    start = labels.affine.copy()
+    start[:3, 3] = (labels.affine @ [3, 0, 0, 1])[:3]
+    write_nifti(tmp_path / "cropped.nii.gz", labels.values[3:], start)
+    given = ("--names", names, "--labels", tmp_path / "cropped.nii.gz")
+    assert run(ct, tmp_path / "refused", *given) == 1
+    assert "on another grid than the CT: shape" in capsys.readouterr().err
+    assert run(ct, tmp_path / "out", *given, "--resample-labels") == 0
+    note = "cropped.nii.gz: the labels were resampled to the CT (shape"
+    assert f"1 film: {note}" in capsys.readouterr().err
+    [row] = rows_of(tmp_path / "out")
+    assert note in row["notes"]
+    assert note in quality_of(tmp_path / "out")["ann_pa"]["notes"]
 
 
 @pytest.mark.parametrize("value", [1, 255])

@@ -11,11 +11,13 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from nibabel import orientations
 
 from artasyn.bulk.sources import find_cts
 from artasyn.errors import DataError
-from artasyn.files.ct import Grid, is_ct_file, read_ct, read_label_map, read_names, same_grid
+from artasyn.files.ct import Grid, is_ct_file, read_ct, read_label_map, read_names, resampled, same_grid
 from tests.files.test_ct_series import write_series
 from tests.files.test_ct_volumes import AFFINE, VALUES, write_itk, write_nifti
 from tests.trees import touched
@@ -181,6 +183,53 @@ def test_grids_differ_from_a_tenth_of_a_voxel_on() -> None:
     assert same_grid(a, Grid(VALUES, moved(AFFINE, degrees=2))).startswith("orientation, corners lie up to ")
     stretched = Grid(VALUES, moved(AFFINE, scale=1.1))
     assert same_grid(a, stretched) == "spacing 2.5 x 0.9 x 0.8 mm and 2.75 x 0.99 x 0.88 mm"
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    angle=st.floats(-25, 25),
+    spacing=st.tuples(*[st.floats(0.7, 3)] * 3),
+    shift=st.tuples(*[st.floats(-8, 8)] * 3),
+    shape=st.tuples(*[st.integers(1, 14)] * 3),
+)
+def test_resampled_labels_are_those_of_the_nearest_voxels(
+    angle: float, spacing: tuple[float, float, float], shift: tuple[float, float, float], shape: tuple[int, int, int]
+) -> None:
+    values = np.random.default_rng(0).integers(0, 4, shape).astype(np.uint8)
+    affine = moved(AFFINE, degrees=angle) @ np.diag([*(np.array(spacing) / [2.5, 0.9, 0.8]), 1.0])
+    affine[:3, 3] += shift
+    labels, ct = Grid(values, affine), Grid(np.zeros((9, 11, 10), np.int16), AFFINE)
+    found = resampled(labels, ct)
+    index = np.array(list(np.ndindex(ct.values.shape)))
+    places = (np.linalg.inv(affine) @ AFFINE @ np.column_stack([index, np.ones(len(index))]).T)[:3]
+    near = np.abs(places - np.floor(places) - 0.5).min(axis=0) < 1e-6  # rounding decides
+    places = np.floor(places + 0.5).astype(int)
+    inside = ((places >= 0) & (places < np.array(shape)[:, None])).all(axis=0)
+    wanted = np.where(inside, values[tuple(np.clip(p, 0, n - 1) for p, n in zip(places, shape, strict=True))], 0)
+    assert ((found.values.ravel() == wanted) | near).all()
+    assert (found.affine == AFFINE).all()
+
+
+def test_labels_outside_of_a_ct_are_counted_and_lost_ones_are_named() -> None:
+    ct = Grid(VALUES, AFFINE)
+    larger = np.zeros((30, 18, 22), np.uint8)
+    larger[5:12, 3:6, 3:6], larger[28:, :2, :2], larger[29, 9, 9] = 1, 1, 2
+    start = AFFINE.copy()
+    start[:3, 3] = (AFFINE @ [-5, 0, 0, 1])[:3]
+    found = resampled(Grid(larger, start, ("before",), {2: "nodule"}), ct)
+    assert (found.values == larger[5:25]).all()
+    assert found.notes == (
+        "before",
+        "the labels were resampled to the CT (shape 30 x 18 x 22 and 20 x 18 x 22)",
+        "9 of 72 labelled voxels lie outside of the CT",
+        "no voxel of the CT is in nodule",
+    )
+    stretched = Grid(LABELS, moved(AFFINE, scale=1.002))
+    found = resampled(stretched, ct)
+    assert (found.values == LABELS).mean() > 0.99
+    assert found.notes == (
+        "the labels were resampled to the CT (spacing 2.505 x 0.9018 x 0.8016 mm and 2.5 x 0.9 x 0.8 mm)",
+    )
 
 
 @pytest.mark.parametrize(

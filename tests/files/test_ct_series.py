@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from pydicom.dataset import FileMetaDataset
 
 from artasyn.errors import DataError
 from artasyn.files.ct import read_ct
+from artasyn.files.ct_bytes import coded_sizes
 from artasyn.files.ct_series import is_slice_file
 from tests.files.test_ct_volumes import AFFINE, VALUES
 
@@ -314,3 +317,113 @@ def test_files_out_of_reach_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "a.1").write_bytes(b"\x08\x00\x05\x00" * 99)
     assert not is_slice_file(tmp_path / "a.raw")
     assert is_slice_file(tmp_path / "a.1")
+
+
+# Copies, zones and claims ---------------------------------------------------------------------------------
+
+
+def test_copies_of_a_slice_are_left_out_and_noted(tmp_path: Path) -> None:
+    write_series(tmp_path)
+    for name in ("03", "07", "12"):
+        film = dcmread(tmp_path / f"{name}.dcm")
+        film.SOPInstanceUID = film.file_meta.MediaStorageSOPInstanceUID = uid.generate_uid()
+        film.save_as(tmp_path / f"copy of {name}.dcm", enforce_file_format=True)
+    grid = read_ct(tmp_path)
+    assert (grid.values == VALUES).all()
+    np.testing.assert_allclose(grid.affine, AFFINE)
+    assert grid.notes == ("3 slices are copies of others, with their position and their pixels, and were left out",)
+    film.PixelData = bytes(2) + film.PixelData[2:]
+    film.save_as(tmp_path / "copy of 12.dcm", enforce_file_format=True)
+    refused(tmp_path, "holds slices at the position of another, 1 in all, as at .* mm .*12.dcm")
+
+
+def write_depths(folder: Path, depths: list[float]) -> Path:
+    """Slices at depths below 0, each in a file of its own."""
+    folder.mkdir()
+    for number, depth in enumerate(depths):
+        film = header((VALUES[number % 20].astype(np.int32) + 1024).astype(np.uint16), uid.CTImageStorage)
+        film.RescaleSlope, film.RescaleIntercept = 1, -1024
+        film.ImagePositionPatient, film.ImageOrientationPatient = [-120, -95, -depth], [1, 0, 0, 0, 1, 0]
+        film.PixelSpacing = [0.9, 0.8]
+        film.save_as(folder / f"{number:02d}.dcm", enforce_file_format=True)
+    return folder
+
+
+def test_zones_of_spacing_are_told_from_missing_slices(tmp_path: Path) -> None:
+    zones = [4.0 * n for n in range(12)] + [44 + 8.0 * n for n in range(1, 12)]
+    found = "spacing changes from 8 to 4 mm at slice 12 .11.dcm, z = -44 mm"
+    refused(write_depths(tmp_path / "a", zones), found)
+    zones = [3.0 * n for n in range(15)] + [42 + 5.0 * n for n in range(1, 15)]
+    refused(write_depths(tmp_path / "b", zones), "spacing changes from 5 to 3 mm at slice 15")
+    lacking = [4.0 * n for n in range(24) if n not in (5, 12, 13)]
+    refused(write_depths(tmp_path / "c", lacking), "lacks 3 of its slices")
+
+
+def frames(path: Path, count: int, claimed: int) -> Path:
+    film = header(VALUES[:count], uid.EnhancedCTImageStorage)
+    film.NumberOfFrames = claimed
+    film.ImageOrientationPatient, film.PixelSpacing = [1, 0, 0, 0, 1, 0], [0.9, 0.8]
+    film.PerFrameFunctionalGroupsSequence = []
+    for z in range(count):
+        position, frame = Dataset(), Dataset()
+        position.ImagePositionPatient = [-120, -95, 40 - 2.5 * z]
+        frame.PlanePositionSequence = [position]
+        film.PerFrameFunctionalGroupsSequence.append(frame)
+    film.save_as(path, enforce_file_format=True)
+    return path
+
+
+def test_claims_of_frames_are_bounded(tmp_path: Path) -> None:
+    refused(frames(tmp_path / "a.dcm", 18, 10**9), "claims 396000000000 voxels, more than 600000000")
+    refused(frames(tmp_path / "a.dcm", 18, 1000), "of each of its 1000 frames, only of 18; export")
+    refused(frames(tmp_path / "a.dcm", 18, 17), "of each of its 17 frames, only of 18; export")
+
+
+def test_claims_of_pixels_are_bounded(tmp_path: Path) -> None:
+    refused(write_series(tmp_path / "a", change=put(Rows=65535, Columns=65535)), "claims 4294836225 voxels, more than")
+    refused(write_series(tmp_path / "b", change=put(Rows=20000, Columns=20000)), "claims 400000000 pixels, more than")
+    refused(write_series(tmp_path / "c", change=put(Rows=9000, Columns=9000)), "claims 1620000000 voxels, more than")
+    refused(write_series(tmp_path / "d", change=put(Rows=500, Columns=500)), r"holds 00\.dcm, which is damaged")
+
+
+@pytest.mark.parametrize("syntax", [uid.JPEG2000Lossless, uid.JPEGLSLossless])
+def test_sizes_of_compressed_pixels_are_compared_before_they_are_decoded(tmp_path: Path, syntax: uid.UID) -> None:
+    values = np.tile(VALUES, (1, 2, 2))
+
+    def change(z: int, film: Dataset) -> None:
+        film.compress(syntax)
+        old = struct.pack(">HH", 36, 44) if syntax == uid.JPEGLSLossless else struct.pack(">II", 44, 36)
+        assert old in film.PixelData
+        if z == 5:
+            film.PixelData = film.PixelData.replace(old, old[:-2] + struct.pack(">H", 65000), 1)
+
+    refused(write_series(tmp_path, values, change), "holds 15.dcm, whose compressed pixels are .*65000.*, not 36 x 44")
+
+
+@pytest.mark.parametrize(
+    ("stream", "sizes"),
+    [
+        (b"", []),
+        (b"\xff\xd8", []),
+        (b"\xff\xd8\xff\xe0\0\x04ab\xff\xff\xc3\0\x0b\x08\x02\0\x01\0\x01\x01\x11\0\xff\xda", [(512, 256)]),
+        (b"\xff\xd8\xff\xc4\0\x04ab\xff\xf7\0\x0b\x10\x00\x07\x00\x09\x01\x01\x11\0\xff\xda", [(7, 9)]),
+        (b"\xff\xd8\xff\xda\0\x04ab\xff\xc0\0\x0b\x08\x02\0\x01\0\x01\x01\x11\0", []),
+        (b"\x01\0\0\0" * 16, []),
+    ],
+)
+def test_sizes_that_jpeg_claims(stream: bytes, sizes: list[tuple[int, int]]) -> None:
+    assert coded_sizes(stream) == sizes
+
+
+def test_deflated_slices_are_read_and_bombs_refused(tmp_path: Path) -> None:
+    def change(_: int, film: Dataset) -> None:
+        film.file_meta.TransferSyntaxUID = uid.DeflatedExplicitVRLittleEndian
+
+    write_series(tmp_path, change=change)
+    assert (read_ct(tmp_path).values == VALUES).all()
+    data = (tmp_path / "07.dcm").read_bytes()
+    start = 144 + dcmread(tmp_path / "07.dcm").file_meta.FileMetaInformationGroupLength
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(700)) + packer.flush()
+    (tmp_path / "07.dcm").write_bytes(data[:start] + bomb)
+    refused(tmp_path, "holds 07.dcm, which claims 600000001 deflated bytes or more")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import os
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,8 @@ import numpy as np
 import pytest
 
 from artasyn.errors import DataError
-from artasyn.files.ct import read_ct
-from artasyn.files.ct_volumes import check_affine, decoding
+from artasyn.files.ct import read_ct, read_label_map
+from artasyn.files.ct_volumes import VOLUME_SUFFIXES, check_affine, decoding
 
 VALUES = np.random.default_rng(5).integers(-1000, 2001, (20, 18, 22)).astype(np.int16)
 VALUES[0, 0, :2] = -1000, 2000
@@ -214,3 +217,184 @@ def test_what_a_decoder_cannot_help_passes() -> None:
         raise KeyboardInterrupt
     with pytest.raises(DataError, match=r"^is damaged or cut short \(ZeroDivisionError\)"), decoding():
         raise ZeroDivisionError
+
+
+# NIfTI in detail ------------------------------------------------------------------------------------------
+
+
+def nifti(path: Path, extension: bytes = b"", after: bytes = b"", packed: bool = False, **changed: Any) -> Path:
+    """A NIfTI file with changed fields of its header."""
+    image = nibabel.Nifti1Image(VALUES, AFFINE)
+    header = image.header
+    code = 0 if not extension else 1
+    size = 8 + len(extension) + -(8 + len(extension)) % 16
+    header["vox_offset"] = 352 + size * code
+    for name, value in changed.items():
+        header[name] = value
+    extended = bytes([code, 0, 0, 0])
+    if extension:
+        extended += (size).to_bytes(4, "little") + bytes(4) + extension.ljust(size - 8, b"\0")
+    data = header.binaryblock + extended + VALUES.tobytes(order="F") + after
+    path.write_bytes(gzip.compress(data, 1) if packed else data)
+    return path
+
+
+def caret(*labels: tuple[int, str]) -> bytes:
+    """The extension that TotalSegmentator writes."""
+    body = "".join(f'<Label Key="{n}" Red="1.0" Alpha="1"><![CDATA[{name}]]></Label>\n' for n, name in labels)
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?> <CaretExtension>  <Date><![CDATA[2013-07-14T05:45:09]]></Date>   '
+        f'<VolumeInformation Index="0">   <LabelTable>\n{body}\n  </LabelTable>  <StudyMetaDataLinkSet>  '
+        "</StudyMetaDataLinkSet>  <VolumeType><![CDATA[Label]]></VolumeType>   </VolumeInformation></CaretExtension>\n"
+    ).encode()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"dim": [3, 22, 18, 30000, 1, 1, 1, 1]}, "but the header says|holds at most"),
+        ({"dim": [3, 22, 18, 22, 1, 1, 1, 1]}, "but the header says"),
+        ({"dim": [3, 32767, 32767, 32767, 1, 1, 1, 1]}, "claims 35181150961663 voxels, more than 600000000"),
+        ({"dim": [3, 22, 18, -20, 1, 1, 1, 1]}, "claims 22 x 18 x -20 voxels"),
+        ({"dim": [3, 22, 18, 0, 1, 1, 1, 1]}, "claims 22 x 18 x 0 voxels"),
+        ({"dim": [0, 22, 18, 20, 1, 1, 1, 1]}, "is no NIfTI|damaged"),
+        ({"dim": [99, 22, 18, 20, 1, 1, 1, 1]}, "is no NIfTI|damaged|claims"),
+        ({"dim": [2, 22, 18, 20, 1, 1, 1, 1]}, "has shape 22 x 18; one volume"),
+        ({"dim": [4, 22, 18, 10, 2, 1, 1, 1]}, "has shape 22 x 18 x 10 x 2"),
+        ({"vox_offset": np.nan}, "begin at byte nan"),
+        ({"vox_offset": np.inf}, "begin at byte inf"),
+        ({"vox_offset": -352}, "begin at byte -352"),
+        ({"vox_offset": 0}, "begin at byte 0"),
+        ({"vox_offset": 352.5}, "begin at byte 352.5"),
+        ({"vox_offset": 1e30}, "begin at byte 1e.30"),
+        ({"vox_offset": 368}, "but the header says"),
+        ({"vox_offset": 60_000_000}, "its header ends after"),
+        ({"datatype": 999}, "holds colours or complex numbers"),
+        ({"datatype": 0}, "holds colours or complex numbers"),
+        ({"datatype": 1536, "bitpix": 128}, "holds colours or complex numbers"),
+        ({"datatype": 16}, "but the header says"),
+        ({"scl_slope": np.inf}, "has the scaling inf"),
+        ({"scl_slope": 1, "scl_inter": np.nan}, "has the scaling 1, nan"),
+        ({"magic": b"ni1"}, "only the header of a pair"),
+        ({"magic": b"abc"}, "which is no NIfTI"),
+        ({"sform_code": 0, "qform_code": 0}, "does not say its orientation"),
+        ({"sform_code": 0, "qform_code": 1, "quatern_b": 7}, "no usable orientation"),
+        ({"srow_x": [np.nan] * 4}, "no usable orientation and spacing"),
+        ({"srow_x": [3e38] * 4}, "no usable orientation|must be 0.05 to 10"),
+    ],
+)
+def test_headers_of_nifti_that_are_refused(
+    tmp_path: Path, packed: bool, changed: dict[str, Any], found: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refused(nifti(tmp_path / "a.nii", packed=packed, **changed), found)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("slope", [0.0, 1.0, np.nan])
+def test_a_slope_of_nothing_is_no_scaling(tmp_path: Path, slope: float) -> None:
+    path = nifti(tmp_path / "a.nii", scl_slope=slope, scl_inter=0 if slope else 70)
+    assert (read_ct(path).values == nibabel.load(path).get_fdata()).all()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_what_follows_the_voxels_of_nifti_is_refused(tmp_path: Path, packed: bool) -> None:
+    refused(nifti(tmp_path / "a.nii", after=b"12", packed=packed), "holds (at least )?15842 bytes of voxels")
+
+
+def test_a_bomb_behind_the_voxels_costs_nothing(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "a.nii.gz", packed=True)
+    path.write_bytes(path.read_bytes() + gzip.compress(bytes(1 << 24)) * 2000)  # 32 GB
+    started = time.monotonic()
+    refused(path, "holds at least .* bytes of voxels in|holds at least")
+    assert time.monotonic() - started < 2
+
+
+def test_sform_and_qform_that_disagree_are_noted(tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(VALUES, AFFINE)
+    image.set_qform(AFFINE, 1)
+    nibabel.save(image, tmp_path / "a.nii")
+    assert read_ct(tmp_path / "a.nii").notes == ()
+    shifted = AFFINE.copy()
+    shifted[0, 3] += 4
+    image.set_qform(shifted, 1)
+    nibabel.save(image, tmp_path / "a.nii")
+    grid = read_ct(tmp_path / "a.nii")
+    assert grid.notes == ("sform and qform disagree, corners lie up to 4 mm apart; the sform is used",)
+    np.testing.assert_allclose(grid.affine, AFFINE, atol=1e-4)
+    grid = read_ct(nifti(tmp_path / "a.nii", qform_code=1, quatern_b=7))
+    assert grid.notes == ("the qform is no rotation; the sform is used",)
+
+
+def test_names_in_the_extension_of_nifti(tmp_path: Path) -> None:
+    labels = np.full(VALUES.shape, 2, np.uint8)
+    for kind in (nibabel.Nifti1Image, nibabel.Nifti2Image):
+        image: Any = kind(labels, AFFINE)
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension(6, b"a comment"))
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension(0, caret((1, "spleen"), (2, "lung left"))))
+        for name in ("a.nii", "a.nii.gz"):
+            nibabel.save(image, tmp_path / name)
+            assert read_label_map(tmp_path / name).names == {1: "spleen", 2: "lung left"}
+
+
+@pytest.mark.parametrize(
+    ("extension", "noted"),
+    [
+        (caret((1, "a"), (1, "b")), "one of the two was there before"),
+        (caret((1, "a"))[:300], "is damaged"),
+        (b"<!DOCTYPE a>" + caret((1, "a")), "declares entities"),
+        (b"<LabelTableless", "is damaged"),
+        (b"nothing", ""),
+    ],
+)
+def test_damaged_extensions_are_noted(tmp_path: Path, extension: bytes, noted: str) -> None:
+    grid = read_ct(nifti(tmp_path / "a.nii", extension))
+    assert (grid.values == VALUES).all()
+    assert bool(grid.notes) == bool(noted)
+    assert all(noted in note and note.startswith("its table of names") for note in grid.notes)
+
+
+def test_extensions_of_absurd_size_are_passed_over(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "a.nii", caret((1, "a")))
+    for size in (0, -1, 2**31 - 1, 7):
+        edited(path, lambda data, size=size: data[:352] + size.to_bytes(4, "little", signed=True) + data[356:])  # type: ignore[misc]
+        grid = read_ct(path)
+        assert (grid.values == VALUES).all()
+        assert not grid.names
+
+
+def test_pipes_devices_and_links_to_them_are_refused(tmp_path: Path) -> None:
+    for suffix in VOLUME_SUFFIXES:
+        pipe, link = tmp_path / f"pipe{suffix}", tmp_path / f"link{suffix}"
+        os.mkfifo(pipe)
+        link.symlink_to("/dev/zero")
+        refused(pipe, "which is no regular file")
+        refused(link, "which is no regular file")
+
+
+def test_standard_error_is_left_alone_while_threads_read(tmp_path: Path) -> None:
+    """Readers of native code once turned it away, for all threads."""
+    path = write_itk(tmp_path / "a.mha", VALUES, compressed=True)
+    broken = edited(write_itk(tmp_path / "b.mha", VALUES, compressed=True), flipped)
+    before = os.fstat(2)
+
+    def read(number: int) -> bool:
+        if number % 2:
+            refused(broken, "is damaged")
+        same = bool((read_ct(path).values == VALUES).all())
+        return same and os.fstat(2) == before
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(read, range(40)))
+
+
+def test_limits_of_voxels_can_be_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ARTASYN_LIMITS", '{"voxels": 7000}')
+    paths = [write_nifti(tmp_path / "a.nii.gz", VALUES), write_itk(tmp_path / "a.nrrd", VALUES)]
+    for path in (*paths, write_itk(tmp_path / "a.mha", VALUES)):
+        refused(path, "claims 7920 voxels, more than 7000; if this is right, raise the limit with --limits.voxels")
+    monkeypatch.setenv("ARTASYN_LIMITS", '{"voxels": 7920}')
+    assert (read_ct(paths[0]).values == VALUES).all()
+    refused(
+        write_nifti(tmp_path / "a.nii", VALUES.astype(np.float64)), "claims 15840 voxels of 4 bytes, more than 7920"
+    )

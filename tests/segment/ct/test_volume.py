@@ -174,6 +174,41 @@ def test_labels_on_another_grid_are_refused(tmp_path: Path) -> None:
             Volume.read(ct, written(tmp_path / "l.nii", labels, affine), table=True)
 
 
+def test_labels_on_another_grid_are_resampled_on_request(tmp_path: Path) -> None:
+    ct = written(tmp_path / "ct.nii.gz", HU)
+    start = AFFINE.copy()
+    start[:3, 3] = (AFFINE @ [1, 2, 0, 1])[:3]
+    cropped = written(tmp_path / "l.nii", LABELS[1:13, 2:], start)
+    with pytest.raises(DataError, match=r"another grid than the CT: shape .*--resample-labels"):
+        Volume.read(ct, cropped, table=True)
+    volume = Volume.read(ct, cropped, {3: "heart", 7: "liver"}, table=True, resample=True)
+    assert (volume.mask("heart") == (LABELS == 3)).all()
+    assert (volume.mask("liver") == (LABELS == 7)).all()
+    assert volume.notes == ("l.nii: the labels were resampled to the CT (shape 12 x 22 x 28 and 20 x 24 x 28)",)
+    far = AFFINE.copy()
+    far[2, 3] += 900
+    with pytest.raises(DataError, match=r"no voxel is labelled; l\.nii: .*labelled voxels lie outside"):
+        Volume.read(ct, written(tmp_path / "l.nii", LABELS, far), table=True, resample=True)
+    assert Volume.read(ct, written(tmp_path / "l.nii", LABELS), table=True, resample=True).notes == ()
+
+
+def test_names_come_from_the_label_map_where_none_are_given(tmp_path: Path) -> None:
+    ct = written(tmp_path / "ct.nii.gz", HU)
+    xml = "".join(f'<Label Key="{n}"><![CDATA[{name}]]></Label>' for n, name in ((3, "heart"), (7, "Lung left")))
+    image = nibabel.Nifti1Image(LABELS, AFFINE)
+    table = f"<CaretExtension><LabelTable>{xml}</LabelTable></CaretExtension>".encode()
+    image.header.extensions.append(nibabel.nifti1.Nifti1Extension(0, table))
+    nibabel.save(image, tmp_path / "l.nii.gz")
+    volume = Volume.read(ct, tmp_path / "l.nii.gz", table=True)
+    assert set(volume.structures) == {"heart", "lung_left"}
+    assert volume.notes == ("l.nii.gz: the names of its structures come from itself",)
+    named = Volume.read(ct, tmp_path / "l.nii.gz", {3: "liver"}, table=True)
+    assert set(named.structures) == {"liver", "label_7"}
+    assert named.notes == ()
+    more = Volume.read(ct, table=True).labelled(tmp_path / "l.nii.gz", prefix="nodule")
+    assert set(more.structures) == {"nodule_3", "nodule_7"}
+
+
 def test_the_table_is_left_out_where_it_is_not_asked_for(tmp_path: Path) -> None:
     healthy = chest((8.0, 6.0, 6.0))
     hu = healthy.hu.copy()
