@@ -1,12 +1,12 @@
 """How often PBTSeg tells films that cannot be judged, and how often it refuses films that can.
 
-``python -m benchmarks.score_refusals``. All frontal films, healthy and diseased, children and adults, are judged as they
-are, turned by 90, 180 and 270 degrees, inverted, and inverted and turned upside down. Side views and hands are judged as
-they are; phantoms in every pose. A turned or inverted film is told if a warning names its fault.
+``python -m benchmarks.score_refusals``. All frontal films, healthy and diseased, children and adults, are judged as
+they are, turned by 90, 180 and 270 degrees, inverted, and inverted and turned upside down. Side views and hands are
+judged as they are; phantoms in every pose. A turned or inverted film is told if a warning names its fault.
 
-Tuning: the thresholds were chosen on all of these films, by shares of films. The mean chests to which films are compared
-are simulated (`mean_chests.py`), so that no radiograph is part of them. `halves` gives the shares for the first, third,
-fifth ... film of each set and for the others. Phantoms have other seeds than those of the mean chests.
+Tuning: the thresholds were chosen on all of these films, by shares of films. The mean chests to which films are
+compared are simulated (`mean_chests.py`), so that no radiograph is part of them. `halves` gives the shares for the
+first, third, fifth ... film of each set and for the others. Phantoms have other seeds than those of the mean chests.
 """
 
 from __future__ import annotations

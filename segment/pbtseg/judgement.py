@@ -18,10 +18,8 @@ _GOOD_FIT = 0.7  # correlation with the mean outline above which a radiograph is
 _GOOD_LEAD = 0.05  # the same, lead in likeness to a simulated chest
 _LEAD = 0.05  # least lead in evidence that shows a radiograph to be turned or inverted
 _LEAST_SIDE, _SIDE_LEAD = 0.46, 0.03  # least likeness of a side view, and least lead over frontal chests in every pose
-_LEAST_FRONTAL, _EACH_LEAD = 0.8, 4.0  # evidence for a frontal view that outweighs no lead of a side view, and per lead
-    0.8,
-    4.0,
-)  # evidence for a frontal view that outweighs a side view without lead, and per lead
+_LEAST_FRONTAL = 0.8  # evidence for a frontal view that outweighs a side view without lead
+_EACH_LEAD = 4.0  # the same, for each unit of lead
 _LEAST_CHEST = 0.92  # evidence for a chest in the best pose, below which there is no chest
 _LEAST_EDGED_CHEST = 1.42  # the same in an upright pose, with the share of the clearer outline that has edges
 _CLEAR_CHEST = 1.0  # evidence for a chest above which lungs that are hardly visible are believed
