@@ -14,7 +14,7 @@ from artasyn.bulk.run import read_manifest
 from artasyn.commands.cli import main
 from artasyn.commands.evaluate import _view
 from artasyn.errors import DataError
-from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, write_mask
+from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, read_radiograph, write_image, write_mask
 from artasyn.pictures.overlays import MASK_COLOUR, read_picture
 from artasyn.testsets.layouts import find
 
@@ -54,6 +54,25 @@ def test_the_report_stands_alone_and_shows_both(phantoms: Path, trained: Path, t
         assert text in page
     assert page.count("data:image/png;base64,") >= 4
     assert "://" not in page  # nothing is fetched; pictures hold no colon
+
+
+def test_unusable_films_are_listed_apart_and_count_with_their_scores(
+    phantoms: Path, trained: Path, tmp_path: Path
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    for label in ("healthy", "diseased"):
+        for path in sorted((phantoms / "test" / label).iterdir()):
+            film = read_radiograph(path)
+            write_image(data / label / path.name, 1 - film if label == "diseased" else film)
+    assert run(data, out, trained) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["detector"]["images"] == 5
+    assert (metrics["unusable"]["films"], metrics["unusable"]["diseased"]) == (3, 3)
+    assert set(metrics["unusable"]["warnings"].values()) == {"inverted"}
+    page = (out / "report.html").read_text()
+    assert page.index("Healthy films, highest score first") < page.index("Unusable films")
+    assert page.count("the image seems to be inverted") == 3
+    assert "Diseased films, worst first" not in page
 
 
 def test_the_published_layout_without_healthy_films(phantoms: Path, trained: Path, tmp_path: Path) -> None:

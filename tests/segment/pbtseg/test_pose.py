@@ -82,7 +82,7 @@ def sides() -> list[Image]:
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_side_views_are_told(sides: list[Image], look: str) -> None:
-    """Phantoms have little between lungs and ribs, so that their side views resemble frontal ones more than patients'."""
+    """Phantoms are tighter around the lungs, so that their side views resemble frontal ones more than patients'."""
     assert sum(words(LOOKS[look](side)) == {"lateral"} for side in sides) >= 0.75 * len(sides)
 
 
