@@ -92,7 +92,7 @@ def _failure(source: Source, error: BaseException) -> Outcome:
             raise each
         if number in FULL:
             assert isinstance(each, OSError)
-            raise OutputError.of(each.filename or source.path, each) from error
+            raise OutputError.of(each.filename or "a temporary file", each) from error
         passing |= (
             isinstance(each, MemoryError) or number in PASSING or getattr(each, "code", 0) == cv2.Error.STS_NO_MEM
         )
@@ -143,8 +143,8 @@ class BulkRun:
     Attributes:
         out: the folder that is written to.
         settings: all settings that the results depend on; a folder with results of other settings is refused.
-        columns: the manifest's columns after ``name, source, status, reason``. With ``status`` and ``reason`` among them,
-            the rows give their own, as for a film that was read but is unusable; otherwise the status is ``ok``.
+        columns: the manifest's columns after ``name, source, status, reason``. With ``status`` and ``reason`` among
+            them, the rows give their own, as for a film that was read but is unusable; otherwise the status is ``ok``.
         files: the subset of `columns` that holds the name of a written file, relative to `out`.
         workers: number of processes; each has one thread.
         batch: largest number of sources that a worker takes at once. The journal records a batch when all of its
