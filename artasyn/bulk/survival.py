@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -57,7 +57,9 @@ class _OneThread:
             return self.work(batch.number, batch.sources)
 
 
-def survive(work: BatchWork, batches: deque[Batch], *, workers: int, sealed: bool) -> Iterator[list[Outcome]]:
+def survive(
+    work: BatchWork, batches: deque[Batch], *, workers: int, sealed: bool
+) -> Generator[list[Outcome], None, None]:
     """Yields the outcomes of the batches, in any order; a source that kills its worker fails.
 
     A source that killed a worker, or that lacked memory, is tried once more at the end: alone, in a process of its own.
