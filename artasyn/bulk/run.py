@@ -76,14 +76,14 @@ def attempt(work: Callable[[Source], Sequence[Row]], columns: Sequence[str], sou
     try:
         rows = work(source)
     except FAILURES as error:
-        return _failure(source, error)
+        return _failure(source, error, seen)
     for row in rows:
         if not row.keys() <= set(columns):
             raise ValueError(f"rows have the columns {tuple(columns)}, not {tuple(row)}")
     return Outcome(source, tuple({c: _text(row.get(c)) for c in columns} for row in rows), seen=seen)
 
 
-def _failure(source: Source, error: BaseException) -> Outcome:
+def _failure(source: Source, error: BaseException, seen: Mapping[str, Fingerprint]) -> Outcome:
     """Returns the outcome of a failure, unless the failure is one of the place that the results are written to."""
     passing = False
     for each in _causes(error):
@@ -92,11 +92,11 @@ def _failure(source: Source, error: BaseException) -> Outcome:
             raise each
         if number in FULL:
             assert isinstance(each, OSError)
-            raise OutputError.of(each.filename or source.path, each) from error
+            raise OutputError.of(each.filename or "a temporary file", each) from error
         passing |= (
             isinstance(each, MemoryError) or number in PASSING or getattr(each, "code", 0) == cv2.Error.STS_NO_MEM
         )
-    return Outcome(source, reason=reason_of(error), passing=passing)
+    return Outcome(source, reason=reason_of(error), seen=seen, passing=passing)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -116,7 +116,8 @@ class _Search:
         if reason := walked.faults.get(Path()):
             raise DataError(f"{given} {reason}")
         for below in pick(given, walked):
-            self.add(given / below, below, walked.files.pop(below, None) or (given / below).resolve())
+            real = walked.files.pop(below) if below in walked.files else (given / below).resolve()
+            self.add(given / below, below, real)
         for below, reason in walked.faults.items():
             path = given / below
             if _may_be_read(below):

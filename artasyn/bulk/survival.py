@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter, deque
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -57,7 +57,9 @@ class _OneThread:
             return self.work(batch.number, batch.sources)
 
 
-def survive(work: BatchWork, batches: deque[Batch], *, workers: int, sealed: bool) -> Iterator[list[Outcome]]:
+def survive(
+    work: BatchWork, batches: deque[Batch], *, workers: int, sealed: bool
+) -> Generator[list[Outcome], None, None]:
     """Yields the outcomes of the batches, in any order; a source that kills its worker fails.
 
     A source that killed a worker, or that lacked memory, is tried once more at the end: alone, in a process of its own.
@@ -72,18 +74,19 @@ def survive(work: BatchWork, batches: deque[Batch], *, workers: int, sealed: boo
     deaths: Counter[tuple[str, int]] = Counter()
     for queue, count in ((batches, workers), (suspects, 1)):
         alone = queue is suspects
-        for batch, result in work_through(_OneThread(work), queue, count, fresh=alone):
-            if isinstance(result, Death):
-                key = result.begun, 0 if result.begun else batch.number
-                deaths[key] += 1
-                _split(batch, result, deaths[key], (queue, suspects), sealed=sealed)
-                continue
-            again = [] if alone else [outcome.source for outcome in result if outcome.passing]
-            if again and sealed:
-                suspects.append(batch)
-                continue
-            suspects.extend(Batch(batch.number, (source,)) for source in again)
-            yield [outcome for outcome in result if alone or not outcome.passing]
+        with closing(work_through(_OneThread(work), queue, count, fresh=alone)) as results:
+            for batch, result in results:
+                if isinstance(result, Death):
+                    key = result.begun, 0 if result.begun else batch.number
+                    deaths[key] += 1
+                    _split(batch, result, deaths[key], (queue, suspects), sealed=sealed)
+                    continue
+                again = [] if alone else [outcome.source for outcome in result if outcome.passing]
+                if again and sealed:
+                    suspects.append(batch)
+                    continue
+                suspects.extend(Batch(batch.number, (source,)) for source in again)
+                yield [outcome for outcome in result if alone or not outcome.passing]
 
 
 def _split(batch: Batch, death: Death, times: int, queues: tuple[deque[Batch], deque[Batch]], *, sealed: bool) -> None:

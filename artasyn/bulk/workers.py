@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -186,7 +186,7 @@ def _done(message: bytes) -> bytes:
 
 def work_through(
     function: Callable[[Job], Result], jobs: deque[Job], count: int, *, fresh: bool = False
-) -> Iterator[tuple[Job, Result | Death]]:
+) -> Generator[tuple[Job, Result | Death], None, None]:
     """Works through jobs in worker processes and yields each job with its result, in the order in which they end.
 
     Args:

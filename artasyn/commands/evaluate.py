@@ -14,7 +14,7 @@ from tqdm import tqdm
 from artasyn.arrays import Picture
 from artasyn.bulk.run import Outcome, Row
 from artasyn.commands.detect import detect_sources, open_detector
-from artasyn.commands.options import DEVICE, MODEL, OUT, WORKERS, option
+from artasyn.commands.options import DEVICE, MODEL, OUT, PRUNE, WORKERS, flag, option
 from artasyn.commands.shared import UNUSABLE, Done
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import inside_boxes
@@ -50,6 +50,7 @@ class EvaluateOptions:
     device: str = field(default="auto", metadata=option(DEVICE))
     bootstrap: int = field(default=1000, metadata=option("resamples of the films for the 95 % intervals"))
     seed: int = field(default=0, metadata=option("of the resampling"))
+    prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
 
 
@@ -85,6 +86,7 @@ def evaluate(options: EvaluateOptions) -> Done:
         restrict_to_lungs=options.restrict_to_lungs,
         device=options.device,
         workers=options.workers,
+        prune=options.prune,
     )
     outcomes = found.outcomes
     figures, quality, failed = _measure(test, outcomes, out, model=model, bootstrap=options.bootstrap, seed=seed)

@@ -19,7 +19,7 @@ from artasyn.bulk.run import Outcome, Row
 from artasyn.bulk.sources import Source, search_cts
 from artasyn.commands.options import OUT, PRUNE, WORKERS, flag, option, paths, several
 from artasyn.commands.project_films import COLUMNS, FILES, DrawFilm, FilmTask, MakeFilm
-from artasyn.commands.shared import Done, bulk_run, note_gone, note_passed_over, write_sheets
+from artasyn.commands.shared import Done, bulk_run, note_gone, note_passed_over, without, write_sheets
 from artasyn.errors import DataError
 from artasyn.files.ct import read_names
 from artasyn.files.tables import write_table
@@ -252,7 +252,7 @@ def _summarise(out: Path, done: Done) -> list[Path]:
     rows = done.rows
     _write_quality(out / "quality.csv", done.outcomes)
     if not rows:
-        return [out / "quality.csv"]
+        return [out / "quality.csv", *without(out, "annotations.json"), *write_sheets(out, [])]
 
     def described(title: str) -> Iterator[list[dict[str, Any]]]:
         for _, row in tqdm(rows, desc=title, unit="film"):

@@ -125,6 +125,13 @@ def cautioned(found: Detection | Lungs) -> Row:
     }
 
 
+def without(out: Path, *names: str) -> tuple[Path, ...]:
+    """Deletes files about a whole collection that an older run wrote; returns no paths."""
+    for name in names:
+        (out / name).unlink(missing_ok=True)
+    return ()
+
+
 def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 10) -> Iterator[Path]:
     """Writes contact sheets of overlays, in order, and yields their paths; deletes further sheets of an older run."""
     for number, start in enumerate(range(0, len(shown), SHEET), 1):

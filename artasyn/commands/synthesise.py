@@ -17,7 +17,7 @@ from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
 from artasyn.bulk.stores import Folders, Shards, StoredImage
 from artasyn.commands.options import FILES, OUT, PRUNE, WORKERS, flag, option, paths, python_only, several
-from artasyn.commands.shared import SHEET, Done, bulk_run, note_gone, note_passed_over
+from artasyn.commands.shared import SHEET, Done, bulk_run, note_gone, note_passed_over, without
 from artasyn.errors import DataError
 from artasyn.files.radiograph import FEW_LEVELS, image_png, mask_png, needed_bits, read_radiograph
 from artasyn.files.rasters import decode_picture
@@ -30,6 +30,9 @@ from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS, LungOpacity
 from artasyn.synthesis import findings as presets
 from artasyn.synthesis.recipe import Recipe
+
+SUMMARY = ("sheet-1.png", "statistics.png", "annotations.json", "statistics.json")
+"""The files about the whole collection; they are deleted where there is nothing to sum up."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +158,7 @@ def synthesise(options: SynthesiseOptions) -> Done:
     notes = (*note_passed_over(options.out, found), *note_gone(run, outcomes))
     done = Done((), tuple(outcomes), notes=notes)
     names = list(dict.fromkeys([*FINDINGS, *(finding.name for finding in synthesis.findings)]))
-    summary = _summarise(options.out, store, done.rows, names) if done.rows else ()
+    summary = _summarise(options.out, store, done.rows, names) if done.rows else without(options.out, *SUMMARY)
     return dataclasses.replace(done, written=(*summary, run.manifest))
 
 
@@ -219,7 +222,7 @@ def _summarise(
     ]
     sheet = contact_sheet(list(pairs(store, rows[:SHEET])), captions, columns=6, tile=TILE * 3 // 2)
     write_picture(out / "sheet-1.png", sheet)
-    return [out / name for name in ("sheet-1.png", "statistics.png", "annotations.json")]
+    return [out / name for name in SUMMARY[:3]]
 
 
 def pairs(store: Folders | Shards, rows: Sequence[Row]) -> Iterator[Picture]:

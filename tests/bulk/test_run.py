@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from artasyn.bulk.journal import fingerprints_of
 from artasyn.bulk.run import BulkRun, Outcome, Row, attempt, read_manifest
 from artasyn.bulk.sources import Source, find_sources
 from artasyn.errors import DataError, RadiographError
@@ -449,18 +448,28 @@ def test_sealed_batches_are_made_whole_and_only_where_something_is_missing(tmp_p
     assert tree(tmp_path / "two") == before
 
 
-def test_a_killed_run_keeps_sealed_batches_with_their_failures(tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class BreaksSealed(Sealed):
+    """The same work with a fault of the program in the last batch."""
+
+    def __call__(self, number: int, sources: Sequence[Source]) -> list[Outcome]:
+        if number == 2:
+            raise TypeError("a fault")
+        return super().__call__(number, sources)
+
+
+def test_a_run_that_breaks_off_keeps_sealed_batches_with_their_failures(tmp_path: Path) -> None:
     films, out = made_films(tmp_path / "films", 8, bad=(1,)), tmp_path / "out"
-    first, _ = seal(films, out)
-    before = tree(out)
-    (out / "manifest.csv").unlink()
-    lines = before[".journal.jsonl"].decode().splitlines()[1:]  # of the seven films that are good
-    failed = next(outcome for outcome in first if outcome.reason)
-    seen = {path: list(astuple(state)) for path, state in fingerprints_of(failed.source).items()}
-    lines.insert(4, json.dumps([failed.source.name, str(failed.source.path), [], failed.reason, seen, []]))
-    (out / ".journal.jsonl").write_text("\n".join(lines[:7]) + "\n" + lines[7][:-5])  # cut while it was written
-    assert seal(films, out) == (first, ["2"])
-    assert tree(out) == before
+    run = BulkRun(out, {}, COLUMNS, ("file",), batch=3, sealed=True)
+    with pytest.raises(TypeError, match="a fault"):
+        run.run_batches(BreaksSealed(out, tmp_path / "log"), find_sources([films]), title="seal")
+    with (out / ".journal.jsonl").open("a") as journal:
+        journal.write('\n["b/film 07", "cut')
+    first, batches = seal(films, out)
+    assert batches == ["2"]
+    assert (seal(films, tmp_path / "whole")[0], tree(tmp_path / "whole")) == (first, tree(out))
+    made_films(films, 8)  # the bad film is repaired
+    assert seal(films, out)[1] == ["1"]
 
 
 def test_sealed_batches_belong_to_one_collection(tmp_path: Path) -> None:
