@@ -47,7 +47,7 @@ class Checkpoints(TorchCheckpointIO):
         Raises:
             DataError: the file is damaged, or holds more than tensors and plain values.
         """
-        return read_checkpoint(Path(path), map_location)
+        return _placed(read_checkpoint(Path(path), map_location), Path(path).resolve().parent)
 
 
 def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
@@ -77,6 +77,24 @@ def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     return found
 
 
+def _placed(checkpoint: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Returns a checkpoint whose notes about files name the folder that the checkpoint lies in now.
+
+    Lightning notes the best checkpoint by its absolute path, and forgets which one is best where the folder was moved.
+    """
+
+    def here(noted: Any) -> Any:
+        return str(folder / Path(noted).name) if isinstance(noted, str) and noted else noted
+
+    for state in checkpoint.get("callbacks", {}).values():
+        if isinstance(state, dict) and "best_k_models" in state:
+            state["dirpath"] = str(folder)
+            state["best_k_models"] = {here(file): value for file, value in state["best_k_models"].items()}
+            for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+                state[name] = here(state.get(name, ""))
+    return checkpoint
+
+
 def resumable(folder: Path) -> Path | None:
     """Returns the checkpoint that a training goes on from: the last one, else the best one, else None.
 
@@ -86,8 +104,16 @@ def resumable(folder: Path) -> Path | None:
     return next((folder / name for name in (LAST, BEST) if (folder / name).exists()), None)
 
 
-EXHAUSTED = ("not enough memory", "can't allocate memory", "out of memory", "no space left", "failed writing file")
-"""What torch says, in lower case, where memory or disk are used up."""
+EXHAUSTED = (
+    "not enough memory",
+    "can't allocate memory",
+    "out of memory",
+    "no space left",
+    "failed writing file",
+    "killed by signal",
+    "exited unexpectedly",
+)
+"""What torch says, in lower case, where memory or disk are used up, or where the system ended a worker for that."""
 
 
 @contextmanager

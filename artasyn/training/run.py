@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,7 +175,9 @@ class TrainingRun:
             default_root_dir=out,
             reload_dataloaders_every_n_epochs=1,
         )
-        fitting.fit(module, data, ckpt_path=resumable(folder), weights_only=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # it goes on there
+            fitting.fit(module, data, ckpt_path=resumable(folder), weights_only=True)
         return fitting, module, read_checkpoint(folder / BEST)["state_dict"]
 
 

@@ -275,13 +275,13 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Refuses every connection; returns the addresses that were tried."""
     tried: list[Any] = []
 
-    def refuse(self: socket.socket, address: Any, *rest: Any) -> NoReturn:
+    def refuse(*address: Any, **options: Any) -> NoReturn:
         tried.append(address)
         raise OSError("no network in this test")
 
     for name in ("connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **_: refuse(socket.socket(), address))
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
     return tried
 
 
