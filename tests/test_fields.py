@@ -155,7 +155,7 @@ USES: dict[type[Any], Callable[[Any], Image]] = {
 
 
 @cache
-def text_of(kind: type[Any]) -> str:
+def text_of(kind: Any) -> str:
     text: str = RECORDS[kind]().to_json()
     return text
 
@@ -167,7 +167,7 @@ def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
         yield from places(inner, (*place, key))
 
 
-VALUES = st.one_of(
+VALUES: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from([0, -1, 1, 1e-9, 1e-3, 10, 250.0, 1000, 1e5, 1e9, -1e9, 10**30, 10**400, 2**32, -60.0]),
     st.sampled_from([True, None, "x", "", [], {}, [[]], [0.5], {"a": 1}]),
     st.floats(-2, 2),

@@ -126,8 +126,7 @@ class TrainingRun:
             held_out=self.held_out, patients=self.patients, synthesis=synthesis,
         )  # fmt: skip
         with going_on(out):
-            if rank_zero_only.rank == 0:  # Lightning starts the other processes when this one has prepared everything
-                _prepare(data, out)
+            rank_zero_only(_prepare)(data, out)  # Lightning starts the other processes after that
             if is_complete(out / "model"):
                 return Detector.from_pretrained(out / "model")
             return self._fit(data, out, trainer or {})

@@ -62,7 +62,7 @@ def test_any_setting_and_any_weight_is_another_model(stored: Path) -> None:
     assert len(digests) == 1
     settings = network.settings
     for changes in ({"threshold": 0.4}, {"top": 0.2}, {"mirrored": False}, {"novelty_weight": 0.9}):
-        network.settings = dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
+        network.settings = dataclasses.replace(settings, **changes)
         digests.add(network.digest)
     network.settings = settings
     state = network.state_dict()
