@@ -50,30 +50,29 @@ class Checkpoints(TorchCheckpointIO):
         return _placed(read_checkpoint(Path(path), map_location), Path(path).resolve().parent)
 
 
-def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+def read_checkpoint(path: Path, map_location: Any = "cpu", *, remedy: str = "") -> dict[str, Any]:
     """Reads a checkpoint; nothing that it holds is run.
 
     Args:
         path: the file.
         map_location: the device.
+        remedy: what to do where the file is damaged; empty for deleting it, after which the training goes on.
 
     Raises:
         DataError: the file is missing or damaged, or holds more than tensors and plain values.
     """
+    remedy = remedy or "delete it, and the same command goes on without it"
     try:
         found = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(
-            f"{path}: is damaged, or holds more than tensors and plain values; nothing of it was run. Delete it, and "
-            f"the same command goes on without it"
+            f"{path}: is damaged, or holds more than tensors and plain values; nothing of it was run; {remedy}"
         ) from error
     except Exception as error:  # a damaged archive raises many types
         reason = " ".join(str(error).split())[:200]
-        raise DataError(
-            f"{path}: cannot be read as a checkpoint ({reason}); delete it, and the same command goes on without it"
-        ) from error
+        raise DataError(f"{path}: cannot be read as a checkpoint ({reason}); {remedy}") from error
     if not isinstance(found, dict) or not isinstance(found.get("state_dict"), dict):
-        raise DataError(f"{path}: is no checkpoint of a training; delete it, and the same command goes on without it")
+        raise DataError(f"{path}: is no checkpoint of a training; {remedy}")
     return found
 
 

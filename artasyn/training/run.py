@@ -165,6 +165,7 @@ class TrainingRun:
         }
         given = dict(options)
         plugins = given.pop("plugins", None) or []
+        plugins = plugins if isinstance(plugins, (list, tuple)) else [plugins]
         title = "train" if self.averaged == 1 else f"train {part} of {self.averaged}"
         fitting = lightning.Trainer(
             **usual | given,
@@ -177,7 +178,8 @@ class TrainingRun:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # it goes on there
             fitting.fit(module, data, ckpt_path=resumable(folder), weights_only=True)
-        return fitting, module, read_checkpoint(folder / BEST)["state_dict"]
+        remedy = f"delete the folder {folder}, and the same command trains again"
+        return fitting, module, read_checkpoint(folder / BEST, remedy=remedy)["state_dict"]
 
 
 def _prepare(data: NormalsData, out: Path) -> None:
