@@ -134,7 +134,7 @@ def check_fields(record: Any, error: type[ArtasynError], name: str = "") -> None
 
 
 @functools.cache
-def readers(kind: type[Any]) -> dict[str, Reader]:
+def readers(kind: Any) -> dict[str, Reader]:
     """Returns the reader of every field of a dataclass, by the field's name."""
     hints = get_type_hints(kind, include_extras=True)
     return {field.name: reader(hints[field.name]) for field in dataclasses.fields(kind)}
@@ -165,7 +165,7 @@ def reader(hint: Any) -> Reader:
     return _PLAIN[hint]
 
 
-def build(kind: type[Any], given: Any) -> Any:
+def build(kind: Any, given: Any) -> Any:
     """Makes a dataclass from the values of its fields by their names.
 
     Args:
@@ -220,10 +220,11 @@ def _checked(read: Reader, counts: list[Count], rules: list[Within | Ordered], v
 
 def _within(rule: Within, low: float, high: float, value: Any) -> float:
     """Reads a number and checks its range; the usual case is one comparison: shapes have hundreds of numbers."""
-    if type(value) is not float or not low <= value <= high:
-        value = _float(value)
-        rule.check(value)
-    return value
+    if type(value) is float and low <= value <= high:
+        return value
+    number = _float(value)
+    rule.check(number)
+    return number
 
 
 def _items(inner: list[Reader], endless: bool, value: Any) -> tuple[Any, ...]:

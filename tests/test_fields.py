@@ -17,13 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from artasyn.arrays import Image, check_image
+from artasyn.detection.settings import DetectorSettings
 from artasyn.errors import ArtasynError, DataError, SynthesisError
 from artasyn.fields import Count, Interval, Share, Within, check_fields
 from artasyn.limits import VARIABLE
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.phantom.thorax import ThoraxRecord
 from artasyn.records import make_record
-from artasyn.segment import DomainRandomisation, Film, ProjectionRecord, View
+from artasyn.segment import DomainRandomisation, Film, PBTSeg, ProjectionRecord, View
 from artasyn.segment.ct.volume import Volume
 from artasyn.synthesis import LungOpacity, OpacityRecord, Recipe
 from tests.catalogue import RECORDS
@@ -122,7 +123,7 @@ def numbers(hint: Any, place: str, bounded: bool = False) -> Iterator[str]:
         yield place
 
 
-@pytest.mark.parametrize("kind", [*RECORDS, LungOpacity, DomainRandomisation])
+@pytest.mark.parametrize("kind", [*RECORDS, LungOpacity, DomainRandomisation, DetectorSettings])
 def test_every_number_and_every_list_of_a_record_has_its_range(kind: type[Any]) -> None:
     assert not list(numbers(kind, kind.__name__))
 
@@ -154,7 +155,7 @@ USES: dict[type[Any], Callable[[Any], Image]] = {
 
 
 @cache
-def text_of(kind: type[Any]) -> str:
+def text_of(kind: Any) -> str:
     text: str = RECORDS[kind]().to_json()
     return text
 
@@ -166,7 +167,7 @@ def places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
         yield from places(inner, (*place, key))
 
 
-VALUES = st.one_of(
+VALUES: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from([0, -1, 1, 1e-9, 1e-3, 10, 250.0, 1000, 1e5, 1e9, -1e9, 10**30, 10**400, 2**32, -60.0]),
     st.sampled_from([True, None, "x", "", [], {}, [[]], [0.5], {"a": 1}]),
     st.floats(-2, 2),
@@ -207,7 +208,7 @@ def test_a_changed_record_is_refused_in_a_sentence_or_gives_an_image(kind: type[
 
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
-    kind=st.sampled_from([LungOpacity, DomainRandomisation, View]),
+    kind=st.sampled_from([LungOpacity, DomainRandomisation, View, PBTSeg, DetectorSettings]),
     data=st.data(),
 )
 def test_settings_with_any_value_are_refused_in_a_sentence(kind: type[Any], data: st.DataObject) -> None:

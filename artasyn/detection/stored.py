@@ -207,5 +207,5 @@ def digest_of(state: Mapping[str, Tensor], settings: DetectorSettings) -> str:
     for name in sorted(state):
         value = state[name].detach().cpu().contiguous()
         found.update(f"\n{name} {value.dtype} {tuple(value.shape)}\n".encode())
-        found.update(value.reshape(-1).view(torch.uint8).numpy())
+        found.update(value.reshape(-1).view(torch.uint8).numpy().data)
     return found.hexdigest()

@@ -11,8 +11,9 @@ front to back, 0 at the middle of the chest; ``z`` from head to foot, 0 at the a
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -124,7 +125,7 @@ class ThoraxRecord:
     contrast: Annotated[float, Within(0.05, 20)]
     scatter: Annotated[float, Within(1e-4, 2)]
     noise: Annotated[float, Within(0, 1)]
-    lesions: Annotated[tuple[PhantomLesion, ...], Count(0, "lesions")] = field(default=(), metadata=STATED)
+    lesions: Annotated[tuple[PhantomLesion, ...], Count(0, "lesions")] = dataclasses.field(default=(), metadata=STATED)
 
     def __post_init__(self) -> None:
         check_fields(self, SynthesisError)

@@ -47,34 +47,51 @@ class Checkpoints(TorchCheckpointIO):
         Raises:
             DataError: the file is damaged, or holds more than tensors and plain values.
         """
-        return read_checkpoint(Path(path), map_location)
+        return _placed(read_checkpoint(Path(path), map_location), Path(path).resolve().parent)
 
 
-def read_checkpoint(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
+def read_checkpoint(path: Path, map_location: Any = "cpu", *, remedy: str = "") -> dict[str, Any]:
     """Reads a checkpoint; nothing that it holds is run.
 
     Args:
         path: the file.
         map_location: the device.
+        remedy: what to do where the file is damaged; empty for deleting it, after which the training goes on.
 
     Raises:
         DataError: the file is missing or damaged, or holds more than tensors and plain values.
     """
+    remedy = remedy or "delete it, and the same command goes on without it"
     try:
         found = torch.load(path, map_location=map_location, weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(
-            f"{path}: is damaged, or holds more than tensors and plain values; nothing of it was run. Delete it, and "
-            f"the same command goes on without it"
+            f"{path}: is damaged, or holds more than tensors and plain values; nothing of it was run; {remedy}"
         ) from error
     except Exception as error:  # a damaged archive raises many types
         reason = " ".join(str(error).split())[:200]
-        raise DataError(
-            f"{path}: cannot be read as a checkpoint ({reason}); delete it, and the same command goes on without it"
-        ) from error
+        raise DataError(f"{path}: cannot be read as a checkpoint ({reason}); {remedy}") from error
     if not isinstance(found, dict) or not isinstance(found.get("state_dict"), dict):
-        raise DataError(f"{path}: is no checkpoint of a training; delete it, and the same command goes on without it")
+        raise DataError(f"{path}: is no checkpoint of a training; {remedy}")
     return found
+
+
+def _placed(checkpoint: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Returns a checkpoint whose notes about files name the folder that the checkpoint lies in now.
+
+    Lightning notes the best checkpoint by its absolute path, and forgets which one is best where the folder was moved.
+    """
+
+    def here(noted: Any) -> Any:
+        return str(folder / Path(noted).name) if isinstance(noted, str) and noted else noted
+
+    for state in checkpoint.get("callbacks", {}).values():
+        if isinstance(state, dict) and "best_k_models" in state:
+            state["dirpath"] = str(folder)
+            state["best_k_models"] = {here(file): value for file, value in state["best_k_models"].items()}
+            for name in ("best_model_path", "kth_best_model_path", "last_model_path"):
+                state[name] = here(state.get(name, ""))
+    return checkpoint
 
 
 def resumable(folder: Path) -> Path | None:
@@ -86,8 +103,16 @@ def resumable(folder: Path) -> Path | None:
     return next((folder / name for name in (LAST, BEST) if (folder / name).exists()), None)
 
 
-EXHAUSTED = ("not enough memory", "can't allocate memory", "out of memory", "no space left", "failed writing file")
-"""What torch says, in lower case, where memory or disk are used up."""
+EXHAUSTED = (
+    "not enough memory",
+    "can't allocate memory",
+    "out of memory",
+    "no space left",
+    "failed writing file",
+    "killed by signal",
+    "exited unexpectedly",
+)
+"""What torch says, in lower case, where memory or disk are used up, or where the system ended a worker for that."""
 
 
 @contextmanager

@@ -202,7 +202,7 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray]:
         DataError: the file is damaged.
     """
     try:
-        with np.load(path) as film:  # which unpickles nothing
+        with path.open("rb") as stream, np.load(stream) as film:  # which unpickles nothing
             image, labels = film["image"], film["labels"]
         side = len(image)
         if (image.dtype, image.shape, labels.dtype, labels.shape) != (np.uint16, (side, side), np.uint8, (side, side)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,8 +126,7 @@ class TrainingRun:
             held_out=self.held_out, patients=self.patients, synthesis=synthesis,
         )  # fmt: skip
         with going_on(out):
-            if rank_zero_only.rank == 0:  # Lightning starts the other processes when this one has prepared everything
-                _prepare(data, out)
+            rank_zero_only(_prepare)(data, out)  # Lightning starts the other processes after that
             if is_complete(out / "model"):
                 return Detector.from_pretrained(out / "model")
             return self._fit(data, out, trainer or {})
@@ -165,6 +165,7 @@ class TrainingRun:
         }
         given = dict(options)
         plugins = given.pop("plugins", None) or []
+        plugins = plugins if isinstance(plugins, (list, tuple)) else [plugins]
         title = "train" if self.averaged == 1 else f"train {part} of {self.averaged}"
         fitting = lightning.Trainer(
             **usual | given,
@@ -174,8 +175,11 @@ class TrainingRun:
             default_root_dir=out,
             reload_dataloaders_every_n_epochs=1,
         )
-        fitting.fit(module, data, ckpt_path=resumable(folder), weights_only=True)
-        return fitting, module, read_checkpoint(folder / BEST)["state_dict"]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # it goes on there
+            fitting.fit(module, data, ckpt_path=resumable(folder), weights_only=True)
+        remedy = f"delete the folder {folder}, and the same command trains again"
+        return fitting, module, read_checkpoint(folder / BEST, remedy=remedy)["state_dict"]
 
 
 def _prepare(data: NormalsData, out: Path) -> None:

@@ -62,7 +62,7 @@ def test_any_setting_and_any_weight_is_another_model(stored: Path) -> None:
     assert len(digests) == 1
     settings = network.settings
     for changes in ({"threshold": 0.4}, {"top": 0.2}, {"mirrored": False}, {"novelty_weight": 0.9}):
-        network.settings = dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
+        network.settings = dataclasses.replace(settings, **changes)
         digests.add(network.digest)
     network.settings = settings
     state = network.state_dict()
@@ -275,13 +275,13 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Refuses every connection; returns the addresses that were tried."""
     tried: list[Any] = []
 
-    def refuse(self: socket.socket, address: Any, *rest: Any) -> NoReturn:
+    def refuse(*address: Any, **options: Any) -> NoReturn:
         tried.append(address)
         raise OSError("no network in this test")
 
     for name in ("connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *address, **_: refuse(socket.socket(), address))
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
     return tried
 
 

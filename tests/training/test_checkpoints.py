@@ -62,9 +62,10 @@ def test_a_payload_is_refused_and_not_run(out: Path, sources: list[Source], tmp_
     with pytest.raises(DataError, match=r"last\.ckpt: .*[Dd]elete it, and the same command goes on"):
         RUN.fit(sources, out)
     assert not made.exists()
+    torch.save(checkpoint, last)
     torch.save(checkpoint | {"callbacks": Payload(made)}, out / "checkpoints" / "best.ckpt")
-    with pytest.raises(DataError, match=r"best\.ckpt"):
-        read_checkpoint(out / "checkpoints" / "best.ckpt")
+    with pytest.raises(DataError, match=r"best\.ckpt: .*delete the folder .*checkpoints, and the same command trains"):
+        RUN.fit(sources, out)
     assert not made.exists()
 
 
@@ -97,6 +98,11 @@ def test_a_training_goes_on_from_the_best_epoch_where_the_last_is_gone_and_at_an
     (out / "checkpoints" / "last.ckpt").unlink()
     assert resumable(out / "checkpoints") == out / "checkpoints" / "best.ckpt"
     RUN.fit(sources, out)
+    noted = Checkpoints().load_checkpoint(out / "checkpoints" / "last.ckpt")["callbacks"]
+    assert str(trained) not in str(noted)
+    assert [state["best_model_path"] for state in noted.values() if "best_model_path" in state] == [
+        str((out / "checkpoints" / "best.ckpt").resolve())
+    ]
     states = [DetectorNetwork.from_pretrained(folder / "model").state_dict() for folder in (trained, out)]
     for name, value in states[0].items():
         torch.testing.assert_close(states[1][name], value, rtol=1e-3, atol=1e-4)
@@ -124,6 +130,7 @@ def test_a_checkpoint_is_written_whole_or_not_at_all(tmp_path: Path, monkeypatch
         MemoryError(),
         RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory: you tried"),
         RuntimeError("[enforce fail at inline_container.cc:603] . PytorchStreamWriter failed writing file data/1"),
+        RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed."),
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
     ],
 )
