@@ -117,7 +117,10 @@ def _check_deflated(data: bytes) -> None:
     """Refuses a deflated file that grows beyond what the largest film takes; a few kilobytes may fill the memory."""
     file = BytesIO(data)
     read_preamble(file, force=True)
-    if data[file.tell() : file.tell() + 2] != b"\x02\0" or uid.DeflatedExplicitVRLittleEndian.encode() not in data[:4096]:
+    if (
+        data[file.tell() : file.tell() + 2] != b"\x02\0"
+        or uid.DeflatedExplicitVRLittleEndian.encode() not in data[:4096]
+    ):
         return
     meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
     if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:

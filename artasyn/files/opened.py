@@ -21,7 +21,6 @@ from artasyn.files.rasters import decode_raster, raster_turn
 from artasyn.files.turns import Turn
 from artasyn.limits import limits
 
-
 BYTES, HEADER = 8, 2**26
 """Bytes of a pixel of four channels of 16 bits, and of all else in a file."""
 
@@ -140,7 +139,7 @@ def open_radiograph(path: str | os.PathLike[str]) -> Radiograph:
 
 
 def read_turn(path: str | os.PathLike[str]) -> Turn:
-    """Reads how the stored pixels of a radiograph are turned to its image; no pixel is decoded where this can be helped.
+    """Reads how the stored pixels of a radiograph are turned to its image, decoding no pixels where possible.
 
     A mask that was drawn on the stored pixels is turned by it as the radiograph is.
 

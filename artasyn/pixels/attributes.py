@@ -94,7 +94,7 @@ def whole(film: Dataset, name: str, low: int, high: int, default: int | None = N
 
 
 def text(film: Dataset, name: str) -> str:
-    """Returns the value of an attribute as text in upper case, several values joined by ``\\``; empty without it.
+    """Returns the value of an attribute as text in upper case, several values joined by backslashes; empty without it.
 
     Characters that cannot be printed become ``?``, and what is longer than `LONGEST` is cut.
 

@@ -96,7 +96,7 @@ def _opaque(channels: Array, alpha: Array, full: float, *, lossy: bool) -> Mask 
             raise RadiographError(f"is transparent everywhere, but has colours; {ADVICE}, without transparency")
         if high == 0 and channels.any():
             raise RadiographError(f"is transparent everywhere, but not black; {ADVICE}, without transparency")
-        if 0 < low and constant and not channels.any() and low < full:
+        if low > 0 and constant and not channels.any() and low < full:
             raise RadiographError(f"is black and half transparent; {ADVICE}, without transparency")
         if low == high:
             if 0 < low < full and not constant:

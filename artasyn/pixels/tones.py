@@ -43,7 +43,9 @@ def shown(film: Dataset, stored: Stored) -> Tones:
     values, low, high = _modality(film, stored)
     curve, name = _curve(film, low, high)
     tones = np.clip(curve(values), 0, 1)
-    inverse = text(film, "PhotometricInterpretation") == "MONOCHROME1" or text(film, "PresentationLUTShape") == "INVERSE"
+    inverse = (
+        text(film, "PhotometricInterpretation") == "MONOCHROME1" or text(film, "PresentationLUTShape") == "INVERSE"
+    )
     _check(values, tones, ~stored.padded, name)
     if inverse:
         tones = 1 - tones
@@ -162,7 +164,9 @@ class _Table:
     def _read(cls, item: Dataset, sequence: str, span: tuple[float, float], *, little: bool) -> _Table:
         stated = numbers(item, "LUTDescriptor")
         if len(stated) != 3 or None in stated:
-            raise RadiographError(f"is DICOM whose {sequence} states no three numbers in LUTDescriptor; export it again")
+            raise RadiographError(
+                f"is DICOM whose {sequence} states no three numbers in LUTDescriptor; export it again"
+            )
         entries, first, bits = (int(each or 0) for each in stated)
         entries = (entries & 65535) or 65536
         data = value_of(item, "LUTData")

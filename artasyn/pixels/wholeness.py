@@ -110,7 +110,9 @@ class _Grid:
         wide, tall = (int(tags.get(tag, 0)) for tag in (322, 323)) if tiled else (columns, int(tags.get(278, rows)))
         tall = tall if tiled else min(tall, rows)
         if wide < 1 or tall < 1 or wide * tall > max(2 * rows * columns, 2**22):
-            raise RadiographError(f"states strips or tiles of {tall} x {wide} pixels for {rows} x {columns}; export it again")
+            raise RadiographError(
+                f"states strips or tiles of {tall} x {wide} pixels for {rows} x {columns}; export it again"
+            )
         planes = samples if tags.get(284, 1) == 2 else 1
         bits = sum((_numbers(tags.get(258)) or [1])[: samples // planes])
         return cls(rows, columns, wide, tall, tiled, planes, bits)

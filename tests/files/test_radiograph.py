@@ -23,7 +23,6 @@ from artasyn.files.radiograph import (
 )
 from tests.files.made import GREYS, RNG, dicom, film, refusal, saved, stored_as
 
-
 FILMS = {"images", "lateral", "hands"}
 """Folders whose PNG files are films and not masks."""
 

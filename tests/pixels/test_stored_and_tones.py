@@ -12,8 +12,8 @@ import pydicom
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from pydicom.dataset import Dataset
 from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
 from pydicom.tag import Tag
@@ -22,6 +22,7 @@ from pydicom.uid import JPEG2000Lossless
 from artasyn.files.radiograph import read_radiograph
 from artasyn.pixels.attributes import numbers, text
 from tests.files.made import Array, dicom, refusal, stored_as
+
 
 def smooth(bits: int, low: int = 0, shape: tuple[int, int] = (48, 40)) -> Array:
     """A smooth film of whole numbers that uses all of some bits."""
@@ -55,9 +56,7 @@ LAYOUTS = st.sampled_from([8, 16, 32]).flatmap(
 )
 
 
-@given(
-    layout=LAYOUTS, above=st.integers(0, 31), signed=st.booleans(), unused=st.booleans(), seed=st.integers(0, 999)
-)
+@given(layout=LAYOUTS, above=st.integers(0, 31), signed=st.booleans(), unused=st.booleans(), seed=st.integers(0, 999))
 @settings(max_examples=60, deadline=None)
 def test_values_of_any_bits(layout: tuple[int, int], above: int, signed: bool, unused: bool, seed: int) -> None:
     allocated, stored = layout
@@ -282,7 +281,9 @@ def test_padding_beyond_the_bits_is_dark_and_changes_nothing_else() -> None:
     np.testing.assert_allclose(read(dicom(words, PixelPaddingValue=65535)), expected, atol=1e-6)
     signed = words.view(np.int16).copy()
     signed[12:] -= 2048
-    np.testing.assert_allclose(read(dicom(signed, PixelPaddingValue=-1)), np.where(signed == -1, 0, expected), atol=1e-6)
+    np.testing.assert_allclose(
+        read(dicom(signed, PixelPaddingValue=-1)), np.where(signed == -1, 0, expected), atol=1e-6
+    )
 
 
 def test_a_collimated_border_is_no_lost_film() -> None:
