@@ -90,7 +90,8 @@ class SynthesiseOptions:
         bits, per_image, seed = self.bits, self.per_image, self.seed
         if bits not in (0, 8, 16) or per_image < 1 or seed < 0:
             raise DataError(
-                f"bits must be 8 or 16 (or 0 to choose), per_image at least 1, seed at least 0; not {bits}, {per_image}, {seed}"
+                "bits must be 8 or 16 (or 0 to choose), per_image at least 1, seed at least 0; "
+                f"not {bits}, {per_image}, {seed}"
             )
         if self.samples_per_shard < per_image:
             raise DataError(

@@ -117,7 +117,10 @@ def _check_deflated(data: bytes) -> None:
     """Refuses a deflated file that grows beyond what the largest film takes; a few kilobytes may fill the memory."""
     file = BytesIO(data)
     read_preamble(file, force=True)
-    if data[file.tell() : file.tell() + 2] != b"\x02\0" or uid.DeflatedExplicitVRLittleEndian.encode() not in data[:4096]:
+    if (
+        data[file.tell() : file.tell() + 2] != b"\x02\0"
+        or uid.DeflatedExplicitVRLittleEndian.encode() not in data[:4096]
+    ):
         return
     meta = read_dataset(file, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
     if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
@@ -135,7 +138,7 @@ def _check_film(film: Dataset) -> None:
     """Refuses DICOM that is not one radiograph."""
     modality = text(film, "Modality")
     if modality not in MODALITIES and (modality or film.get("SOPClassUID") not in STORAGE_CLASSES):
-        found = f"modality {modality}" if modality else "no modality"
+        found = f"modality {modality[:16]}" if modality else "no modality"
         raise RadiographError(f"is DICOM of {found}; radiographs have {', '.join(MODALITIES)}")
     if "PixelData" not in film:
         raise RadiographError("is DICOM without pixels: a report, or cut short; export the image again")
@@ -144,7 +147,7 @@ def _check_film(film: Dataset) -> None:
         raise RadiographError(f"is DICOM of {frames} frames; export the one to use")
     photometric = text(film, "PhotometricInterpretation")
     if photometric not in PHOTOMETRIC:
-        raise RadiographError(f"is DICOM in {photometric or 'no known colours'}; export it as MONOCHROME2")
+        raise RadiographError(f"is DICOM in {photometric[:16] or 'no known colours'}; export it as MONOCHROME2")
     if whole(film, "BitsAllocated", 1, 64) == 1:
         raise RadiographError("is DICOM of 1 bit per pixel; this is a mask, not a radiograph")
 

@@ -139,7 +139,7 @@ def open_radiograph(path: str | os.PathLike[str]) -> Radiograph:
 
 
 def read_turn(path: str | os.PathLike[str]) -> Turn:
-    """Reads how the stored pixels of a radiograph are turned to its image; no pixel is decoded where this can be helped.
+    """Reads how the stored pixels of a radiograph are turned to its image, decoding no pixels where possible.
 
     A mask that was drawn on the stored pixels is turned by it as the radiograph is.
 

@@ -10,7 +10,13 @@ The conversion depends on the properties that a file *states* about its pixels, 
   becomes [0, 1]. Without a VOI LUT and a window, the range of the stored bits becomes [0, 1]. ``MONOCHROME1``
   inverts the values, and so does a presentation LUT shape of ``INVERSE``. A radiograph that states both, as the
   standard requires, is inverted once. Padding pixels become 0. ``PatientOrientation`` turns the radiograph so that
-  the patient's right is on the image's left, head up.
+  the patient's right is on the image's left, head up. Empty attributes count as missing ones.
+
+DICOM headers contradict their pixels in known ways; then the pixels' true range counts: the bits of a JPEG or JPEG 2000
+codestream against BitsStored (`artasyn.pixels.stored`), and the entries of a lookup table against its LUTDescriptor
+(`artasyn.pixels.tones`). A window or table that makes most of a film black or white is refused.
+
+Claims are compared with `artasyn.limits.Limits` before anything is decoded.
 """
 
 from __future__ import annotations
@@ -51,7 +57,7 @@ def read_radiograph(path: str | os.PathLike[str]) -> Image:
 
     The content of a file determines its format. PNG, TIFF, JPEG, BMP and WebP may have 8 or 16 bits (TIFF also 12),
     in greyscale or in colour with equal channels; their EXIF orientation is applied. DICOM may be compressed or not,
-    with or without preamble. Colours of 16 bits are read with a precision of 8 bits.
+    with or without preamble.
 
     Args:
         path: the file.
@@ -59,8 +65,9 @@ def read_radiograph(path: str | os.PathLike[str]) -> Image:
     Raises:
         RadiographError: the file is missing, damaged, cut short or no image; or it is coloured, constant, spans
             at most a sixteenth of its range or has fewer than 16 rows or columns; or it holds several pages or
-            frames, floating point pixels, another modality or a lateral view. The message states the file,
-            what was found and what to do.
+            frames, floating point pixels, another modality, a lateral view, another body part, or a window or table
+            that leaves no film; or it claims more pixels than `artasyn.limits.Limits` allows. The message states the
+            file, what was found and what to do.
 
     Source:
         DICOM PS3.3 C.7.5.1.1.2 (padding), C.7.6.1.1.1 (patient orientation), C.7.6.3.1.2 (photometric

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,6 +47,8 @@ READERS: dict[bytes, Callable[[BytesIO], PIL.ImageFile.ImageFile]] = {
 }
 """Pillow's readers by the first bytes of a file. `PIL.Image.open` has a limit of its own on the number of pixels."""
 
+UNPROCESSED = re.compile(r"\((\d+) bytes not processed\)")
+"""What Pillow says of data that a scan had no use for yet; 0 after the last scan that is whole."""
 DECODED = (0xC0, 0xC1, 0xC2)
 """Kinds of JPEG that Pillow decodes: baseline, extended and progressive."""
 COLOURS = ("L", "P", "LA", "PA", "RGB", "RGBA", "RGBX", "YCbCr")
@@ -144,23 +147,46 @@ def decode_labels(data: bytes) -> Pixels:
     return _grey_pixels(picture, data, turn, indices=True)[0]
 
 
-def check_whole_jpeg(data: bytes) -> None:
-    """Refuses a JPEG codestream that is cut short, as far as Pillow and `check_jpeg` can know.
+def whole_jpeg(data: bytes) -> bytes:
+    """Refuses a JPEG codestream that is cut short, as far as `check_jpeg` and a decoder that lacks data can know.
 
     Args:
         data: the codestream from its first byte.
 
+    Returns:
+        The bytes that Pillow decodes to the picture, or fails.
+
     Raises:
         RadiographError: the message continues a sentence that begins with the file's name.
     """
-    checked = check_jpeg(data)
+    endless, single = check_jpeg(data)
     jpeg = read_jpeg(data)
-    if jpeg.kind in DECODED and jpeg.header.bits == 8:
-        with _refusing():
-            picture = _opened(checked)
-            if isinstance(picture.fp, _Whole):
-                picture.fp.decoding = True
-            picture.load()
+    if jpeg.kind not in DECODED or jpeg.header.bits != 8 or single:
+        return endless if single else data
+    for more in (b"", b"\x55", b"\x55\0\0"):  # a scan that lacks data may end with the last of some
+        try:
+            _opened(endless + more).load()  # never ends well: it waits for another scan
+        except OSError as error:
+            left = UNPROCESSED.search(str(error))
+            if left and left[1] != "0":
+                raise RadiographError(CUT) from error
+    return data
+
+
+def check_whole_jpeg(data: bytes) -> None:
+    """Refuses a JPEG codestream that is cut short.
+
+    Args:
+        data: the codestream from its first byte, of any kind of JPEG.
+
+    Raises:
+        RadiographError: the message continues a sentence that begins with the file's name.
+    """
+    jpeg = read_jpeg(data)
+    with _refusing():
+        checked = whole_jpeg(data)
+        if jpeg.kind in DECODED and jpeg.header.bits == 8:
+            _load(_opened(checked))
 
 
 def raster_turn(data: bytes) -> Turn:
@@ -235,7 +261,9 @@ def _loaded(data: bytes) -> tuple[PIL.Image.Image, Turn]:
     with _refusing():
         if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
             check_pixels(*webp_size(data))
-        picture = _opened(check_jpeg(data) if data.startswith(JPEG_START) else data)
+        if data.startswith(JPEG_START):
+            check_pixels(*read_jpeg(data).size)
+        picture = _opened(whole_jpeg(data) if data.startswith(JPEG_START) else data)
         check_pixels(picture.height, picture.width)
         if getattr(picture, "is_animated", False):
             count = "several" if picture.format == "TIFF" else getattr(picture, "n_frames", "several")
@@ -248,12 +276,17 @@ def _loaded(data: bytes) -> tuple[PIL.Image.Image, Turn]:
         if isinstance(picture, PIL.TiffImagePlugin.TiffImageFile):
             check_tiff(picture.tag_v2, data)
             turn = _exif_turn(picture)  # loading a TIFF turns it already
-        if isinstance(picture.fp, _Whole):
-            picture.fp.decoding = True
-        picture.load()
+        _load(picture)
         turn = _exif_turn(picture) if turn is None else turn  # a PNG may store it after its pixels
         PIL.ImageOps.exif_transpose(picture, in_place=True)
         return picture, turn
+
+
+def _load(picture: PIL.ImageFile.ImageFile) -> None:
+    """Decodes the pixels; the end of the file within them is an error."""
+    if isinstance(picture.fp, _Whole):
+        picture.fp.decoding = True
+    picture.load()
 
 
 @contextmanager
@@ -323,7 +356,10 @@ def grey(colours: Pixels, full: int = 255) -> Pixels:
         colours: uint8 or uint16 (h, w, 3).
         full: the value of white.
     """
-    spread = np.ptp(colours, axis=2)
+    red, green, blue = (colours[..., channel] for channel in range(3))
+    if np.array_equal(red, green) and np.array_equal(red, blue):
+        return np.ascontiguousarray(red)
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
     if spread.mean() * 255 > 8 * full or (spread > full / 255 * 32).mean() > 0.001:
         raise RadiographError(
             f"is coloured (its channels differ by up to {int(spread.max())} of {full}); "

@@ -11,6 +11,9 @@ from pydicom.tag import Tag
 
 from artasyn.errors import RadiographError
 
+LONGEST = 200
+"""Characters of a value that are looked at."""
+
 
 def value_of(film: Dataset, name: str) -> Any:
     """Returns the value of an attribute, its bytes if they cannot be parsed, or None without it.
@@ -91,7 +94,9 @@ def whole(film: Dataset, name: str, low: int, high: int, default: int | None = N
 
 
 def text(film: Dataset, name: str) -> str:
-    """Returns the value of an attribute as text in upper case, several values joined by ``\\``; empty without it.
+    """Returns the value of an attribute as text in upper case, several values joined by backslashes; empty without it.
+
+    Characters that cannot be printed become ``?``, and what is longer than `LONGEST` is cut.
 
     Args:
         film: the data set.
@@ -101,4 +106,5 @@ def text(film: Dataset, name: str) -> str:
     if isinstance(value, bytes):
         value = value.decode("latin-1")
     values = value if isinstance(value, (MultiValue, list, tuple)) else [value]
-    return "\\".join(str(each) for each in values if each is not None).strip().upper()
+    joined = "\\".join(str(each) for each in values if each is not None).strip().upper()
+    return "".join(each if each.isprintable() else "?" for each in joined[:LONGEST])

@@ -59,6 +59,11 @@ class Jpeg:
     scans: tuple[Scan, ...]
     end: int | None
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns."""
+        return self.header.rows, self.header.columns
+
 
 @dataclass(frozen=True)
 class Scan:
@@ -157,15 +162,16 @@ def _blocks(header: Codestream, components: bytes) -> int:
     return -(-header.rows // (8 * tall)) * -(-header.columns // (8 * wide)) if tall and wide else 0
 
 
-def check_jpeg(data: bytes) -> bytes:
+def check_jpeg(data: bytes) -> tuple[bytes, bool]:
     """Refuses a JPEG that lacks its end, a scan, a restart interval or the last bits of its coefficients.
 
     Args:
         data: the codestream from its first byte.
 
     Returns:
-        The data to decode. In place of the end marker of a single scan stand bytes that are no code, so that a decoder
-        that has too few data asks for more and fails, instead of filling the rest with grey.
+        The codestream with bytes that are no code in place of its end marker, and whether it has a single scan. A
+        decoder that has too few data then asks for more, instead of filling the rest with grey. Only a single scan is
+        decoded without an end marker.
 
     Raises:
         RadiographError: something is missing. The message continues a sentence that begins with the file's name.
@@ -173,20 +179,17 @@ def check_jpeg(data: bytes) -> bytes:
     jpeg = read_jpeg(data)
     if jpeg.end is None or not jpeg.scans:
         raise RadiographError("has no end marker, it is cut short; copy or export it again")
-    if jpeg.interval and jpeg.blocks and len(jpeg.scans) == 1:
+    single = len(jpeg.scans) == 1
+    if jpeg.interval and jpeg.blocks and single:
         scan = jpeg.scans[0]
         found = [each[1] & 7 for each in re.findall(rb"\xff[\xd0-\xd7]", data[scan.start : scan.end])]
         if found != [number % 8 for number in range(-(-jpeg.blocks // jpeg.interval) - 1)]:
             raise RadiographError("lacks some of its restart markers, it is damaged or cut short; export it again")
-    if jpeg.kind in PROGRESSIVE:
-        left: dict[tuple[int, int], int] = {}
-        for scan in jpeg.scans:
-            left |= {(name, at): scan.low for name in scan.components for at in range(scan.first, scan.last + 1)}
-        names = {name for name, _ in left}
-        if len(names) < jpeg.header.samples or any(left.get((name, at), 1) for name in names for at in range(64)):
-            raise RadiographError("lacks some of its scans, it is cut short; copy or export it again")
-    elif len({name for scan in jpeg.scans for name in scan.components}) < jpeg.header.samples:
+    left: dict[tuple[int, int], int] = {}
+    for scan in jpeg.scans:
+        left |= {(name, at): scan.low for name in scan.components for at in range(scan.first, scan.last + 1)}
+    names = {name for scan in jpeg.scans for name in scan.components}
+    unrefined = jpeg.kind in PROGRESSIVE and any(left.get((name, at), 1) for name in names for at in range(64))
+    if len(names) < jpeg.header.samples or unrefined:
         raise RadiographError("lacks some of its scans, it is cut short; copy or export it again")
-    elif len(jpeg.scans) == 1:
-        return data[: jpeg.end] + NO_CODE
-    return data
+    return data[: jpeg.end] + NO_CODE, single

@@ -21,7 +21,7 @@ def quiet() -> Iterator[None]:
 
     `warnings.catch_warnings` alone leaves the filters changed for good where threads enter and leave it in turn.
     """
-    global _depth  # noqa: PLW0603  # counts over all threads
+    global _depth  # counts over all threads
     with _LOCK:
         if _depth == 0:
             _inside.append(warnings.catch_warnings())

@@ -18,8 +18,8 @@ FEW = 32
 """Up to this many values, each is looked at on its own; more are shades, as JPEG and smoothing make them."""
 REACH, REACH_LOSSY = 8, 16
 """Pixels that shades reach at least around an edge; the size of a block of colours in JPEG."""
-PEAKS = 0.02
-"""Largest share of the pixels apart from edges that may be darkest or brightest of their neighbours."""
+PEAKS = 0.05
+"""Largest share of the shades that may lie apart from edges and be darkest or brightest of their neighbours."""
 TINT = 0.3
 """Largest difference between the tints of one colour."""
 ADVICE = "save it as 0 and 255 in one channel"
@@ -96,7 +96,7 @@ def _opaque(channels: Array, alpha: Array, full: float, *, lossy: bool) -> Mask 
             raise RadiographError(f"is transparent everywhere, but has colours; {ADVICE}, without transparency")
         if high == 0 and channels.any():
             raise RadiographError(f"is transparent everywhere, but not black; {ADVICE}, without transparency")
-        if 0 < low and constant and not channels.any() and low < full:
+        if low > 0 and constant and not channels.any() and low < full:
             raise RadiographError(f"is black and half transparent; {ADVICE}, without transparency")
         if low == high:
             if 0 < low < full and not constant:
@@ -187,4 +187,4 @@ def _is_shaded(values: Array, found: Array, counts: Array, full: float, *, lossy
     if not lone.any():
         return True
     ends = lone & (local_maxima(plane) | local_minima(plane))
-    return not (lone & flat & (~faint | ends)).any() and ends.sum() <= PEAKS * lone.sum()
+    return not (lone & flat & (~faint | ends)).any() and ends.sum() <= PEAKS * between.sum()

@@ -168,10 +168,7 @@ def _padded(film: Dataset, layout: Layout, taken: Values, values: Values) -> NDA
         return np.zeros(values.shape, np.bool_)
     ends = np.array([padding[0], number(film, "PixelPaddingRangeLimit", padding[0])])
     wrap = 2.0 ** max(layout.allocated, 16)  # some files confuse signed and unsigned
-    if layout.signed:
-        ends = np.where(ends >= wrap / 2, ends - wrap, ends)
-    else:
-        ends = np.where(ends < 0, ends + wrap, ends)
+    ends = np.where(ends >= wrap / 2, ends - wrap, ends) if layout.signed else np.where(ends < 0, ends + wrap, ends)
     low, high = _ends(layout.stored, layout.signed)
     array = taken if ends.min() > high or ends.max() < low else values
     padded: NDArray[np.bool_] = (array >= ends.min()) & (array <= ends.max())

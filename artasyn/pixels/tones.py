@@ -39,12 +39,13 @@ def shown(film: Dataset, stored: Stored) -> Tones:
 
     Source: DICOM PS3.3 C.11.1 (modality LUT), C.11.2 (VOI LUT), C.7.6.3.1.2 (photometric interpretation).
     """
-    if stored.padded.all():
-        raise RadiographError("is DICOM of which PixelPaddingValue names every pixel; remove the attribute")
+    _check_padding(film, stored)
     values, low, high = _modality(film, stored)
     curve, name = _curve(film, low, high)
     tones = np.clip(curve(values), 0, 1)
-    inverse = text(film, "PhotometricInterpretation") == "MONOCHROME1" or text(film, "PresentationLUTShape") == "INVERSE"
+    inverse = (
+        text(film, "PhotometricInterpretation") == "MONOCHROME1" or text(film, "PresentationLUTShape") == "INVERSE"
+    )
     _check(values, tones, ~stored.padded, name)
     if inverse:
         tones = 1 - tones
@@ -99,6 +100,19 @@ def _window(film: Dataset) -> tuple[float, float] | None:
     return next(((center, width) for center, width in whole if center is not None and width is not None), None)
 
 
+def _check_padding(film: Dataset, stored: Stored) -> None:
+    """Refuses padding that is everywhere, or that names most of a film of several values."""
+    if stored.padded.all():
+        raise RadiographError("is DICOM of which PixelPaddingValue names every pixel; remove the attribute")
+    inside = stored.values[stored.padded]
+    if stored.padded.mean() > MOST and inside.min() < inside.max():
+        first, last = number(film, "PixelPaddingValue", 0), number(film, "PixelPaddingRangeLimit", 0)
+        raise RadiographError(
+            f"is DICOM whose PixelPaddingValue {first:g} to {last:g} (PixelPaddingRangeLimit) names "
+            f"{stored.padded.mean():.0%} of the film; correct or remove both attributes"
+        )
+
+
 def _check(values: Values, tones: Tones, inside: NDArray[np.bool_], name: str) -> None:
     """Refuses a window or table that leaves too little of a film."""
     values, tones = values[inside], tones[inside]
@@ -150,12 +164,15 @@ class _Table:
     def _read(cls, item: Dataset, sequence: str, span: tuple[float, float], *, little: bool) -> _Table:
         stated = numbers(item, "LUTDescriptor")
         if len(stated) != 3 or None in stated:
-            raise RadiographError(f"is DICOM whose {sequence} states no three numbers in LUTDescriptor; export it again")
+            raise RadiographError(
+                f"is DICOM whose {sequence} states no three numbers in LUTDescriptor; export it again"
+            )
         entries, first, bits = (int(each or 0) for each in stated)
         entries = (entries & 65535) or 65536
         data = value_of(item, "LUTData")
         if isinstance(data, bytes):
-            levels = np.frombuffer(data, ("<u2" if little else ">u2") if len(data) >= 2 * entries else np.uint8)
+            packed = bits <= 8 and len(data) < 2 * entries
+            levels = np.frombuffer(data, np.uint8 if packed else "<u2" if little else ">u2")
         else:
             levels = np.atleast_1d(np.asarray(data, np.int64)).astype(np.uint16)
             if levels.size < entries and bits <= 8:

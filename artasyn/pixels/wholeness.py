@@ -86,7 +86,7 @@ def check_tiff(tags: Mapping[int, Any], data: bytes) -> None:
         if compression == UNCOMPRESSED and size < full:
             raise RadiographError(f"holds {size} bytes of a strip or tile of {full}, it is damaged; export it again")
         if compression in DEFLATE:
-            _check_deflated(data[start : start + size], full)
+            _check_deflated(data[start : start + size], full, grid.bytes_of(0))
         if compression == JPEG:
             check_jpeg(data[start : start + size])
 
@@ -110,7 +110,9 @@ class _Grid:
         wide, tall = (int(tags.get(tag, 0)) for tag in (322, 323)) if tiled else (columns, int(tags.get(278, rows)))
         tall = tall if tiled else min(tall, rows)
         if wide < 1 or tall < 1 or wide * tall > max(2 * rows * columns, 2**22):
-            raise RadiographError(f"states strips or tiles of {tall} x {wide} pixels for {rows} x {columns}; export it again")
+            raise RadiographError(
+                f"states strips or tiles of {tall} x {wide} pixels for {rows} x {columns}; export it again"
+            )
         planes = samples if tags.get(284, 1) == 2 else 1
         bits = sum((_numbers(tags.get(258)) or [1])[: samples // planes])
         return cls(rows, columns, wide, tall, tiled, planes, bits)
@@ -127,14 +129,20 @@ class _Grid:
         return -(-self.wide * self.bits // 8) * (last if cut else self.tall)
 
 
-def _check_deflated(part: bytes, full: int) -> None:
-    """Refuses deflated bytes whose checksum is wrong or that hold less than a strip or tile."""
+def _check_deflated(part: bytes, least: int, most: int) -> None:
+    """Refuses deflated bytes whose checksum is wrong, or that are not as many as the pixels of a strip or tile.
+
+    Args:
+        part: deflated.
+        least: number of bytes that are needed.
+        most: number of bytes that may come; the last strip may be filled up.
+    """
     stream = zlib.decompressobj()
     try:
-        found = len(stream.decompress(part, full + 1))
+        found = len(stream.decompress(part, most + 1))
     except zlib.error as error:
         raise RadiographError(f"is damaged or cut short ({error}); export it again") from error
-    if found < full:
+    if not least <= found <= most:
         raise RadiographError(CUT)
 
 
