@@ -11,9 +11,16 @@
   - `DataError`: a folder or an option is not what a command needs.
   - `ModelError`: a stored model is missing, damaged or of another kind.
   - `MissingExtra`: a package of an extra is not installed.
+  - `OutputError`: a result cannot be written.
 """
 
 from __future__ import annotations
+
+import errno
+import os
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+"""Numbers of the errors of a full disk."""
 
 
 class ArtasynError(Exception):
@@ -46,3 +53,30 @@ class ModelError(ArtasynError, ValueError):
 
 class MissingExtra(ArtasynError, ImportError):
     """A package of an extra is not installed; the message gives the command that installs it."""
+
+
+class OutputError(ArtasynError, OSError):
+    """A result cannot be written: the disk is full, the folder is read-only or out of reach."""
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str], error: OSError) -> OutputError:
+        """Returns the error for a path that the system refuses to write.
+
+        Args:
+            path: the file or folder.
+            error: the system's error.
+
+        Example:
+            >>> str(OutputError.of("out/a.png", OSError(errno.ENOSPC, "No space left on device")))
+            'out/a.png cannot be written (No space left on device); free space, then go on with the same command'
+        """
+        todo = "free space, then go on with the same command"
+        if error.errno not in FULL:
+            todo = "check the folder and its permissions, or choose another folder"
+        found = f"cannot be written ({error.strerror or error})"
+        if isinstance(error, IsADirectoryError):
+            found = "is a folder, so no file of that name can be written"
+        return cls(error.errno, f"{os.fspath(path)} {found}; {todo}")
+
+    def __str__(self) -> str:
+        return str(self.args[-1])

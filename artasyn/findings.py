@@ -7,7 +7,7 @@ The names come from the Fleischner Society's glossary of terms for thoracic imag
 from __future__ import annotations
 
 import re
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from artasyn.errors import DataError
 
@@ -56,3 +56,25 @@ def lesion_kind(spelling: str) -> LesionKind:
     if name not in get_args(LesionKind):
         raise DataError(f"no lesion {spelling!r}; choose from {', '.join(get_args(LesionKind))}")
     return cast(LesionKind, name)
+
+
+def respelled(lesions: Any) -> Any:
+    """Returns the values of lesions from JSON with each lesion's kind as this library spells it.
+
+    Values that are no lesions stay as they are; the reader of the record refuses them.
+
+    Args:
+        lesions: the values.
+
+    Example:
+        >>> respelled([{"kind": "ground glass", "seed": 1}, 7])
+        [{'kind': 'ground_glass_opacity', 'seed': 1}, 7]
+    """
+    if not isinstance(lesions, (list, tuple)):
+        return lesions
+    return [
+        each | {"kind": finding_name(each["kind"])}
+        if isinstance(each, dict) and isinstance(each.get("kind"), str)
+        else each
+        for each in lesions
+    ]

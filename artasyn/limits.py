@@ -3,15 +3,17 @@
 A file of a few kilobytes can claim a billion pixels. A reader that believes the claim fills the memory and then fails.
 Every reader compares the claim with these limits first.
 
-A limit is changed in three ways: `use` changes it for this process and for the processes that it starts,
-the option ``--limits.pixels`` and so on changes it for one command, and the environment variable `VARIABLE` changes it
-for everything. The variable holds JSON such as ``{"pixels": 400000000}``.
+A limit is changed in three ways. `using` changes it inside a block. The option ``--limits.pixels`` and so on changes it
+for one command. The environment variable `VARIABLE` changes it for everything; the variable holds JSON such as
+``{"pixels": 400000000}``.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 
 from artasyn.errors import DataError
@@ -68,13 +70,22 @@ def limits() -> Limits:
         raise DataError(f"{VARIABLE} is {text[:80]!r}; write JSON with some of {names}") from error
 
 
-def use(changed: Limits) -> None:
-    """Changes the limits of this process and of the processes that it starts from now on.
+@contextmanager
+def using(changed: Limits) -> Iterator[None]:
+    """Changes the limits inside a block, for this process and for the processes that the block starts.
 
     Args:
-        changed: the new limits.
+        changed: the limits of the block.
     """
+    before = os.environ.get(VARIABLE)
     os.environ[VARIABLE] = json.dumps(asdict(changed))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[VARIABLE]
+        else:
+            os.environ[VARIABLE] = before
 
 
 def too_large(what: str, found: int, limit: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from artasyn.errors import ArtasynError
+from artasyn.fields import Fault, build
 from artasyn.limits import limits, too_large
 
 _Record = TypeVar("_Record")
@@ -25,37 +26,53 @@ def record_text(record: Any) -> str:
     return json.dumps(dataclasses.asdict(record), indent=1) + "\n"
 
 
-def read_record(text: str, build: Callable[[Any], _Record], *, what: str, error: type[ArtasynError]) -> _Record:
-    """Builds a record from its JSON text.
+def read_record(
+    text: str,
+    kind: type[_Record],
+    *,
+    what: str,
+    error: type[ArtasynError],
+    older: Callable[[Any], Any] | None = None,
+) -> _Record:
+    """Reads a record from its JSON text; every value is checked by the annotations of its class, see `artasyn.fields`.
 
     Args:
         text: JSON.
-        build: makes the record from the JSON's values; lists are converted to tuples first.
+        kind: the class of the record.
         what: the record with its article, for the message.
         error: the class of the error to raise.
+        older: brings values that an earlier version wrote to today's spelling.
 
     Raises:
-        ArtasynError: an `error`; the text is no JSON, or `build` refuses its values.
-    """
-    return make_record(text, lambda given: build(with_tuples(parse_json(given))), what=what, error=error)
-
-
-def make_record(given: Any, build: Callable[[Any], _Record], *, what: str, error: type[ArtasynError]) -> _Record:
-    """Builds a record from its values and reports invalid values with the same message for all records.
-
-    Args:
-        given: the argument of `build`.
-        build: makes the record.
-        what: the record with its article, for the message.
-        error: the class of the error to raise.
-
-    Raises:
-        ArtasynError: an `error`; `build` refuses the values.
+        ArtasynError: an `error`; the text is no JSON, or its values are not those of such a record. The message names
+            the place of the fault.
     """
     try:
-        return build(given)
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as fault:
-        raise error(f"not {what}: {fault!r} in {str(given)[:80]!r}") from fault
+        given = parse_json(text)
+        record: _Record = build(kind, older(given) if older else given)
+    except ValueError as fault:
+        said = fault.within("record") if isinstance(fault, Fault) else fault
+        raise error(f"not {what}: {said} in {text[:80]!r}") from fault
+    return record
+
+
+def make_record(given: Any, kind: type[_Record], *, what: str, error: type[ArtasynError]) -> _Record:
+    """Makes a record from the values that JSON holds, with the checks of `read_record`.
+
+    Args:
+        given: the values of the fields by their names.
+        kind: the class of the record.
+        what: the record with its article, for the message.
+        error: the class of the error to raise.
+
+    Raises:
+        ArtasynError: an `error`; the values are not those of such a record. The message names the place of the fault.
+    """
+    try:
+        record: _Record = build(kind, given)
+    except Fault as fault:
+        raise error(f"not {what}: {fault.within('record')} in {str(given)[:80]!r}") from fault
+    return record
 
 
 def parse_json(text: str, **options: Any) -> Any:
@@ -105,15 +122,3 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         _no_number(text)
     return value
-
-
-def with_tuples(value: Any) -> Any:
-    """Converts JSON's lists, at any depth, to tuples, which records use.
-
-    Example:
-        >>> with_tuples({"shift": [1, [2, 3]]})
-        {'shift': (1, (2, 3))}
-    """
-    if isinstance(value, list):
-        return tuple(with_tuples(item) for item in value)
-    return {k: with_tuples(v) for k, v in value.items()} if isinstance(value, dict) else value

@@ -1,4 +1,4 @@
-"""Writes the tables of README.md and docs/detection.md from results/: ``python benchmarks/tables.py``."""
+"""Writes the tables of README.md, docs/detection.md and docs/pbtseg.md from results/: ``python benchmarks/tables.py``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "docs/detection.md")
+DOCUMENTS = ("README.md", "docs/detection.md", "docs/pbtseg.md")
 
 
 def phantom(result: dict[str, Any]) -> list[str]:
@@ -58,6 +58,23 @@ def lungs(result: dict[str, Any]) -> list[str]:
             f"| {name} | {s['images']} | {mean} | {unseen} | {s['worst_5_percent_dice']:.3f} | {s['both_found']:.3f} "
             f"| {s['spearman_confidence_dice']:.2f} | {s['published_mean_dice']:.2f}, {s['published_both_found']:.2f} |"
         )
+    return rows
+
+
+def refusals(result: dict[str, Any]) -> list[str]:
+    """Films that cannot be judged and are told, and frontal films that are refused."""
+    poses = [pose for pose in next(iter(result["frontal"].values())) if pose != "untouched"]
+    rows = [
+        f"| frontal films | films | untouched, unusable | {' | '.join(f'{pose}, told' for pose in poses)} |",
+        f"|---|---|---|{len(poses) * '---|'}",
+    ]
+    for name, of in result["frontal"].items():
+        told = " | ".join(f"{of[pose]['told']:.1%}" for pose in poses)
+        rows.append(f"| {name} | {of['untouched']['films']} | {of['untouched']['unusable']:.2%} | {told} |")
+    empty = " | ".join("" for _ in poses[1:])
+    for name, word in (("lateral", "side views"), ("other", "hands")):
+        of = result["others"][name]
+        rows.append(f"| {word}, untouched | {of['films']} | {of['unusable']:.1%} | {of['told']:.1%} | {empty} |")
     return rows
 
 
@@ -287,6 +304,7 @@ def zeroshot_tried(result: dict[str, Any]) -> list[str]:
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "phantom": phantom,
     "lungs": lungs,
+    "refusals": refusals,
     "speed_lungs": speed_lungs,
     "realism": realism,
     "speed_synthesis": speed_synthesis,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from artasyn.arrays import LEFT, RIGHT, LungLabels, Mask
+from artasyn.cautions import Caution, usable
 from artasyn.errors import ImageError
 
 Zone = Literal["upper", "middle", "lower", "central", "peripheral"]
 """A part of both lungs, by its name in reports."""
 _LEVELS: dict[str, tuple[float, float]] = {"upper": (0, 1 / 3), "middle": (1 / 3, 2 / 3), "lower": (2 / 3, 1)}
 _PERIPHERAL = 1 / 3  # of a lung's width in a row, from the ribs
+_FULL = (255, 65535)  # the values of a mask as an image of 8 or 16 bits
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,8 @@ class Lungs:
     Attributes:
         labels: uint8 (h, w), 0 background, 1 the patient's right lung, 2 the patient's left lung.
         confidence: confidence of the right and of the left lung, each in [0, 1]; 0 for a lung that was not found.
-        reasons: reasons to doubt this result, in words; empty if there are none.
+        reasons: reasons to doubt the image or this result, in sentences; empty if there are none.
+        warnings: the same reasons by the words of `artasyn.cautions`, each once.
 
     Example:
         >>> mask = np.zeros((40, 50), bool)
@@ -38,6 +41,7 @@ class Lungs:
     labels: LungLabels
     confidence: tuple[float, float] = (1.0, 1.0)
     reasons: tuple[str, ...] = ()
+    warnings: tuple[Caution, ...] = ()
 
     @classmethod
     def from_labels(cls, labels: LungLabels) -> Lungs:
@@ -55,7 +59,8 @@ class Lungs:
             raise ImageError(f"lung labels must be 0, 1 (right) or 2 (left); found {int(labels.max())}")
         present = {"right": bool((labels == RIGHT).any()), "left": bool((labels == LEFT).any())}
         missing = tuple(f"{name} lung not labelled" for name, there in present.items() if not there)
-        return cls(labels, (float(present["right"]), float(present["left"])), missing)
+        words: tuple[tuple[Caution, ...], ...] = ((), ("one_lung",), ("no_lungs",))
+        return cls(labels, (float(present["right"]), float(present["left"])), missing, words[len(missing)])
 
     @classmethod
     def from_mask(cls, mask: Mask) -> Lungs:
@@ -84,10 +89,70 @@ class Lungs:
         place = np.where(joined, np.arange(mask.shape[1]), centroids[:, 0][components])
         return cls.from_labels((mask * np.where(place <= middle, RIGHT, LEFT)).astype(np.uint8))
 
+    @classmethod
+    def from_array(cls, values: npt.NDArray[Any], *, labelled: bool | None = None) -> Lungs:
+        """Makes lungs from an array whose values tell whether it holds labels or one mask of both lungs.
+
+        - Values 0, 1 and 2, with a 2 among them, are labels.
+        - A bool array, and an array of 0 and 255 (65535 in 16 bits), is a mask of both lungs. `from_mask` splits it.
+        - An array of 0 and 1 is a mask of both lungs if its region lies on both sides of the midline: a fifth of the
+          region does, or a component with a fiftieth of the region. A region in the left half of the array is the
+          patient's right lung, as a mask and as labels. A region in the right half may be the patient's left lung, or
+          the right lung of a mirrored radiograph, so it is refused.
+
+        Args:
+            values: bool, integers or floats, (h, w); further axes of length 1 are dropped.
+            labelled: True takes the values as labels, and False takes every value except 0 as lung. Bool is always a
+                mask. None decides by the rule above.
+
+        Raises:
+            ImageError: the array has another shape or other values, or does not tell labels from a mask.
+
+        Example:
+            >>> mask = np.zeros((40, 50), np.uint8)
+            >>> mask[5:35, 5:20] = mask[5:35, 30:45] = 255
+            >>> sorted(set(Lungs.from_array(mask).labels[20].tolist()))
+            [0, 1, 2]
+        """
+        flat = _plane(values)
+        if flat.dtype == np.bool_ or labelled is False:
+            return cls.from_mask(flat != 0)
+        top = flat.max(initial=0)
+        known = np.isin(flat, (0, 1, 2) if top <= LEFT else (0, top)).all()
+        if not known or (top > LEFT and (labelled or top not in _FULL)):
+            some = ", ".join(f"{value:g}" for value in np.unique(flat)[:6])
+            raise ImageError(
+                "lungs must be labels of 0, 1 (right) and 2 (left), or a mask of both lungs: bool, 0 and 1, or 0 and "
+                f"255; found the values {some}"
+            )
+        if top > LEFT:
+            return cls.from_mask(flat > 0)
+        if top < LEFT and not labelled:
+            both = cls.from_mask(flat > 0)
+            if _on_both_sides(both):
+                return both
+            if np.count_nonzero(both.left) > np.count_nonzero(both.right):
+                raise ImageError(
+                    "lungs of 0 and 1 in the right half of the image: a mask of the left lung, or labels of a mirrored "
+                    "right lung; give a bool mask, or labels with 2 for the left lung, or say lungs_labelled=True or "
+                    "lungs_labelled=False"
+                )
+        return cls.from_labels(flat.astype(np.uint8))
+
     @property
     def found(self) -> bool:
         """Whether both lungs were found."""
         return min(self.confidence) > 0
+
+    @property
+    def doubts(self) -> str:
+        """The words of the warnings and the reasons, on one line; empty if there are none."""
+        return ": ".join(filter(None, (" ".join(self.warnings), "; ".join(self.reasons))))
+
+    @property
+    def usable(self) -> bool:
+        """Whether the radiograph can be judged: no warning is one of `artasyn.cautions.UNUSABLE`."""
+        return usable(self.warnings)
 
     @property
     def right(self) -> Mask:
@@ -184,4 +249,28 @@ class Lungs:
         if min(shape) < 1:
             raise ImageError(f"lungs cannot be resized to {shape}; give at least one row and one column")
         labels = cv2.resize(self.labels, shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-        return Lungs(np.asarray(labels, np.uint8), self.confidence, self.reasons)
+        return replace(self, labels=np.asarray(labels, np.uint8))
+
+
+def _plane(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Returns an array of numbers as (h, w), without further axes of length 1.
+
+    Raises:
+        ImageError: the array has other axes, or holds no numbers.
+    """
+    flat = values
+    while flat.ndim > 2 and 1 in (flat.shape[0], flat.shape[-1]):
+        flat = flat[0] if flat.shape[0] == 1 else flat[..., 0]
+    if flat.ndim != 2 or flat.dtype.kind not in "biuf":
+        raise ImageError(f"lungs must be bool, integers or floats of shape (h, w), not {values.dtype} {values.shape}")
+    return flat
+
+
+def _on_both_sides(split: Lungs) -> bool:
+    """Whether a split mask shows both lungs, and not one lung that reaches over the midline."""
+    parts = sorted((split.right, split.left), key=np.count_nonzero)
+    less, area = int(np.count_nonzero(parts[0])), int(np.count_nonzero(split.labels))
+    if less == 0 or less >= area / 5:
+        return less > 0
+    counts = [cv2.connectedComponents(part.astype(np.uint8))[0] - 1 for part in (*parts, split.mask)]
+    return less >= area / 50 and counts[0] + counts[1] == counts[2]  # no component was cut

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from artasyn.errors import ImageError, NothingShows, SynthesisError
 from artasyn.segment.lungs import Lungs
-from artasyn.shapes import Bool, Float32, Integer
+from artasyn.shapes import Bool, Float32, Integer, Shaped
 from artasyn.synthesis import rendering
 from artasyn.synthesis.context import (
     CELLS,
@@ -35,6 +35,8 @@ from artasyn.synthesis.textures import GRID, bank
 
 FilmBatch = Float32[Tensor, "b 1 h w"]
 LungBatch = Integer[Tensor, "b 1 h w"]
+GivenLungs = Shaped[Tensor, "b 1 h w"]
+"""Labels, or masks of both lungs, as `Lungs.from_array` tells them apart in each image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,6 +143,8 @@ class BatchLungOpacity(torch.nn.Module):
     Args:
         opacity: settings of the draw; None draws from all findings.
         at_once: render a whole batch at once; None does so on an accelerator only.
+        lungs_labelled: True takes lungs as labels, False takes every value except 0 as lung, None goes by the values
+            of each image, as `artasyn.Lungs.from_array` does.
 
     Example:
         >>> from artasyn import Phantom
@@ -154,26 +158,31 @@ class BatchLungOpacity(torch.nn.Module):
 
     textures: Tensor
 
-    def __init__(self, opacity: LungOpacity | None = None, *, at_once: bool | None = None) -> None:
+    def __init__(
+        self,
+        opacity: LungOpacity | None = None,
+        *,
+        at_once: bool | None = None,
+        lungs_labelled: bool | None = None,
+    ) -> None:
         super().__init__()
         self.opacity = opacity or LungOpacity()
-        self.at_once = at_once
+        self.at_once, self.lungs_labelled = at_once, lungs_labelled
         self.register_buffer("textures", torch.from_numpy(bank().copy()), persistent=False)
 
-    def forward(self, images: FilmBatch, lungs: LungBatch, rng: np.random.Generator) -> Anomalies:
+    def forward(self, images: FilmBatch, lungs: GivenLungs, rng: np.random.Generator) -> Anomalies:
         """Draws and renders an anomaly for every radiograph; an anomaly that changes no pixel is drawn again.
 
         Args:
             images: float32 (b, 1, h, w) in [0, 1], normal radiographs.
-            lungs: integers (b, 1, h, w), labels as in `artasyn.arrays.LungLabels`, on the same device.
+            lungs: (b, 1, h, w), labels as in `artasyn.arrays.LungLabels` or masks of both lungs, on the same device.
             rng: the only source of randomness.
 
         Raises:
             SynthesisError: an image has no lungs, or they are so bright that nothing can be added to them.
             ImageError: `images` is not a valid batch, or the lungs are on another grid or device.
         """
-        _check(images, lungs)
-        present = torch.stack([(lungs == side).flatten(1).any(1) for side in (1, 2)], dim=1).cpu().numpy()
+        lungs, present = _labels(images, lungs, self.lungs_labelled)
         draws = self.opacity.draw_batch(present, rng)
         made = self._render(images, lungs, draws, torch.full((len(images),), self.opacity.tolerance))
         for _ in range(DRAWS - 1):
@@ -185,19 +194,19 @@ class BatchLungOpacity(torch.nn.Module):
             made = made.with_others(empty, self._render(images[empty], lungs[empty], draws, tolerances))
         raise NothingShows(f"no pixel can be brightened by the tolerance in images {empty.tolist()} of the batch")
 
-    def render(self, images: FilmBatch, lungs: LungBatch, records: Sequence[OpacityRecord]) -> Anomalies:
+    def render(self, images: FilmBatch, lungs: GivenLungs, records: Sequence[OpacityRecord]) -> Anomalies:
         """Renders a record on every radiograph; the mask is empty where the record changes no pixel.
 
         Args:
             images: float32 (b, 1, h, w) in [0, 1].
-            lungs: integers (b, 1, h, w), on the same device.
+            lungs: (b, 1, h, w), as in `forward`, on the same device.
             records: one for each image; at least one of them with a lesion.
 
         Raises:
             ImageError: `images` is not a valid batch, or the lungs are on another grid or device.
             SynthesisError: the number of records differs from the number of images, or no record has a lesion.
         """
-        _check(images, lungs)
+        lungs, _ = _labels(images, lungs, self.lungs_labelled)
         if len(records) != len(images) or not any(record.lesions for record in records):
             raise SynthesisError(f"{len(records)} records for {len(images)} images; give one for each, with lesions")
         draws = Draws.of([record.lesions for record in records])
@@ -208,6 +217,8 @@ class BatchLungOpacity(torch.nn.Module):
         """Renders a draw."""
         if self.at_once is False or (self.at_once is None and images.device.type == "cpu"):
             return self._one_by_one(images, lungs, draws, tolerances)
+        if self.textures.device != images.device or self.textures.dtype != torch.float32:  # as after half()
+            self.textures = torch.from_numpy(bank().copy()).to(images.device)
         films, labels = images[:, 0], lungs[:, 0]
         packed = Lesions.pack(draws)
         lesions = _Tensors({f.name: torch.from_numpy(getattr(packed, f.name)).to(films.device) for f in fields(packed)})
@@ -272,17 +283,50 @@ class _Tensors(SimpleNamespace):
         super().__init__(**tensors)
 
 
-def _check(images: Tensor, lungs: Tensor) -> None:
-    """Refuses tensors that are not a batch of radiographs with lungs.
+def _labels(images: Tensor, lungs: Tensor, labelled: bool | None) -> tuple[LungBatch, Bool[np.ndarray, "b 2"]]:
+    """Returns the lungs of a batch as labels, and whether each image has a right and a left lung.
 
-    Values are not checked: reading them would wait for the device.
+    Everything that must be known of the values comes from the device in one transfer. Only images whose values are not
+    plainly labels follow it.
+
+    Raises:
+        ImageError: the tensors are no batch of radiographs with lungs.
     """
+    _check(images, lungs)
+    flat = lungs.flatten(1)
+    plain = (flat == 1) | (flat == 2)
+    sides = [(flat == side).any(1) for side in (1, 2)]
+    known = (plain | (flat == 0)).all(1) if flat.dtype != torch.bool else torch.zeros_like(sides[0])
+    inside = ((images >= 0) & (images <= 1)).flatten(1).all(1)  # also finds NaN
+    right, left, known, inside = torch.stack([*sides, known, inside]).cpu().numpy()
+    if not inside.all():
+        raise ImageError(f"images must lie in [0, 1]; images {np.flatnonzero(~inside).tolist()} of the batch do not")
+    doubtful = ~known if labelled else ~known | (right & ~left) if labelled is None else np.ones_like(known)
+    present = np.stack([right, left], axis=1)
+    labels = lungs.to(torch.uint8, copy=bool(doubtful.any()))
+    for number in np.flatnonzero(doubtful):
+        values = lungs[number, 0].detach().cpu()
+        try:
+            one = Lungs.from_array(
+                (values.float() if values.is_floating_point() else values).numpy(), labelled=labelled
+            )
+        except ImageError as error:
+            raise ImageError(f"image {number} of the batch: {error}") from error
+        labels[number, 0] = torch.from_numpy(one.labels).to(lungs.device)
+        present[number] = [bool(side.any()) for side in (one.right, one.left)]
+    return labels, present
+
+
+def _check(images: Tensor, lungs: Tensor) -> None:
+    """Refuses tensors that are not a batch of radiographs with lungs."""
     if images.ndim != 4 or images.shape[1] != 1 or images.dtype != torch.float32 or min(images.shape[2:]) < 16:
         raise ImageError(
             f"images must be float32 (b, 1, h, w) of at least 16 rows and columns, "
-            f"not {images.dtype} {tuple(images.shape)}"
+            f"not {images.dtype} {tuple(images.shape)}; use images.float(), and one channel"
         )
-    if lungs.shape != images.shape or lungs.device != images.device:
+    if not len(images):
+        raise ImageError("the batch has no images; leave empty batches out")
+    if lungs.shape != images.shape or lungs.device != images.device or lungs.is_complex():
         raise ImageError(
             f"lungs are {tuple(lungs.shape)} on {lungs.device}, images {tuple(images.shape)} on {images.device}"
         )

@@ -7,13 +7,18 @@ The names follow the Fleischner Society's glossary of terms for thoracic imaging
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from artasyn.errors import SynthesisError
+from artasyn.fields import Count, Interval, Share, Within, check_fields
 from artasyn.segment.lungs import Zone
 
-Range = tuple[float, float]
+Range = Interval[Annotated[float, Within(1e-6, 10)]]
 """A range to draw from, both ends included."""
+CountRange = Interval[Annotated[int, Within(1, 100)]]
+"""A range of numbers of things, both ends included."""
+Strength = Annotated[float, Within(0, 1000)]
+"""A number that is not negative."""
 Side = Literal["right", "left"]
 """A lung, named as the patient's."""
 Texture = Literal["none", "reticular", "micronodules", "cells", "bronchi"]
@@ -36,13 +41,16 @@ class Look:
         reach: 0 fades out at the pleura, as the lung's thickness does; 1 is as dense there as elsewhere.
     """
 
-    edge: float
-    solidity: float = 0.0
-    irregularity: float = 0.0
-    cloudiness: float = 0.0
+    edge: Annotated[float, Within(1e-3, 1000)]
+    solidity: Strength = 0.0
+    irregularity: Strength = 0.0
+    cloudiness: Strength = 0.0
     texture: Texture = "none"
-    share: float = 0.0
-    reach: float = 0.0
+    share: Strength = 0.0
+    reach: Strength = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, SynthesisError)
 
 
 @dataclass(frozen=True)
@@ -77,36 +85,27 @@ class Finding:
     name: str
     look: Look
     size_range: Range
-    severity_range: Range
-    number_range: tuple[int, int] = (1, 1)
-    strokes_range: tuple[int, int] = (1, 1)
+    severity_range: Interval[Annotated[float, Within(1e-6, 1)]]
+    number_range: CountRange = (1, 1)
+    strokes_range: CountRange = (1, 1)
     stamp_range: Range = (1.0, 1.0)
-    elongation_range: Range = (0.0, 0.0)
+    elongation_range: Interval[Annotated[float, Within(0, 10)]] = (0.0, 0.0)
     aspect_range: Range = (0.8, 1.25)
-    zones: tuple[Zone, ...] = ()
-    sides: tuple[Side, ...] = ("right", "left")
-    bilateral_probability: float = 0.5
+    zones: Annotated[tuple[Zone, ...], Count(0, 100)] = ()
+    sides: Annotated[tuple[Side, ...], Count(0, 100)] = ("right", "left")
+    bilateral_probability: Share = 0.5
     dependent: bool = False
-    weight: float = 1.0
+    weight: Annotated[float, Within(1e-9, 1e9)] = 1.0
 
     def __post_init__(self) -> None:
         """Refuses values that cannot be drawn from.
 
         Raises:
-            SynthesisError: a range is not positive or its ends are the wrong way round, or a zone or side is unknown.
+            SynthesisError: a number is out of range, low is not before high, or a zone or side is unknown.
         """
-        for name in (field.name for field in fields(self) if field.name.endswith("_range")):
-            low, high = getattr(self, name)
-            least = 0.0 if name == "elongation_range" else 1e-6
-            if not least <= low <= high < 1000:
-                raise SynthesisError(f"{self.name}: {name} must be positive, low before high; not {low:g} to {high:g}")
-        if self.severity_range[1] > 1:
-            raise SynthesisError(f"{self.name}: severity_range ends at 1 (soft tissue), not {self.severity_range[1]:g}")
-        for given, known in ((self.zones, Zone), (self.sides, Side), ((self.look.texture,), Texture)):
-            if unknown := set(given) - set(get_args(known)):
-                raise SynthesisError(f"{self.name}: no {sorted(unknown)}; choose from {', '.join(get_args(known))}")
-        if not self.sides or not self.weight > 0:
-            raise SynthesisError(f"{self.name}: at least one side and a positive weight are needed")
+        check_fields(self, SynthesisError, str(self.name))
+        if not self.sides:
+            raise SynthesisError(f"{self.name}: at least one side is needed")
 
 
 _PRESETS = (

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT
 from artasyn.errors import SynthesisError
+from artasyn.fields import STATED, Count, Within, check_fields
 from artasyn.records import make_record, read_record
 from artasyn.shapes import Float64, Int64
-from artasyn.synthesis.finding import Look, Texture
+from artasyn.synthesis.finding import Look
 
-Stamp = tuple[float, float, float, float]
+MOST_STAMPS = 1024
+"""Most stamps of a lesion."""
+
+Place = Annotated[float, Within(-1000, 1000)]
+"""A coordinate in a lung, in lengths of the lung or in heights of both lungs."""
+
+Radius = Annotated[float, Within(2e-4, 1000)]
+"""Half the height or half the width of a stamp, in heights of the lungs."""
+
+Stamp = tuple[Place, Place, Radius, Radius]
 """Offset down and outward from the lesion's focus, half the height and half the width; in heights of the lungs."""
 
 
@@ -36,12 +45,15 @@ class Lesion:
     """
 
     finding: str
-    side: int
-    focus: tuple[float, float]
-    stamps: tuple[Stamp, ...]
-    severity: float
+    side: Annotated[int, Within(RIGHT, LEFT)]
+    focus: tuple[Place, Place]
+    stamps: Annotated[tuple[Stamp, ...], Count(1, MOST_STAMPS)]
+    severity: Annotated[float, Within(1e-6, 1)]
     look: Look
-    seed: int
+    seed: Annotated[int, Within(0, 2**32 - 1)]
+
+    def __post_init__(self) -> None:
+        check_fields(self, SynthesisError)
 
 
 @dataclass(frozen=True)
@@ -53,8 +65,11 @@ class OpacityRecord:
         tolerance: smallest change of a pixel, in image units.
     """
 
-    lesions: tuple[Lesion, ...]
-    tolerance: float = 1 / 255
+    lesions: Annotated[tuple[Lesion, ...], Count(0, "lesions")]
+    tolerance: Annotated[float, Within(1e-6, 1000)] = field(default=1 / 255, metadata=STATED)
+
+    def __post_init__(self) -> None:
+        check_fields(self, SynthesisError)
 
     @property
     def findings(self) -> tuple[str, ...]:
@@ -72,7 +87,7 @@ class OpacityRecord:
         Raises:
             SynthesisError: the text is no such record.
         """
-        return read_record(text, cls._of, what="the record of a lung opacity", error=SynthesisError)
+        return read_record(text, cls, what="the record of a lung opacity", error=SynthesisError)
 
     @classmethod
     def from_dict(cls, fields: Any) -> OpacityRecord:
@@ -81,11 +96,7 @@ class OpacityRecord:
         Raises:
             SynthesisError: the fields are not those of a record.
         """
-        return make_record(fields, cls._of, what="the record of a lung opacity", error=SynthesisError)
-
-    @classmethod
-    def _of(cls, fields: Any) -> OpacityRecord:
-        return cls(tuple(_lesion(lesion) for lesion in fields["lesions"]), _number(fields["tolerance"], 1e-6))
+        return make_record(fields, cls, what="the record of a lung opacity", error=SynthesisError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,35 +153,3 @@ class Draws:
 
 ABSENT: Stamp = (0.0, 0.0, 1e-4, 1e-4)
 """A stamp too small to be seen."""
-
-
-def _lesion(fields: Any) -> Lesion:
-    """Builds a lesion from its fields.
-
-    Raises:
-        KeyError, TypeError, ValueError, OverflowError: the fields are not those of a lesion.
-    """
-    numbers = {name: _number(value, 0.0) for name, value in fields["look"].items() if name != "texture"}
-    look = Look(**numbers, texture=str(fields["look"].get("texture", "none")))  # type: ignore[arg-type]
-    stamps = tuple(_stamp(stamp) for stamp in fields["stamps"])
-    row, column = (_number(place) for place in fields["focus"])
-    side, seed = fields["side"], fields["seed"]
-    if side not in (RIGHT, LEFT) or type(seed) is not int or not 0 <= seed < 2**32 or not stamps or look.edge <= 0:
-        raise ValueError("side is 1 or 2, seed a whole number from 0 to 2**32 - 1, there are stamps and an edge")
-    if look.texture not in get_args(Texture):
-        raise ValueError(f"no texture {look.texture!r}")
-    severity = _number(fields["severity"], 1e-6, 1.0)
-    return Lesion(str(fields["finding"]), int(side), (row, column), stamps, severity, look, seed)
-
-
-def _stamp(numbers: Any) -> Stamp:
-    down, outward, height, width = numbers
-    return _number(down), _number(outward), _number(height, 2e-4), _number(width, 2e-4)
-
-
-def _number(value: Any, low: float = -1000.0, high: float = 1000.0) -> float:
-    """Returns a value as a number; refuses numbers that are not finite or outside the range."""
-    number = float(value)
-    if not (math.isfinite(number) and low <= number <= high):
-        raise ValueError(f"{number} is not from {low:g} to {high:g}")
-    return number

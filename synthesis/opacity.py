@@ -6,20 +6,21 @@ import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT, Attenuation, Image, Mask, check_image
 from artasyn.errors import ImageError, NothingShows, SynthesisError
+from artasyn.fields import Count, Within, check_fields
 from artasyn.segment.lungs import Lungs
 from artasyn.shapes import Bool, Float32
 from artasyn.synthesis import rendering
 from artasyn.synthesis.anomaly import Anomaly, expose
 from artasyn.synthesis.context import FADE_BLUR, Context, Window, blurred
 from artasyn.synthesis.drawing import draw_lesions
-from artasyn.synthesis.finding import Finding, findings
+from artasyn.synthesis.finding import CountRange, Finding, findings
 from artasyn.synthesis.lesions import Draws, OpacityRecord
 from artasyn.synthesis.rendering import Lesions
 from artasyn.synthesis.textures import DEVIATION, GRID, texture
@@ -58,9 +59,9 @@ class LungOpacity:
         True
     """
 
-    findings: tuple[Finding, ...] = field(default_factory=findings)
-    kinds_range: tuple[int, int] = (1, 2)
-    tolerance: float = 1 / 255
+    findings: Annotated[tuple[Finding, ...], Count(0, 1000)] = field(default_factory=findings)
+    kinds_range: CountRange = (1, 2)
+    tolerance: Annotated[float, Within(1e-6, 0.5)] = 1 / 255
 
     def __post_init__(self) -> None:
         """Refuses settings that cannot be drawn from.
@@ -68,12 +69,9 @@ class LungOpacity:
         Raises:
             SynthesisError: no findings, or a range or tolerance that makes no sense.
         """
+        check_fields(self, SynthesisError)
         if not self.findings:
             raise SynthesisError("no findings to draw from; leave the option out for all of them")
-        if not 1 <= self.kinds_range[0] <= self.kinds_range[1]:
-            raise SynthesisError(f"kinds_range must be at least 1, low before high; not {self.kinds_range}")
-        if not 1e-6 <= self.tolerance <= 0.5:
-            raise SynthesisError(f"tolerance must be from 1e-6 to 0.5, not {self.tolerance:g}")
 
     def __call__(self, image: Image, lungs: Lungs, rng: np.random.Generator) -> Anomaly:
         """Draws an anomaly and renders it; an anomaly that changes no pixel is drawn again.

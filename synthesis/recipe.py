@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated
 
 from artasyn.arrays import Image, generator, identity
 from artasyn.errors import SynthesisError
+from artasyn.fields import Seed, Within, check_fields
 from artasyn.records import read_record, record_text
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import Anomaly, LungOpacity, OpacityRecord
@@ -27,11 +28,14 @@ class Recipe:
     """
 
     identity: str
-    seed: int
-    copy: int
+    seed: Seed
+    copy: Annotated[int, Within(0, 2**31)]
     segmenter: PBTSeg
     record: OpacityRecord
     version: str = __version__
+
+    def __post_init__(self) -> None:
+        check_fields(self, SynthesisError)
 
     @classmethod
     def draw(
@@ -69,9 +73,4 @@ class Recipe:
         Raises:
             SynthesisError: the text is no recipe.
         """
-
-        def build(fields: dict[str, Any]) -> Recipe:
-            parts = {"segmenter": PBTSeg(**fields["segmenter"]), "record": OpacityRecord.from_dict(fields["record"])}
-            return cls(**fields | parts)
-
-        return read_record(text, build, what="the recipe of a synthetic image", error=SynthesisError)
+        return read_record(text, cls, what="the recipe of a synthetic image", error=SynthesisError)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
     from artasyn.segment.ct.volume import Volume
 
 ROOT = Path(__file__).parent.parent
+
+# Compiled modules are kept: otherwise every worker and every command in a subprocess compiles all of them again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 LONGEST = (
     "tests/test_readme.py",

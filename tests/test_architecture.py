@@ -14,6 +14,7 @@ from tests.test_packaging import FOLDERS, lines, sources
 
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn",),
+    ("artasyn.pixels",),
     ("artasyn.files", "artasyn.networks", "artasyn.evaluation"),
     ("artasyn.segment",),
     ("artasyn.segment.pbtseg", "artasyn.segment.ct"),

@@ -9,16 +9,19 @@ import sys
 import pytest
 
 from artasyn.errors import DataError
-from artasyn.limits import VARIABLE, Limits, limits, use
+from artasyn.limits import VARIABLE, Limits, limits, using
 
 
-def test_limits_change_here_and_in_processes_that_start_later(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(VARIABLE, "")
-    assert limits() == Limits()
-    use(Limits(pixels=1000))
-    assert limits() == Limits(pixels=1000)
+def test_limits_change_inside_a_block_here_and_in_processes_that_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
     code = "from artasyn.limits import limits; print(limits().pixels)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.strip() == b"1000"
+    with using(Limits(pixels=1000)):
+        assert limits() == Limits(pixels=1000)
+        assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout.strip() == b"1000"
+        with using(Limits(voxels=5)):
+            assert limits() == Limits(voxels=5)
+        assert limits() == Limits(pixels=1000)
+    assert limits() == Limits()
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "3", '{"pixel": 3}', '{"pixels": "3"}', '{"pixels": 0}', "[" * 100_000])

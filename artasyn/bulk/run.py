@@ -2,34 +2,37 @@
 
 from __future__ import annotations
 
-import csv
-import functools
+import errno
 import hashlib
-import io
-import json
-import os
-import sys
 import traceback
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
-import joblib
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from artasyn.bulk.fingerprints import Fingerprint
+from artasyn.bulk.journal import Entry, Journal, fingerprints_of, gone
+from artasyn.bulk.lock import claimed
 from artasyn.bulk.sources import SETTINGS, Source, claim
-from artasyn.errors import ArtasynError, DataError
-from artasyn.files.tables import write_table
+from artasyn.bulk.survival import Batch, refusal_of, survive
+from artasyn.bulk.workers import begin
+from artasyn.errors import FULL, ArtasynError, DataError, OutputError
+from artasyn.files.tables import read_table, write_table
 
 Row = dict[str, Any]
 """One line of a manifest: column to value."""
 
 FAILURES = (ArtasynError, OSError, MemoryError, cv2.error)
 """Exceptions that one bad file may raise; any other exception is a bug and stops the program."""
+
+
+PASSING = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT})
+"""Numbers of the errors that may pass: out of memory or of open files, a disk or a network that does not answer."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,15 @@ class Outcome:
         source: the source.
         rows: the source's rows of the manifest, every value as text.
         reason: why the source has no rows.
+        seen: the fingerprints of the source's files before they were read.
+        passing: whether the failure may be none of the source's own, so that a second try may succeed.
     """
 
     source: Source
     rows: tuple[Row, ...] = ()
     reason: str = ""
+    seen: Mapping[str, Fingerprint] = field(default_factory=dict, repr=False, compare=False)
+    passing: bool = field(default=False, repr=False, compare=False)
 
 
 BatchWork = Callable[[int, Sequence[Source]], list[Outcome]]
@@ -58,15 +65,45 @@ def attempt(work: Callable[[Source], Sequence[Row]], columns: Sequence[str], sou
         work: returns the source's rows.
         columns: the columns that the rows may have.
         source: the file.
+
+    Raises:
+        OutputError: a result cannot be written, which is not the fault of the source.
     """
+    if refusal := refusal_of(source):
+        return Outcome(source, reason=refusal)
+    begin(source.name)
+    seen = fingerprints_of(source)
     try:
         rows = work(source)
     except FAILURES as error:
-        return Outcome(source, reason=reason_of(error))
+        return _failure(source, error, seen)
     for row in rows:
         if not row.keys() <= set(columns):
             raise ValueError(f"rows have the columns {tuple(columns)}, not {tuple(row)}")
-    return Outcome(source, tuple({c: _text(row.get(c)) for c in columns} for row in rows))
+    return Outcome(source, tuple({c: _text(row.get(c)) for c in columns} for row in rows), seen=seen)
+
+
+def _failure(source: Source, error: BaseException, seen: Mapping[str, Fingerprint]) -> Outcome:
+    """Returns the outcome of a failure, unless the failure is one of the place that the results are written to."""
+    passing = False
+    for each in _causes(error):
+        number = each.errno if isinstance(each, OSError) else None
+        if isinstance(each, OutputError):
+            raise each
+        if number in FULL:
+            assert isinstance(each, OSError)
+            raise OutputError.of(each.filename or "a temporary file", each) from error
+        passing |= (
+            isinstance(each, MemoryError) or number in PASSING or getattr(each, "code", 0) == cv2.Error.STS_NO_MEM
+        )
+    return Outcome(source, reason=reason_of(error), seen=seen, passing=passing)
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an exception and the exceptions that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def reason_of(error: BaseException) -> str:
@@ -91,53 +128,30 @@ class Each:
         return [attempt(self.work, self.columns, source) for source in sources]
 
 
-def _alone(work: BatchWork, number: int, sources: Sequence[Source]) -> list[Outcome]:
-    """Works on one batch with one thread."""
-    with _one_thread():
-        return work(number, sources)
-
-
 def _text(value: Any) -> str:
     return "" if value is None else str(value)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Limits OpenCV, PyTorch and linear algebra to one thread: another number may change the rounding of sums.
-
-    PyTorch is limited only if the module of the work has imported it.
-    """
-    torch = sys.modules.get("torch")
-    before = cv2.getNumThreads(), torch.get_num_threads() if torch else 1
-    cv2.setNumThreads(1)
-    if torch:
-        torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        cv2.setNumThreads(before[0])
-        if torch:
-            torch.set_num_threads(before[1])
 
 
 @dataclass(frozen=True)
 class BulkRun:
     """One command on one collection, writing into one folder.
 
-    A manifest lists every source. During the run, a journal records each finished source, so a killed run continues
-    where it stopped. The same settings give the same files for any number of workers.
+    A manifest lists every source. A journal records each finished source with the fingerprints of its files. A killed
+    run continues where it stopped. A source that has changed is worked on anew. Sources that failed are tried again.
+    The same settings give the same files for any number of workers.
 
     Attributes:
         out: the folder that is written to.
         settings: all settings that the results depend on; a folder with results of other settings is refused.
-        columns: the manifest's columns after ``name, source, status, reason``.
+        columns: the manifest's columns after ``name, source, status, reason``. With ``status`` and ``reason`` among
+            them, the rows give their own, as for a film that was read but is unusable; otherwise the status is ``ok``.
         files: the subset of `columns` that holds the name of a written file, relative to `out`.
         workers: number of processes; each has one thread.
         batch: largest number of sources that a worker takes at once. The journal records a batch when all of its
             sources are done.
         sealed: whether every batch becomes one file, and is finished as a whole or not at all. Batches are then
             consecutive sources of the whole collection, and the collection is one of the settings.
+        prune: whether to delete the results of sources that are gone.
     """
 
     out: Path
@@ -147,6 +161,7 @@ class BulkRun:
     workers: int = 1
     batch: int = 1
     sealed: bool = False
+    prune: bool = False
 
     @property
     def manifest(self) -> Path:
@@ -165,7 +180,9 @@ class BulkRun:
             An outcome for each source, in the order of the sources.
 
         Raises:
-            DataError: the folder holds results of other settings, or holds the collection.
+            DataError: the folder holds results of other settings, holds the collection, or is in use.
+            OutputError: a result cannot be written; the journal keeps what is done.
+            KeyboardInterrupt: the user stopped the run; the message says how many sources are done.
         """
         return self.run_batches(Each(work, self.columns), sources, title=title)
 
@@ -178,38 +195,82 @@ class BulkRun:
             title: of the progress bar.
         """
         sources = self._outside(sources)
-        claim(self.out, {**self.settings, "collection": _digest(sources)} if self.sealed else self.settings)
-        outcomes = {o.source.name: o for o in self._finished(sources)}
+        with claimed(self.out):
+            claim(self.out, {**self.settings, "collection": _digest(sources)} if self.sealed else self.settings)
+            entries, left = self._kept(sources)
+            outcomes = {s.name: Outcome(s, e.rows, e.reason) for s in sources if (e := entries.get(s.name))}
+            try:
+                self._work(work, sources, outcomes, entries, title)
+            except KeyboardInterrupt as stop:
+                raise KeyboardInterrupt(f"{len(outcomes)} of {len(sources)} done") from stop
+            ordered = [outcomes[source.name] for source in sources]
+            first = ("name", "source", "status", "reason")
+            write_table(self.manifest, (*first, *(c for c in self.columns if c not in first)), _lines(ordered))
+            made = (entries[source.name] for source in sources if source.name in entries)
+            self._journal.write([*(entry for entry in made if not entry.reason), *left])
+            return ordered
+
+    def gone(self, outcomes: Sequence[Outcome]) -> list[str]:
+        """Returns the names of the sources that are gone, but whose results are left in the folder.
+
+        Args:
+            outcomes: the outcomes of the run that has just ended.
+        """
+        names = {outcome.source.name for outcome in outcomes}
+        return [entry.name for entry in gone(self._journal.read(), names, self.out)]
+
+    def _kept(self, sources: Sequence[Source]) -> tuple[dict[str, Entry], list[Entry]]:
+        """Returns the entries that are still right, by name, and those of sources that are gone.
+
+        Deletes the results of sources that have changed, and with `prune` those of sources that are gone.
+        """
+        known = self._journal.read()
+        kept = {s.name: now for s in sources if (e := known.get(s.name)) and (now := e.confirmed(s, self.out))}
+        names = {source.name for source in sources}
+        left = gone(known, names, self.out)
+        changed = [entry for name, entry in known.items() if name in names and name not in kept]
+        self._journal.delete([*changed, *(left if self.prune else ())], kept.values())
+        return kept, [] if self.prune else left
+
+    def _work(
+        self,
+        work: BatchWork,
+        sources: Sequence[Source],
+        outcomes: dict[str, Outcome],
+        entries: dict[str, Entry],
+        title: str,
+    ) -> None:
+        """Works on the sources without outcome; adds outcomes and entries, and writes the entries to the journal."""
         todo = self._todo(sources, outcomes.keys())
-        there = len(sources) - sum(len(batch) for _, batch in todo)
-        parallel = joblib.Parallel(n_jobs=self.workers, batch_size=1, return_as="generator_unordered")
-        done = parallel(joblib.delayed(_alone)(work, number, batch) for number, batch in todo)
+        there = len(sources) - sum(len(batch.sources) for batch in todo)
+        done = survive(work, todo, workers=self.workers, sealed=self.sealed)
         with (
-            self._journal.open("a", encoding="utf-8") as journal,
+            closing(done),
+            self._journal.path.open("a", encoding="utf-8") as journal,
             tqdm(desc=title, total=len(sources), initial=there, unit="film") as bar,
         ):
             for batch in done:
                 outcomes |= {outcome.source.name: outcome for outcome in batch}
-                journal.write("".join(map(_line, batch if self.sealed else [o for o in batch if not o.reason])))
+                for outcome in batch:
+                    if not outcome.reason or (self.sealed and not outcome.passing):
+                        entry = self._journal.entry(outcome.source, outcome.rows, outcome.reason, outcome.seen)
+                        entries[entry.name] = entry
+                        journal.write(entry.line())
                 journal.flush()
                 bar.update(len(batch))
-        ordered = [outcomes[source.name] for source in sources]
-        write_table(self.manifest, ("name", "source", "status", "reason", *self.columns), _lines(ordered))
-        self._journal.unlink()
-        return ordered
 
-    def _todo(self, sources: Sequence[Source], finished: Collection[str]) -> list[tuple[int, Sequence[Source]]]:
-        """Returns the batches to work on, each with its number."""
+    def _todo(self, sources: Sequence[Source], finished: Collection[str]) -> deque[Batch]:
+        """Returns the batches to work on."""
         size = self.batch
         if not self.sealed:
             sources = [source for source in sources if source.name not in finished]
             size = max(1, min(size, len(sources) // (4 * self.workers)))  # so that no worker is idle at the end
-        batches = [sources[start : start + size] for start in range(0, len(sources), size)]
-        return [(n, batch) for n, batch in enumerate(batches) if any(s.name not in finished for s in batch)]
+        parts = (tuple(sources[start : start + size]) for start in range(0, len(sources), size))
+        return deque(Batch(n, part) for n, part in enumerate(parts) if any(s.name not in finished for s in part))
 
     @property
-    def _journal(self) -> Path:
-        return self.out / ".journal.jsonl"
+    def _journal(self) -> Journal:
+        return Journal(self.out, self.columns, self.files)
 
     def _outside(self, sources: Sequence[Source]) -> list[Source]:
         """Returns the sources that are not results of an earlier run."""
@@ -219,33 +280,6 @@ class BulkRun:
         if len(outside) < len(sources) and not (self.out / SETTINGS).exists():
             raise DataError(f"{self.out} holds the radiographs; choose another folder for the results")
         return outside
-
-    def _finished(self, sources: Sequence[Source]) -> list[Outcome]:
-        """Returns outcomes of an earlier run, from its journal and manifest, if all of their files still exist."""
-        known = {(source.name, str(source.path)): source for source in sources}
-        found: dict[tuple[str, str], tuple[list[Row], str]] = {}
-        if self.manifest.exists():
-            for line in read_manifest(self.manifest):
-                if line.get("status") == "ok" and line.keys() >= set(self.columns):
-                    row = {column: line[column] or "" for column in self.columns}
-                    found.setdefault((line["name"], line["source"]), ([], ""))[0].append(row)
-        if self._journal.exists():
-            for text in self._journal.read_text(encoding="utf-8", errors="replace").splitlines():
-                found.update(self._entry(text))
-        there = functools.cache(lambda name: os.access(f"{self.out}/{name}", os.F_OK))
-        return [
-            Outcome(known[key], tuple(rows), reason)
-            for key, (rows, reason) in found.items()
-            if key in known and all(there(row[column]) for row in rows for column in self.files)
-        ]
-
-    def _entry(self, text: str) -> dict[tuple[str, str], tuple[list[Row], str]]:
-        """Parses a line of the journal; a line that is blank, or incomplete after a kill, gives an empty dict."""
-        try:
-            name, path, rows, *reason = json.loads(text)
-            return {(str(name), str(path)): ([{c: str(row[c]) for c in self.columns} for row in rows], "".join(reason))}
-        except (ValueError, TypeError, KeyError):
-            return {}
 
 
 def _lines(outcomes: Sequence[Outcome]) -> Iterator[Row]:
@@ -258,12 +292,6 @@ def _lines(outcomes: Sequence[Outcome]) -> Iterator[Row]:
             yield about | {"status": "ok"} | row
 
 
-def _line(outcome: Outcome) -> str:
-    """Returns a line of the journal."""
-    entry = [outcome.source.name, str(outcome.source.path), outcome.rows]
-    return "\n" + json.dumps([*entry, outcome.reason] if outcome.reason else entry)
-
-
 def _digest(sources: Sequence[Source]) -> str:
     """Returns a fingerprint of a collection: the number of radiographs and a hash of their names."""
     names = "\0".join(source.name for source in sources).encode("utf-8", "surrogateescape")
@@ -272,5 +300,4 @@ def _digest(sources: Sequence[Source]) -> str:
 
 def read_manifest(path: Path) -> list[dict[str, str]]:
     """Reads the rows of a manifest, every value as text."""
-    text = path.read_bytes().decode("utf-8", "surrogateescape")
-    return list(csv.DictReader(io.StringIO(text, newline="")))
+    return read_table(path)

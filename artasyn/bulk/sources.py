@@ -7,21 +7,21 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import joblib
 
+from artasyn.bulk.fingerprints import with_detached
+from artasyn.bulk.walk import Walk, walk
 from artasyn.errors import DataError, RadiographError
 from artasyn.files import atomic
 from artasyn.files.ct import MASKS, is_volume_file
 from artasyn.files.ct_series import is_slice_file
-from artasyn.files.ct_volumes import (
-    READABLE,
-)
-from artasyn.files.radiograph import is_radiograph_file
+from artasyn.files.ct_volumes import READABLE
+from artasyn.files.radiograph import RADIOGRAPH_SUFFIXES, is_radiograph_file
 
 SETTINGS = "settings.json"
 """The file, in a folder of results, that holds the settings of the results."""
@@ -34,50 +34,120 @@ class Source:
     Attributes:
         path: the file.
         name: the file's path below the given folder, without suffix, with ``/``; unique in the collection.
+        inputs: further files and folders that the results depend on; a result is made anew when one has changed.
+        fault: why the file cannot be read, if the search has found that already.
     """
 
     path: Path
     name: str
+    inputs: tuple[Path, ...] = field(default=(), kw_only=True, repr=False, compare=False)
+    fault: str = field(default="", kw_only=True, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found.
+
+    Attributes:
+        sources: the files to read, sorted by name.
+        passed_over: the files that are not read, each with its kind: a suffix, ``hidden`` and so on.
+    """
+
+    sources: list[Source]
+    passed_over: tuple[tuple[Path, str], ...] = ()
 
 
 def find_sources(inputs: Iterable[Path]) -> list[Source]:
+    """Finds radiograph files in files and folders, as `search_sources` does, and returns the sources alone."""
+    return search_sources(inputs).sources
+
+
+def search_sources(inputs: Iterable[Path], *, leave: Path | None = None) -> Found:
     """Finds radiograph files in files and folders, searches folders recursively, and sorts by name.
 
-    A file that is an input itself is taken with any suffix. Hidden files in folders are left out. Files whose names
-    would be equal without regard to case keep their suffix (``a_png``), and then get a number. A file that is found
-    twice counts once.
+    A file in a folder is taken for its suffix or for its content. A file that is an input itself is taken in any case.
+    Hidden files in folders are left out. Links are followed; a file that is found twice counts once. A link that leads
+    nowhere and a folder that cannot be listed become sources with a fault. Files whose names would be equal without
+    regard to case keep their suffix (``a_png``), and then get a number.
+
+    Args:
+        inputs: files and folders.
+        leave: a folder for results. It is left out if it holds results already.
 
     Raises:
         DataError: an input does not exist, or there is nothing to read.
     """
     inputs = list(inputs)
-    found: dict[Path, tuple[Path, Path]] = {}  # resolved path: path as given, path below the input
+    search = _Search(leave)
     for given in inputs:
         if given.is_dir():
-            really = given.resolve()
-            for below in visible(given):
-                path = given / below
-                if _is_wanted(path):
-                    found.setdefault(path if given == really else really / below, (path, below))
+            search.walk(given, _films_below)
         elif given.exists():
-            found.setdefault(given.parent.resolve() / given.name, (given, Path(given.name)))
+            search.add(given, Path(given.name), given.resolve())
         else:
             raise DataError(f"{given}: no such file or folder")
-    if not found:
+    if not search.found:
         raise DataError(f"no radiographs in {', '.join(map(str, inputs))}; PNG, JPEG, TIFF and DICOM are read")
-    names = unique_names([below for _, below in found.values()])
-    sources = [Source(path, name) for (path, _), name in zip(found.values(), names, strict=True)]
-    return sorted(sources, key=lambda source: source.name)
+    return search.result([below for _, below in search.found.values()])
 
 
-def visible(folder: Path) -> list[Path]:
-    """Returns the files below a folder, as sorted relative paths, without hidden files and hidden folders."""
-    found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        below = Path(place).relative_to(folder)
-        found += [below / name for name in files if not name.startswith(".")]
-    return sorted(found, key=lambda path: path.parts)
+class _Search:
+    """What a search has found until now."""
+
+    def __init__(self, leave: Path | None) -> None:
+        self.leave = leave if leave and (leave / SETTINGS).exists() else None
+        self.found: dict[Path, tuple[Path, Path]] = {}  # real path: path as given, path below the input
+        self.faults: dict[Path, str] = {}
+        self.inputs: dict[Path, tuple[Path, ...]] = {}
+        self.passed_over: dict[Path, str] = {}
+
+    def add(self, path: Path, below: Path, real: Path) -> None:
+        """Adds a file or folder to read, unless it was found before."""
+        self.found.setdefault(real, (path, below))
+
+    def walk(self, given: Path, pick: Callable[[Path, Walk], Iterable[Path]]) -> None:
+        """Walks through a folder and adds what to read.
+
+        Args:
+            given: the folder.
+            pick: returns the files and folders to read; takes files that are read with them out of the walk.
+        """
+        walked = walk(given, leave=self.leave)
+        if reason := walked.faults.get(Path()):
+            raise DataError(f"{given} {reason}")
+        for below in pick(given, walked):
+            real = walked.files.pop(below) if below in walked.files else (given / below).resolve()
+            self.add(given / below, below, real)
+        for below, reason in walked.faults.items():
+            path = given / below
+            if _may_be_read(below):
+                self.add(path, below, path.parent.resolve() / path.name)
+                self.faults[path] = f"{path} {reason}"
+            else:
+                walked.passed[below] = "link that leads nowhere"
+        kinds = {below: below.suffix.lower() or "without suffix" for below in walked.files}
+        self.passed_over |= {given / below: kind for below, kind in {**kinds, **walked.passed}.items()}
+
+    def result(self, named: Sequence[Path]) -> Found:
+        """Returns the sources, called after these paths, and what was passed over."""
+        sources = [
+            Source(path, name, inputs=self.inputs.get(path, ()), fault=self.faults.get(path, ""))
+            for (path, _), name in zip(self.found.values(), unique_names(named), strict=True)
+        ]
+        taken = {source.path for source in sources}
+        passed = tuple((path, kind) for path, kind in sorted(self.passed_over.items()) if path not in taken)
+        return Found(sorted(sources, key=lambda source: source.name), passed)
+
+
+def _may_be_read(path: Path) -> bool:
+    """Returns whether a path that cannot be looked into may be one to read, by its name."""
+    suffix = path.suffix.lower()
+    return suffix in {"", ".ima", *RADIOGRAPH_SUFFIXES} or suffix[1:].isdigit() or is_volume_file(path)
+
+
+def _films_below(folder: Path, walked: Walk) -> list[Path]:
+    """Returns the radiograph files below a folder, as relative paths."""
+    return [below for below in walked.files if _is_wanted(folder / below)]
 
 
 def _is_wanted(path: Path) -> bool:
@@ -173,36 +243,56 @@ def find_cts(inputs: Sequence[Path]) -> list[Source]:
     Raises:
         DataError: an input does not exist, or there is nothing to read.
     """
-    found: dict[Path, tuple[Path, Path]] = {}  # resolved path: path as given, path below the input
+    return search_cts(inputs).sources
+
+
+def search_cts(inputs: Sequence[Path], *, leave: Path | None = None) -> Found:
+    """Finds CT volumes as `find_cts` does, and tells what is not read.
+
+    Args:
+        inputs: files and folders.
+        leave: a folder for results. It is left out if it holds results already.
+
+    Raises:
+        DataError: an input does not exist, or there is nothing to read.
+    """
+    search = _Search(leave)
     for given in inputs:
         if not given.exists():
             raise DataError(f"{given}: no such file or folder")
-        for below in _cts_below(given) if given.is_dir() else [Path()]:
-            path = given / below
-            found.setdefault(path.resolve(), (path, below if below.name else Path(path.resolve().name)))
-    if not found:
+        if given.is_dir():
+            search.walk(given, _cts_below)
+            continue
+        search.add(given, Path(given.name), given.resolve())
+        if not is_volume_file(given):
+            search.inputs[given] = (given.parent,)  # the other slices of its series
+    if not search.found:
         raise DataError(f"no CT volumes in {', '.join(map(str, inputs))}; {READABLE} and DICOM series are read")
-    names = unique_names([_with_one_suffix(path, below) for path, below in found.values()])
-    sources = [Source(path, name) for (path, _), name in zip(found.values(), names, strict=True)]
-    return sorted(sources, key=lambda source: source.name)
+    return search.result([_with_one_suffix(path, below) for path, below in search.found.values()])
 
 
-def _cts_below(folder: Path) -> list[Path]:
+def _cts_below(folder: Path, walked: Walk) -> list[Path]:
     """Returns the volume files and the folders of slices below a folder, as relative paths."""
     found: dict[Path, None] = {}
-    for below in visible(folder):
+    for below in [*walked.files]:
         if MASKS in below.parts[:-1]:
-            continue
-        if is_volume_file(below):
-            if not LABEL_STEM.search(re.sub(r"(\.nii)?\.\w+$", "", below.name, flags=re.IGNORECASE)):
+            walked.passed[below] = "label map"
+        elif is_volume_file(below):
+            if LABEL_STEM.search(re.sub(r"(\.nii)?\.\w+$", "", below.name, flags=re.IGNORECASE)):
+                walked.passed[below] = "label map"
+            else:
                 found[below] = None
-        elif below.parent not in found and is_slice_file(folder / below):
+                for data in with_detached([folder / below])[1:]:
+                    walked.files.pop(data.relative_to(folder), None) if data.is_relative_to(folder) else None
+        elif is_slice_file(folder / below):
             found[below.parent] = None
+            del walked.files[below]
     return list(found)
 
 
 def _with_one_suffix(path: Path, below: Path) -> Path:
     """Returns the path that names a volume; ``.nii.gz`` is one suffix, and dots in a folder's name begin none."""
     if path.is_dir():
+        below = below if below.name else Path(path.resolve().name)
         return below.with_name(f"{below.name}.dcm")
     return below.with_suffix("") if below.name.lower().endswith(".nii.gz") else below

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
-from artasyn.bulk.run import FAILURES, BatchWork, Each, Outcome, Row, attempt, reason_of
+from artasyn.bulk.run import BatchWork, Each, Outcome, Row, attempt
 from artasyn.bulk.sources import Source
 from artasyn.files import atomic
 
@@ -154,19 +154,16 @@ class _IntoShards:
     columns: tuple[str, ...]
 
     def __call__(self, number: int, sources: Sequence[Source]) -> list[Outcome]:
-        """Writes one shard, or none if every source is bad; if writing fails, every source of the shard fails."""
+        """Writes one shard, or none if every source is bad."""
         shard = f"shards/{number:06d}.tar"
         outcomes, add = [], None
-        try:
-            with ExitStack() as stack:
-                for position, source in enumerate(sources, number * self.size):
-                    named = _Named(shard, position, self.make)
-                    outcomes.append(attempt(named, self.columns, source))
-                    for name, data in named.members:
-                        add = add or stack.enter_context(_tar(self.out / shard))
-                        add(name, data)
-        except FAILURES as error:
-            return [Outcome(source, reason=f"{shard}: {reason_of(error)}") for source in sources]
+        with ExitStack() as stack:
+            for position, source in enumerate(sources, number * self.size):
+                named = _Named(shard, position, self.make)
+                outcomes.append(attempt(named, self.columns, source))
+                for name, data in named.members:
+                    add = add or stack.enter_context(_tar(self.out / shard))
+                    add(name, data)
         return outcomes
 
 

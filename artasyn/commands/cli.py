@@ -8,16 +8,21 @@ import inspect
 import itertools
 import logging
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, Namespace  # type: ignore[attr-defined]
 
+from artasyn.commands.config import guard_yaml
 from artasyn.commands.options import add_options, read_options
-from artasyn.errors import ArtasynError
+from artasyn.errors import ArtasynError, DataError, OutputError
+from artasyn.limits import Limits, limits, using
 from artasyn.version import __version__
 
 if TYPE_CHECKING:
@@ -75,6 +80,7 @@ def _options(name: str) -> ArgumentParser:
     command = ArgumentParser(description=description)  # the formatter of the parent parser prints it
     command.add_argument("--config", action=ActionConfigFile, help="a YAML file with options")
     add_options(command, options)
+    command.add_class_arguments(Limits, "limits", default=limits(), help="the largest sizes that readers accept")
     return command
 
 
@@ -85,19 +91,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the arguments of the command line without the program's name; None takes those of the process.
 
     Returns:
-        The exit status: 0 if every file succeeded, 1 if a file failed, 2 if the command could not run.
+        The exit status: 0 if every file succeeded, 1 if a file failed, 2 if the command could not run, 130 or 143 if it
+        was stopped by Ctrl-C or by SIGTERM. A radiograph that was read but is unusable has not failed.
     """
-    given = [_plain(argument) for argument in (sys.argv[1:] if arguments is None else arguments)]
-    reader = parser(next((argument for argument in given if argument in COMMANDS), None))
-    parsed = reader.parse_args(given)
-    _quiet()
+    with stoppable() as stops:
+        try:
+            return _main([_plain(argument) for argument in (sys.argv[1:] if arguments is None else arguments)])
+        except ArtasynError as error:
+            print(f"artasyn: {error}", file=sys.stderr)
+        except OSError as error:
+            print(f"artasyn: {OutputError.of(error.filename or 'a file', error)}", file=sys.stderr)
+        except (KeyboardInterrupt, SystemExit) as end:  # Lightning turns an interrupt into an exit
+            if not stops:
+                raise
+            done = f"; {end}" if isinstance(end, KeyboardInterrupt) and end.args else ""
+            print(f"artasyn: stopped{done}; go on with the same command", file=sys.stderr)
+            return 128 + stops[0]
+    return 2
+
+
+@contextmanager
+def stoppable() -> Iterator[list[int]]:
+    """Turns SIGINT and SIGTERM into `KeyboardInterrupt` inside a block; a second signal ends the process at once.
+
+    Yields:
+        The numbers of the signals that came; filled while the block runs.
+    """
+    stops: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+
+    def stop(number: int, frame: object) -> None:
+        stops.append(number)
+        for each in numbers:
+            signal.signal(each, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    before = [signal.signal(number, stop) for number in numbers]
     try:
-        done = _run(reader.instantiate(parsed))
-    except ArtasynError as error:
-        print(f"artasyn: {error}", file=sys.stderr)
-        return 2
+        yield stops
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _main(given: Sequence[str]) -> int:
+    """Runs one command and prints its results."""
+    guard_yaml()
+    reader = parser(next((argument for argument in given if argument in COMMANDS), None))
+    try:
+        parsed = reader.parse_args(given)
+    except UnicodeDecodeError as error:
+        raise DataError(f"the configuration is no text in UTF-8 (byte {error.start}); save it as UTF-8") from error
+    _quiet()
+    chosen = reader.instantiate(parsed)
+    with using(chosen[chosen.command].limits):
+        done = _run(chosen)
     for path in done.written:
         print(path)
+    _list_unusable(done)
     failures = done.failures
     if failures:
         print(f"\n{len(failures)} of {len(done.outcomes)} failed; all are listed in the manifest:", file=sys.stderr)
@@ -108,6 +159,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for note in done.notes:
         print(note, file=sys.stderr)
     return 1 if failures else 0
+
+
+def _list_unusable(done: Done) -> None:
+    """Prints the radiographs that were read but not judged, with their reasons."""
+    unusable = done.unusable
+    if unusable:
+        print(f"\n{len(unusable)} of {len(done.outcomes)} are unusable, and listed last:", file=sys.stderr)
+    for outcome, row in unusable[:LISTED]:
+        print(f"  {outcome.source.path}: {row['reason']}", file=sys.stderr)
+    if len(unusable) > LISTED:
+        print(f"  ... and {len(unusable) - LISTED} more, see the manifest", file=sys.stderr)
 
 
 def _plain(argument: str) -> str:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import deque
+from contextlib import closing
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
-import joblib
 import numpy as np
 from tqdm import tqdm
 
+from artasyn.bulk.lock import claimed
 from artasyn.bulk.sources import available_cores, claim, find_sources
 from artasyn.bulk.stores import Folders
+from artasyn.bulk.survival import one_thread
+from artasyn.bulk.workers import Death, work_through
 from artasyn.commands.evaluate import EvaluateOptions, evaluate
 from artasyn.commands.options import WORKERS, option, spread
 from artasyn.commands.segment import SegmentOptions, segment
 from artasyn.commands.shared import Done
 from artasyn.commands.synthesise import SynthesiseOptions, pairs, synthesise
+from artasyn.errors import DataError
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_labels, write_image, write_labels, write_mask
 from artasyn.phantom.film import Phantom
@@ -36,7 +41,11 @@ class _WritePhantom:
     data: Path
     phantom: Phantom
 
-    def __call__(self, folder: str, seed: int) -> None:
+    def __call__(self, job: tuple[str, int]) -> None:
+        with one_thread():
+            self._write(*job)
+
+    def _write(self, folder: str, seed: int) -> None:
         name = f"phantom_{seed:05d}.png"
         film = self.data / folder / name
         if film.exists():  # the film is written last, so its other files exist
@@ -66,15 +75,14 @@ def write_phantoms(
     """
     counts = {"train/healthy": normals, "test/healthy": healthy, "test/diseased": diseased}
     first = 100_000 * seed
-    jobs = []
+    jobs = deque[tuple[str, int]]()
     for number, (folder, count) in enumerate(counts.items()):
         jobs += [(folder, first + 30_000 * number + i) for i in range(count)]
-    work = _WritePhantom(data, Phantom(size=size))
-    done = joblib.Parallel(n_jobs=workers, return_as="generator_unordered")(
-        joblib.delayed(work)(folder, number) for folder, number in jobs
-    )
-    for _ in tqdm(done, desc="draw phantoms", total=len(jobs), unit="film"):
-        pass
+    total, work = len(jobs), _WritePhantom(data, Phantom(size=size))
+    with closing(work_through(work, jobs, workers)) as done:
+        for _, result in tqdm(done, desc="draw phantoms", total=total, unit="film"):
+            if isinstance(result, Death):
+                raise DataError(f"a worker process ended ({result.how}); try with fewer workers")
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,11 @@ def demo(options: DemoOptions) -> Done:
     Args:
         options: where to write, how much to draw, and how to train.
     """
+    with claimed(options.out):
+        return _demo(options)
+
+
+def _demo(options: DemoOptions) -> Done:
     out, seed, workers = options.out, options.seed, options.workers or available_cores()
     sizes = {"normals": options.normals, "healthy": options.healthy, "diseased": options.diseased}
     claim(out, {"command": "demo", "version": __version__, "seed": seed} | sizes)

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from artasyn.bulk.run import Row
-from artasyn.bulk.sources import Source, available_cores, find_sources
-from artasyn.commands.options import DEVICE, FILES, MODEL, OUT, WORKERS, option, paths
-from artasyn.commands.shared import Done, bulk_run, write_sheets
+from artasyn.bulk.sources import Source, available_cores, search_sources
+from artasyn.commands.options import DEVICE, FILES, MODEL, OUT, PRUNE, WORKERS, flag, option, paths
+from artasyn.commands.shared import UNUSABLE, Done, bulk_run, cautioned, note_gone, note_passed_over, write_sheets
 from artasyn.detection.detector import Detector
+from artasyn.errors import ModelError
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
 from artasyn.files.tables import write_table
 from artasyn.pictures.overlays import write_picture
@@ -38,6 +39,7 @@ class DetectOptions:
         metadata=option("look only at the lungs, found by PBTSeg, with a soft border around their convex hulls"),
     )
     device: str = field(default="auto", metadata=option(DEVICE))
+    prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
 
 
@@ -46,19 +48,24 @@ def detect(options: DetectOptions) -> Done:
 
     Writes to OUT: heatmaps/NAME.png (16 bits, 65535 for 1), masks/NAME.png (0 and 255), lungs/NAME.png (where the
     detector looked), overlays/NAME.png (radiograph, heatmap, mask), scores.csv (highest score first), sheet-1.png and
-    following, manifest.csv, settings.json.
+    following, manifest.csv, passed_over.csv (if files were not read), settings.json. A radiograph that is unusable
+    (inverted, turned, from the side, not a chest, without lungs) has this status with the reason, comes last and is
+    never abnormal.
 
     Args:
         options: what to read, where to write, and how.
     """
-    return detect_sources(
-        find_sources(options.inputs),
+    found = search_sources(options.inputs, leave=options.out)
+    done = detect_sources(
+        found.sources,
         options.out,
         model=options.model,
         restrict_to_lungs=options.restrict_to_lungs,
         device=options.device,
         workers=options.workers,
+        prune=options.prune,
     )
+    return dataclasses.replace(done, notes=(*note_passed_over(options.out, found), *done.notes))
 
 
 def detect_sources(
@@ -69,6 +76,7 @@ def detect_sources(
     restrict_to_lungs: bool = True,
     device: str = "auto",
     workers: int = 0,
+    prune: bool = False,
 ) -> Done:
     """Looks for anomalies on the given radiographs and writes the same files as `detect`.
 
@@ -79,28 +87,50 @@ def detect_sources(
         restrict_to_lungs: look only inside the lungs.
         device: the device to run on; auto takes CUDA where available, otherwise the CPU.
         workers: number of processes; 0 takes every core, or one process on a GPU.
+        prune: delete the results of sources that are gone.
     """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    detector = load_detector(model, device)
-    columns = (*FOLDERS, "score", "novelty", "abnormal", "marked", "lungs_found")
+    detector = open_detector(model, device)
+    shown = ("score", "novelty", "abnormal", "marked", "lungs_found", "status", "warnings", "reason")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": detector.digest}
     workers = workers or (available_cores() if device == "cpu" else 1)
-    run = bulk_run("detect", out, columns, options, files=tuple(FOLDERS), workers=workers)
-    outcomes = run.run(_Detect(out, model, device, restrict_to_lungs), sources, title="detect")
-    done = Done((), tuple(outcomes))
-    ranked = sorted(done.rows, key=lambda item: (-float(item[1]["score"]), item[0]))
-    shown = ("score", "novelty", "abnormal", "marked", "lungs_found")
+    run = bulk_run("detect", out, (*FOLDERS, *shown), options, files=tuple(FOLDERS), workers=workers, prune=prune)
+    work = _Detect(out, model, device, restrict_to_lungs, detector.digest)
+    outcomes = run.run(work, sources, title="detect")
+    done = Done((), tuple(outcomes), notes=note_gone(run, outcomes))
+    ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, -float(item[1]["score"]), item[0]))
     write_table(out / "scores.csv", ("name", *shown), ({**row, "name": name} for name, row in ranked), quoted=1)
-    sheets = write_sheets(
-        out, [(f"{float(row['score']):.6f} {name}", row["overlay"]) for name, row in ranked], columns=2
-    )
+    sheets = write_sheets(out, [(_caption(name, row), row["overlay"]) for name, row in ranked], columns=2)
     return dataclasses.replace(done, written=(*sheets, out / "scores.csv", run.manifest))
 
 
+def _caption(name: str, row: Row) -> str:
+    if row["status"] == UNUSABLE:
+        return f"unusable: {row['reason']}: {name}"
+    return f"{float(row['score']):.6f} {name}"
+
+
 @functools.lru_cache(maxsize=2)
-def load_detector(model: str, device: str) -> Detector:
-    """Returns the detector of an ONNX file, a folder or a model id; each process loads a detector once."""
+def load_detector(model: str, device: str, digest: str) -> Detector:
+    """Returns the detector that a run began with; each process loads it once.
+
+    Args:
+        model: an ONNX file, a folder or a model id.
+        device: a device of torch.
+        digest: of the detector that the run began with.
+
+    Raises:
+        ModelError: another model lies there now.
+    """
+    detector = open_detector(model, device)
+    if detector.digest != digest:
+        raise ModelError(f"{model}: was replaced by another model during this run; start again with another --out")
+    return detector
+
+
+def open_detector(model: str, device: str) -> Detector:
+    """Returns the detector of an ONNX file, a folder or a model id, as it is now."""
     if model.endswith(".onnx"):
         on_cpu = device == "cpu"
         return Detector.from_onnx(model, ["CPUExecutionProvider"], 1) if on_cpu else Detector.from_onnx(model)
@@ -118,10 +148,11 @@ class _Detect:
     model: str
     device: str
     restrict_to_lungs: bool
+    digest: str
 
     def __call__(self, source: Source) -> list[Row]:
         film = read_radiograph(source.path)
-        detector = load_detector(self.model, self.device)
+        detector = load_detector(self.model, self.device, self.digest)
         detection = detector(film, restrict_to_lungs=self.restrict_to_lungs)
         row: Row = {column: f"{folder}/{source.name}.png" for column, folder in FOLDERS.items()}
         labels = detection.lungs.labels if detection.lungs else np.ones(film.shape, np.uint8)
@@ -136,8 +167,9 @@ class _Detect:
             | {
                 "score": f"{detection.score:.7f}",  # exact, see `score`
                 "novelty": f"{detection.novelty:.2f}",
-                "abnormal": str(detection.score >= detector.image_threshold).lower(),
+                "abnormal": str(detection.abnormal).lower(),
                 "marked": f"{detection.mask[region].mean():.4f}",
                 "lungs_found": str(detection.lungs is not None).lower(),
             }
+            | cautioned(detection)
         ]

@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from artasyn.arrays import Picture
 from artasyn.bulk.run import Outcome, Row
-from artasyn.commands.detect import detect_sources, load_detector
-from artasyn.commands.options import DEVICE, MODEL, OUT, WORKERS, option
-from artasyn.commands.shared import Done
+from artasyn.commands.detect import detect_sources, open_detector
+from artasyn.commands.options import DEVICE, MODEL, OUT, PRUNE, WORKERS, flag, option
+from artasyn.commands.shared import UNUSABLE, Done
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import inside_boxes
 from artasyn.evaluation.evaluation import Evaluation, Metrics
@@ -26,7 +26,7 @@ from artasyn.pictures.panels import truth_panel
 from artasyn.pictures.report import Section, metrics_section, roc_picture, write_report
 from artasyn.pictures.thumbnails import TILE
 from artasyn.testsets.layouts import find
-from artasyn.testsets.measured import Measured, Scored, rank_of, read_lungs, score_films
+from artasyn.testsets.measured import Measured, Scored, lungs_of, rank_of, read_lungs, score_films
 from artasyn.testsets.testset import TestFilm, TestSet
 from artasyn.version import __version__
 
@@ -50,6 +50,7 @@ class EvaluateOptions:
     device: str = field(default="auto", metadata=option(DEVICE))
     bootstrap: int = field(default=1000, metadata=option("resamples of the films for the 95 % intervals"))
     seed: int = field(default=0, metadata=option("of the resampling"))
+    prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
 
 
@@ -59,17 +60,19 @@ def evaluate(options: EvaluateOptions) -> Done:
     Reads from DATA one of these layouts:
       artasyn: test/healthy, test/diseased, ground_truth (a mask for every diseased film, with the film's name or
         mask_ before the name) and, optionally, lungs (QaTa-ZeroShot, and the data that `artasyn demo` writes);
-      folder: images/ with masks/ (empty: healthy), boxes.csv (file, x, y, w, h) or annotations.json (COCO); or
-        healthy/ and diseased/, optionally with masks/ or boxes.csv; optionally lungs/;
+      folder: images/ with masks/ (empty: healthy), boxes.csv (file, x, y, w, h in the film's own pixels) or
+        annotations.json (COCO); or healthy/ and diseased/, optionally with masks/ or boxes.csv; optionally lungs/;
       qata, zhanglab, rsna, nih, chexlocalize, siim, vindr: QaTa-COV19, Kermany's films, RSNA Pneumonia Detection
         Challenge, ChestX-ray14, CheXlocalize, SIIM-ACR Pneumothorax and VinDr-CXR, as they are published.
     Image figures need healthy films; pixel figures need masks. With boxes, a figure tells how often the highest point
-    of a heatmap lies inside a box. Films with unknown labels are left out; the report says which.
+    of a heatmap lies inside a box. Films with unknown labels are left out; the report says which. Masks, lungs and
+    boxes are turned as their film where its file asks for it. Another aspect ratio than the film's is refused.
 
     Writes to OUT: metrics.json, report.html (table, ROC curve, best and worst films) and everything that
     `artasyn detect` writes. The thresholds are stored with the model; only figures called oracle use a threshold
     chosen on the test set. Figures inside the lungs use the true lungs where the test set has them, otherwise the
-    lungs found by PBTSeg.
+    lungs found by PBTSeg. Films that the detector calls unusable count with their scores in all figures, as if a reader
+    had not been warned; metrics.json and the report list them.
 
     Args:
         options: what to read, where to write, and how.
@@ -83,26 +86,34 @@ def evaluate(options: EvaluateOptions) -> Done:
         restrict_to_lungs=options.restrict_to_lungs,
         device=options.device,
         workers=options.workers,
+        prune=options.prune,
     )
     outcomes = found.outcomes
     figures, quality, failed = _measure(test, outcomes, out, model=model, bootstrap=options.bootstrap, seed=seed)
     about: dict[str, Any] = {"version": __version__, "model": str(model), "data": str(data)}
     about |= {"restrict_to_lungs": options.restrict_to_lungs, "bootstrap": options.bootstrap, "seed": seed}
     about |= {"lungs": "given" if test.has_lungs else "PBTSeg"}
-    about |= {"layout": test.layout, "test_set": test.summary}
+    about |= {"layout": test.layout, "test_set": test.summary, "unusable": _unusable(found, test)}
     results = {name: metrics.to_json() for name, metrics in figures.items()}
     atomic.write_text(out / "metrics.json", json.dumps(about | results, indent=1, allow_nan=False) + "\n")
     parts = sections(figures, outcomes, quality, test, out)
     write_report(out / "report.html", f"Detection on {data.name}", parts)
     written = (out / "report.html", out / "metrics.json", *found.written)
-    return Done(written, (*outcomes, *failed), tuple(parts))
+    return Done(written, (*outcomes, *failed), tuple(parts), found.notes)
+
+
+def _unusable(found: Done, test: TestSet) -> dict[str, Any]:
+    """Returns the films that the detector calls unusable: how many, how many of them are diseased, and the words."""
+    diseased = {film.source.name for film in test.films if film.diseased}
+    words = {outcome.source.name: row["warnings"] for outcome, row in found.unusable}
+    return {"films": len(words), "diseased": len(diseased & words.keys()), "warnings": words}
 
 
 def _measure(
     test: TestSet, outcomes: Sequence[Outcome], out: Path, *, model: str, bootstrap: int, seed: int
 ) -> tuple[dict[str, Metrics], dict[str, float], list[Outcome]]:
     """Returns the figures of detector and prior, the quality by diseased film, and the films that failed."""
-    detector = load_detector(model, "cpu")
+    detector = open_detector(model, "cpu")
     rank = rank_of(test)
     ours = Scored(Evaluation(threshold=detector.threshold, image_threshold=detector.image_threshold), rank)
     prior = Scored(Evaluation(threshold=0.5), rank)
@@ -111,7 +122,8 @@ def _measure(
     def measure(film: TestFilm) -> dict[str, Measured]:
         row = rows[film.source.name]
         heatmap = read_heatmap(out / row["heatmap"])
-        lungs = read_lungs(film.lungs if test.has_lungs and film.lungs else out / row["lungs"])
+        given = lungs_of(film, heatmap.shape) if test.has_lungs else None
+        lungs = read_lungs(out / row["lungs"]) if given is None else given
         alone = Measured.prior(film, heatmap.shape, lungs)
         return {"detector": alone.by(float(row["score"]), heatmap), "lungs_prior": alone}
 
@@ -121,7 +133,8 @@ def _measure(
     if len(failed) == len(films):
         raise DataError(f"none of the {len(test.films)} films could be measured; see {out / 'manifest.csv'}")
     figures = {name: one.evaluation.result(bootstrap=bootstrap, seed=seed) for name, one in scored.items()}
-    return figures, ours.quality, [Outcome(film.source, reason=f"ground truth: {reason}") for film, reason in failed]
+    unread = [*test.failed, *((film.source, reason) for film, reason in failed)]
+    return figures, ours.quality, [Outcome(source, reason=f"ground truth: {reason}") for source, reason in unread]
 
 
 def sections(
@@ -156,8 +169,12 @@ def sections(
     known = test.has_masks or test.has_boxes
     views = "Each row: film, heatmap, what the detector marks" + (", the ground truth." if known else ".")
     measure = "Dice" if test.has_masks else "inside a box" if test.has_boxes else "score"
-    diseased = [(name, f"{measure} {quality[name]:.2f}  {name}") for name in sorted(quality, key=lambda n: quality[n])]
-    healthy = sorted((n for n in rows if not films[n].diseased), key=lambda n: -float(rows[n]["score"]))
+    unusable = {name: row for name, row in rows.items() if row["status"] == UNUSABLE}
+    judged = sorted(quality.keys() - unusable.keys(), key=lambda n: (quality[n], n))
+    diseased = [(name, f"{measure} {quality[name]:.2f}  {name}") for name in judged]
+    healthy = sorted(
+        (n for n in rows if not films[n].diseased and n not in unusable), key=lambda n: -float(rows[n]["score"])
+    )
     for title, shown in (
         ("Diseased films, worst first", diseased[:SHOWN]),
         ("Diseased films, best first", diseased[::-1][:SHOWN]),
@@ -170,7 +187,22 @@ def sections(
             pictures = [_view(rows[name], films[name], out) for name, _ in shown]
             sheet = contact_sheet(pictures, [caption for _, caption in shown], columns=2, tile=4 * TILE)
             parts.append(Section(title, views, pictures=[("", sheet)]))
-    return parts
+    return parts + ([_unusable_section(unusable, films, out)] if unusable else [])
+
+
+def _unusable_section(unusable: Mapping[str, Row], films: Mapping[str, TestFilm], out: Path) -> Section:
+    """Returns the section of the films that are unusable: a table of all, pictures of the first."""
+    text = (
+        f"{len(unusable)} films are unusable and never abnormal. In the figures above they count with their scores, as "
+        "if no one had been warned."
+    )
+    truth = {name: "diseased" if films[name].diseased else "healthy" for name in unusable}
+    table = [(name, truth[name], row["warnings"], row["reason"]) for name, row in unusable.items()]
+    shown = [*unusable.items()][:SHOWN]
+    pictures = [read_picture(out / row["overlay"]) for _, row in shown]
+    sheet = contact_sheet(pictures, [f"{row['warnings']}: {n}" for n, row in shown], columns=2, tile=4 * TILE)
+    header = ("film", "label", "warnings", "reason")
+    return Section("Unusable films", text, header, table, [("", sheet)])
 
 
 def _view(row: Row, film: TestFilm, out: Path) -> Picture:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 FILES = "radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively"
 
-OUT = "the folder to write to. A run that was killed goes on there"
+OUT = (
+    "the folder to write to. A run that was stopped or killed goes on there. Sources that have changed, by size, time "
+    "and content, are worked on anew"
+)
 
 MODEL = (
     "bundled is the one that comes with artasyn; or the folder that `artasyn train` wrote as OUT/model, the file that "
@@ -28,6 +31,8 @@ MODEL = (
 DEVICE = "cpu, cuda, cuda:1, mps; auto takes cuda if it is there, otherwise cpu"
 
 WORKERS = "processes; 0 takes every core"
+
+PRUNE = "delete the results of sources that are gone; without it they are left, and named at the end"
 
 POSITIONAL, SPREAD, PYTHON_ONLY = "positional", "spread", "python_only"
 """Keys of a field's metadata that are not arguments of ``add_argument``."""

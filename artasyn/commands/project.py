@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import json
@@ -13,12 +14,12 @@ from typing import Any, Literal, get_args
 
 from tqdm import tqdm
 
-from artasyn.bulk.patients import Patients, called
+from artasyn.bulk.patients import Patients, called, labels_of
 from artasyn.bulk.run import Outcome, Row
-from artasyn.bulk.sources import Source, find_cts
-from artasyn.commands.options import OUT, WORKERS, flag, option, paths, several
+from artasyn.bulk.sources import Source, search_cts
+from artasyn.commands.options import OUT, PRUNE, WORKERS, flag, option, paths, several
 from artasyn.commands.project_films import COLUMNS, FILES, DrawFilm, FilmTask, MakeFilm
-from artasyn.commands.shared import Done, bulk_run, write_sheets
+from artasyn.commands.shared import Done, bulk_run, note_gone, note_passed_over, without, write_sheets
 from artasyn.errors import DataError
 from artasyn.files.ct import read_names
 from artasyn.files.tables import write_table
@@ -114,6 +115,7 @@ class ProjectOptions:
     randomisation: DomainRandomisation = field(
         default=DomainRandomisation(), metadata=option("what is drawn, and from where")
     )
+    prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, each needs about 1.5 GB for a large CT"))
 
     def __post_init__(self) -> None:
@@ -172,23 +174,27 @@ def project(options: ProjectOptions) -> Done:
     With lesions: healthy/F.png (the same film without lesions), lesions/F.png (the pixels whose attenuation changed).
 
     For the whole collection: annotations.json (COCO), quality.csv (results of quality control, with reasons),
-    sheet-1.png and following (the overlays), manifest.csv, settings.json. The same seed gives the same files for any
-    number of workers.
+    sheet-1.png and following (the overlays), manifest.csv, passed_over.csv (if files were not read),
+    settings.json. The same seed gives the same files for any number of workers.
 
     Args:
         options: what to read, where to write, and what to make.
     """
     out, masks = options.out, tuple(options.masks or ())
-    cts = _without_labels(find_cts(options.inputs), options.inputs, options.labels)
+    found = search_cts(options.inputs, leave=out)
+    cts = _without_labels(found.sources, options.inputs, options.labels)
     _check_labels(len(cts), options.labels, options.names, masks)
+    cts = [_with_inputs(ct, options, alone=len(cts) == 1) for ct in cts]
     tasks = _tasks(cts, [*options.usual_views()], options.randomise)
     each = len(tasks) // len(cts)
     batch = min(MOST, each * max(1, TOGETHER // each))
-    run = bulk_run("project", out, COLUMNS, options.settings(), files=FILES, workers=options.workers, batch=batch)
+    settings, workers, prune = options.settings(), options.workers, options.prune
+    run = bulk_run("project", out, COLUMNS, settings, files=FILES, workers=workers, batch=batch, prune=prune)
     patients = Patients(options.labels, options.names, masks, alone=len(cts) == 1, resample=options.resample_labels)
     make = MakeFilm(out, patients, options.draw(), options.threshold, options.bits)
-    done = Done((), tuple(run.run(make, tasks, title="project")))
-    notes = (*done.notes, *_remarks(done))
+    outcomes = run.run(make, tasks, title="project")
+    done = Done((), tuple(outcomes))
+    notes = (*_remarks(done), *note_passed_over(out, found), *note_gone(run, outcomes))
     return dataclasses.replace(done, written=(*_summarise(out, done), run.manifest), notes=notes)
 
 
@@ -200,6 +206,15 @@ def _without_labels(cts: list[Source], inputs: Sequence[Path], labels: Path | No
     if not outside:
         raise DataError(f"all CTs lie in {labels}, the folder of the labels; name that folder as the input, too")
     return outside
+
+
+def _with_inputs(ct: Source, options: ProjectOptions, *, alone: bool) -> Source:
+    """Returns a CT with all files that its films depend on: the labels, their names and further masks."""
+    inputs = [*ct.inputs, *(options.masks or ())]
+    with contextlib.suppress(DataError):  # without labels the films fail, and are tried again
+        labels = labels_of(ct, options.labels, alone=alone)
+        inputs += [labels, *([options.names] if options.names and not labels.is_dir() else [])]
+    return dataclasses.replace(ct, inputs=tuple(inputs))
 
 
 def _check_labels(count: int, labels: Path | None, names: Path | None, masks: Sequence[Path]) -> None:
@@ -218,7 +233,11 @@ def _check_labels(count: int, labels: Path | None, names: Path | None, masks: Se
 def _tasks(cts: Sequence[Source], views: Sequence[str], randomise: int) -> list[FilmTask]:
     """Returns the films to make: every view of every CT, once or `randomise` times with drawn anatomy."""
     tasks = [
-        FilmTask(ct.path, f"{ct.name}_{view}" + (f"_{copy}" if copy else ""), ct.name, view, copy)
+        FilmTask(
+            *(ct.path, f"{ct.name}_{view}" + (f"_{copy}" if copy else ""), ct.name, view, copy),
+            inputs=ct.inputs,
+            fault=ct.fault,
+        )
         for ct in cts
         for view in views
         for copy in (range(1, randomise + 1) if randomise else [0])
@@ -233,7 +252,7 @@ def _summarise(out: Path, done: Done) -> list[Path]:
     rows = done.rows
     _write_quality(out / "quality.csv", done.outcomes)
     if not rows:
-        return [out / "quality.csv"]
+        return [out / "quality.csv", *without(out, "annotations.json"), *write_sheets(out, [])]
 
     def described(title: str) -> Iterator[list[dict[str, Any]]]:
         for _, row in tqdm(rows, desc=title, unit="film"):

@@ -8,9 +8,9 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 from artasyn.bulk.run import Row
-from artasyn.bulk.sources import Source, find_sources
-from artasyn.commands.options import FILES, OUT, WORKERS, option, paths
-from artasyn.commands.shared import Done, bulk_run, write_sheets
+from artasyn.bulk.sources import Source, search_sources
+from artasyn.commands.options import FILES, OUT, PRUNE, WORKERS, flag, option, paths
+from artasyn.commands.shared import UNUSABLE, Done, bulk_run, cautioned, note_gone, note_passed_over, write_sheets
 from artasyn.files.radiograph import read_radiograph, write_labels
 from artasyn.pictures.overlays import overlay_lungs, write_picture
 from artasyn.pictures.thumbnails import thumbnail
@@ -25,6 +25,7 @@ class SegmentOptions:
     out: Path = field(metadata=option(OUT))
     _: KW_ONLY
     segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg"))
+    prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(WORKERS))
 
 
@@ -32,22 +33,31 @@ def segment(options: SegmentOptions) -> Done:
     """Finds the lungs on radiographs, without training.
 
     Writes to OUT: labels/NAME.png (0 background, 1 the patient's right lung, 2 the left lung), overlays/NAME.png,
-    sheet-1.png and following (the overlays, least confident first), manifest.csv, settings.json.
+    sheet-1.png and following (the overlays, least confident first, unusable radiographs at the end), manifest.csv,
+    passed_over.csv (if files were not read), settings.json. The manifest names unusable radiographs by status, with
+    warnings in words and the reason.
 
     Args:
         options: what to read, where to write, and how.
     """
     out, segmenter = options.out, options.segmenter
-    columns = ("labels", "overlay", "found", "confidence_right", "confidence_left", "warnings")
+    columns = ("labels", "overlay", "found", "confidence_right", "confidence_left", "status", "warnings", "reason")
     settings = {"segmenter": segmenter}
-    run = bulk_run("segment", out, columns, settings, files=("labels", "overlay"), workers=options.workers)
-    outcomes = run.run(_Segment(out, segmenter), find_sources(options.inputs), title="segment")
-    done = Done((run.manifest,), tuple(outcomes))
+    files = ("labels", "overlay")
+    run = bulk_run("segment", out, columns, settings, files=files, workers=options.workers, prune=options.prune)
+    found = search_sources(options.inputs, leave=out)
+    outcomes = run.run(_Segment(out, segmenter), found.sources, title="segment")
+    notes = (*note_passed_over(out, found), *note_gone(run, outcomes))
+    done = Done((run.manifest,), tuple(outcomes), notes=notes)
 
-    def confidence(item: tuple[str, Row]) -> float:
-        return min(float(item[1]["confidence_right"]), float(item[1]["confidence_left"]))
+    def confidence(row: Row) -> float:
+        return min(float(row["confidence_right"]), float(row["confidence_left"]))
 
-    shown = [(f"{confidence(item):.2f} {item[0]}", item[1]["overlay"]) for item in sorted(done.rows, key=confidence)]
+    def caption(name: str, row: Row) -> str:
+        return f"{row['warnings']}: {name}" if row["status"] == UNUSABLE else f"{confidence(row):.2f} {name}"
+
+    ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, confidence(item[1])))
+    shown = [(caption(name, row), row["overlay"]) for name, row in ranked]
     return dataclasses.replace(done, written=(*write_sheets(out, shown), run.manifest))
 
 
@@ -71,6 +81,6 @@ class _Segment:
                 "found": str(lungs.found).lower(),
                 "confidence_right": f"{right:.4f}",
                 "confidence_left": f"{left:.4f}",
-                "warnings": "; ".join(lungs.reasons),
             }
+            | cautioned(lungs)
         ]

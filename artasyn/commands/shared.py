@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from artasyn.bulk.run import BulkRun, Outcome, Row
-from artasyn.bulk.sources import available_cores
+from artasyn.bulk.sources import Found, available_cores
+from artasyn.cautions import usable
+from artasyn.files.tables import write_table
 from artasyn.pictures.overlays import contact_sheet, read_picture, write_picture
 from artasyn.pictures.report import Section
 from artasyn.version import __version__
 
+if TYPE_CHECKING:
+    from artasyn.detection.examination import Detection
+    from artasyn.segment import Lungs
+
+UNUSABLE = "unusable"
+"""The status of a radiograph that was read but cannot be judged, see `artasyn.cautions`."""
+
 SHEET = 120
 """Largest number of overlays on a sheet."""
+
+NAMED = 10
+"""Largest number of names in a sentence."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,11 @@ class Done:
         return [outcome for outcome in self.outcomes if outcome.reason]
 
     @property
+    def unusable(self) -> list[tuple[Outcome, Row]]:
+        """The outcomes of the radiographs that were read but are unusable, each with its row."""
+        return [(outcome, row) for outcome in self.outcomes for row in outcome.rows if row.get("status") == UNUSABLE]
+
+    @property
     def rows(self) -> list[tuple[str, Row]]:
         """The names of the sources that did not fail, with their manifest rows."""
         return [(outcome.source.name, row) for outcome in self.outcomes for row in outcome.rows]
@@ -55,17 +74,66 @@ def bulk_run(
     workers: int,
     batch: int = 1,
     sealed: bool = False,
+    prune: bool = False,
 ) -> BulkRun:
     """Returns a bulk run whose settings are the command's options and the version; 0 workers take every core."""
     settings: dict[str, Any] = {"command": command, "version": __version__}
     for name, option in options.items():
         is_record = dataclasses.is_dataclass(option) and not isinstance(option, type)
         settings[name] = dataclasses.asdict(option) if is_record else option
-    return BulkRun(out, settings, columns, files, workers or available_cores(), batch=batch, sealed=sealed)
+    return BulkRun(out, settings, columns, files, workers or available_cores(), batch=batch, sealed=sealed, prune=prune)
+
+
+def note_passed_over(out: Path, found: Found) -> tuple[str, ...]:
+    """Writes passed_over.csv, which lists the files that are not read; returns a sentence that counts them.
+
+    Args:
+        out: the folder of results. Without such files, an older list in it is deleted.
+        found: what the search has found.
+    """
+    table = out / "passed_over.csv"
+    if not found.passed_over:
+        table.unlink(missing_ok=True)
+        return ()
+    write_table(table, ("file", "kind"), ({"file": str(path), "kind": kind} for path, kind in found.passed_over))
+    kinds = Counter(kind for _, kind in found.passed_over)
+    counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
+    return (f"passed over: {len(found.passed_over)} files ({counts}); all are listed in {table}",)
+
+
+def note_gone(run: BulkRun, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Returns a sentence that names the sources that are gone, but whose results are left.
+
+    Args:
+        run: the run that has just ended.
+        outcomes: its outcomes.
+    """
+    names = run.gone(outcomes)
+    listed = ", ".join(names[:NAMED]) + ", ..." * (len(names) > NAMED)
+    return (
+        f"{len(names)} results of sources that are gone are left in {run.out}: {listed}; --prune deletes them",
+    ) * bool(names)
+
+
+def cautioned(found: Detection | Lungs) -> Row:
+    """Returns the status, the words of the warnings and the reason of a radiograph, for the manifest."""
+    words = " ".join(found.warnings)
+    return {
+        "status": "ok" if usable(found.warnings) else UNUSABLE,
+        "warnings": words,
+        "reason": "; ".join(found.reasons),
+    }
+
+
+def without(out: Path, *names: str) -> tuple[Path, ...]:
+    """Deletes files about a whole collection that an older run wrote; returns no paths."""
+    for name in names:
+        (out / name).unlink(missing_ok=True)
+    return ()
 
 
 def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 10) -> Iterator[Path]:
-    """Writes contact sheets of overlays, in order, and yields their paths."""
+    """Writes contact sheets of overlays, in order, and yields their paths; deletes further sheets of an older run."""
     for number, start in enumerate(range(0, len(shown), SHEET), 1):
         page = shown[start : start + SHEET]
         pictures = [read_picture(out / file) for _, file in page]
@@ -75,3 +143,6 @@ def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 
         path = out / f"sheet-{number}.png"
         write_picture(path, sheet)
         yield path
+    older = (out / f"sheet-{number}.png" for number in itertools.count(-(-len(shown) // SHEET) + 1))
+    for path in itertools.takewhile(Path.exists, older):
+        path.unlink()

@@ -14,12 +14,12 @@ from tqdm import tqdm
 
 from artasyn.arrays import Picture
 from artasyn.bulk.run import Row
-from artasyn.bulk.sources import Source, find_sources
+from artasyn.bulk.sources import Source, search_sources
 from artasyn.bulk.stores import Folders, Shards, StoredImage
-from artasyn.commands.options import FILES, OUT, WORKERS, option, paths, python_only, several
-from artasyn.commands.shared import SHEET, Done, bulk_run
+from artasyn.commands.options import FILES, OUT, PRUNE, WORKERS, flag, option, paths, python_only, several
+from artasyn.commands.shared import SHEET, Done, bulk_run, note_gone, note_passed_over, without
 from artasyn.errors import DataError
-from artasyn.files.radiograph import image_png, mask_png, read_radiograph
+from artasyn.files.radiograph import FEW_LEVELS, image_png, mask_png, needed_bits, read_radiograph
 from artasyn.files.rasters import decode_picture
 from artasyn.outputs.coco import Annotation, annotated, write_coco
 from artasyn.outputs.summary import Region, draw_statistics, statistics, write_statistics
@@ -30,6 +30,9 @@ from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS, LungOpacity
 from artasyn.synthesis import findings as presets
 from artasyn.synthesis.recipe import Recipe
+
+SUMMARY = ("sheet-1.png", "statistics.png", "annotations.json", "statistics.json")
+"""The files about the whole collection; they are deleted where there is nothing to sum up."""
 
 
 @dataclass(frozen=True)
@@ -67,20 +70,27 @@ class SynthesiseOptions:
     )
     per_image: int = field(default=1, metadata=option("anomalous images made of each radiograph"))
     seed: int = field(default=0, metadata=option("another seed, other anomalies"))
-    bits: int = field(default=8, metadata=option("depth of the images written, 8 or 16"))
+    bits: int = field(
+        default=0,
+        metadata=option(
+            "depth of the images written, 8 or 16; 0: 8, but 16 for a radiograph of which 8 bits would keep fewer than "
+            f"{FEW_LEVELS} grey levels"
+        ),
+    )
     format: Literal["folders", "shards"] = field(
         default="folders", metadata=option("folders of PNG and JSON files, or tar shards")
     )
     samples_per_shard: int = field(default=500, metadata=option("synthetic images in a tar file, at most"))
     synthesis: LungOpacity = field(default=LungOpacity(), metadata=python_only())
     segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg"))
+    prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(WORKERS))
 
     def __post_init__(self) -> None:
         bits, per_image, seed = self.bits, self.per_image, self.seed
-        if bits not in (8, 16) or per_image < 1 or seed < 0:
+        if bits not in (0, 8, 16) or per_image < 1 or seed < 0:
             raise DataError(
-                f"bits must be 8 or 16, per_image at least 1, seed at least 0; not {bits}, {per_image}, {seed}"
+                f"bits must be 8 or 16 (or 0 to choose), per_image at least 1, seed at least 0; not {bits}, {per_image}, {seed}"
             )
         if self.samples_per_shard < per_image:
             raise DataError(
@@ -121,14 +131,16 @@ def synthesise(options: SynthesiseOptions) -> Done:
     KEY.json (the record) and KEY.annotations.json.
 
     For the whole collection: annotations.json (COCO, run-length encoded, for pycocotools), sheet-1.png (the first
-    120 images), statistics.json and statistics.png (areas, severities, findings, zones), manifest.csv, settings.json.
-    The same seed gives the same files for any number of workers.
+    120 images), statistics.json and statistics.png (areas, severities, findings, zones), manifest.csv,
+    passed_over.csv (if files were not read), settings.json. The same seed gives the same files for any number of
+    workers. The manifest states the depth of every image (bits): a radiograph that spans a small part of its range is
+    written with 16 bits, because 8 would lose its grey levels.
 
     Args:
         options: what to read, where to write, and what to make.
     """
     store, synthesis = options.store(), options.chosen_synthesis()
-    columns = ("copy", *store.columns, "width", "height", "area", "severity", "findings")
+    columns = ("copy", *store.columns, "width", "height", "bits", "area", "severity", "findings")
     run = bulk_run(
         "synthesise",
         options.out,
@@ -138,12 +150,15 @@ def synthesise(options: SynthesiseOptions) -> Done:
         workers=options.workers,
         batch=store.batch,
         sealed=store.sealed,
+        prune=options.prune,
     )
     make = _Make(options.per_image, options.seed, options.bits, synthesis, options.segmenter)
-    sources = find_sources(options.inputs)
-    done = Done((), tuple(run.run_batches(store.work(make, columns), sources, title="synthesise")))
+    found = search_sources(options.inputs, leave=options.out)
+    outcomes = run.run_batches(store.work(make, columns), found.sources, title="synthesise")
+    notes = (*note_passed_over(options.out, found), *note_gone(run, outcomes))
+    done = Done((), tuple(outcomes), notes=notes)
     names = list(dict.fromkeys([*FINDINGS, *(finding.name for finding in synthesis.findings)]))
-    summary = _summarise(options.out, store, done.rows, names) if done.rows else ()
+    summary = _summarise(options.out, store, done.rows, names) if done.rows else without(options.out, *SUMMARY)
     return dataclasses.replace(done, written=(*summary, run.manifest))
 
 
@@ -161,7 +176,8 @@ class _Make:
         film = read_radiograph(source.path)
         lungs = self.segmenter(film)
         if not lungs.found:
-            raise DataError(f"{source.path}: lungs not found ({'; '.join(lungs.reasons)}); no anomaly can be placed")
+            raise DataError(f"{source.path}: lungs not found ({lungs.doubts}); no anomaly can be placed")
+        bits = needed_bits(film) if self.bits == 0 else 16 if self.bits == 16 else 8
         samples = []
         for copy in range(1, self.per_image + 1):
             recipe, anomaly = Recipe.draw(
@@ -169,13 +185,14 @@ class _Make:
             )
             described = annotated(anomaly, lungs)
             files = {
-                "image": image_png(anomaly.image, bits=16 if self.bits == 16 else 8),
+                "image": image_png(anomaly.image, bits=bits),
                 "mask": mask_png(anomaly.mask),
                 "record": json.dumps(recipe, default=vars).encode(),
                 "annotations": (json.dumps(described) + "\n").encode(),
             }
             area = float(anomaly.mask.sum()) / max(1, int((lungs.labels > 0).sum()))
-            row: Row = {"copy": copy, "height": film.shape[0], "width": film.shape[1], "area": f"{area:.4f}"}
+            row: Row = {"copy": copy, "height": film.shape[0], "width": film.shape[1], "bits": bits}
+            row["area"] = f"{area:.4f}"
             row["severity"] = f"{max(each['severity'] for each in described):.4f}"
             row["findings"] = " ".join(each["finding"] for each in described)
             samples.append(StoredImage(files, row))
@@ -205,7 +222,7 @@ def _summarise(
     ]
     sheet = contact_sheet(list(pairs(store, rows[:SHEET])), captions, columns=6, tile=TILE * 3 // 2)
     write_picture(out / "sheet-1.png", sheet)
-    return [out / name for name in ("sheet-1.png", "statistics.png", "annotations.json")]
+    return [out / name for name in SUMMARY[:3]]
 
 
 def pairs(store: Folders | Shards, rows: Sequence[Row]) -> Iterator[Picture]:

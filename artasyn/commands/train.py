@@ -7,10 +7,11 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from artasyn.bulk.lock import claimed
 from artasyn.bulk.run import Outcome, read_manifest
-from artasyn.bulk.sources import available_cores, find_sources
+from artasyn.bulk.sources import available_cores, search_sources
 from artasyn.commands.options import FILES, option, several, spread
-from artasyn.commands.shared import Done
+from artasyn.commands.shared import Done, note_passed_over
 from artasyn.training.run import TrainingRun
 
 
@@ -34,15 +35,19 @@ def train(options: TrainOptions) -> Done:
 
     Writes to OUT: model/ (config.json and model.safetensors, for `artasyn detect --model OUT/model`), checkpoints/
     (last.ckpt, best.ckpt; checkpoints-1/ and so on where several trainings are averaged), logs/ (CSV and TensorBoard),
-    cache/ (prepared radiographs; manifest.csv lists the radiographs left out, with reasons), settings.json. The same
-    command continues a training that was killed.
+    cache/ (prepared radiographs; manifest.csv lists the radiographs left out, with reasons), passed_over.csv (if files
+    were not read), settings.json. The same command continues a training that was killed.
 
     Args:
         options: what to read, where to write, and how to train.
     """
     out, workers = options.out, options.workers or available_cores()
-    sources = find_sources(options.normal)
-    options.training.fit(sources, out, workers=workers, trainer=options.trainer)
+    found = search_sources(options.normal, leave=out)
+    with claimed(out):
+        options.training.fit(found.sources, out, workers=workers, trainer=options.trainer)
+        notes = note_passed_over(out, found)
     manifest = out / "cache" / "manifest.csv"
     reasons = {row["name"]: row["reason"] for row in read_manifest(manifest)}
-    return Done((out / "model", manifest), tuple(Outcome(s, reason=reasons[s.name]) for s in sources))
+    return Done(
+        (out / "model", manifest), tuple(Outcome(s, reason=reasons[s.name]) for s in found.sources), notes=notes
+    )

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, overload, runtime_checkable
+from typing import Any, NoReturn, Protocol, overload, runtime_checkable
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from artasyn.arrays import Image
 from artasyn.detection.examination import Detection, Novelties, Squares, examine
 from artasyn.detection.onnx_network import OnnxNetwork
 from artasyn.detection.settings import DetectorSettings
-from artasyn.errors import ModelError
+from artasyn.errors import ImageError, ModelError
 from artasyn.segment import Lungs
 
 
@@ -74,7 +74,7 @@ class Detector:
             model: a folder that `save_pretrained` or training wrote, or the id of a model on the Hugging Face hub;
                 ``bundled`` is the one that comes with artasyn (its card: ``artasyn/model/README.md``).
             device: a device of torch: cpu, cuda, cuda:1, mps.
-            **options: options of `huggingface_hub.PyTorchModelHubMixin.from_pretrained` (revision, token, ...).
+            **options: options of `huggingface_hub.hf_hub_download` (revision, token, ...).
 
         Raises:
             ModelError: there is no such model, or its files are damaged or of another kind.
@@ -130,6 +130,14 @@ class Detector:
         """
         self.network.settings = self.settings.calibrated(threshold, image_threshold)
 
+    def half(self) -> NoReturn:
+        """Refuses half precision.
+
+        Raises:
+            ModelError: always; the message says why.
+        """
+        raise ModelError("a detector computes in 32 bits: its thresholds and its novelty hold for them alone")
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes ``config.json`` and ``model.safetensors``, for `from_pretrained`.
 
@@ -162,7 +170,8 @@ class Detector:
         Args:
             images: float32 (h, w) in [0, 1], or a sequence of such arrays.
             lungs: the lungs to examine, on the image's grid; with None, PBTSeg finds them. A radiograph on which not
-                both lungs are found is examined as a whole.
+                both lungs are found is examined as a whole. A radiograph that is unusable (`Detection.status`) is
+                examined too, but never called abnormal.
             restrict_to_lungs: examine only the lungs; None takes the value of the settings.
 
         Returns:
@@ -171,6 +180,11 @@ class Detector:
         Raises:
             ImageError: an image is not valid, or its lungs are on another grid.
         """
+        if not isinstance(images, (np.ndarray, Sequence)) or isinstance(images, str):
+            raise ImageError(
+                f"images must be a numpy array (h, w), or a list of such arrays, not {type(images).__name__}; "
+                "tensors: image.numpy()"
+            )
         if isinstance(images, np.ndarray):
             return self([images], [lungs], restrict_to_lungs=restrict_to_lungs)[0]
         settings = self.settings

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from artasyn.arrays import Heatmap, Image, Mask, Prepared, check_image
+from artasyn.cautions import CAUTIONS, Caution, usable
 from artasyn.detection.settings import DetectorSettings
 from artasyn.detection.window import LungWindow, lung_region, prepare
-from artasyn.errors import ImageError
+from artasyn.errors import ImageError, ModelError
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.shapes import Float32
 
@@ -41,6 +42,10 @@ class Detection:
             contrast that the network sees.
         lungs: the lungs that the heatmap is restricted to; None where the heatmap covers all that the network sees: the
             lungs' window or, where not both lungs were found, the whole image.
+        warnings: what speaks against the radiograph or its lungs, by the words of `artasyn.cautions`.
+        reasons: the same in sentences.
+        abnormal: whether the score reaches the threshold that was fixed before the test; never for an unusable
+            radiograph, whose score means nothing.
     """
 
     score: float
@@ -49,6 +54,19 @@ class Detection:
     mask: Mask
     reconstruction: Image
     lungs: Lungs | None
+    warnings: tuple[Caution, ...] = ()
+    reasons: tuple[str, ...] = ()
+    abnormal: bool = False
+
+    @property
+    def status(self) -> Literal["ok", "unusable"]:
+        """``unusable`` for a radiograph that cannot be judged: inverted, turned, not frontal, no chest or no lungs."""
+        return "ok" if usable(self.warnings) else "unusable"
+
+    @property
+    def reason(self) -> str:
+        """The reasons on one line; empty if there are none."""
+        return "; ".join(self.reasons)
 
 
 def examine(
@@ -58,7 +76,8 @@ def examine(
 
     Args:
         images: float32 (h, w) in [0, 1].
-        lungs: the lungs of each image, on its grid; where None, PBTSeg finds them.
+        lungs: the lungs of each image, on its grid; where None, PBTSeg finds them. The view is checked by PBTSeg even
+            where the lungs are given.
         settings: of the detector.
         maps: the network.
 
@@ -67,6 +86,7 @@ def examine(
 
     Raises:
         ImageError: an image is not valid, or its lungs are on another grid.
+        ModelError: the network gives values that are not finite.
 
     Example:
         >>> film = np.random.default_rng(0).random((40, 50), np.float32)
@@ -78,10 +98,13 @@ def examine(
     _check(images, lungs)
     if not len(images):
         return []
-    found = [PBTSeg()(image) if known is None else known for image, known in zip(images, lungs, strict=True)]
+    seen = [PBTSeg()(image) for image in images]
+    found = [mine if known is None else _checked(known, mine) for mine, known in zip(seen, lungs, strict=True)]
     windows = [LungWindow.around(each) for each in found]
     cuts = [prepare(window.cut(image), settings.size) for window, image in zip(windows, images, strict=True)]
     reconstructions, heatmaps, novelties = maps(np.stack(cuts)[:, None])
+    if not all(np.isfinite(found).all() for found in (reconstructions, heatmaps, novelties)):
+        raise ModelError("the network gives values that are not finite; its weights are damaged")
     return [
         _detection(settings, image.shape, *each)
         for image, *each in zip(
@@ -90,12 +113,23 @@ def examine(
     ]
 
 
+def _checked(known: Lungs, seen: Lungs) -> Lungs:
+    """Adds to given lungs the cautions about the image itself that PBTSeg sees; its doubts about lungs do not count."""
+    about_lungs = ("no_lungs", "one_lung", "uncertain")
+    words = tuple(word for word in seen.warnings if word not in (*about_lungs, *known.warnings))
+    sentences = dict(zip(seen.warnings, seen.reasons, strict=True)) if not seen.usable else CAUTIONS
+    said = tuple(sentences[word] for word in words)
+    return replace(known, warnings=known.warnings + words, reasons=known.reasons + said)
+
+
 def _check(images: Sequence[Any], lungs: Sequence[Lungs | None]) -> None:
     """Refuses arrays that are not images, and lungs that do not belong to the images."""
     if len(lungs) != len(images):
         raise ImageError(f"{len(images)} images, but lungs for {len(lungs)}")
     for number, (image, known) in enumerate(zip(images, lungs, strict=True)):
         check_image(image, f"image {number}")
+        if known is not None and not isinstance(known, Lungs):
+            raise ImageError(f"lungs must be Lungs, not {type(known).__name__}; use Lungs.from_labels")
         if known is not None and known.labels.shape != image.shape:
             raise ImageError(f"lungs are {known.labels.shape}, image {number} is {image.shape}")
 
@@ -119,7 +153,17 @@ def _detection(
     healthy = window.restore(np.clip(reconstruction, 0, 1), shape)
     inside = region >= min(0.5, float(region.max()))  # lungs of a few pixels have a faint region
     rated = score(heatmap[inside], settings.top, settings.novelty_weight * novelty)
-    return Detection(rated, novelty, whole, whole >= settings.threshold, healthy, lungs if restricted else None)
+    return Detection(
+        rated,
+        novelty,
+        whole,
+        whole >= settings.threshold,
+        healthy,
+        lungs if restricted else None,
+        lungs.warnings,
+        lungs.reasons,
+        abnormal=lungs.usable and rated >= settings.image_threshold,
+    )
 
 
 def score(values: np.ndarray, top: float, evidence: float = 0.0) -> float:
@@ -139,4 +183,4 @@ def score(values: np.ndarray, top: float, evidence: float = 0.0) -> float:
     flat = values.ravel()
     count = max(1, round(top * flat.size))
     mean = float(np.partition(flat, flat.size - count)[flat.size - count :].mean())
-    return round(mean / (mean + (1 - mean) * math.exp(-evidence)), 7)
+    return round(mean / (mean + (1 - mean) * math.exp(-min(max(evidence, -700.0), 700.0))), 7)

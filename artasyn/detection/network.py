@@ -2,8 +2,6 @@
 
 # The annotations are not postponed: huggingface_hub reads the class of `config` from the signature.
 
-import contextlib
-import io
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,12 +15,10 @@ from artasyn.detection.head import DiscriminativeHead
 from artasyn.detection.novelty import Novelty
 from artasyn.detection.reconstruction import ReconstructionNet
 from artasyn.detection.settings import DetectorSettings
-from artasyn.errors import ModelError
+from artasyn.detection.stored import CONFIG, digest_of, find_model, read_settings, read_weights, replacing_model
+from artasyn.errors import ImageError, ModelError
 from artasyn.shapes import Float
 from artasyn.tensors import Images
-
-BUNDLED = Path(__file__).parents[1] / "model"
-"""The folder of the detector that comes with artasyn."""
 
 
 class NetworkOutput(NamedTuple):
@@ -102,9 +98,8 @@ class DetectorNetwork(
 
     @property
     def digest(self) -> str:
-        """A string that tells two trained networks apart: the sum of the absolute weights, and the threshold."""
-        total = sum(float(p.detach().double().abs().sum()) for p in self.parameters())
-        return f"{total:.6e} {self.settings.threshold:.6f}"
+        """A string that tells two models apart: a hash over all weights and all settings."""
+        return digest_of(self.state_dict(), self.settings)
 
     def look(self, images: Images) -> NetworkOutput:
         """Runs encoder, decoder and head once on prepared radiographs, without mirroring and novelty.
@@ -138,19 +133,38 @@ class DetectorNetwork(
             heatmaps = (heatmaps + turned.heatmaps.flip(-1)) / 2
             novelties = (novelties + self.novelty(turned.features)) / 2
         if self.settings.has_head:
-            against = torch.exp(-self.settings.novelty_prior * novelties)[:, None, None, None]
+            against = torch.exp((-self.settings.novelty_prior * novelties).clamp(-80, 80))[:, None, None, None]
             heatmaps = heatmaps / (heatmaps + (1 - heatmaps) * against)
         return seen.reconstructions, heatmaps, novelties
 
     @torch.inference_mode()
     def maps(self, images: Squares) -> tuple[Squares, Squares, Novelties]:
         """Runs `forward` on numpy arrays, in evaluation mode; see `artasyn.detection.detector.Network`."""
+        size, kind = self.settings.size, next(self.parameters()).dtype
+        if images.ndim != 4 or images.shape[1:] != (1, size, size):
+            raise ImageError(f"the network takes images of (b, 1, {size}, {size}), not {images.shape}")
+        if kind != torch.float32:
+            raise ModelError(
+                f"the network's weights are {kind}; its thresholds hold for 32 bits, so call float() on it"
+            )
         training = self.training
         self.eval()
         found = self(torch.from_numpy(images).to(self.device))
         self.train(training)
-        reconstructions, heatmaps, novelties = (each.float().cpu().numpy() for each in found)
+        reconstructions, heatmaps, novelties = (each.cpu().numpy() for each in found)
         return reconstructions, heatmaps, novelties
+
+    def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
+        """Writes ``config.json``, ``model.safetensors`` and a model card: all of them or none.
+
+        Args:
+            save_directory: the folder to write to; it is created if it is missing.
+            **options: options of `huggingface_hub.ModelHubMixin.save_pretrained`.
+        """
+        if options.get("push_to_hub"):  # the name of the folder is the name on the hub
+            return super().save_pretrained(save_directory, **options)
+        with replacing_model(Path(save_directory)) as temporary:
+            return super().save_pretrained(temporary, **options)
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -161,22 +175,24 @@ class DetectorNetwork(
         Args:
             model: a folder that `save_pretrained` or training wrote, or the id of a model on the Hugging Face hub;
                 ``bundled`` is the one that comes with artasyn (its card: ``artasyn/model/README.md``).
-            **options: options of `huggingface_hub.PyTorchModelHubMixin.from_pretrained` (revision, token, ...).
+            **options: options of `huggingface_hub.hf_hub_download` (revision, token, ...).
 
         Raises:
             ModelError: there is no such model, or its files are damaged or of another kind.
         """
-        folder = BUNDLED if model == "bundled" else Path(model)
-        if folder.exists():
-            for name in ("config.json", "model.safetensors"):
-                if not (folder / name).is_file():
-                    raise ModelError(f"{folder}: no {name}; give the folder that artasyn train wrote as OUT/model")
+        folder = find_model(model, options)
+        settings = read_settings(folder)
         try:
-            with contextlib.redirect_stdout(io.StringIO()):  # the mixin prints what it loads
-                found = str(folder if folder.exists() else model)
-                network: DetectorNetwork = super().from_pretrained(found, **{"strict": True} | options)
-        except Exception as error:  # the hub, JSON and safetensors raise many types; add the model's name
-            raise ModelError(f"{model}: cannot be loaded as a detector: {type(error).__name__}: {error}") from error
+            with torch.device("meta"):  # without memory: settings may claim any size
+                expected = cls(settings).state_dict()
+            weights = read_weights(folder, expected)
+            network = cls(settings)
+            network.load_state_dict(weights)
+        except ModelError as error:
+            named = str(error).startswith(str(folder))
+            raise (
+                error if named else ModelError(f"{folder / CONFIG}: cannot be loaded as a detector: {error}")
+            ) from error
         return network.eval()
 
 

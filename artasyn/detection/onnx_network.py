@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from artasyn.detection.examination import Novelties, Squares
@@ -34,7 +36,6 @@ class OnnxNetwork:
     Attributes:
         settings: the settings that the file states. Size, kind, smoothing, novelty prior and mirroring are built into
             the network of the file: other settings do not change them.
-        digest: 16 hexadecimal digits that tell two files apart.
 
     Raises:
         ModelError: the file does not exist or is no detector, or a provider is not available.
@@ -65,7 +66,14 @@ class OnnxNetwork:
             self._check_ports()
         except ModelError as error:
             raise ModelError(f"{path}: is no detector of artasyn: {error}; write one with artasyn export") from None
-        self.digest = hashlib.blake2b(content, digest_size=8).hexdigest()
+        self._content = hashlib.blake2b(content, digest_size=16)
+
+    @property
+    def digest(self) -> str:
+        """A string that tells two models apart: a hash over the file and all settings."""
+        found = self._content.copy()
+        found.update(json.dumps(asdict(self.settings), sort_keys=True).encode())
+        return found.hexdigest()
 
     def _check_ports(self) -> None:
         """Refuses a network with other inputs or outputs."""

@@ -5,14 +5,25 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from artasyn.errors import ModelError
+from artasyn.fields import Fault, Share, Within, build, check_fields
+from artasyn.records import parse_json
 from artasyn.version import __version__
 
 Kind = Literal["reconstruction", "discriminative", "segmentation"]
 """How the heatmap is made. ``reconstruction`` takes the difference from the reconstruction. ``discriminative`` uses a
 head on that difference and the features. ``segmentation``, for comparison, uses the same head on the features alone."""
+
+Size = Annotated[int, Within(16, 1024)]
+"""Rows and columns that a network sees."""
+
+Levels = Annotated[int, Within(1, 32)]
+"""A number of feature maps."""
+
+Weight = Annotated[float, Within(0, 100)]
+"""The weight of a novelty."""
 
 PREFIX = "artasyn."
 """Prefix of the settings' names in an ONNX file's metadata."""
@@ -47,7 +58,7 @@ class DetectorSettings:
             steadier and takes twice the time.
 
     Raises:
-        ModelError: there is no such kind.
+        ModelError: there is no such kind, or a number is out of range.
 
     Example:
         >>> settings = DetectorSettings(size=96, image_threshold=0.3)
@@ -58,20 +69,20 @@ class DetectorSettings:
     """
 
     encoder: str = "test_resnet"
-    size: int = 128
+    size: Size = 128
     kind: Kind = "discriminative"
-    levels: int | None = None
-    threshold: float = 0.5
-    image_threshold: float = 0.5
-    smoothing: float = 0.015
-    top: float = 0.1
+    levels: Levels | None = None
+    threshold: Share = 0.5
+    image_threshold: Share = 0.5
+    smoothing: Share = 0.015
+    top: Share = 0.1
     restrict_to_lungs: bool = True
-    novelty_weight: float = 1.0
-    novelty_prior: float = 0.2
+    novelty_weight: Weight = 1.0
+    novelty_prior: Weight = 0.2
     mirrored: bool = True
 
     def __post_init__(self) -> None:
-        _check_kind(self.kind)
+        check_fields(self, ModelError)
 
     @property
     def has_decoder(self) -> bool:
@@ -99,7 +110,7 @@ class DetectorSettings:
             metadata: names and values; where one of `NEWER` is missing, its default is taken.
 
         Raises:
-            ModelError: another setting is missing, or a value cannot be read.
+            ModelError: another setting is missing, or a value cannot be read or is out of range.
         """
         names = [field.name for field in fields(cls)]
         found: dict[str, Any] = {}
@@ -110,14 +121,25 @@ class DetectorSettings:
                     continue
                 raise ModelError(f"there is no {key} in its metadata")
             try:
-                found[name] = json.loads(metadata[key])
+                found[name] = parse_json(metadata[key])
             except ValueError as error:
                 raise ModelError(f"its {key} is {metadata[key]!r}") from error
-        _check_kind(found["kind"])
-        return cls(**{name: value for name, value in found.items() if name in names})
+        return cls.of({name: value for name, value in found.items() if name in names}, PREFIX.rstrip("."))
 
+    @classmethod
+    def of(cls, values: Any, place: str) -> DetectorSettings:
+        """Makes settings from the values that JSON holds; where one is missing, its default is taken.
 
-def _check_kind(kind: object) -> None:
-    """Refuses an unknown kind."""
-    if kind not in get_args(Kind):
-        raise ModelError(f"no kind of detector {kind!r}; choose from {', '.join(get_args(Kind))}")
+        Args:
+            values: the settings by their names.
+            place: where the values stand, for the message.
+
+        Raises:
+            ModelError: a setting is unknown, or its value is of another type or out of range. The message continues a
+                sentence that begins with the file's name.
+        """
+        try:
+            settings: DetectorSettings = build(cls, values)
+        except Fault as fault:
+            raise ModelError(f"its {fault.within(place)}") from fault
+        return settings

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from artasyn.errors import OutputError
 
 LEFTOVER = ".artasyn-*.tmp"
 """Name of temporary files that a killed process may leave behind; only artasyn uses it, so deleting them is safe."""
@@ -20,6 +23,9 @@ def replacing(path: Path) -> Iterator[Path]:
     Args:
         path: the file to write; its folder is created.
 
+    Raises:
+        OutputError: nothing can be written there; a name that is too long stays an `OSError`.
+
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -28,14 +34,17 @@ def replacing(path: Path) -> Iterator[Path]:
         ...     (Path(folder) / "a.txt").read_text()
         'whole'
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(LEFTOVER.replace("*", uuid.uuid4().hex))
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        if not isinstance(error, OSError) or isinstance(error, OutputError) or error.errno == errno.ENAMETOOLONG:
+            raise
+        raise OutputError.of(path, error) from error
 
 
 def write_bytes(path: Path, data: bytes) -> None:

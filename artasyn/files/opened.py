@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 
 from artasyn.arrays import Image
 from artasyn.arrays import identity as identity_of
-from artasyn.errors import ImageError, RadiographError
-from artasyn.files.dicom import decode_dicom, is_dicom
+from artasyn.errors import ImageError, OutputError, RadiographError
+from artasyn.files.dicom import decode_dicom, dicom_turn, is_dicom
 from artasyn.files.dicom_header import Calibration, Header, SpacingSource
-from artasyn.files.rasters import decode_raster
+from artasyn.files.rasters import decode_raster, raster_turn
 from artasyn.files.turns import Turn
+from artasyn.limits import limits
+
+BYTES, HEADER = 8, 2**26
+"""Bytes of a pixel of four channels of 16 bits, and of all else in a file."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +124,7 @@ def open_radiograph(path: str | os.PathLike[str]) -> Radiograph:
         (True, None, None)
     """
     with naming(path):
-        image, header = _decoded(Path(path).read_bytes())
+        image, header = _decoded(read_whole(path))
         image = _checked(image)
     turn, spacing = header.turn, header.spacing
     rows, columns = turn.swapped(image.shape)
@@ -132,6 +136,25 @@ def open_radiograph(path: str | os.PathLike[str]) -> Radiograph:
         turn,
         Reference(Path(path), rows, columns, **header.uids),
     )
+
+
+def read_turn(path: str | os.PathLike[str]) -> Turn:
+    """Reads how the stored pixels of a radiograph are turned to its image; no pixel is decoded where this can be helped.
+
+    A mask that was drawn on the stored pixels is turned by it as the radiograph is.
+
+    Args:
+        path: the file; PNG, TIFF, JPEG, BMP, WebP or DICOM.
+
+    Returns:
+        The turn of `open_radiograph`. Whether the file holds a radiograph is not checked.
+
+    Raises:
+        RadiographError: the file is missing, or its header is damaged.
+    """
+    with naming(path):
+        data = read_whole(path)
+        return dicom_turn(data) if is_dicom(data) else raster_turn(data)
 
 
 def _decoded(data: bytes) -> tuple[Image, Header]:
@@ -162,6 +185,27 @@ def _checked(image: Image) -> Image:
     return np.ascontiguousarray(image)
 
 
+def read_whole(path: str | os.PathLike[str]) -> bytes:
+    """Reads a whole file of a picture.
+
+    Args:
+        path: the file.
+
+    Raises:
+        RadiographError: this is no regular file, but a pipe or a device, which may never end; or the file is larger
+            than any picture of the pixels that `artasyn.limits.Limits` allows. The message continues a sentence that
+            begins with the file's name.
+    """
+    most = BYTES * limits().pixels + HEADER
+    path = Path(path)
+    about = path.stat()
+    if not path.is_dir() and not path.is_file():
+        raise RadiographError("is a pipe or a device; copy what it holds to a file")
+    if about.st_size > most:
+        raise RadiographError(f"is larger than {most} bytes; if this is right, raise the limit with --limits.pixels")
+    return path.read_bytes()
+
+
 @contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """Adds the path of the file to error messages."""
@@ -170,6 +214,8 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except RadiographError as error:
         raise RadiographError(f"{name} {error}") from error.__cause__
+    except OutputError as error:
+        raise RadiographError(str(error)) from error
     except FileNotFoundError as error:
         raise RadiographError(f"{name} does not exist; check the path") from error
     except IsADirectoryError as error:

@@ -27,12 +27,22 @@ import PIL.Image
 from artasyn.arrays import LEFT, Heatmap, Image, LungLabels, Mask, check_image
 from artasyn.errors import ImageError, RadiographError
 from artasyn.files.atomic import write_bytes
-from artasyn.files.dicom import DICOM_SUFFIXES
-from artasyn.files.opened import naming, open_radiograph
-from artasyn.files.rasters import PICTURE_SUFFIXES, Pixels, decode_picture
+from artasyn.files.dicom import DICOM_SUFFIXES, is_dicom
+from artasyn.files.opened import naming, open_radiograph, read_whole
+from artasyn.files.rasters import (
+    PICTURE_SUFFIXES,
+    Pixels,
+    decode_labels,
+    decode_picture,
+    decode_region,
+    is_lossy,
+    is_picture,
+)
 
 RADIOGRAPH_SUFFIXES = PICTURE_SUFFIXES | DICOM_SUFFIXES
 """Suffixes, in lower case, of the files that `read_radiograph` reads."""
+FEW_LEVELS = 100
+"""With fewer grey levels than this, steps between them show, and noise and faint findings are lost."""
 LOSSLESS_SUFFIXES = {".png": "PNG", ".tif": "TIFF", ".tiff": "TIFF"}
 
 
@@ -69,29 +79,22 @@ def read_radiograph(path: str | os.PathLike[str]) -> Image:
 
 
 def read_mask(path: str | os.PathLike[str]) -> Mask:
-    """Reads a region: bool (h, w).
+    """Reads a region: bool (h, w), turned as the EXIF orientation says.
 
-    If a file holds 0 and at most one other value (0 and 255, 0 and 1), the other value is the region.
-    If a file holds more values (JPEG, smoothed edges), the values above half of the range are the region (in 8 bits:
-    above 127).
+    The region may be painted in one channel, in one colour, with a palette, or in the alpha channel, with any depth.
+    If a file holds 0 and one other value (0 and 255, 0 and 1), the other value is the region. More values are read
+    where they are shades at an edge (JPEG, smoothing); those above half of the range are the region (in 8 bits: above
+    127). What has no reading or several is refused: a class apart such as 255 for "ignore", several colours, or
+    information that is transparent. White is the region and black is not.
 
     Args:
-        path: a PNG or another picture, of one channel or grey.
+        path: a PNG or another picture.
 
     Raises:
-        RadiographError: the picture is not readable, or holds several values and none above half of the range.
+        RadiographError: the picture is not readable or has no single reading. The message states what was found.
     """
     with naming(path):
-        pixels, full = decode_picture(Path(path).read_bytes())
-        values = np.unique(pixels)
-        if np.count_nonzero(values) <= 1:
-            return pixels > 0
-        if values[-1] <= full // 2:
-            raise RadiographError(
-                f"holds {values.size} values, none above {full // 2}; save a mask as 0 and {full}, "
-                "read lung labels with read_labels"
-            )
-        return pixels > full // 2
+        return decode_region(read_whole(path))
 
 
 def read_heatmap(path: str | os.PathLike[str]) -> Heatmap:
@@ -104,7 +107,7 @@ def read_heatmap(path: str | os.PathLike[str]) -> Heatmap:
         RadiographError: the picture is not readable.
     """
     with naming(path):
-        pixels, full = decode_picture(Path(path).read_bytes())
+        pixels, full = decode_picture(read_whole(path))
         return np.asarray(pixels / np.float32(full), np.float32)
 
 
@@ -118,13 +121,14 @@ def read_labels(path: str | os.PathLike[str]) -> LungLabels:
         RadiographError: the picture is not readable, or holds values other than 0, 1 and 2.
     """
     with naming(path):
-        data = Path(path).read_bytes()
-        if data.startswith(b"\xff\xd8\xff"):
-            raise RadiographError("is a JPEG, which does not keep labels; save them as PNG")
-        pixels, _ = decode_picture(data, indices=True)
+        data = read_whole(path)
+        if is_lossy(data):
+            kind = "WebP with losses" if data.startswith(b"RIFF") else "JPEG"
+            raise RadiographError(f"is a {kind}, which does not keep labels; save them as PNG")
+        pixels = decode_labels(data)
         values = np.unique(pixels)
-        if values[-1] > LEFT:
-            found = ", ".join(str(v) for v in values[:6]) + (", ..." if values.size > 6 else "")
+        if values[-1] > LEFT or values[0] < 0 or not np.isin(values, (0, 1, LEFT)).all():
+            found = ", ".join(f"{v:g}" for v in values[:6]) + (", ..." if values.size > 6 else "")
             raise RadiographError(f"holds the values {found}; lung labels are 0, 1 (right) and 2 (left) in a PNG")
         return pixels.astype(np.uint8)
 
@@ -188,6 +192,24 @@ def image_png(image: Image, *, bits: Literal[8, 16] = 8) -> bytes:
     return _png(_image_pixels(image, bits), flat=False)
 
 
+def needed_bits(image: Image) -> Literal[8, 16]:
+    """Returns the depth that keeps an image's grey levels: 16 bits if 8 would leave few and lose most, otherwise 8.
+
+    An image of 8 bits keeps all of its levels in 8 bits, few or many. An image of more bits that spans a small part of
+    its range, such as 12 bits in a file of 16, does not.
+
+    Args:
+        image: (h, w), float32 in [0, 1].
+
+    Example:
+        >>> ramp = np.linspace(0, 1, 4096, dtype=np.float32).reshape(64, 64)
+        >>> needed_bits(ramp), needed_bits(ramp / 8)
+        (8, 16)
+    """
+    few, all_ = (np.count_nonzero(np.bincount(_image_pixels(image, bits).ravel())) for bits in (8, 16))
+    return 16 if few < FEW_LEVELS and all_ >= 2 * few else 8
+
+
 def mask_png(mask: Mask) -> bytes:
     """Encodes a mask as the PNG of 0 and 255 that `write_mask` writes.
 
@@ -204,8 +226,9 @@ def is_radiograph_file(path: str | os.PathLike[str]) -> bool:
     """Returns whether a search of a folder for radiographs should read this file.
 
     A file counts if its suffix is one of `RADIOGRAPH_SUFFIXES`, in either case. A file with another suffix or none
-    counts if it has the DICOM prefix (``DICM``), because exported radiographs are often named by their UID. Hidden
-    files and the index ``DICOMDIR`` do not count.
+    counts if its content is DICOM or a picture, because exported radiographs are often named by their UID. DICOM
+    without the prefix (``DICM``) counts only without a suffix or with a number as suffix. Hidden files and the index
+    ``DICOMDIR`` do not count.
 
     Args:
         path: a file or folder.
@@ -213,10 +236,13 @@ def is_radiograph_file(path: str | os.PathLike[str]) -> bool:
     path = Path(path)
     if path.name.startswith(".") or path.name.upper() == "DICOMDIR" or not path.is_file():
         return False
-    if path.suffix.lower() in RADIOGRAPH_SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix in RADIOGRAPH_SUFFIXES:
         return True
     with naming(path), path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
+        data = file.read(132)
+    bare = suffix in ("", ".ima") or suffix[1:].isdigit()  # 1.2.840 is a UID
+    return data[128:] == b"DICM" or is_picture(data) or (bare and is_dicom(data))
 
 
 def _check_plane(array: object, dtype: np.dtype[Any], name: str) -> None:

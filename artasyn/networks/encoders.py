@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import timm
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from artasyn.errors import ModelError
+from artasyn.fields import shown
 from artasyn.networks.pretrained import PACKAGES, load_pretrained
 
 MEAN, DEVIATION = 0.45, 0.225
@@ -16,7 +18,12 @@ MEAN, DEVIATION = 0.45, 0.225
 
 
 def create_encoder(name: str, *, pretrained: bool, size: int, levels: int | None) -> nn.Module:
-    """Creates a timm model with one input channel that returns feature maps, and runs it once as a test."""
+    """Creates a timm model with one input channel that returns feature maps, and runs it once as a test.
+
+    Only names in timm's own list are taken. A name that would lead timm to a hub, a folder or an address is refused.
+    """
+    if not (re.fullmatch(r"[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?", name) and timm.is_model(name)):
+        raise ModelError(f"{shown(name)} is no timm model with feature maps; see timm.list_models()")
     here = pretrained and name in PACKAGES
     options: dict[str, Any] = {"features_only": True, "in_chans": 1, "pretrained": pretrained and not here}
     if levels is not None:
@@ -30,7 +37,7 @@ def create_encoder(name: str, *, pretrained: bool, size: int, levels: int | None
             encoder = timm.create_model(name, **options)
     except IndexError as error:
         raise ModelError(f"{name!r} has no {levels} levels of feature maps; give fewer, or None for all") from error
-    except (RuntimeError, AttributeError, AssertionError) as error:
+    except (RuntimeError, AttributeError, AssertionError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{name!r} is no timm model with feature maps ({error}); see timm.list_models()") from error
     if here:
         load_pretrained(encoder, name)

@@ -187,6 +187,9 @@ class Phantom:
 
         Args:
             record: the thorax, from `draw` or `ThoraxRecord.from_json`.
+
+        Raises:
+            SynthesisError: the film does not show both lungs, or the numbers of the thorax give no film.
         """
         side = (np.arange(record.size, dtype=np.float32) + 0.5) / record.size
         x, z = record.place(side[:, None], side[None, :])
@@ -194,6 +197,8 @@ class Phantom:
         normal, lungs = line_integral(record, rays, coarse), visible_lungs(rays)
         film = FilmResponse.exposed(record, normal.integral, lungs)
         image = healthy = film.developed(normal.integral)
+        if not np.isfinite(healthy).all():
+            raise SynthesisError("a thorax of these numbers gives no film")
         if record.lesions:
             image = film.developed(normal.integral + lesion_integral(record, rays, coarse, normal))
         mask = lungs.mask & (image - healthy >= self.tolerance)
@@ -252,6 +257,8 @@ def visible_lungs(rays: Anatomy) -> Lungs:
         region = (rays.visible & chosen).astype(np.uint8)
         _, parts, stats, _ = cv2.connectedComponentsWithStats(region, connectivity=4)
         areas = stats[1:, cv2.CC_STAT_AREA]
+        if not areas.size:
+            raise SynthesisError("a thorax of these numbers shows no two lungs on its film")
         labels[(parts == 1 + int(np.argmax(areas))) & (region > 0)] = side
     return Lungs.from_labels(labels)
 
@@ -265,6 +272,8 @@ def lesion_centre(lesion: PhantomLesion, coarse: Anatomy) -> np.ndarray:
     """
     lung = coarse.visible & (coarse.left == (lesion.side == LEFT))
     rows = np.flatnonzero(lung.sum(axis=1) >= 5)
+    if not rows.size:
+        raise SynthesisError("a thorax of these numbers has no lung for its lesion")
     row = rows[int(lesion.row * (len(rows) - 1))]
     columns = np.flatnonzero(lung[row])
     column = columns[int(lesion.column * (len(columns) - 1))]

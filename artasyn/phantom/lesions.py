@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Annotated, cast, get_args
 
 import numpy as np
 
+from artasyn.arrays import HIGHEST, LEFT, LOWEST, RIGHT
 from artasyn.errors import SynthesisError
-from artasyn.findings import LesionKind, finding_name
+from artasyn.fields import Seed, Share, Within, check_fields
+from artasyn.findings import LesionKind
 from artasyn.segment.ct.lesion_ranges import LESION_RANGES
 from artasyn.shapes import Float32
 
@@ -16,6 +18,12 @@ Body = Float32[np.ndarray, "z y x"]
 """Share of the air that a lesion replaces at every point: float32 (z, y, x) in [0, 1]."""
 
 KINDS: tuple[str, ...] = get_args(LesionKind)
+FARTHEST = 250.0
+"""Largest reach of a lesion, mm."""
+
+Stretch = Annotated[float, Within(0.1, 10)]
+"""A radius relative to the mean radius."""
+
 _LATTICE = 15
 
 
@@ -38,41 +46,29 @@ class PhantomLesion:
         tilt: rotation in the frontal plane, degrees.
 
     Raises:
-        SynthesisError: an unknown kind.
+        SynthesisError: an unknown kind, or a number out of range.
 
     Source:
         Densities and sizes: the table in `artasyn.segment.ct.lesion_ranges`.
     """
 
-    kind: str
-    seed: int
-    side: int
-    row: float
-    column: float
-    layer: float
-    size: float
-    stretch: tuple[float, float, float]
-    hu: float
-    edge: float
-    rough: float
-    tilt: float
+    kind: LesionKind
+    seed: Seed
+    side: Annotated[int, Within(RIGHT, LEFT)]
+    row: Share
+    column: Share
+    layer: Share
+    size: Annotated[float, Within(1, 100)]
+    stretch: tuple[Stretch, Stretch, Stretch]
+    hu: Annotated[float, Within(LOWEST, HIGHEST)]
+    edge: Annotated[float, Within(0.01, 2)]
+    rough: Annotated[float, Within(0, 4)]
+    tilt: Annotated[float, Within(-3600, 3600)]
 
     def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise SynthesisError(f"unknown kind of lesion {self.kind!r}; choose from {', '.join(KINDS)}")
-
-    @classmethod
-    def from_values(cls, values: dict[str, Any]) -> PhantomLesion:
-        """Makes a lesion from its fields by name, as JSON holds them.
-
-        Raises:
-            TypeError, ValueError, KeyError: fields are missing, unknown or not numbers.
-        """
-        x, y, z = (float(part) for part in values["stretch"])
-        numbers = {name: value for name, value in values.items() if name not in ("kind", "stretch")}
-        for name, value in numbers.items():
-            numbers[name] = (int if name in ("seed", "side") else float)(value)
-        return cls(kind=finding_name(str(values["kind"])), stretch=(x, y, z), **numbers)
+        check_fields(self, SynthesisError)
+        if self.reach > FARTHEST:
+            raise SynthesisError(f"PhantomLesion: its size, stretch, rough and edge reach {self.reach:g} mm")
 
     @property
     def reach(self) -> float:
@@ -96,7 +92,7 @@ def draw_lesion(rng: np.random.Generator, kind: str, severity: float) -> Phantom
     ranges, strong = LESION_RANGES[kind].phantom, 2.0 * (severity - 0.5)
     stretch = rng.uniform(0.8, 1.2, 3) if kind == "nodule" else rng.uniform((0.65, 0.9, 0.65), (1.4, 1.5, 1.4))
     return PhantomLesion(
-        kind, int(rng.integers(2**31)), int(rng.integers(1, 3)),
+        cast(LesionKind, kind), int(rng.integers(2**31)), int(rng.integers(1, 3)),
         float(rng.uniform(0.1, 0.92)), float(rng.uniform(0.12, 0.88)), float(rng.uniform(0.15, 0.85)),
         between(ranges.radius, strong), (float(stretch[0]), float(stretch[1]), float(stretch[2])),
         between(ranges.hu, strong), between(ranges.edge), between(ranges.irregularity), float(rng.uniform(-60, 60)),

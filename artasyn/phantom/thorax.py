@@ -11,13 +11,16 @@ front to back, 0 at the middle of the chest; ``z`` from head to foot, 0 at the a
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 import numpy as np
 
 from artasyn.errors import SynthesisError
+from artasyn.fields import STATED, Count, Seed, Within, check_fields
+from artasyn.findings import respelled
 from artasyn.phantom.lesions import PhantomLesion
 from artasyn.phantom.outlines import (
     BACK,
@@ -47,6 +50,10 @@ RayInterval = Float32[np.ndarray, "2 h w"]
 """The depths at which each ray enters and leaves a structure, mm of ``y``; empty if the second is the smaller."""
 RayMask = Bool[np.ndarray, "h w"]
 """A selection of rays: bool (h, w)."""
+
+
+Shift = Annotated[float, Within(-300, 300)]
+"""A displacement of the film, mm."""
 
 
 @dataclass(frozen=True)
@@ -84,38 +91,44 @@ class ThoraxRecord:
         scatter: scattered radiation relative to the primary radiation.
         noise: standard deviation of quantum noise at 10 % transmission, as a fraction of the signal.
         lesions: the lesions of the lungs; empty for a healthy thorax.
+
+    Raises:
+        SynthesisError: a number is out of range.
     """
 
-    size: int
-    seed: int
-    field: float
-    shift: tuple[float, float]
-    roll: float
-    width: float
-    height: float
-    depth: float
-    sulcus: float
-    left_drop: float
-    heart_left: float
-    heart_right: float
-    knob: float
-    wall: float
-    waist: float
-    breast: float
-    breast_z: float
-    shoulder: float
-    arm: float
-    curve: float
-    rib_slope: float
-    bone: float
-    vessel: float
-    texture: float
-    bubble: float
-    exposure: float
-    contrast: float
-    scatter: float
-    noise: float
-    lesions: tuple[PhantomLesion, ...] = ()
+    size: Annotated[int, Within(32, 4096)]
+    seed: Seed
+    field: Annotated[float, Within(100, 1000)]
+    shift: tuple[Shift, Shift]
+    roll: Annotated[float, Within(-3600, 3600)]
+    width: Annotated[float, Within(40, 250)]
+    height: Annotated[float, Within(80, 400)]
+    depth: Annotated[float, Within(0.3, 3)]
+    sulcus: Annotated[float, Within(5, 200)]
+    left_drop: Annotated[float, Within(-50, 100)]
+    heart_left: Annotated[float, Within(20, 200)]
+    heart_right: Annotated[float, Within(5, 120)]
+    knob: Annotated[float, Within(5, 100)]
+    wall: Annotated[float, Within(1, 150)]
+    waist: Annotated[float, Within(-60, 100)]
+    breast: Annotated[float, Within(0, 200)]
+    breast_z: Annotated[float, Within(-100, 800)]
+    shoulder: Annotated[float, Within(-80, 100)]
+    arm: Annotated[float, Within(-10, 80)]
+    curve: Annotated[float, Within(-80, 80)]
+    rib_slope: Annotated[float, Within(0, 4)]
+    bone: Annotated[float, Within(0, 4)]
+    vessel: Annotated[float, Within(0, 4)]
+    texture: Annotated[float, Within(0, 10)]
+    bubble: Annotated[float, Within(0, 200)]
+    exposure: Annotated[float, Within(0.01, 0.99)]
+    contrast: Annotated[float, Within(0.05, 20)]
+    scatter: Annotated[float, Within(1e-4, 2)]
+    noise: Annotated[float, Within(0, 1)]
+    lesions: Annotated[tuple[PhantomLesion, ...], Count(0, "lesions")] = dataclasses.field(default=(), metadata=STATED)
+
+    def __post_init__(self) -> None:
+        check_fields(self, SynthesisError)
 
     def to_json(self) -> str:
         """Returns the record as one line of JSON."""
@@ -131,19 +144,7 @@ class ThoraxRecord:
         Raises:
             SynthesisError: the text is not JSON, or not the JSON of a thorax record.
         """
-        return read_record(text, cls._of, what="a thorax record", error=SynthesisError)
-
-    @classmethod
-    def _of(cls, given: Any) -> ThoraxRecord:
-        values: dict[str, Any] = dict(given)
-        down, across = values["shift"]
-        lesions = tuple(PhantomLesion.from_values(lesion) for lesion in values["lesions"])
-        numbers = {f.name: values[f.name] for f in fields(cls) if f.name not in ("shift", "lesions")}
-        if len(numbers) + 2 != len(values) or not all(type(v) in (int, float) for v in numbers.values()):
-            raise TypeError("other fields, or values that are not numbers")
-        for name in numbers:
-            numbers[name] = (int if name in ("size", "seed") else float)(numbers[name])
-        return cls(shift=(float(down), float(across)), lesions=lesions, **numbers)
+        return read_record(text, cls, what="a thorax record", error=SynthesisError, older=_respelled)
 
     def place(self, rows: np.ndarray, columns: np.ndarray) -> tuple[Map, Map]:
         """Returns x and z, mm, of the rays through the film at the given fractions of its height and width."""
@@ -165,6 +166,13 @@ class ThoraxRecord:
         rows = (np.cos(angle) * v - np.sin(angle) * u) / self.field + 0.5
         columns = (np.cos(angle) * u + np.sin(angle) * v) / self.field + 0.5
         return rows, columns
+
+
+def _respelled(given: Any) -> Any:
+    """Returns the values of a record with today's names of lesions."""
+    if not isinstance(given, dict) or "lesions" not in given:
+        return given
+    return given | {"lesions": respelled(given["lesions"])}
 
 
 @dataclass(frozen=True, eq=False)

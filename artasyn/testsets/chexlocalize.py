@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,8 +10,9 @@ from typing import Any
 
 from artasyn.bulk.sources import Source, find_sources
 from artasyn.errors import DataError
-from artasyn.testsets.lists import NOT_ON_DISK, listed_film, on_disk
-from artasyn.testsets.tables import located, read_table
+from artasyn.files.texts import read_text
+from artasyn.records import parse_json
+from artasyn.testsets.tables import NOT_ON_DISK, listed_film, located, on_disk, read_table
 from artasyn.testsets.testset import TestSet
 from artasyn.testsets.truth import CocoRegions
 
@@ -64,7 +64,7 @@ def chexlocalize(data: Path) -> TestSet | None:
         if not name.endswith("_frontal"):
             left_out["not frontal"].append(name)
         elif truth:
-            listed.append(listed_film(name, True, truth=truth))
+            listed.append(listed_film(name, True, truth=truth, origin=drawn))
         elif row is None:
             left_out["without labels"].append(name)
         elif any(row.get(finding) in POSITIVE for finding in (*CHEXPERT_FINDINGS, "Pneumonia", "Pleural Other")):
@@ -81,7 +81,7 @@ def chexlocalize(data: Path) -> TestSet | None:
 def _segmentations(path: Path) -> dict[str, CocoRegions]:
     """Reads the drawn regions of `CHEXPERT_FINDINGS` by film; films without such regions are left out."""
     try:
-        films: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        films: dict[str, dict[str, Any]] = parse_json(read_text(path))
         found = {}
         for name, findings in films.items():
             regions = tuple(region for finding, region in findings.items() if finding in CHEXPERT_FINDINGS)
@@ -89,7 +89,7 @@ def _segmentations(path: Path) -> dict[str, CocoRegions]:
             drawn = CocoRegions(regions, (int(rows), int(columns))).drawn
             if drawn.segmentations:
                 found[name] = drawn
-    except (ValueError, TypeError, KeyError, AttributeError, OSError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise DataError(f"{path} is no list of segmentations ({type(error).__name__}: {error})") from error
     return found
 

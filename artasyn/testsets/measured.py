@@ -10,15 +10,15 @@ from typing import Literal
 
 import numpy as np
 
-from artasyn.arrays import Heatmap, Image, Mask
-from artasyn.errors import ArtasynError, RadiographError
+from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, Mask
+from artasyn.errors import ArtasynError, DataError, RadiographError
 from artasyn.evaluation.boxes import Box, pointing
 from artasyn.evaluation.evaluation import Evaluation, anatomy_prior
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_labels, read_mask, read_radiograph
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.testsets.testset import TestFilm, TestSet
-from artasyn.testsets.truth import resized
+from artasyn.testsets.truth import UPRIGHT, own_pose, resized
 
 Method = Callable[[Image, Lungs], tuple[float, Heatmap]]
 """Maps a radiograph and its lungs by PBTSeg to a score and a heatmap."""
@@ -60,7 +60,8 @@ class Measured:
             lungs: a mask of the lungs, at any resolution.
 
         Raises:
-            DataError: a box lies outside the film, or the encoded lesions are damaged.
+            DataError: a box lies outside the film, the encoded lesions are damaged, or a mask has another aspect ratio
+                than the film.
             RadiographError: the mask of the lesions is not readable.
         """
         region = resized(lungs, shape)
@@ -140,10 +141,44 @@ def rank_of(test: TestSet) -> Rank:
 
 def read_lungs(path: Path) -> Mask:
     """Reads the union of both lungs, from labels or from a mask."""
+    return np.asarray(np.logical_or.reduce(_read_sides(path)))
+
+
+def _read_sides(path: Path) -> list[Mask]:
+    """Reads the right and the left lung from labels, or the lungs of a mask as one."""
     try:
-        return read_labels(path) > 0
+        labels = read_labels(path)
     except RadiographError:
-        return read_mask(path)
+        return [read_mask(path)]
+    return [labels == RIGHT, labels == LEFT]
+
+
+def lungs_of(film: TestFilm, shape: tuple[int, int]) -> Mask | None:
+    """Reads the true lungs of a film on the film's grid; None if the set does not have them.
+
+    Args:
+        film: the film.
+        shape: rows and columns of its grid.
+
+    Raises:
+        RadiographError: the lungs are not readable.
+        DataError: the grid of the lungs has another aspect ratio than the film, or it is not known how they are turned.
+    """
+    if film.lungs is None:
+        return None
+    pose = own_pose(film.lungs, film.pose)
+    try:
+        sides = [resized(side, shape, pose) for side in _read_sides(film.lungs)]
+    except DataError as error:
+        raise DataError(f"{film.lungs}: {error}") from error
+    if pose != UPRIGHT and len(sides) > 1 and all(side.any() for side in sides):
+        right, left = (side.nonzero()[1].mean() for side in sides)
+        if right > left:
+            raise DataError(
+                f"{film.lungs}: turned as its film, the right lung (1) lies on the image's right; draw labels on the "
+                "stored pixels of the film, or save the film as it is shown"
+            )
+    return np.asarray(np.logical_or.reduce(sides))
 
 
 def measure_film(film: TestFilm, methods: Mapping[str, Method | None]) -> dict[str, Measured]:
@@ -160,8 +195,8 @@ def measure_film(film: TestFilm, methods: Mapping[str, Method | None]) -> dict[s
         DataError: the ground truth of the film is damaged.
     """
     image = read_radiograph(film.source.path)
-    lungs = PBTSeg()(image)
-    prior = Measured.prior(film, image.shape, read_lungs(film.lungs) if film.lungs else lungs.mask)
+    lungs, given = PBTSeg()(image), lungs_of(film, image.shape)
+    prior = Measured.prior(film, image.shape, lungs.mask if given is None else given)
     return {name: prior.by(*method(image, lungs)) if method else prior for name, method in methods.items()}
 
 

@@ -7,8 +7,18 @@ from pathlib import Path
 
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import Box
-from artasyn.testsets.lists import box_of, folders_beside, listed_film, on_disk
-from artasyn.testsets.tables import bare, films_below, located, read_cells, read_table
+from artasyn.testsets.tables import (
+    bare,
+    box_of,
+    films_below,
+    folders_beside,
+    listed_film,
+    located,
+    on_disk,
+    read_cells,
+    read_table,
+    read_text,
+)
 from artasyn.testsets.testset import TestSet
 
 NIH_FINDINGS = ("Atelectasis", "Effusion", "Infiltrate", "Mass", "Nodule", "Pneumonia")
@@ -36,7 +46,7 @@ def nih(data: Path) -> TestSet | None:
     start = next((n for n, name in enumerate(header) if name.startswith("Bbox")), None)  # "Bbox [x,y,w,h]",,,
     if start is None or not {"Image Index", "Finding Label"} <= set(header):
         wanted = "Image Index, Finding Label, Bbox [x,y,w,h]"
-        raise DataError(f"{path}: no column of {wanted}; its columns are {', '.join(header)}")
+        raise DataError(f"{path}: no column of {wanted}; its columns are {', '.join(header)[:300]}")
     name, label = header.index("Image Index"), header.index("Finding Label")
     boxes, others = defaultdict[str, list[Box]](list), list[str]()
     for cells in rows:
@@ -52,12 +62,9 @@ def nih(data: Path) -> TestSet | None:
     note = "" if entries else f"There is no Data_Entry_2017.csv beside {path.name}: healthy films are not known."
     if entries:
         tested = path.with_name("test_list.txt")
-        allowed = {bare(line.strip()) for line in tested.read_text().splitlines()} if tested.is_file() else None
-        normal = [
-            bare(row["Image Index"])
-            for row in read_table(entries[-1], ("Image Index", "Finding Labels"))
-            if row["Finding Labels"] == "No Finding"
-        ]
+        allowed = {bare(line.strip()) for line in read_text(tested).splitlines()} if tested.is_file() else None
+        rows_of = read_table(entries[-1], ("Image Index", "Finding Labels"))
+        normal = dict.fromkeys(bare(row["Image Index"]) for row in rows_of if row["Finding Labels"] == "No Finding")
         healthy = [film for film in normal if allowed is None or film in allowed]
         left_out["healthy but not in test_list.txt"] = sorted(set(normal) - set(healthy))
         listed += [listed_film(film, False) for film in healthy if film not in boxes]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from artasyn.bulk.sources import find_sources
-from artasyn.testsets.folders import child, files_by_film, known_film
+from artasyn.testsets.folders import UNOWNED, child, known_film
+from artasyn.testsets.names import Beside
 from artasyn.testsets.tables import located
 from artasyn.testsets.testset import TestSet
 
@@ -24,13 +25,16 @@ def qata(data: Path) -> TestSet | None:
     chosen = (tests or places)[0]
     split = "Test Set" if tests else chosen.parent.name
     films = find_sources([child(chosen.parent, "images") or chosen])
-    masks = files_by_film(chosen, films)
-    bare_films = [film.name for film in films if film.name not in masks]
+    beside = Beside(chosen)
+    masks = beside.of(films)
     published = chosen.parent.name in ("Test Set", "Train Set")
+    if published:
+        beside.missing(films, masks)
+    bare_films = [film.name for film in films if film.name not in masks]
     known = films if published else [film for film in films if film.name in masks]
     return TestSet(
         "qata",
         tuple(known_film(film, True, masks, {}) for film in known),
-        {} if published else {"without a mask": bare_films},
+        {"without a mask": [] if published else bare_films, UNOWNED: beside.spare},
         f"From {split}: {chosen.parent}.",
     )

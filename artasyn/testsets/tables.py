@@ -1,35 +1,59 @@
-"""Lists of data sets: reads their CSV files, and finds lists and films below a folder."""
+"""Lists of data sets: reads their CSV files, and finds lists and films below a folder.
+
+Boxes and run lengths of lists are in stored pixels; `artasyn.testsets.truth` turns them as their film.
+"""
 
 from __future__ import annotations
 
-import csv
-import io
+import dataclasses
 import math
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from artasyn.bulk.sources import Source, find_sources
 from artasyn.errors import DataError
+from artasyn.evaluation.boxes import Box
+from artasyn.files import texts
 from artasyn.files.radiograph import RADIOGRAPH_SUFFIXES
+from artasyn.testsets.testset import TestFilm, TestSet
 
 Record = dict[str, str]
 """A row of a CSV file: column to value, without surrounding blanks."""
+
+NOT_ON_DISK = "listed but not on disk"
+
+COMMA = re.compile(r"[+-]?\d*,(\d{1,2}|\d{4,})")
+"""A number with a decimal comma; three digits after it could be thousands."""
+
+
+def read_text(path: Path) -> str:
+    """Reads a text file; errors begin with the file's name.
+
+    Raises:
+        DataError: under the conditions of `artasyn.files.texts.read_text`.
+    """
+    try:
+        return texts.read_text(path)
+    except DataError as error:
+        raise DataError(f"{path} {error}") from error
 
 
 def read_cells(path: Path) -> list[list[str]]:
     """Reads the cells of a CSV file, header first, without surrounding blanks.
 
     Args:
-        path: the file, in UTF-8.
+        path: the file, in the encodings and with the separators of `artasyn.files.texts`.
 
     Raises:
         DataError: the file cannot be read, or is no CSV file with a header and rows.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig", "replace")
-        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline="")) if any(row)]
-    except (OSError, csv.Error) as error:
-        raise DataError(f"{path} cannot be read as CSV: {error}") from error
+        rows = texts.read_cells(path)
+    except DataError as error:
+        raise DataError(f"{path} {error}") from error
     if len(rows) < 2:
         raise DataError(f"{path} holds no rows; download it again")
     return rows
@@ -52,7 +76,7 @@ def read_table(path: Path, columns: Sequence[str | tuple[str, ...]]) -> list[Rec
         ways = (column,) if isinstance(column, str) else column
         there = next((way for way in ways if way in header), None)
         if there is None:
-            raise DataError(f"{path}: no column {' or '.join(ways)}; its columns are {', '.join(header)}")
+            raise DataError(f"{path}: no column {' or '.join(ways)}; its columns are {', '.join(header)[:300]}")
         names[header.index(there)] = ways[0]
     return [dict(zip(names, [*row, *[""] * (len(names) - len(row))], strict=False)) for row in rows]
 
@@ -68,12 +92,15 @@ def number(row: Mapping[str, str], column: str, path: Path) -> float:
     Raises:
         DataError: the value is not a finite number.
     """
+    text = row[column]
     try:
-        value = float(row[column])
+        value = float(text.replace(",", ".") if COMMA.fullmatch(text) else text)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise DataError(f"{path}: {column} is {row[column]!r}, not a number, in the row {','.join(row.values())[:80]}")
+        raise DataError(
+            f"{path}: {column} is {row[column][:40]!r}, not a number, in the row {','.join(row.values())[:80]}"
+        )
     return value
 
 
@@ -128,3 +155,59 @@ def films_below(places: Iterable[Path], suffixes: Iterable[str] = RADIOGRAPH_SUF
             name = bare(source.path.name)
             found.setdefault(name, Source(source.path, name))
     return found
+
+
+def listed_film(name: str, diseased: bool, **known: Any) -> TestFilm:
+    """Returns a film of a list, before its file is found."""
+    return TestFilm(Source(Path(name), name), diseased, **known)
+
+
+def on_disk(
+    layout: str,
+    listed: Sequence[TestFilm],
+    files: Mapping[str, Source],
+    left_out: Mapping[str, Sequence[str]],
+    path: Path,
+    note: str = "",
+) -> TestSet:
+    """Returns the test set of the listed films that are on disk."""
+    films = [
+        dataclasses.replace(film, source=files[film.source.name], origin=film.origin or path)
+        for film in listed
+        if film.source.name in files
+    ]
+    missing = [film.source.name for film in listed if film.source.name not in files]
+    if not films:
+        raise DataError(
+            f"{path}: none of the {len(listed)} healthy or diseased films that it lists is among the {len(files)} on "
+            f"disk ({', '.join(missing[:1])}, ...); put the films beside it as they are published"
+        )
+    return TestSet(layout, tuple(films), {**left_out, NOT_ON_DISK: [*left_out.get(NOT_ON_DISK, ()), *missing]}, note)
+
+
+def folders_beside(path: Path, pattern: str) -> list[Path]:
+    """Finds the folders beside a list that hold its films."""
+    found = [place for place in sorted(path.parent.glob(pattern)) if place.is_dir()]
+    if not found:
+        raise DataError(f"{path.parent}: {path.name} is here, but no folder {pattern} with its films")
+    return found
+
+
+def grouped(rows: Iterable[Record], column: str) -> dict[str, list[Record]]:
+    """Groups rows by film, in the order of the list."""
+    found = defaultdict[str, list[Record]](list)
+    for row in rows:
+        found[row[column]].append(row)
+    return found
+
+
+def box_of(row: Mapping[str, str], path: Path, *columns: str) -> Box:
+    """Reads the box of a row; `columns` names the columns of left, top, width and height.
+
+    Raises:
+        DataError: a value is no number, or the width or height is negative.
+    """
+    left, top, width, height = (number(row, column, path) for column in columns)
+    if min(width, height) < 0:
+        raise DataError(f"{path}: a box of negative size in the row {','.join(row.values())[:80]}")
+    return top, left, height, width

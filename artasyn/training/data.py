@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
 
 from artasyn.bulk.sources import Source
+from artasyn.bulk.workers import follow_parent
 from artasyn.errors import DataError
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Synthesis
@@ -36,7 +39,8 @@ class NormalsData(lightning.LightningDataModule):
         batch_size: radiographs in a batch, on each device.
         workers: processes that prepare and synthesise.
         seed: seed of all random choices.
-        held_out: share of the radiographs for validation.
+        held_out: share of the radiographs for validation; all radiographs of a patient are held out or none.
+        patients: how patients are told apart, see `artasyn.training.patients.patient_of`.
         synthesis: makes the anomalies.
     """
 
@@ -50,17 +54,18 @@ class NormalsData(lightning.LightningDataModule):
         workers: int = 0,
         seed: int = 0,
         held_out: float = 0.15,
+        patients: str = "auto",
         synthesis: Synthesis | None = None,
     ) -> None:
         super().__init__()
         self.sources, self.cache, self.size = sources, cache, size
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
-        self.held_out, self.synthesis = held_out, synthesis or LungOpacity()
+        self.held_out, self.patients, self.synthesis = held_out, patients, synthesis or LungOpacity()
         self.normals: tuple[Normals, Normals] | None = None
 
     def prepare_data(self) -> None:
         """Reads, segments and caches the radiographs; on one process of each machine."""
-        prepare_normals(self.sources, self.cache, size=self.size, workers=max(1, self.workers))
+        prepare_normals(self.sources, self.cache, size=self.size, workers=max(1, self.workers), patients=self.patients)
 
     def setup(self, stage: str) -> None:
         """Loads the cache and holds out the validation part."""
@@ -127,6 +132,12 @@ class NormalsData(lightning.LightningDataModule):
             samples,
             self.batch_size,
             num_workers=min(self.workers, batches),
+            worker_init_fn=functools.partial(_follow, os.getpid()),
             pin_memory=torch.cuda.is_available(),
             **options,
         )
+
+
+def _follow(parent: int, worker: int) -> None:
+    """Makes a worker of a loader end when the training ends, however that ends."""
+    follow_parent(parent)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import lightning
 import torch
@@ -12,6 +12,8 @@ from tqdm import tqdm
 
 from artasyn.detection.examination import score
 from artasyn.detection.network import DetectorNetwork, smoothed
+from artasyn.errors import DataError
+from artasyn.fields import Within, check_fields
 from artasyn.training.calibration import Calibration
 from artasyn.training.data import NormalsData
 from artasyn.training.losses import discriminative, feature_alignment, region_focused, soft_dice, soft_mask
@@ -19,6 +21,10 @@ from artasyn.training.samples import Sample
 
 DIFFERENCE_BLUR = 0.02
 """Standard deviation of the Gaussian on image minus reconstruction before the soft mask, as a share of the side."""
+
+
+Weight = Annotated[float, Within(0, 1e6)]
+"""The weight of a loss."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +42,14 @@ class LossWeights:
     other two terms, hence the larger weights here.
     """
 
-    region: float = 20.0
-    image: float = 10.0
-    alignment: float = 0.3
-    dice: float = 1.0
-    head: float = 1.0
+    region: Weight = 20.0
+    image: Weight = 10.0
+    alignment: Weight = 0.3
+    dice: Weight = 1.0
+    head: Weight = 1.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, DataError)
 
 
 class ReconstructionTraining(lightning.LightningModule):

@@ -18,6 +18,7 @@ from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.shapes import UInt8, UInt16
+from artasyn.training.patients import check_patients, patient_of
 
 FINEST = 65535
 """Largest stored value: images are stored with 16 bits, which is finer than any synthetic anomaly."""
@@ -36,12 +37,15 @@ class Normals:
         images: uint16 (n, stored, stored), 0 to 65535 for 0 to 1, contrast not normalised; `stored_size` gives
             ``stored``.
         labels: uint8 (n, stored, stored), as `artasyn.arrays.LungLabels`.
+        patients: the patient of each radiograph, empty where the patient is unknown; without any, each radiograph
+            counts as another patient.
     """
 
     identities: tuple[str, ...]
     folders: tuple[str, ...]
     images: UInt16[np.ndarray, "n h w"]
     labels: UInt8[np.ndarray, "n h w"]
+    patients: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.identities)
@@ -57,8 +61,11 @@ class Normals:
     def subset(self, indices: Sequence[int]) -> Normals:
         """Returns the radiographs at these indices."""
         picked = np.asarray(indices, int)
-        names, folders = (tuple(names[i] for i in picked) for names in (self.identities, self.folders))
-        return Normals(names, folders, self.images[picked], self.labels[picked])
+        names, folders, patients = (
+            tuple(values[i] for i in picked) if values else ()
+            for values in (self.identities, self.folders, self.patients)
+        )
+        return Normals(names, folders, self.images[picked], self.labels[picked], patients)
 
     def order(self, *, seed: int, epoch: int) -> list[int]:
         """Returns an epoch's samples in random order: as many as there are radiographs, equally many from each folder.
@@ -81,18 +88,36 @@ class Normals:
     def split(self, held_out: float, *, seed: int) -> tuple[Normals, Normals]:
         """Splits the radiographs into two parts, which depend on the seed and on all identities but not on the order.
 
+        All radiographs of a patient go to the same part. Patients are drawn one after the other; a patient whose
+        radiographs would exceed the share is passed over.
+
         Args:
-            held_out: the share that the second part gets; at least one image.
+            held_out: the share that the second part gets; at least one patient.
             seed: of the split.
 
         Raises:
-            DataError: fewer than two images.
+            DataError: fewer than two images, or all are of one patient.
         """
         if len(self) < 2:
             raise DataError(f"{len(self)} normal radiograph: at least two are needed, one to train and one to validate")
-        order = sorted(range(len(self)), key=lambda i: generator(seed, self.identities[i]).random())
+        groups: dict[str, list[int]] = {}
+        for i, (name, patient) in enumerate(zip(self.identities, self.patients or self.identities, strict=True)):
+            groups.setdefault(f"patient {patient}" if patient else name, []).append(i)
+        if len(groups) < 2:
+            raise DataError(
+                f"all {len(self)} normal radiographs are of one patient by PatientID, name or folder; at least two are "
+                "needed. If they are of several, say how to tell them with the option patients"
+            )
+        draws = {i: generator(seed, name).random() for i, name in enumerate(self.identities)}
+        order = sorted(groups.values(), key=lambda group: min(draws[i] for i in group))
         count = min(max(1, round(held_out * len(self))), len(self) - 1)
-        return self.subset(sorted(order[count:])), self.subset(sorted(order[:count]))
+        taken: list[int] = []
+        for group in order:
+            if len(taken) + len(group) <= count:
+                taken += group
+        taken = taken or min(order, key=len)
+        rest = set(range(len(self))) - set(taken)
+        return self.subset(sorted(rest)), self.subset(sorted(taken))
 
 
 def stored_size(size: int) -> int:
@@ -107,23 +132,31 @@ class _PrepareOne:
     cache: Path
     size: int
     segmenter: PBTSeg
+    patients: str
 
     def __call__(self, source: Source) -> list[Row]:
         film = read_radiograph(source.path)
         lungs = self.segmenter(film)
         if not lungs.found:
-            raise DataError(f"{source.path}: lungs not found ({'; '.join(lungs.reasons)}); left out of training")
+            raise DataError(f"{source.path}: lungs not found ({lungs.doubts}); left out of training")
         window, stored = LungWindow.around(lungs, ROOM), stored_size(self.size)
         image = np.rint(resized(window.cut(film), stored) * FINEST).astype(np.uint16)
         labels = cv2.resize(window.cut(lungs.labels), image.shape, interpolation=cv2.INTER_NEAREST_EXACT)
         file = f"{source.name}.npz"
         with atomic.replacing(self.cache / file) as temporary, temporary.open("wb") as stream:
             np.savez(stream, image=image, labels=labels)
-        return [{"file": file, "identity": identity(film), "folder": str(source.path.parent)}]
+        about = {"folder": str(source.path.parent), "patient": patient_of(source.path, self.patients)}
+        return [{"file": file, "identity": identity(film)} | about]
 
 
 def prepare_normals(
-    sources: Sequence[Source], cache: Path, *, size: int, segmenter: PBTSeg | None = None, workers: int = 1
+    sources: Sequence[Source],
+    cache: Path,
+    *,
+    size: int,
+    segmenter: PBTSeg | None = None,
+    workers: int = 1,
+    patients: str = "auto",
 ) -> list[Outcome]:
     """Reads normal radiographs, finds their lungs and prepares them; radiographs in the cache are not prepared again.
 
@@ -133,27 +166,48 @@ def prepare_normals(
         size: rows and columns that the network sees.
         segmenter: finds the lungs.
         workers: processes.
+        patients: how patients are told apart, see `artasyn.training.patients.patient_of`.
 
     Returns:
         The outcome of each source; sources without lungs are left out, with the reason.
     """
+    check_patients(patients)
     segmenter = segmenter or PBTSeg()
-    settings = {"size": size, "room": ROOM, "segmenter": repr(segmenter)}
-    run = BulkRun(cache, settings, ("file", "identity", "folder"), files=("file",), workers=workers)
-    return run.run(_PrepareOne(cache, size, segmenter), sources, title="prepare normals")
+    settings = {"size": size, "room": ROOM, "segmenter": repr(segmenter), "patients": patients}
+    run = BulkRun(cache, settings, ("file", "identity", "folder", "patient"), files=("file",), workers=workers)
+    return run.run(_PrepareOne(cache, size, segmenter, patients), sources, title="prepare normals")
 
 
 def load_normals(cache: Path) -> Normals:
     """Loads the radiographs that `prepare_normals` prepared; radiographs with the same pixels count once.
 
     Raises:
-        DataError: fewer than two radiographs could be prepared.
+        DataError: fewer than two radiographs could be prepared, or a prepared radiograph is damaged.
     """
     rows = read_manifest(cache / "manifest.csv")
     kept = {row["identity"]: row for row in rows if row["status"] == "ok"}
     if len(kept) < 2:
         reasons = "; ".join(row["reason"] for row in rows if row["status"] != "ok")[:500]
         raise DataError(f"{len(kept)} usable normal radiographs in {cache}, two are needed. {reasons}")
-    stored = [np.load(cache / row["file"]) for row in kept.values()]
-    images, labels = (np.stack([film[key] for film in stored]) for key in ("image", "labels"))
-    return Normals(tuple(kept), tuple(row["folder"] for row in kept.values()), images, labels)
+    stored = [_load(cache / row["file"]) for row in kept.values()]
+    images, labels = (np.stack(films) for films in zip(*stored, strict=True))
+    folders, patients = (tuple(row.get(column, "") for row in kept.values()) for column in ("folder", "patient"))
+    return Normals(tuple(kept), folders, images, labels, patients)
+
+
+def _load(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Loads one prepared radiograph and its lungs.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        with path.open("rb") as stream, np.load(stream) as film:  # which unpickles nothing
+            image, labels = film["image"], film["labels"]
+        side = len(image)
+        if (image.dtype, image.shape, labels.dtype, labels.shape) != (np.uint16, (side, side), np.uint8, (side, side)):
+            raise ValueError(f"it holds {image.dtype} {image.shape} and {labels.dtype} {labels.shape}")
+    except Exception as error:  # zip, zlib and numpy raise many types
+        reason = " ".join(str(error).split())[:200]
+        raise DataError(f"{path}: is damaged ({reason}); delete it, and the same command prepares it again") from error
+    return image, labels

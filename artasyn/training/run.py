@@ -4,29 +4,40 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import Source, claim
 from artasyn.detection.detector import Detector
 from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.reconstruction import ReconstructionNet
-from artasyn.detection.settings import DetectorSettings, Kind
+from artasyn.detection.settings import DetectorSettings, Kind, Levels, Size
+from artasyn.detection.stored import is_complete
 from artasyn.errors import DataError
+from artasyn.fields import Seed, Share, Within, check_fields
+from artasyn.files.tables import write_table
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Synthesis
+from artasyn.training.checkpoints import BEST, Checkpoints, going_on, read_checkpoint, resumable
 from artasyn.training.data import NormalsData
 from artasyn.training.module import LossWeights, ReconstructionTraining
+from artasyn.training.patients import check_patients
 from artasyn.training.progress import Progress
 from artasyn.version import __version__
+
+NORMALS = "normals.csv"
+"""The table, in a folder of a training, of the radiographs that the training began with."""
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
 
@@ -43,7 +54,10 @@ class TrainingRun:
         epochs: passes through the normal radiographs, each with other anomalies.
         batch_size: radiographs in a batch, on each device.
         learning_rate: highest learning rate of AdamW.
-        held_out: share of the normals for validation and calibration.
+        held_out: share of the normals for validation and calibration; all radiographs of a patient or none.
+        patients: how patients are told apart: auto takes PatientID of DICOM files and the names of NIH ChestX-ray14,
+            CheXpert, MIMIC-CXR and BRAX; file takes every file for another patient, folder every folder; anything else
+            is a regular expression whose group names the patient in a path.
         seed: of weights, order and anomalies.
         pretrained: start from weights learnt on photographs: those of efficientnet_lite0 come with
             artasyn[pretrained], others are downloaded.
@@ -56,18 +70,23 @@ class TrainingRun:
     """
 
     encoder: str = DetectorSettings.encoder
-    levels: int | None = DetectorSettings.levels
+    levels: Levels | None = DetectorSettings.levels
     kind: Kind = DetectorSettings.kind
-    size: int = DetectorSettings.size
-    epochs: int = 30
-    batch_size: int = 8
-    learning_rate: float = 2e-3
-    held_out: float = 0.15
-    seed: int = 0
+    size: Size = DetectorSettings.size
+    epochs: Annotated[int, Within(1, 1_000_000)] = 30
+    batch_size: Annotated[int, Within(1, 65536)] = 8
+    learning_rate: Annotated[float, Within(1e-9, 10)] = 2e-3
+    held_out: Share = 0.15
+    patients: str = "auto"
+    seed: Seed = 0
     pretrained: bool = False
     precision: Precision = "32-true"
-    averaged: int = 1
+    averaged: Annotated[int, Within(1, 100)] = 1
     weights: LossWeights = LossWeights()  # noqa: RUF009 (frozen)
+
+    def __post_init__(self) -> None:
+        check_fields(self, DataError)
+        check_patients(self.patients)
 
     def fit(
         self,
@@ -81,9 +100,9 @@ class TrainingRun:
         """Trains on normal radiographs, or resumes a killed training in the same folder.
 
         Writes ``checkpoints/`` (last and best; of shorter trainings ``checkpoints-1/`` and so on), ``logs/run_N/``
-        (CSV, TensorBoard), ``cache/`` (prepared radiographs) and, at the end, ``model/`` for
-        `Detector.from_pretrained`. The model holds the best epoch by Dice on held-out synthetic anomalies, with its
-        novelty (`ReconstructionTraining.learn_normal`) and its thresholds.
+        (CSV, TensorBoard), ``cache/`` (prepared radiographs), ``normals.csv`` (their names and identities) and, at the
+        end, ``model/`` for `Detector.from_pretrained`. The model holds the best epoch by Dice on held-out synthetic
+        anomalies, with its novelty (`ReconstructionTraining.learn_normal`) and its thresholds.
 
         Args:
             sources: normal radiographs.
@@ -96,22 +115,25 @@ class TrainingRun:
             The detector; its network is a `DetectorNetwork`.
 
         Raises:
-            DataError: too few radiographs, `averaged` below 1, or `out` holds a training with other options or
-                another synthesis.
+            DataError: too few radiographs; `out` holds a training with other options, on other radiographs or with
+                another synthesis; a checkpoint is damaged; memory or disk are used up.
         """
-        if self.averaged < 1:
-            raise DataError(f"averaged must be at least 1 training, not {self.averaged}")
         synthesis = synthesis or LungOpacity()
         made_by = _described(synthesis)
         claim(out, {"command": "train", "version": __version__, "synthesis": made_by} | dataclasses.asdict(self))
-        if (out / "model" / "model.safetensors").exists():
-            return Detector.from_pretrained(out / "model")
         data = NormalsData(
             sources, out / "cache", size=self.size, batch_size=self.batch_size, workers=workers, seed=self.seed,
-            held_out=self.held_out, synthesis=synthesis,
+            held_out=self.held_out, patients=self.patients, synthesis=synthesis,
         )  # fmt: skip
-        parts = range(1, self.averaged + 1)
-        trainings = [self._train_part(part, data, out, trainer or {}) for part in parts]
+        with going_on(out):
+            rank_zero_only(_prepare)(data, out)  # Lightning starts the other processes after that
+            if is_complete(out / "model"):
+                return Detector.from_pretrained(out / "model")
+            return self._fit(data, out, trainer or {})
+
+    def _fit(self, data: NormalsData, out: Path, options: Mapping[str, Any]) -> Detector:
+        """Runs the trainings, averages their weights and writes the model."""
+        trainings = [self._train_part(part, data, out, options) for part in range(1, self.averaged + 1)]
         fitting, module, _ = trainings[-1]
         module.load_state_dict(_mean([state for _, _, state in trainings]))
         module.learn_normal(data)
@@ -131,7 +153,7 @@ class TrainingRun:
         module = ReconstructionTraining(detector, weights=self.weights, learning_rate=self.learning_rate)
         folder = out / "checkpoints" if part == self.averaged else out / f"checkpoints-{part}"
         checkpoints = ModelCheckpoint(
-            folder, "best", monitor="val/dice", mode="max", save_last=True, enable_version_counter=False
+            folder, Path(BEST).stem, monitor="val/dice", mode="max", save_last=True, enable_version_counter=False
         )
         version = f"run_{sum(1 for _ in out.glob('logs/run_*')) + 1}"  # a resumed training keeps the earlier logs
         usual: dict[str, Any] = {
@@ -141,18 +163,58 @@ class TrainingRun:
             "enable_model_summary": False,
             "log_every_n_steps": 10,
         }
+        given = dict(options)
+        plugins = given.pop("plugins", None) or []
+        plugins = plugins if isinstance(plugins, (list, tuple)) else [plugins]
         title = "train" if self.averaged == 1 else f"train {part} of {self.averaged}"
         fitting = lightning.Trainer(
-            **usual | dict(options),
+            **usual | given,
             callbacks=[checkpoints, Progress(title)],
+            plugins=[Checkpoints(), *plugins],
             enable_progress_bar=False,
             default_root_dir=out,
             reload_dataloaders_every_n_epochs=1,
         )
-        last = folder / "last.ckpt"
-        fitting.fit(module, data, ckpt_path=last if last.exists() else None, weights_only=False)
-        best = torch.load(checkpoints.best_model_path, map_location="cpu", weights_only=False)
-        return fitting, module, best["state_dict"]
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # it goes on there
+            fitting.fit(module, data, ckpt_path=resumable(folder), weights_only=True)
+        remedy = f"delete the folder {folder}, and the same command trains again"
+        return fitting, module, read_checkpoint(folder / BEST, remedy=remedy)["state_dict"]
+
+
+def _prepare(data: NormalsData, out: Path) -> None:
+    """Prepares the radiographs, and refuses others than those that the folder's training began with.
+
+    The folder keeps the names and the identities of its radiographs in ``normals.csv``.
+
+    Raises:
+        DataError: the folder holds a training on other radiographs.
+    """
+    record = out / NORMALS
+    known = {row["name"]: row["identity"] for row in read_manifest(record)} if record.exists() else None
+    if known is not None:  # names first: the cache of the training stays as it is
+        _refuse_others(out, known, {source.name: known.get(source.name, "") for source in data.sources})
+    data.prepare_data()
+    found = {row["name"]: row["identity"] or "" for row in read_manifest(data.cache / "manifest.csv")}
+    if known is None:
+        write_table(record, ("name", "identity"), ({"name": n, "identity": i} for n, i in found.items()))
+    else:
+        _refuse_others(out, known, found)
+
+
+def _refuse_others(out: Path, known: Mapping[str, str], found: Mapping[str, str]) -> None:
+    """Refuses radiographs that differ from the known ones in name or identity, and says how."""
+    there = known.keys() & found.keys()
+    differing = {
+        "new": found.keys() - known.keys(),
+        "missing": known.keys() - found.keys(),
+        "changed": {name for name in there if known[name] != found[name]},
+    }
+    said = [f"{len(names)} {word}, such as {min(names)}" for word, names in differing.items() if names]
+    if said:
+        raise DataError(
+            f"{out} holds a training on other radiographs ({'; '.join(said)}); choose another folder or delete that one"
+        )
 
 
 def _described(synthesis: Synthesis) -> str:

@@ -1,11 +1,11 @@
-"""Insertion of opacities into the images of training loops: 8 bits or float, grey or colour, with or without lungs."""
+"""Insertion of opacities into the images of training loops: 8 bits or floats, grey or colour, with or without lungs."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -18,6 +18,8 @@ from artasyn.segment import Lungs, PBTSeg
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import Anomaly, LungOpacity, OpacityRecord, findings
 from artasyn.synthesis.finding import Side
+from artasyn.transforms.boxes import LesionBox, lesion_boxes
+from artasyn.transforms.given import region
 
 REMEMBERED = 4096
 """Number of images whose lungs are remembered."""
@@ -42,7 +44,7 @@ class Inserted:
 
 @dataclass(frozen=True)
 class Insertion:
-    """Inserts anomalies into uint8 or float32 images, grey or colour.
+    """Inserts anomalies into images of uint8 or floats, grey or colour.
 
     Attributes:
         opacity: makes the anomalies.
@@ -58,7 +60,7 @@ class Insertion:
         """Draws anomalies and inserts them.
 
         Args:
-            image: uint8, or float32 in [0, 1]; (h, w), (h, w, 1) or (h, w, 3); bright = dense.
+            image: uint8, or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3); bright = dense.
             lungs: on the same grid; with None, PBTSeg finds them.
             rng: the only source of randomness.
 
@@ -84,6 +86,22 @@ class Insertion:
             anomalies.append(self.opacity.render(here, lungs, record))
             here = anomalies[-1].image
         return _inserted(image, film, anomalies)
+
+    def boxes(
+        self, image: npt.NDArray[Any], lungs: Lungs | None, records: Sequence[OpacityRecord], mask: Mask
+    ) -> list[LesionBox]:
+        """Returns a box around the changed pixels of each lesion; each changed pixel lies in a box.
+
+        A lesion that another lesion hides has no box.
+
+        Args:
+            image: the image before the anomalies.
+            lungs: as in `replay`.
+            records: as in `replay`.
+            mask: the pixels that `replay` changed.
+        """
+        film = grey(image)
+        return lesion_boxes(self.opacity, film, self.lungs(film) if lungs is None else lungs, records, mask)
 
     def lungs(self, film: Image) -> Lungs:
         """Returns the lungs that PBTSeg finds.
@@ -145,17 +163,34 @@ def opacity(
 
 
 def grey(image: npt.NDArray[Any]) -> Image:
-    """Converts a uint8 or float32 image to one channel, float32 (h, w) in [0, 1].
+    """Converts an image to one channel, float32 (h, w) in [0, 1].
+
+    Args:
+        image: uint8, or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3).
 
     Raises:
-        ImageError: the image has another dtype or shape.
+        ImageError: the image has another dtype or shape, or values outside [0, 1].
     """
-    if not isinstance(image, np.ndarray) or image.dtype not in (np.uint8, np.float32):
+    if not isinstance(image, np.ndarray) or not (image.dtype == np.uint8 or image.dtype.kind == "f"):
         kind = image.dtype if isinstance(image, np.ndarray) else type(image).__name__
-        raise ImageError(f"image must be a uint8 or float32 array, not {kind}; float32 lies in [0, 1]")
-    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)):
-        raise ImageError(f"image must be (h, w), (h, w, 1) or (h, w, 3), not {image.shape}")
-    values = image / np.float32(255) if image.dtype == np.uint8 else image
+        raise ImageError(
+            f"image must be an array of uint8, or of floats in [0, 1], not {kind}; divide other integers by the white "
+            "of the film: (pixels / white).astype('float32'), with 65535 for white where all 16 bits are used"
+        )
+    if image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3)) or min(image.shape[:2]) < 16:
+        raise ImageError(
+            f"image must be (h, w), (h, w, 1) or (h, w, 3), of at least 16 rows and columns, not {image.shape}"
+        )
+    if image.dtype == np.uint8:
+        values = image / np.float32(255)
+    else:
+        low, high = float(image.min()), float(image.max())
+        if not (low >= 0 and high <= 1):  # also catches NaN
+            raise ImageError(
+                f"image must lie in [0, 1], bright = dense; found values from {low:g} to {high:g}; insert opacities "
+                "before the image is normalised"
+            )
+        values = image.astype(np.float32, copy=False)
     return np.ascontiguousarray(values if image.ndim == 2 else values.mean(axis=2, dtype=np.float32))
 
 
@@ -164,32 +199,24 @@ def as_given(added: Image, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     more = added if image.ndim == 2 else added[:, :, None]
     if image.dtype == np.uint8:
         return np.asarray(np.minimum(image + np.rint(more * np.float32(255)), 255).astype(np.uint8))
-    return np.asarray(np.minimum(image + more, np.float32(1)))
+    return np.asarray(np.minimum(image + more, np.float32(1)).astype(image.dtype))
 
 
-def as_lungs(lungs: object, *, labelled: bool = True) -> Lungs:
-    """Converts lungs to `Lungs`, from a `Lungs`, a boolean mask of both lungs, or labels.
+def as_lungs(lungs: Any, shape: tuple[int, ...] | None = None, *, labelled: bool | None = None) -> Lungs:
+    """Converts lungs to `Lungs`, as `Lungs.from_array` does.
 
     Args:
-        lungs: `Lungs`, bool (h, w), or integers (h, w) with 0, 1 right, 2 left; a last axis of one is dropped.
-        labelled: whether integers are labels; otherwise every value except 0 is lung.
+        lungs: `Lungs`; or an array, a tensor or a PIL image, (h, w), with further axes of length 1.
+        shape: (h, w) of the image; None if any will do.
+        labelled: True for labels, False for a mask of both lungs, None where the values tell.
 
     Raises:
-        ImageError: the lungs are none of these.
+        ImageError: the lungs are none of these, or lie on another grid than the image.
     """
-    if isinstance(lungs, Lungs):
-        return lungs
-    if not isinstance(lungs, np.ndarray) or not (lungs.dtype == np.bool_ or np.issubdtype(lungs.dtype, np.integer)):
-        kind = lungs.dtype if isinstance(lungs, np.ndarray) else type(lungs).__name__
-        raise ImageError(f"lungs must be artasyn.Lungs, a boolean mask or integer labels, not {kind}")
-    flat = lungs[:, :, 0] if lungs.ndim == 3 and lungs.shape[2] == 1 else lungs
-    if flat.dtype == np.bool_ or not labelled:
-        return Lungs.from_mask(flat != 0)
-    if flat.ndim != 2 or flat.min(initial=0) < 0 or flat.max(initial=0) > 2:
-        raise ImageError(
-            "lung labels must be (h, w) with 0, 1 (right) and 2 (left); a mask of other values is no label map"
-        )
-    return Lungs.from_labels(flat.astype(np.uint8))
+    found = lungs if isinstance(lungs, Lungs) else Lungs.from_array(region(lungs, "lungs"), labelled=labelled)
+    if shape is not None and found.labels.shape != tuple(shape):
+        raise ImageError(f"lungs are {found.labels.shape}, the image is {tuple(shape)}; bring both to the same grid")
+    return found
 
 
 class LungMemory:
@@ -204,7 +231,7 @@ class LungMemory:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._found: OrderedDict[tuple[PBTSeg, str], tuple[bytes, tuple[float, float], tuple[str, ...]]] = OrderedDict()
+        self._found: OrderedDict[tuple[PBTSeg, str], tuple[bytes, Lungs]] = OrderedDict()  # PNG, and the rest
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -227,14 +254,15 @@ class LungMemory:
                 self._found.move_to_end(key)
         if not found:  # outside the lock: other threads need not wait for the segmenter
             lungs = segmenter(image)
-            found = cv2.imencode(".png", lungs.labels)[1].tobytes(), lungs.confidence, lungs.reasons
+            rest = replace(lungs, labels=np.zeros((0, 0), np.uint8))
+            found = cv2.imencode(".png", lungs.labels)[1].tobytes(), rest
             with self._lock:
                 self._found[key] = found
                 if len(self._found) > self.capacity:
                     self._found.popitem(last=False)
-        labels, confidence, reasons = found
+        labels, rest = found
         pixels = cv2.imdecode(np.frombuffer(labels, np.uint8), cv2.IMREAD_UNCHANGED)
-        return Lungs(np.asarray(pixels, np.uint8), confidence, reasons)
+        return replace(rest, labels=np.asarray(pixels, np.uint8))
 
 
 _LUNGS = LungMemory(REMEMBERED)

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import os
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from PIL import Image as PILImage
 from torch import Tensor
 
 from artasyn.arrays import generator, identity
-from artasyn.errors import SynthesisError
+from artasyn.errors import ImageError, SynthesisError
 from artasyn.segment import Lungs
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord
 from artasyn.synthesis.finding import Side
+from artasyn.transforms.boxes import LabelFields, with_boxes
+from artasyn.transforms.given import as_tensor, check_moved, pixels, region
 from artasyn.transforms.insertion import Inserted, Insertion, as_lungs, grey, opacity
-
-_SWITCH = "NO_ALBUMENTATIONS_UPDATE"
-_before = os.environ.get(_SWITCH)
-os.environ.setdefault(_SWITCH, "1")  # otherwise the import asks a server for newer versions
-try:
-    import albumentations as A
-finally:
-    if _before is None:
-        del os.environ[_SWITCH]
+from artasyn.transforms.targets import KINDS, A, Targets, marked, marked_list
 
 OnFailure = Literal["raise", "skip"]
 """How an image that nothing can be added to is handled: an error, or the image unchanged."""
@@ -35,14 +31,21 @@ OnFailure = Literal["raise", "skip"]
 class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
     """Inserts lung opacities, as a transform of albumentations.
 
-    The transform works on ``image`` (uint8, or float32 in [0, 1]; one or three channels; bright = dense), ``mask`` and
-    ``lungs``. The anomaly is merged into the mask by union. Lungs are labels (0, 1 right, 2 left) or a boolean mask.
-    Where no lungs are given, PBTSeg finds them, and they are remembered. If geometric transforms come before this one,
-    they move the lungs too with ``Compose(..., additional_targets={"lungs": "mask"})``.
+    The transform serves these targets, and refuses a call with others:
+
+    - ``image``: uint8, or floats in [0, 1]; one or three channels; bright = dense.
+    - ``mask``: the changed pixels are added by union. A mask with as many channels as there are `findings` gets one
+      finding in each channel.
+    - ``masks``: one mask, or one for each of the `findings`, in their order.
+    - ``lesion`` and ``lesions``, and the names of findings, as in ``additional_targets={"nodule": "mask"}``. The target
+      of a finding gets the pixels of that finding.
+    - ``bboxes``: a box is added for each lesion, in the format and with the label fields of ``bbox_params``.
+    - ``lungs``: labels (0, 1 right, 2 left), or a mask of both lungs, as `artasyn.Lungs.from_array` tells them apart.
+      Where no lungs are given, PBTSeg finds them, and they are remembered. Where another transform may move the image
+      first, the lungs must move with it: ``Compose(..., additional_targets={"lungs": "mask"})``.
+    - Other targets are named in `lesion_targets` if they show lesions, and in `untouched` if they do not.
 
     Workers of a torch `DataLoader` draw different anomalies. After ``torch.manual_seed`` they draw the same ones again.
-
-    A mask with as many channels as there are `findings` gets one finding in each channel.
 
     For `severity_range` to `sides`, a value applies to every finding, and None keeps each finding's own.
 
@@ -56,8 +59,12 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
         kinds_range: number of different findings in one anomaly.
         anomalies_range: number of anomalies in an image.
         tolerance: smallest change of a pixel, in image units.
-        lungs_labelled: whether integer lungs are labels; otherwise every value except 0 is lung.
+        lungs_labelled: True takes lungs as labels, False takes every value except 0 as lung, None goes by the values.
         mask_value: the value that is written into masks that are not boolean.
+        lesion_targets: names of further masks and boxes that show lesions.
+        untouched: names of targets that the anomaly leaves as they are, as a mask of the heart or a second image.
+        box_labels: the label of new boxes: a value, or a dictionary with a value for each finding. Several label
+            fields need a dictionary with one of these for each field. None takes the finding's name.
         on_failure: for an image that nothing can be added to, as one without lungs: ``raise`` an error, or ``skip`` the
             anomaly.
         p: probability of an anomaly.
@@ -83,16 +90,20 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
         kinds_range: Sequence[int] = (1, 2),
         anomalies_range: Sequence[int] = (1, 1),
         tolerance: float = 1 / 255,
-        lungs_labelled: bool = True,
+        lungs_labelled: bool | None = None,
         mask_value: float = 1.0,
         on_failure: OnFailure = "raise",
         p: float = 0.5,
+        lesion_targets: Sequence[str] = (),
+        untouched: Sequence[str] = (),
+        box_labels: Any = None,
     ) -> None:
         super().__init__(p=p)
         self.findings, self.zones, self.sides = findings, zones, sides
         self.severity_range, self.size_range, self.number_range = severity_range, size_range, number_range
         self.kinds_range, self.anomalies_range, self.tolerance = kinds_range, anomalies_range, tolerance
         self.lungs_labelled, self.mask_value, self.on_failure = lungs_labelled, mask_value, on_failure
+        self.lesion_targets, self.untouched, self.box_labels = lesion_targets, untouched, box_labels
         made = opacity(
             findings,
             severity_range=severity_range,
@@ -108,7 +119,16 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
     @property
     def targets(self) -> dict[str, Any]:
         """The targets by name; `apply_with_params` changes them."""
-        return {"image": self.apply, "mask": self.apply}
+        return dict.fromkeys((*KINDS, "lungs"), self.apply)
+
+    def get_transform_init_args_names(self) -> tuple[str, ...]:
+        """Returns the names of the arguments that are stored with a pipeline."""
+        return tuple(name for name in inspect.signature(type(self)).parameters if name != "p")
+
+    def __call__(self, *args: Any, force_apply: bool = False, **kwargs: Any) -> Any:
+        """Applies the transform to a call's targets by name; refuses targets that are not served."""
+        Targets.of(self).check(kwargs, self.lesion_targets, self.untouched)
+        return super().__call__(*args, force_apply=force_apply, **kwargs)
 
     def set_deterministic(self, flag: bool, save_key: str = "replay") -> LungOpacityTransform:
         """Makes replays possible: the drawn records are plain numbers and fit any image."""
@@ -131,46 +151,35 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
         return {"records": [record.to_json() for record in made.records]}
 
     def apply_with_params(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Inserts the anomalies of the drawn records into an image and its mask."""
+        """Inserts the anomalies of the drawn records into an image, its masks and its boxes."""
         records = [OpacityRecord.from_json(text) for text in params.get("records", [])]
         if not records:
             return kwargs
-        made = self._insertion.replay(kwargs["image"], self._lungs(kwargs), records)
+        image, lungs, targets = kwargs["image"], self._lungs(kwargs), Targets.of(self)
+        made = self._insertion.replay(image, lungs, records)
+        names = tuple(self.findings) or tuple(FINDINGS)
         result = kwargs | {"image": made.image}
-        if kwargs.get("mask") is not None:
-            result["mask"] = merged(kwargs["mask"], made, tuple(self.findings) or tuple(FINDINGS), self.mask_value)
+        for name in targets.marked(kwargs, self.lesion_targets, self.untouched):
+            values, kind = kwargs[name], targets.kinds[name]
+            if kind == "bboxes":
+                fields = LabelFields.of(name, targets.processors["bboxes"], kwargs)
+                boxes = self._insertion.boxes(image, lungs, records, made.mask)
+                result[name] = with_boxes(values, boxes, made.mask.shape, fields, self.box_labels)
+            else:
+                result[name] = (marked if kind == "mask" else marked_list)(values, made, names, self.mask_value, name)
         return result
 
     def _lungs(self, data: Mapping[str, Any]) -> Lungs | None:
         given = data.get("lungs")
-        return None if given is None else as_lungs(given, labelled=self.lungs_labelled)
-
-
-def merged(mask: Any, made: Inserted, names: Sequence[str], value: float) -> Any:
-    """Adds the pixels of an anomaly to a mask, by union.
-
-    Args:
-        mask: (h, w) or (h, w, 1); or (h, w, n), a channel for each of n findings.
-        made: the anomaly.
-        names: the findings of the channels.
-        value: the value that is written; a boolean mask gets True.
-    """
-    result = mask.copy()
-    if mask.ndim == 3 and mask.shape[2] > 1:
-        if mask.shape[2] != len(names):
-            raise SynthesisError(
-                f"a mask of {mask.shape[2]} channels for {len(names)} findings; give one for each, or one"
-            )
-        for channel, name in enumerate(names):
-            if name in made.findings:
-                result[made.findings[name], channel] = value
-        return result
-    result[made.mask] = value
-    return result
+        return None if given is None else as_lungs(given, data["image"].shape[:2], labelled=self.lungs_labelled)
 
 
 class RandomLungOpacity(torch.nn.Module):
-    """Inserts lung opacities in the style of torchvision's transforms: on tensors, with torch's random generator.
+    """Inserts lung opacities in the style of torchvision's transforms, with torch's random generator.
+
+    Images are tensors (h, w), (1, h, w) or (3, h, w), of uint8 or of floats in [0, 1], or PIL images of mode L or RGB.
+    The changed image has the kind, dtype and shape of the given one. Half precision is computed in float32. The mask
+    holds exactly the pixels that changed in the image's own dtype.
 
     Args:
         opacity: makes the anomalies; None takes all findings.
@@ -178,6 +187,10 @@ class RandomLungOpacity(torch.nn.Module):
         p: probability of an anomaly.
         on_failure: for an image that nothing can be added to, as one without lungs: ``raise`` an error, or ``skip`` the
             anomaly.
+        lungs_labelled: True takes lungs as labels, False takes every value except 0 as lung, None goes by the values,
+            as `artasyn.Lungs.from_array` does.
+        mask_value: the value that is written into masks that are not boolean; None writes 255 into PIL images of mode
+            L, and 1 into others.
 
     Example:
         >>> from artasyn import Phantom
@@ -196,21 +209,30 @@ class RandomLungOpacity(torch.nn.Module):
         anomalies_range: tuple[int, int] = (1, 1),
         p: float = 0.5,
         on_failure: OnFailure = "raise",
+        lungs_labelled: bool | None = None,
+        mask_value: float | None = None,
     ) -> None:
         super().__init__()
         self.insertion = Insertion(opacity or LungOpacity(), anomalies_range)
         self.p, self.on_failure = p, on_failure
+        self.lungs_labelled, self.mask_value = lungs_labelled, mask_value
 
     def forward(self, sample: Any, target: dict[str, Any] | None = None) -> Any:
         """Inserts anomalies into an image.
 
         Args:
-            sample: a dictionary with ``image`` (tensor (1, h, w) or (3, h, w), uint8 or float32 in [0, 1]) and, if
-                there are any, ``lungs`` (labels (1, h, w) or (h, w)) and ``mask`` (the same shapes); or an image.
+            sample: a dictionary with ``image`` and, if there are any, ``lungs`` (labels, or a mask of both lungs;
+                (h, w), or with axes of length 1 before) and ``mask`` ((h, w), (1, h, w), or a channel for each finding
+                of the opacity); or an image. Where a transform of torchvision.transforms.v2 may move the image first,
+                lungs and mask are `tv_tensors.Mask`, or PIL images, so that they move with it.
             target: the rest of the dictionary, where `sample` is an image.
 
         Returns:
             The dictionary with the changed image and the mask, changed by union; or the image and the target.
+
+        Raises:
+            SynthesisError: nothing can be added to the image, and `on_failure` is ``raise``.
+            ImageError: the image, the lungs or the mask are of another kind.
         """
         if isinstance(sample, Mapping):
             return self._changed(dict(sample))
@@ -218,34 +240,69 @@ class RandomLungOpacity(torch.nn.Module):
         return whole.pop("image"), whole
 
     def _changed(self, sample: dict[str, Any]) -> dict[str, Any]:
-        image: Tensor = sample["image"]
-        mask = sample.get("mask")
-        if mask is None:
-            mask = torch.zeros((1, *image.shape[1:]), dtype=torch.bool, device=image.device)
+        given = sample.get("image")
+        if not isinstance(given, Tensor | PILImage.Image):
+            raise ImageError(f"image must be a tensor or a PIL image, not {type(given).__name__}")
+        image = pixels(given)
+        for name in ("lungs", "mask"):
+            check_moved(name, sample.get(name), self)
+        mask = _no_mask(given, image.shape) if sample.get("mask") is None else sample["mask"]
         if torch.rand(()) < self.p:
             rng = np.random.default_rng(int(torch.randint(2**62, ())))
-            given = sample.get("lungs")
-            lungs = None if given is None else as_lungs(_plane(given))
-            channels_last = np.ascontiguousarray(image.detach().cpu().permute(1, 2, 0).numpy())
+            lungs = sample.get("lungs")
+            known = None if lungs is None else as_lungs(lungs, image.shape[:2], labelled=self.lungs_labelled)
             try:
-                made = self.insertion.draw(channels_last, lungs, rng)
+                made = self.insertion.draw(image, known, rng)
             except SynthesisError:
                 if self.on_failure == "raise":
                     raise
             else:
-                changed = torch.from_numpy(np.ascontiguousarray(made.image.transpose(2, 0, 1))).to(image.device)
-                where = torch.from_numpy(made.mask).to(mask.device)
-                union = torch.where(where.expand(mask.shape), torch.ones_like(mask), mask)
-                image, mask = _like(changed, image), _like(union, mask)
-        return sample | {"image": image, "mask": mask}
+                changed, made = _as_held(made, given)
+                names = [finding.name for finding in self.insertion.opacity.findings]
+                return sample | {"image": changed, "mask": _marked(mask, made, names, self.mask_value)}
+        return sample | {"image": given, "mask": mask}
 
 
-def _plane(values: Any) -> Any:
-    """Returns a tensor (1, h, w) or (h, w) as an array (h, w)."""
-    if not isinstance(values, Tensor):
-        return values
-    array = values.detach().cpu().numpy()
-    return array[0] if array.ndim == 3 else array
+def _no_mask(image: Any, shape: tuple[int, ...]) -> Tensor:
+    """Returns an empty mask for an image, which torchvision moves where it moves the image."""
+    device = image.device if isinstance(image, Tensor) else None
+    whole = isinstance(image, Tensor) and image.ndim == 2
+    mask = torch.zeros(shape[:2] if whole else (1, *shape[:2]), dtype=torch.bool, device=device)
+    if type(image) is Tensor:
+        return mask
+    from torchvision import tv_tensors  # a second to import, and plain tensors do not need it
+
+    moving: Tensor = tv_tensors.Mask(mask)
+    return moving
+
+
+def _as_held(made: Inserted, given: Any) -> tuple[Any, Inserted]:
+    """Returns a changed image as the given one is held, and the anomaly with the pixels that changed in its dtype."""
+    if not isinstance(given, Tensor):
+        return PILImage.fromarray(made.image), made
+    image = as_tensor(made.image).to(given.device, given.dtype)
+    if image.dtype in (torch.uint8, torch.float32, torch.float64):
+        return _like(image, given), made
+    differs = (image != given).as_subclass(Tensor)
+    mask = (differs if differs.ndim == 2 else differs.any(0)).cpu().numpy()
+    found = {name: part & mask for name, part in made.findings.items()}
+    return _like(image, given), replace(made, mask=mask, findings=found)
+
+
+def _marked(mask: Any, made: Inserted, names: Sequence[str], value: float | None) -> Any:
+    """Adds the pixels of an anomaly to a mask (h, w), (1, h, w) or (n, h, w), with a channel for each of n findings."""
+    values = region(mask, "mask")
+    if value is None:
+        value = 255 if isinstance(mask, PILImage.Image) and mask.mode == "L" else 1
+    union = marked(values.transpose(1, 2, 0) if values.ndim == 3 else values, made, names, value)
+    if isinstance(mask, PILImage.Image):
+        result = PILImage.fromarray(union)
+        if mask.mode == "P" and mask.palette:
+            result.putpalette(mask.palette)
+        return result
+    if isinstance(mask, np.ndarray):
+        return union.transpose(2, 0, 1) if union.ndim == 3 else union
+    return _like(as_tensor(union).to(mask.device, mask.dtype), mask)
 
 
 def _like(values: Tensor, given: Tensor) -> Tensor:
@@ -261,13 +318,14 @@ class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
 
     Args:
         normals: a data set with a length; its items are images, or tuples or dictionaries with one at `key`. Images
-            are arrays as for `LungOpacityTransform`, or tensors (1, h, w) or (3, h, w).
+            are arrays as for `LungOpacityTransform`, or tensors or PIL images as for `RandomLungOpacity`.
         opacity: makes the anomalies; None takes all findings.
         lungs: a function that returns the lungs of an item from the item's index; with None, PBTSeg finds them.
         key: of the image in an item; None if the item is the image.
         seed: seed of all random choices.
         p: probability of an anomaly.
         anomalies_range: number of anomalies in an image.
+        lungs_labelled: as for `RandomLungOpacity`.
 
     Example:
         >>> from artasyn import Phantom
@@ -287,9 +345,11 @@ class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
         seed: int = 0,
         p: float = 1.0,
         anomalies_range: tuple[int, int] = (1, 1),
+        lungs_labelled: bool | None = None,
     ) -> None:
         self.normals, self.lungs, self.key, self.seed, self.p, self.epoch = normals, lungs, key, seed, p, 0
         self.insertion = Insertion(opacity or LungOpacity(), anomalies_range)
+        self.lungs_labelled = lungs_labelled
 
     def __len__(self) -> int:
         return len(self.normals)
@@ -301,22 +361,22 @@ class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
     def __getitem__(self, index: int) -> dict[str, Any]:
         """Returns item `index`: image, normal and mask as float32 (c, h, w), and the records as JSON."""
         item = self.normals[index]
-        image = item if self.key is None else item[self.key]
-        image = image.permute(1, 2, 0).numpy() if isinstance(image, Tensor) else image
+        image = pixels(item if self.key is None else item[self.key])
         rng = generator(self.seed, self.epoch, identity(grey(image)))
         made = Inserted(image, np.zeros(image.shape[:2], bool), {}, ())
         if rng.random() < self.p:
-            lungs = None if self.lungs is None else as_lungs(self.lungs(index))
+            given = None if self.lungs is None else self.lungs(index)
+            lungs = None if given is None else as_lungs(given, image.shape[:2], labelled=self.lungs_labelled)
             made = self.insertion.draw(image, lungs, rng)
         return {
-            "image": _tensor(made.image),
-            "normal": _tensor(image),
+            "image": _sample(made.image),
+            "normal": _sample(image),
             "mask": torch.from_numpy(made.mask.astype(np.float32))[None],
             "records": [record.to_json() for record in made.records],
         }
 
 
-def _tensor(image: Any) -> Tensor:
+def _sample(image: Any) -> Tensor:
     """Returns an image as float32 (c, h, w) in [0, 1]."""
     values = image / np.float32(255) if image.dtype == np.uint8 else image
     planes = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)

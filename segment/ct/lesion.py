@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import get_args
+from typing import Annotated
 
 import numpy as np
 from scipy import ndimage
 
-from artasyn.arrays import VolumeMask, VoxelMap
+from artasyn.arrays import HIGHEST, LOWEST, VolumeMask, VoxelMap
 from artasyn.errors import DataError
+from artasyn.fields import Seed, Within, check_fields
 from artasyn.findings import LesionKind
 from artasyn.segment.ct.lesion_ranges import LESION_RANGES
 from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.structures import members
+
+MOST_KNOTS = 20_000_000
+"""Most points that the noise of a lesion is computed on."""
+
+WIDEST = 10
+"""Largest width of a lesion's border, in radii."""
+
+Place = Annotated[float, Within(-1e5, 1e5)]
+"""A coordinate, mm."""
 
 _LATTICE = 24  # points along each side of the noise, which is periodic
 _CANDIDATES = 64  # places to try for a nodule
@@ -45,23 +56,19 @@ class CTLesion:
 
     kind: LesionKind
     structure: str
-    centre: tuple[float, float, float]
-    radius: float
-    hu: float
-    density: float
-    edge: float
-    irregularity: float
+    centre: tuple[Place, Place, Place]
+    radius: Annotated[float, Within(0.1, 400)]
+    hu: Annotated[float, Within(LOWEST, HIGHEST)]
+    density: Annotated[float, Within(1e-6, 1)]
+    edge: Annotated[float, Within(1e-3, 4000)]
+    irregularity: Annotated[float, Within(0, 10)]
     airways: bool
-    seed: int
+    seed: Seed
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(LesionKind):
-            raise DataError(f"no lesion {self.kind!r}; choose from {', '.join(get_args(LesionKind))}")
-        if not (0 < self.radius <= 400 and 0 < self.density <= 1 and self.edge > 0 and self.irregularity >= 0):
-            raise DataError(
-                "a lesion's radius must be in (0, 400] mm, its density in (0, 1], its edge over 0 and its "
-                f"irregularity at least 0; found {self}"
-            )
+        check_fields(self, DataError)
+        if self.edge > WIDEST * self.radius:  # the noise would have too many bumps in the reach of the lesion
+            raise DataError(f"CTLesion: edge is {self.edge:g} mm, more than {WIDEST} times the radius {self.radius:g}")
 
     @classmethod
     def draw(cls, volume: Volume, rng: np.random.Generator, *, kind: LesionKind, structure: str = "lungs") -> CTLesion:
@@ -231,6 +238,10 @@ def _noise(volume: Volume, box: tuple[slice, slice, slice], lesion: CTLesion, la
         np.linspace(part.start, part.stop - 1, 2 + int((part.stop - part.start) * step / (0.2 * size)))
         for part, step in zip(box, volume.spacing, strict=True)
     ]
+    if math.prod(map(len, coarse)) > MOST_KNOTS:
+        raise DataError(
+            f"a lesion with a radius of {lesion.radius:g} mm is too small for voxels of {max(volume.spacing):g} mm"
+        )
     at = np.stack(np.broadcast_arrays(*_places(volume, lesion, coarse))) / np.float32(0.6 * size)
     values = ndimage.map_coordinates(lattice, at, order=1, mode="grid-wrap")
     for axis, (part, knots) in enumerate(zip(box, coarse, strict=True)):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Annotated
 
 import cv2
 import numpy as np
 
 from artasyn.arrays import HIGHEST, LOWEST, Hounsfield
 from artasyn.errors import DataError
+from artasyn.fields import Count, Within, check_fields
 from artasyn.segment.ct.attenuation import attenuation, hounsfield
 from artasyn.segment.ct.body import find_body
 from artasyn.segment.ct.lesion import CTLesion, insert_lesion
@@ -22,6 +24,10 @@ ROOM = -500
 """Hounsfield units below which a voxel counts as air around the patient, where fat may be added."""
 
 
+Fat = Annotated[float, Within(0, 1000)]
+"""A thickness of fat, mm."""
+
+
 @dataclass(frozen=True)
 class Variation:
     """A change of a patient, as plain numbers.
@@ -30,11 +36,17 @@ class Variation:
         attenuations: names of structures, each with the factor that multiplies its attenuation.
         fat: thickness of the fat that is added around the patient in every axial slice, within the volume, mm.
         lesions: lesions that are inserted last, in this order. Their structures are called ``lesion_1`` and so on.
+
+    Raises:
+        DataError: a number is out of range.
     """
 
-    attenuations: tuple[tuple[str, float], ...] = ()
-    fat: float = 0.0
-    lesions: tuple[CTLesion, ...] = ()
+    attenuations: Annotated[tuple[tuple[str, Annotated[float, Within(0, 1000)]], ...], Count(0, 10_000)] = ()
+    fat: Fat = 0.0
+    lesions: Annotated[tuple[CTLesion, ...], Count(0, "lesions")] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self, DataError)
 
     def __call__(self, volume: Volume) -> Volume:
         """Returns the changed patient with the lesions.

@@ -104,17 +104,16 @@ def find_boxes(image: Image, count: int) -> Boxes:
     return Boxes(tried.edges[best] + np.array([-above, -beside, below, beside], np.float32), fit[best])
 
 
-def better_fits(image: Image) -> dict[str, float]:
-    """Returns the best fit of the mean outline for a turned or inverted radiograph, by the name of the fault."""
+def pose_fits(image: Image) -> npt.NDArray[np.float32]:
+    """Returns the best fit of the mean outline in eight poses of a radiograph, (8,), in [-1, 1].
+
+    The poses are: upright, turned by one, two and three quarter turns counter-clockwise, and the same four inverted.
+    """
     small = cv2.resize(image, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
-    others = {
-        "upside down": small[::-1],
-        "rotated by a quarter turn": np.rot90(small),
-        "rotated by three quarter turns": np.rot90(small, 3),
-        "inverted; bright must be dense": 1 - small,
-    }
+    turned_back = (small, np.rot90(small, -1), small[::-1], np.rot90(small))
+    fits = np.stack([_fits(np.ascontiguousarray(each)) for each in turned_back])
     unlikely = _tried().unlikely
-    return {name: float((_fits(np.ascontiguousarray(other)) - unlikely).max()) for name, other in others.items()}
+    return np.concatenate([(fits - unlikely).max(axis=1), (-fits - unlikely).max(axis=1)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Annotated
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, LungLabels, Outlines, check_image
+from artasyn.cautions import pixel_cautions
+from artasyn.errors import DataError
+from artasyn.fields import Share, Within, check_fields
 from artasyn.segment.lungs import Lungs
 from artasyn.segment.pbtseg.bending import bend, choose
 from artasyn.segment.pbtseg.frame import find_frame
-from artasyn.segment.pbtseg.judgement import judge
+from artasyn.segment.pbtseg.judgement import Judgement, judge
 from artasyn.segment.pbtseg.outline import POINTS, find_boxes
 from artasyn.segment.pbtseg.thresholds import Thresholds
 
@@ -55,7 +59,7 @@ class PBTSeg:
     hand.
 
     Attributes:
-        size: rows and columns of the working grid, at least 64.
+        size: rows and columns of the working grid, 64 to 1024.
         clip: contrast limit of the adaptive equalisation.
         steps: number of thresholds.
         reach: how far the thresholds rise above the grey of the lung's core, as a fraction of the grey range.
@@ -64,7 +68,7 @@ class PBTSeg:
         trust: weight of the vote, in [0, 1]; the expected outline has the rest.
 
     Raises:
-        ValueError: a configuration that cannot work.
+        DataError: a number is out of range.
 
     Source:
         ART-ASyn (arXiv 2512.00310), PBTSeg: rising thresholds, candidates, one lung for each side, filling.
@@ -81,17 +85,16 @@ class PBTSeg:
         ('the image is blank',)
     """
 
-    size: int = 160
-    clip: float = 2.0
-    steps: int = 6
-    reach: float = 0.52
-    pull: float = 0.32
-    blur: float = 0.061
-    trust: float = 0.73
+    size: Annotated[int, Within(64, 1024)] = 160
+    clip: Annotated[float, Within(0, 1000)] = 2.0
+    steps: Annotated[int, Within(2, 256)] = 6
+    reach: Annotated[float, Within(0, 100)] = 0.52
+    pull: Annotated[float, Within(0, 100)] = 0.32
+    blur: Annotated[float, Within(0, 10)] = 0.061
+    trust: Share = 0.73
 
     def __post_init__(self) -> None:
-        if self.size < 64 or self.steps < 2 or not 0 <= self.trust <= 1:
-            raise ValueError(f"PBTSeg needs size >= 64, steps >= 2 and trust in [0, 1], not {self}")
+        check_fields(self, DataError)
 
     def __call__(self, image: Image) -> Lungs:
         """Finds the lungs of one frontal radiograph.
@@ -100,8 +103,9 @@ class PBTSeg:
             image: (h, w), float32 in [0, 1], bright = dense, head up, patient's right on the image's left.
 
         Returns:
-            Lungs on the grid of the image: both, or none with a reason. A lung that is hardly visible is placed by
-            the position of the other lung, with low confidence.
+            Lungs on the grid of the image: both, or none where the image is unusable, with the reason in `warnings`
+            and `reasons`. A lung that is hardly visible is placed by the position of the other lung, with low
+            confidence.
 
         Raises:
             ImageError: not an `Image`.
@@ -109,12 +113,12 @@ class PBTSeg:
         check_image(image)
         film = _reduced(image)
         if np.ptp(film) < 1 / 255:
-            return _nothing(image.shape, "the image is blank")
+            return _nothing(image.shape, Judgement((0.0, 0.0), ("the image is blank",), ("not_a_chest",)))
         workings, fit = self._worked(film)
-        confidence, reasons = judge(workings.grey, workings.outlines, fit)
-        if max(confidence) == 0:
-            return _nothing(image.shape, reasons[0])
-        return Lungs(_drawn(workings, image.shape), confidence, reasons)
+        judgement = judge(workings.grey, workings.outlines, fit).with_cautions(pixel_cautions(image))
+        if max(judgement.confidence) == 0:
+            return _nothing(image.shape, judgement)
+        return Lungs(_drawn(workings, image.shape), *judgement)
 
     def explain(self, image: Image) -> Workings:
         """Returns the intermediate results of `__call__`, whether or not it reports lungs.
@@ -193,5 +197,5 @@ def _resized(image: Image, rows: int, columns: int) -> npt.NDArray[np.float32]:
     return np.asarray(cv2.resize(image, (columns, rows), interpolation=how), np.float32)
 
 
-def _nothing(shape: tuple[int, ...], reason: str) -> Lungs:
-    return Lungs(np.zeros(shape, np.uint8), (0.0, 0.0), (reason,))
+def _nothing(shape: tuple[int, ...], judgement: Judgement) -> Lungs:
+    return Lungs(np.zeros(shape, np.uint8), *judgement)

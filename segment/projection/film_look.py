@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import cv2
 import numpy as np
 
 from artasyn.arrays import Image, Mask
+from artasyn.errors import DataError
+from artasyn.fields import Seed, Share, Within, check_fields
 from artasyn.segment.projection.projection import MARGINS, Frame, Margins
+from artasyn.segment.projection.view import Degrees
+
+Strength = Annotated[float, Within(0, 1000)]
+"""A number that is not negative."""
 
 _DETAIL = 0.012  # size of fine structure, as a share of the film's longer side
 
@@ -44,29 +50,35 @@ class FilmLook:
         marker_size: height of the letter.
         invert: whether dense is dark.
         seed: seed of the noise.
+
+    Raises:
+        DataError: a number is out of range.
     """
 
     frame: Frame = "film"
     margins: Margins = MARGINS
-    equalisation: float = 1.0
-    gamma: float = 1.0
-    contrast: float = 1.0
-    detail: float = 0.0
-    clahe: float = 0.0
-    scatter: float = 0.0
-    scatter_reach: float = 0.1
-    streaks: float = 0.0
-    streaks_angle: float = 0.0
-    streaks_count: float = 100.0
-    blur: float = 0.0
-    noise: float = 0.0
-    collimation: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
-    collimation_grey: float = 0.0
+    equalisation: Share = 1.0
+    gamma: Annotated[float, Within(0.01, 100)] = 1.0
+    contrast: Strength = 1.0
+    detail: Annotated[float, Within(-1000, 1000)] = 0.0
+    clahe: Strength = 0.0
+    scatter: Annotated[float, Within(0, 0.999)] = 0.0
+    scatter_reach: Share = 0.1
+    streaks: Strength = 0.0
+    streaks_angle: Degrees = 0.0
+    streaks_count: Annotated[float, Within(0, 1e5)] = 100.0
+    blur: Share = 0.0
+    noise: Strength = 0.0
+    collimation: tuple[Share, Share, Share, Share] = (0.0, 0.0, 0.0, 0.0)
+    collimation_grey: Share = 0.0
     marker: Literal["", "L", "R"] = ""
-    marker_place: tuple[float, float] = (0.08, 0.06)
-    marker_size: float = 0.05
+    marker_place: tuple[Share, Share] = (0.08, 0.06)
+    marker_size: Share = 0.05
     invert: bool = False
-    seed: int = 0
+    seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        check_fields(self, DataError)
 
     def __call__(self, image: Image, reference: Image | None = None) -> Image:
         """Turns an image into a film, float32 (h, w) in [0, 1]; deterministic.

@@ -6,12 +6,13 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT, Image, Mask, RayMap, SoftMasks, StructureMasks, Thickness
 from artasyn.errors import DataError
+from artasyn.fields import Within
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.lungs import Lungs
 from artasyn.segment.projection.rays import Rays
@@ -28,7 +29,8 @@ COVERED = 0.98
 Frame = Literal["full", "covered", "film"]
 """Part of the detector that a projection shows."""
 
-Margins = tuple[float, float, float, float]
+Margin = Annotated[float, Within(0, 10)]
+Margins = tuple[Margin, Margin, Margin, Margin]
 """Margins above, below, left and right of the lungs' box, as shares of the box's longer side."""
 
 MARGINS: Margins = (0.08, 0.08, 0.08, 0.08)

@@ -6,20 +6,21 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from artasyn.arrays import Image, Mask, StructureMasks
 from artasyn.errors import DataError
-from artasyn.findings import LesionKind, finding_name
+from artasyn.fields import Interval, Share, Within, check_fields
+from artasyn.findings import LesionKind, respelled
 from artasyn.records import read_record, record_text
 from artasyn.segment.ct.lesion import CTLesion
-from artasyn.segment.ct.variation import Variation
+from artasyn.segment.ct.variation import Fat, Variation
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.projection.film_look import FilmLook
 from artasyn.segment.projection.pair import Pair
-from artasyn.segment.projection.projection import THRESHOLD, Projection, project
+from artasyn.segment.projection.projection import THRESHOLD, Margin, Projection, project
 from artasyn.segment.projection.tone import Tone
 from artasyn.segment.projection.view import PATIENT_TO_DETECTOR, View
 from artasyn.segment.structures import find_members
@@ -27,7 +28,17 @@ from artasyn.segment.structures import find_members
 _TOGETHER = ("lungs", "heart", "great_vessels", "abdomen", "airways")
 """Soft tissues that vary as groups; every other structure varies independently."""
 
-Range = tuple[float, float]
+Factor = Annotated[float, Within(0.01, 100)]
+"""A factor or an exponent."""
+
+Turn = Annotated[float, Within(-360, 360)]
+"""An angle to add, degrees."""
+
+Distance = Annotated[float, Within(PATIENT_TO_DETECTOR + 1, 1e7)]
+"""A distance from source to detector, mm."""
+
+Shift = Annotated[float, Within(-1e4, 1e4)]
+"""A shift in one direction, mm."""
 
 
 @dataclass(frozen=True)
@@ -55,14 +66,18 @@ class ProjectionRecord:
         Raises:
             DataError: the text is not a record.
         """
+        return read_record(text, cls, what="the record of a projection", error=DataError, older=_respelled)
 
-        def build(fields: dict[str, Any]) -> ProjectionRecord:
-            variation = dict(fields["variation"])
-            lesions = [lesion | {"kind": finding_name(str(lesion["kind"]))} for lesion in variation["lesions"]]
-            variation["lesions"] = tuple(CTLesion(**lesion) for lesion in lesions)
-            return cls(Variation(**variation), View(**fields["view"]), FilmLook(**fields["look"]))
 
-        return read_record(text, build, what="the record of a projection", error=DataError)
+def _respelled(given: Any) -> Any:
+    """Returns the values of a record with today's names of lesions, without the notes of `artasyn project`."""
+    if not isinstance(given, dict):
+        return given
+    given = {name: value for name, value in given.items() if name != "about"}
+    variation = given.get("variation")
+    if not isinstance(variation, dict) or "lesions" not in variation:
+        return given
+    return given | {"variation": variation | {"lesions": respelled(variation["lesions"])}}
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,22 +155,22 @@ class DomainRandomisation:
     Source: AnyCXR, multi-stage domain randomisation (Dong et al. 2025, arXiv 2512.17263); FleXray for the figures.
     """
 
-    attenuation_share: float = 0.5
-    attenuation_sigma: float = 1.0
-    attenuation_range: Range = (0.1, 4.0)
-    fat_share: float = 0.3
-    fat_range: Range = (3.0, 25.0)
-    turn_range: Range = (-8.0, 8.0)
-    tilt_range: Range = (-5.0, 5.0)
-    roll_range: Range = (-5.0, 5.0)
-    distance_range: Range = (1150.0, 2000.0)
-    parallel_share: float = 0.1
-    shift_range: Range = (-15.0, 15.0)
-    margin_range: Range = (0.0, 0.15)
-    gamma_range: Range = (0.6, 1.6)
-    contrast_range: Range = (0.5, 2.0)
-    invert_share: float = 0.5
-    extras_share: float = 0.4
+    attenuation_share: Share = 0.5
+    attenuation_sigma: Annotated[float, Within(0, 10)] = 1.0
+    attenuation_range: Interval[Factor] = (0.1, 4.0)
+    fat_share: Share = 0.3
+    fat_range: Interval[Fat] = (3.0, 25.0)
+    turn_range: Interval[Turn] = (-8.0, 8.0)
+    tilt_range: Interval[Turn] = (-5.0, 5.0)
+    roll_range: Interval[Turn] = (-5.0, 5.0)
+    distance_range: Interval[Distance] = (1150.0, 2000.0)
+    parallel_share: Share = 0.1
+    shift_range: Interval[Shift] = (-15.0, 15.0)
+    margin_range: Interval[Margin] = (0.0, 0.15)
+    gamma_range: Interval[Factor] = (0.6, 1.6)
+    contrast_range: Interval[Factor] = (0.5, 2.0)
+    invert_share: Share = 0.5
+    extras_share: Share = 0.4
 
     def __post_init__(self) -> None:
         """Checks ranges and shares.
@@ -163,13 +178,7 @@ class DomainRandomisation:
         Raises:
             DataError: low over high, a share outside [0, 1], or a factor, gamma or distance that is too small.
         """
-        for name, value in dataclasses.asdict(self).items():
-            if name.endswith("_share") and not 0 <= value <= 1:
-                raise DataError(f"{name} must be in [0, 1], not {value:g}")
-            if name.endswith("_range") and not value[0] <= value[1]:
-                raise DataError(f"{name} must be low before high, not {value}")
-        if min(self.attenuation_range[0], self.gamma_range[0], self.distance_range[0] - PATIENT_TO_DETECTOR) <= 0:
-            raise DataError("factors and gammas must be over 0, distances over 200 mm")
+        check_fields(self, DataError)
 
     def draw(
         self,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import numpy as np
 
 from artasyn.arrays import Vector
 from artasyn.errors import DataError
+from artasyn.fields import Within, check_fields
 
 LEFT_SIDE, FRONT, HEAD = np.array([-1.0, 0, 0]), np.array([0, 1.0, 0]), np.array([0, 0, 1.0])
 
@@ -19,6 +20,15 @@ LARGEST = 8192
 
 PATIENT_TO_DETECTOR = 200.0
 """Distance from the isocentre to the detector, mm, if a view does not give it."""
+
+Degrees = Annotated[float, Within(-3600, 3600)]
+"""An angle, degrees."""
+
+Side = Annotated[int, Within(16, LARGEST)]
+"""Rows or columns of a detector."""
+
+Place = Annotated[float, Within(-1e5, 1e5)]
+"""A coordinate, mm."""
 
 
 @dataclass(frozen=True)
@@ -44,22 +54,22 @@ class View:
         mirror: whether the image is shown as seen from the source; None for the rule above.
 
     Raises:
-        DataError: impossible distances, sizes or angles.
+        DataError: a number is out of range, or the patient is not between source and detector.
 
     Example:
         >>> View.named("pa").angle, View.named("lateral").angle, View.named("30").angle
         (0.0, 90.0, 30.0)
     """
 
-    angle: float = 0.0
-    tilt: float = 0.0
-    roll: float = 0.0
-    source_to_detector: float | None = 1800.0
-    source_to_patient: float | None = None
-    size: tuple[int, int] | None = (512, 512)
-    pixel: float | None = None
-    shift: tuple[float, float] = (0.0, 0.0)
-    isocentre: tuple[float, float, float] | None = None
+    angle: Degrees = 0.0
+    tilt: Annotated[float, Within(-60, 60)] = 0.0
+    roll: Degrees = 0.0
+    source_to_detector: Annotated[float, Within(1, 1e7)] | None = 1800.0
+    source_to_patient: Annotated[float, Within(0.5, 1e7)] | None = None
+    size: tuple[Side, Side] | None = (512, 512)
+    pixel: Annotated[float, Within(1e-3, 100)] | None = None
+    shift: tuple[Place, Place] = (0.0, 0.0)
+    isocentre: tuple[Place, Place, Place] | None = None
     mirror: bool | None = None
 
     NAMES: ClassVar[dict[str, tuple[float, float]]] = {
@@ -72,14 +82,7 @@ class View:
     """Angle and source-detector distance of the usual views."""
 
     def __post_init__(self) -> None:
-        if not abs(self.tilt) <= 60:
-            raise DataError(f"tilt must be from -60 to 60 degrees, not {self.tilt:g}")
-        if not all(map(math.isfinite, (self.angle, self.roll, *self.shift, *(self.isocentre or ())))):
-            raise DataError("angle, roll, shift and isocentre must be finite numbers")
-        if self.size is not None and not all(16 <= side <= LARGEST for side in self.size):
-            raise DataError(f"size must be 16 to {LARGEST} rows and columns, not {self.size}")
-        if self.pixel is not None and not 0 < self.pixel < 100:
-            raise DataError(f"pixel must be over 0 and under 100 mm, not {self.pixel:g}")
+        check_fields(self, DataError)
         if self.source_to_detector is None:
             if self.source_to_patient is not None:
                 raise DataError("parallel rays have no source: leave out source_to_patient")

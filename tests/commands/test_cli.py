@@ -19,7 +19,8 @@ from artasyn.bulk.run import read_manifest
 from artasyn.commands.cli import COMMANDS, command_function, main
 from artasyn.commands.options import PYTHON_ONLY, SPREAD
 from artasyn.evaluation.overlap import dice
-from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, read_radiograph
+from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, read_radiograph, write_image
+from artasyn.phantom.film import Phantom
 from tests.conftest import ROOT
 
 
@@ -144,3 +145,15 @@ def test_the_installed_program_and_the_module_are_the_same_command(tmp_path: Pat
     installed = subprocess.run([program, "--version"], capture_output=True, text=True, cwd=tmp_path)
     assert module.returncode == installed.returncode == 0
     assert module.stdout.split()[-1] == installed.stdout.split()[-1]
+
+
+def test_limits_hold_in_every_worker_and_are_named_where_they_refuse(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_image(tmp_path / "films" / "a.png", Phantom(size=128)(1).image)
+    command = ["segment", str(tmp_path / "films"), "--workers", "1"]
+    assert main([*command, "--out", str(tmp_path / "a"), "--limits.pixels", "1000"]) == 1
+    assert "claims 16384 pixels (128 x 128), more than 1000" in capsys.readouterr().err
+    assert main([*command, "--out", str(tmp_path / "a"), "--limits.pixels", "16384"]) == 0
+    assert main([*command, "--out", str(tmp_path / "a"), "--limits.pixels", "0"]) == 2
+    assert "the limit pixels must be a whole number of at least 1, not 0" in capsys.readouterr().err

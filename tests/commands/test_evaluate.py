@@ -14,7 +14,7 @@ from artasyn.bulk.run import read_manifest
 from artasyn.commands.cli import main
 from artasyn.commands.evaluate import _view
 from artasyn.errors import DataError
-from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, write_mask
+from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, read_radiograph, write_image, write_mask
 from artasyn.pictures.overlays import MASK_COLOUR, read_picture
 from artasyn.testsets.layouts import find
 
@@ -56,6 +56,25 @@ def test_the_report_stands_alone_and_shows_both(phantoms: Path, trained: Path, t
     assert "://" not in page  # nothing is fetched; pictures hold no colon
 
 
+def test_unusable_films_are_listed_apart_and_count_with_their_scores(
+    phantoms: Path, trained: Path, tmp_path: Path
+) -> None:
+    data, out = tmp_path / "data", tmp_path / "out"
+    for label in ("healthy", "diseased"):
+        for path in sorted((phantoms / "test" / label).iterdir()):
+            film = read_radiograph(path)
+            write_image(data / label / path.name, 1 - film if label == "diseased" else film)
+    assert run(data, out, trained) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["detector"]["images"] == 5
+    assert (metrics["unusable"]["films"], metrics["unusable"]["diseased"]) == (3, 3)
+    assert set(metrics["unusable"]["warnings"].values()) == {"inverted"}
+    page = (out / "report.html").read_text()
+    assert page.index("Healthy films, highest score first") < page.index("Unusable films")
+    assert page.count("the image seems to be inverted") == 3
+    assert "Diseased films, worst first" not in page
+
+
 def test_the_published_layout_without_healthy_films(phantoms: Path, trained: Path, tmp_path: Path) -> None:
     data = tmp_path / "QaTa"
     shutil.copytree(phantoms / "test/diseased", data / "test/diseased")
@@ -91,6 +110,27 @@ def test_a_missing_mask_is_an_error_and_an_unreadable_one_is_listed(
     victim.unlink()
     assert run(data, tmp_path / "out", trained) == 2
     assert "no mask for 1 of 3 diseased films" in capsys.readouterr().err
+
+
+def test_a_film_with_a_mask_that_is_not_readable_is_listed_and_never_healthy(
+    phantoms: Path, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = tmp_path / "data"
+    for path in (phantoms / "test").rglob("*.png"):
+        (data / "images").mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, data / "images")
+        truth = phantoms / "ground_truth" / path.name
+        write_mask(data / "masks" / path.name, read_mask(truth) if truth.exists() else np.zeros((128, 128), bool))
+    victim, other = sorted(path.name for path in (phantoms / "ground_truth").iterdir())[:2]
+    (data / "masks" / victim).write_bytes(b"")
+    write_mask(data / "masks" / other, read_mask(data / "masks" / other)[:100])
+    assert run(data, tmp_path / "out", trained) == 1
+    said = capsys.readouterr().err
+    assert f"ground truth: {data / 'masks' / victim} is empty" in said
+    assert "ground truth on 100 x 128 pixels is of another aspect ratio than the film of 128 x 128" in said
+    figures = json.loads((tmp_path / "out/metrics.json").read_text())
+    assert (figures["detector"]["images"], figures["detector"]["diseased"]) == (3, 1)
+    assert f"1 with unreadable ground truth ({Path(victim).stem})" in figures["test_set"]
 
 
 def test_another_layout_is_refused_with_the_one_wanted(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
@@ -267,3 +268,24 @@ def test_where_every_film_is_bad_there_is_a_manifest_and_no_summary(tmp_path: Pa
         out = tmp_path / format
         assert run(tmp_path / "films", out, "--format", format) == 1
         assert sorted(tree(out)) == ["manifest.csv", "settings.json"]
+
+
+@pytest.mark.parametrize(("top", "options", "bits"), [(65535, (), 8), (8191, (), 16), (8191, ("--bits", "8"), 8)])
+def test_a_film_of_low_range_keeps_its_grey_levels(
+    normals: Path, tmp_path: Path, top: int, options: tuple[str, ...], bits: int
+) -> None:
+    film = read_radiograph(next(iter(sorted(normals.iterdir()))))
+    deep = np.rint(film.astype(np.float64) * top).astype(np.uint16)
+    (tmp_path / "films").mkdir()
+    PIL.Image.fromarray(deep).save(tmp_path / "films" / "a.png")
+    assert run(tmp_path / "films", tmp_path / "out", "--findings", "consolidation", *options) == 0
+    (row,) = read_manifest(tmp_path / "out" / "manifest.csv")
+    assert row["bits"] == str(bits)
+    normal, image = (read_radiograph(path) for path in (row["source"], tmp_path / "out" / row["image"]))
+    mask = read_mask(tmp_path / "out" / row["mask"])
+    if bits == 16:
+        np.testing.assert_array_equal(image[~mask], normal[~mask])
+    np.testing.assert_allclose(image[~mask], normal[~mask], atol=0.51 / 255)
+    recipe = Recipe.from_json((tmp_path / "out" / row["record"]).read_text())
+    remade = recipe.remake(normal).image.astype(np.float64) * (2**bits - 1)
+    np.testing.assert_array_equal(np.rint(remade), np.rint(image.astype(np.float64) * (2**bits - 1)))

@@ -18,8 +18,9 @@ from torch import Tensor
 from artasyn.arrays import Image, Mask
 from artasyn.detection.detector import Detector
 from artasyn.detection.examination import score
-from artasyn.detection.network import BUNDLED, DetectorNetwork, smoothed
+from artasyn.detection.network import DetectorNetwork, smoothed
 from artasyn.detection.settings import DetectorSettings, Kind
+from artasyn.detection.stored import BUNDLED
 from artasyn.detection.window import prepare
 from artasyn.errors import ImageError, ModelError
 from artasyn.phantom.film import Phantom

@@ -8,8 +8,9 @@ from typing import Any, get_args
 
 import pytest
 
-from artasyn.detection.network import BUNDLED, DetectorNetwork
+from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.settings import NEWER, DetectorSettings, Kind
+from artasyn.detection.stored import BUNDLED
 from artasyn.errors import ModelError
 from artasyn.training.run import TrainingRun
 
@@ -59,7 +60,7 @@ def test_a_kind_that_there_is_not_is_named() -> None:
     kind: Any = "classification"
     with pytest.raises(Exception, match="kind"):  # beartype's, where the tests' hints are checked, or ours
         DetectorSettings(kind=kind)
-    with pytest.raises(ModelError, match="no kind of detector 'other'; choose from reconstruction, discriminative"):
+    with pytest.raises(ModelError, match="kind is 'other'; choose from reconstruction, discriminative"):
         DetectorSettings.from_metadata(FIRST | {"artasyn.kind": '"other"'})
 
 
@@ -86,7 +87,7 @@ def test_a_model_that_lacks_settings_has_their_defaults(tmp_path_factory: pytest
     folder = tmp_path_factory.mktemp("older")
     settings = DetectorSettings(size=64, threshold=0.25)
     DetectorNetwork(settings).save_pretrained(folder)
-    (folder / "config.json").write_text('{"size": 64, "threshold": 0.25, "of_another_artasyn": 1}')
+    (folder / "config.json").write_text('{"size": 64, "threshold": 0.25}')
     assert DetectorNetwork.from_pretrained(folder).settings == settings
 
 

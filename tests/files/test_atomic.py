@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from artasyn.errors import OutputError
 from artasyn.files import atomic
 from tests.trees import tree
 
@@ -37,7 +38,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path, written:
 
 
 def test_nothing_written_is_an_error_and_no_empty_file(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError), atomic.replacing(tmp_path / "a.txt"):
+    with pytest.raises(OutputError, match=r"a\.txt cannot be written"), atomic.replacing(tmp_path / "a.txt"):
         pass
     assert tree(tmp_path) == {}
 
@@ -54,3 +55,17 @@ def test_two_writers_at_once_do_not_mix(tmp_path: Path) -> None:
 def test_long_names_and_other_alphabets(tmp_path: Path) -> None:
     atomic.write_text(tmp_path / ("n" * 250), "Röntgen\n\udce9\r\n")
     assert tree(tmp_path) == {"n" * 250: "Röntgen\n".encode() + b"\xe9\r\n"}
+
+
+def test_a_place_where_nothing_can_be_written_is_named_as_such(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file" / "a.txt", tmp_path / "file" / "deep" / "a.txt"):
+        with pytest.raises(OutputError, match=r"a.txt cannot be written \(.*\); check the folder"):
+            atomic.write_text(path, "x")
+    (tmp_path / "folder" / "inside").mkdir(parents=True)
+    with pytest.raises(OutputError, match="folder is a folder"):
+        atomic.write_text(tmp_path / "folder", "x")
+    with pytest.raises(OSError, match="too long") as refusal:  # a fault of the name, not of the place
+        atomic.write_text(tmp_path / ("n" * 300), "x")
+    assert not isinstance(refusal.value, OutputError)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder", "inside"]

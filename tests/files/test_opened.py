@@ -19,7 +19,7 @@ from pydicom.uid import ComputedRadiographyImageStorage
 import artasyn
 from artasyn.arrays import identity
 from artasyn.errors import ImageError, RadiographError
-from artasyn.files.opened import Radiograph, open_radiograph
+from artasyn.files.opened import Radiograph, open_radiograph, read_turn
 from artasyn.files.radiograph import is_radiograph_file, read_radiograph
 from artasyn.files.turns import EXIF_TURNS, Turn, patient_turn
 from tests.files.made import Array, dicom, film, saved, stored_as
@@ -90,6 +90,7 @@ def test_masks_go_back_to_the_stored_grid_of_dicom(directions: list[str], size: 
     with TemporaryDirectory() as folder:
         ds = dicom(stored, bits=8, PatientOrientation=directions, PixelSpacing=[0.125, 0.25])
         radiograph = open_radiograph(stored_as(Path(folder) / "film.dcm", ds))
+        assert read_turn(Path(folder) / "film.dcm") == radiograph.turn
     check_restored(radiograph, stored, seed)
     transposed = directions[0] in "FH"
     assert radiograph.image.shape == (size[::-1] if transposed else size)
@@ -119,6 +120,7 @@ def test_masks_go_back_to_the_stored_grid_of_rasters(
     with TemporaryDirectory() as folder:
         path = with_exif(Path(folder) / f"film{kind}", stored, orientation)
         radiograph = open_radiograph(path)
+        assert read_turn(path) == radiograph.turn
     if kind == ".jpg":
         stored = np.rint(radiograph.restored(radiograph.image) * 255).astype(np.uint8)  # up to the losses of JPEG
         np.testing.assert_allclose(stored.astype(int), noise(size, seed), atol=3)
@@ -143,8 +145,15 @@ def test_an_orientation_after_the_pixels_of_a_png_counts(tmp_path: Path) -> None
     tail = data.index(b"IEND") - 4
     (tmp_path / "film.png").write_bytes(data[:start] + data[end:tail] + data[start:end] + data[tail:])
     radiograph = open_radiograph(tmp_path / "film.png")
-    assert radiograph.turn == Turn(transposed=True, columns_reversed=True)
+    assert radiograph.turn == read_turn(tmp_path / "film.png") == Turn(transposed=True, columns_reversed=True)
     np.testing.assert_array_equal(radiograph.restored(radiograph.image) * 255, film())
+
+
+def test_a_turn_is_refused_without_a_header(tmp_path: Path) -> None:
+    (tmp_path / "film.png").write_bytes(b"no picture")
+    for name, reason in (("none.png", "does not exist"), ("film.png", "so is no PNG")):
+        with pytest.raises(RadiographError, match=reason):
+            read_turn(tmp_path / name)
 
 
 def test_arrays_of_another_grid_are_refused(tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ from artasyn.files.radiograph import (
 )
 from tests.files.made import GREYS, RNG, dicom, film, refusal, saved, stored_as
 
+FILMS = {"images", "lateral", "hands"}
+"""Folders whose PNG files are films and not masks."""
+
 
 def test_content_decides_and_not_the_suffix(tmp_path: Path) -> None:
     path = tmp_path / "a.dcm"
@@ -145,7 +148,7 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
         write_image(tmp_path / "a.png", image * 2)
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").write_text("x")
-    with pytest.raises(RadiographError, match="out of reach"):
+    with pytest.raises(RadiographError, match=r"m\.png cannot be written"):
         write_mask(tmp_path / "file" / "m.png", mask)
     write_mask(tmp_path / "new" / "m.png", mask)
     assert read_mask(tmp_path / "new" / "m.png").any()
@@ -203,7 +206,7 @@ def test_real_folders(data: Path) -> None:
     assert len(folders) > 5
     for folder in folders:
         for path in sorted(folder.iterdir())[:2]:
-            if path.suffix == ".png":
+            if path.suffix == ".png" and path.parent.name not in FILMS:
                 assert read_mask(path).dtype == bool
             elif path.suffix == ".jpg":
                 image = read_radiograph(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from hypothesis import strategies as st
 
 from artasyn.bulk.run import BulkRun, Row, read_manifest
 from artasyn.bulk.sources import Source
-from artasyn.files.tables import write_table
+from artasyn.files.tables import read_table, write_table
 
-ODD = 'ward 1/film "A", lying\nturned\ragain'
+ODD = '=ward 1/film "A", lying\nturned\ragain'
 
 
 def read(path: Path) -> list[list[str]]:
@@ -32,15 +33,51 @@ def test_usual_names_give_the_same_bytes_as_ever(tmp_path: Path) -> None:
     assert (tmp_path / "b.csv").read_bytes() == b'name,score,note\n"ward/film 1",0.5,\n"b",,\n'
 
 
+ODDEST = "=+-@\t\r\n＝＋－＠' \",;1.e"
+
+
 @pytest.mark.parametrize("quoted", [0, 1, 2])
-@given(cells=st.lists(st.tuples(st.text("a \",\n\r';"), st.text('b",\n\r'))))
-def test_whatever_cells_hold_comes_back(
+@given(cells=st.lists(st.tuples(st.text(ODDEST, max_size=4), st.text(ODDEST, max_size=4))))
+def test_whatever_cells_hold_comes_back_and_no_spreadsheet_runs_it(
     tmp_path_factory: pytest.TempPathFactory, quoted: int, cells: list[tuple[str, str]]
 ) -> None:
     path = tmp_path_factory.mktemp("tables") / "a.csv"
     write_table(path, ("x", "y"), ({"x": x, "y": y} for x, y in cells), quoted=quoted)
+    assert [(row["x"], row["y"]) for row in read_table(path)] == cells
     with path.open(encoding="utf-8", newline="") as file:
-        assert list(csv.reader(file)) == [["x", "y"], *([x, y] for x, y in cells)]
+        stored = [cell for row in list(csv.reader(file))[1:] for cell in row]
+    for cell in stored:
+        assert not cell or cell[0] not in "=+-@\t\r\n＝＋－＠" or is_number(cell)
+
+
+def is_number(cell: str) -> bool:
+    try:
+        return bool(math.isfinite(float(cell)))
+    except ValueError:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+        ("+1+cmd", "'+1+cmd"),
+        ("-film/a", "'-film/a"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("'quoted'", "'quoted'"),
+        ("'=quoted", "''=quoted"),
+        ("a=b", "a=b"),
+        ("-0.5", "-0.5"),
+        ("+2e-3", "+2e-3"),
+        (-0.5, "-0.5"),
+        (-3, "-3"),
+        ("-1-2", "'-1-2"),
+    ],
+)
+def test_formulas_are_texts_and_numbers_stay_numbers(tmp_path: Path, value: object, cell: str) -> None:
+    write_table(tmp_path / "a.csv", ("x",), [{"x": value}])
+    assert read(tmp_path / "a.csv") == [["x"], [cell]]
+    assert read_table(tmp_path / "a.csv") == [{"x": str(value)}]
 
 
 def test_one_column_of_nothing_is_still_a_row(tmp_path: Path) -> None:

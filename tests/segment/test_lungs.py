@@ -17,7 +17,7 @@ from artasyn.segment import Lungs
 def unchecked(function: Any) -> Any:
     """A class method without the shape checks of the test run, as a user without them calls it."""
     plain = inspect.unwrap(function.__func__)
-    return lambda array: plain(Lungs, array)
+    return lambda array, **options: plain(Lungs, array, **options)
 
 
 def two_boxes(shape: tuple[int, int] = (60, 80)) -> npt.NDArray[np.bool_]:
@@ -119,6 +119,100 @@ def test_an_empty_mask_has_no_lungs() -> None:
 def test_masks_of_another_kind_are_refused(mask: npt.NDArray[Any]) -> None:
     with pytest.raises(ImageError, match="must be bool"):
         unchecked(Lungs.from_mask)(mask)
+
+
+# Labels or a mask, by the values.
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        two_boxes(),
+        two_boxes()[None],
+        two_boxes()[:, :, None],
+        two_boxes()[None, None],
+        *(two_boxes().astype(dtype) for dtype in (np.uint8, np.int8, np.uint16, np.int64, np.float16, np.float64)),
+        *(two_boxes() * dtype(255) for dtype in (np.uint8, np.int16, np.float32)),
+        two_boxes() * np.uint16(65535),
+        np.asfortranarray(two_boxes().astype(np.uint8)),
+        *(Lungs.from_mask(two_boxes()).labels.astype(dtype) for dtype in (np.uint8, np.int64, np.float32)),
+    ],
+)
+def test_the_values_tell_labels_from_a_mask(given: npt.NDArray[Any]) -> None:
+    before = given.copy()
+    lungs = unchecked(Lungs.from_array)(given)
+    assert (lungs.labels == Lungs.from_mask(two_boxes()).labels).all()
+    assert lungs.labels.dtype == np.uint8
+    assert (given == before).all()
+
+
+@pytest.mark.parametrize("values", [(1, 2), (2, 1), (0, 2)])
+def test_labels_with_a_two_are_trusted(values: tuple[int, int]) -> None:
+    labels = np.where(np.arange(80) < 40, *values) * two_boxes()  # also of a mirrored radiograph
+    assert (Lungs.from_array(labels.astype(np.uint8)).labels == labels).all()
+
+
+def one_lung(columns: slice) -> npt.NDArray[np.uint8]:
+    labels = np.zeros((60, 100), np.uint8)
+    labels[10:50, columns] = 1
+    return labels
+
+
+@pytest.mark.parametrize("columns", [slice(5, 40), slice(5, 50), slice(20, 54)])
+def test_ones_on_the_left_of_the_image_are_the_right_lung(columns: slice) -> None:
+    labels = one_lung(columns)
+    assert (Lungs.from_array(labels).labels == labels).all()  # not cut where it reaches over the middle
+
+
+@pytest.mark.parametrize("columns", [slice(60, 95), slice(50, 95), slice(46, 90)])
+def test_ones_on_the_right_of_the_image_are_refused_unless_told(columns: slice) -> None:
+    labels = one_lung(columns)
+    with pytest.raises(ImageError, match="give a bool mask, or labels with 2"):
+        Lungs.from_array(labels)
+    assert (Lungs.from_array(labels, labelled=True).labels == labels).all()
+    assert Lungs.from_array(labels, labelled=False).left.any()
+    assert Lungs.from_array(255 * labels).left.any()
+    assert Lungs.from_array(labels > 0).left.any()
+
+
+def test_ones_on_both_sides_are_both_lungs() -> None:
+    small = one_lung(slice(5, 40))
+    small[30:40, 70:76] = 1  # a lung that is nearly gone
+    speck = one_lung(slice(5, 40))
+    speck[30, 70] = 1
+    joined = one_lung(slice(10, 90))
+    assert Lungs.from_array(small).found
+    assert Lungs.from_array(joined).found
+    assert (Lungs.from_array(speck).labels == speck).all()
+    assert (Lungs.from_array(joined, labelled=True).labels == joined).all()
+
+
+@pytest.mark.parametrize(
+    ("values", "labelled", "message"),
+    [
+        (two_boxes() * 3, None, "found the values 0, 3"),
+        (two_boxes() * 3, True, "found the values 0, 3"),
+        (two_boxes() * 255, True, "found the values 0, 255"),
+        (two_boxes() * -1, None, "found the values -1, 0"),
+        (two_boxes() * 0.5, None, "found the values 0, 0.5"),
+        (two_boxes() * np.nan, None, "found the values nan"),
+        (np.arange(4800).reshape(60, 80), None, "found the values 0, 1, 2, 3, 4, 5$"),
+        (np.where(two_boxes(), 255, 1), None, "found the values 1, 255"),
+        (np.zeros(9), None, r"not float64 \(9,\)"),
+        (np.zeros((60, 80, 3)), None, r"not float64 \(60, 80, 3\)"),
+        (np.zeros((60, 80), complex), None, "not complex128"),
+        (np.zeros((60, 80), str), None, "not <U1"),
+    ],
+)
+def test_values_that_are_neither_are_refused(values: npt.NDArray[Any], labelled: bool | None, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        unchecked(Lungs.from_array)(values, labelled=labelled)
+
+
+def test_any_values_are_a_mask_if_told() -> None:
+    assert (Lungs.from_array(two_boxes() * 7, labelled=False).labels == Lungs.from_mask(two_boxes()).labels).all()
+    assert not Lungs.from_array(np.zeros((60, 80))).mask.any()
+    assert Lungs.from_array(np.zeros((0, 80))).labels.shape == (0, 80)
 
 
 def test_another_grid_keeps_everything_else() -> None:

@@ -149,6 +149,56 @@ def test_what_is_no_batch_is_refused() -> None:
             batch(*wrong, rng)
 
 
+@pytest.mark.parametrize("top", [1, 255])
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32, torch.bfloat16])
+def test_masks_of_both_lungs_are_split(dtype: torch.dtype, top: int) -> None:
+    images, labels = chests()
+    opacity = LungOpacity(findings("consolidation", sides=("left",)), (1, 1))
+    masks = (top * (labels > 0)).to(dtype)
+    before = masks.clone()
+    whole = [0, 3]  # the others lack a lung, or a part of one beyond the border
+    for at_once in (True, False):
+        batch = BatchLungOpacity(opacity, at_once=at_once)
+        one, other = (batch(images[whole], lungs[whole], np.random.default_rng(0)) for lungs in (masks, labels))
+        assert not (one.masks & (labels[whole] != 2)).any()
+        assert torch.equal(one.images, other.images)
+        replayed = batch.render(images[whole], masks[whole], one.records)
+        assert alike(replayed.images, one.images)
+    mixed = labels.clone()
+    mixed[3] = labels[3] > 0
+    one, other = (BatchLungOpacity()(images, lungs, np.random.default_rng(1)) for lungs in (mixed, labels))
+    assert torch.equal(one.images, other.images)
+    assert torch.equal(masks, before)
+
+
+def test_values_that_are_no_radiographs_or_lungs_are_refused() -> None:
+    images, labels = chests()
+    batch, rng = BatchLungOpacity(), np.random.default_rng(0)
+    right = torch.where(labels == 2, 1, 0)
+    for wrong, message in (
+        ((images, 3 * labels), r"image 0 of the batch: .*found the values 0, 3, 6"),
+        ((images, right), r"image 0 of the batch: .*lungs_labelled=True"),
+        ((images.index_fill(0, torch.tensor([2]), torch.nan), labels), r"images \[2\] of the batch do not"),
+        ((2 * images, labels), r"images must lie in \[0, 1\]"),
+        ((images[:0], labels[:0]), "no images"),
+        ((images, labels.to("meta")), "on meta"),
+    ):
+        with pytest.raises(ImageError, match=message):
+            batch(*wrong, rng)
+    told = BatchLungOpacity(lungs_labelled=True)(images[:1], right[:1], rng)
+    assert all(lesion.side == 1 for lesion in told.records[0].lesions)
+
+
+def test_half_precision_of_the_module_changes_nothing() -> None:
+    images, labels = chests()
+    plain, half = BatchLungOpacity(at_once=True), BatchLungOpacity(at_once=True).half()
+    one, other = (batch(images, labels, np.random.default_rng(0)) for batch in (plain, half))
+    assert torch.equal(one.images, other.images)
+    for dtype in (torch.float16, torch.float64):
+        with pytest.raises((ImageError, jaxtyping.TypeCheckError), match=r"images.float\(\)|float"):
+            plain(images.to(dtype), labels, np.random.default_rng(0))
+
+
 def test_the_module_moves_and_keeps_no_weights() -> None:
     batch = BatchLungOpacity()
     assert not list(batch.parameters())
@@ -171,7 +221,7 @@ def test_any_lungs_on_any_size(h: int, w: int, seed: int, data: st.DataObject) -
     opacity = LungOpacity()
     present = np.stack([(labels == side).any(axis=(1, 2, 3)) for side in (1, 2)], axis=1)
     records = [OpacityRecord(lesions) for lesions in opacity.draw_batch(present, rng).lesions(2)]
-    anomalies = BatchLungOpacity(at_once=True).render(films, lungs, records)
+    anomalies = BatchLungOpacity(at_once=True, lungs_labelled=True).render(films, lungs, records)
     assert torch.equal(anomalies.masks, anomalies.images != films)
     difference = (anomalies.images - one_by_one(opacity, films, lungs, records)).abs()
     assert difference.max() <= opacity.tolerance + 1e-4

@@ -9,6 +9,8 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL.ExifTags
+import PIL.Image
 from pycocotools import mask as coco
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ComputedRadiographyImageStorage, ExplicitVRLittleEndian
@@ -46,6 +48,25 @@ def dicom(stored: np.ndarray) -> Dataset:
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 8, 8, 7, 0
     ds.PixelData = stored.tobytes()
     return ds
+
+
+def turned_film(path: Path, shape: tuple[int, int], orientation: int | tuple[str, str]) -> Path:
+    """A film whose stored pixels have a shape: with an EXIF orientation, or DICOM with a PatientOrientation."""
+    grey = np.random.default_rng(3).integers(0, 256, shape).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(orientation, int):
+        save_turned(path, grey, orientation)
+    else:
+        ds = dicom(grey)
+        ds.PatientOrientation = list(orientation)
+        ds.save_as(path, enforce_file_format=True)
+    return path
+
+
+def save_turned(path: Path, stored: np.ndarray, orientation: int) -> None:
+    exif = PIL.Image.Exif()
+    exif[PIL.ExifTags.Base.Orientation] = orientation
+    PIL.Image.fromarray(stored).save(path, exif=exif)
 
 
 def region(top: int = 10, left: int = 20, side: int = SIDE) -> Mask:

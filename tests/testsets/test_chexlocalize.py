@@ -49,6 +49,11 @@ def test_chexlocalize_that_is_damaged(tmp_path: Path) -> None:
     path.write_text(json.dumps(drawn))
     with pytest.raises(DataError, match="damaged run lengths"):
         lesions(find(tmp_path), "patient1/study1/view1_frontal")
+    for size in ([64, 10**12], [0, 64], [-64, -64]):
+        drawn["patient1_study1_view1_frontal"]["Airspace Opacity"]["size"] = size
+        path.write_text(json.dumps(drawn))
+        with pytest.raises(DataError, match=r"a grid .* \(from .*gt_segmentations_test.json\)"):
+            lesions(find(tmp_path), "patient1/study1/view1_frontal")
     for wrong in ("[]", "{", '{"patient1_study1_view1_frontal": {"Edema": 3}}'):
         path.write_text(wrong)
         with pytest.raises(DataError, match=r"gt_segmentations_test.json is no list of segmentations"):

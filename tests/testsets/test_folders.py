@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 from pycocotools import mask as coco
 
-from artasyn.errors import ArtasynError, DataError
+from artasyn.errors import DataError
 from artasyn.files.radiograph import write_mask
 from artasyn.testsets.layouts import find
 from tests.testsets.builders import SIDE, by_name, film, labels, lesions, region, text, write_artasyn
@@ -50,11 +51,88 @@ def test_images_with_masks(tmp_path: Path) -> None:
     assert test.layout == "folder"
     assert "3 films, 1 healthy and 2 diseased; 2 with masks, 0 with boxes, 1 with lungs." in test.summary
     (tmp_path / "masks/ward/b.png").unlink()
-    with pytest.raises(DataError, match=r"no mask for 1 of 3 films \(ward/b, ...\)"):
+    with pytest.raises(DataError, match=r"no mask for 1 of 3 films \(ward/b\); looked for ward/b, ward/mask_b"):
         find(tmp_path)
-    (tmp_path / "masks/ward/b.png").write_bytes(b"no picture")
-    with pytest.raises(ArtasynError, match=r"b.png"):
+
+
+def test_a_mask_that_is_not_readable_makes_no_film_healthy(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        film(tmp_path / "images" / f"{name}.png")
+        write_mask(tmp_path / "masks" / f"{name}.png", region() & (name != "b"))
+    victim = tmp_path / "masks/c.png"
+    for damaged in (b"no picture", victim.read_bytes()[:60], b""):
+        victim.write_bytes(damaged)
+        test = find(tmp_path)
+        assert labels(test) == {"a": True, "b": False}
+        assert [(source.name, "masks/c.png" in reason) for source, reason in test.failed] == [("c", True)]
+        assert "1 with unreadable ground truth (c)" in test.summary
+    for name in ("a", "b"):
+        (tmp_path / "masks" / f"{name}.png").write_bytes(b"")
+    with pytest.raises(DataError, match=r"without films; left out: 3 with unreadable ground truth .*a.png"):
         find(tmp_path)
+
+
+def test_masks_are_found_in_the_dialects_of_their_names_and_all_others_are_named(tmp_path: Path) -> None:
+    names = ("a.PNG", "mask_b.png", "c_mask.png", "Mask-d.Tif", "ward/MASK_e.png", "f_png.png")
+    films = ("a.jpg", "b.jpg", "C.jpg", "d.jpeg", "ward/e.png", "f.png", "f.jpg")
+    for name in films:
+        film(tmp_path / "images" / name)
+    for name in (*names, "f_jpg.png", "masks_z.png"):
+        mask = tmp_path / "masks" / name
+        mask.parent.mkdir(exist_ok=True, parents=True)
+        PIL.Image.fromarray(np.uint8(255) * region()).save(mask)
+    test = find(tmp_path)
+    assert labels(test) == dict.fromkeys(("a", "b", "C", "d", "ward/e", "f_png", "f_jpg"), True)
+    assert "Left out: 1 masks without a film (masks_z)." in test.summary
+    write_mask(tmp_path / "masks/mask_a.png", region(40))
+    with pytest.raises(DataError, match=r"masks: (a.PNG and mask_a.png|mask_a.png and a.PNG) are for one film, a;"):
+        find(tmp_path)
+    (tmp_path / "masks/mask_a.png").rename(tmp_path / "masks/a_lesions.png")
+    (tmp_path / "masks/a.PNG").unlink()
+    with pytest.raises(DataError, match=r"looked for a, mask_a, a_mask .* masks: a_lesions, masks_z\."):
+        find(tmp_path)
+
+
+def test_a_healthy_film_with_a_drawn_lesion_is_refused(tmp_path: Path) -> None:
+    write_artasyn(tmp_path)
+    write_mask(tmp_path / "ground_truth/healthy/a.png", region() & False)
+    assert not labels(find(tmp_path))["healthy/a"]
+    write_mask(tmp_path / "ground_truth/mask_a.png", region())
+    (tmp_path / "ground_truth/healthy/a.png").unlink()
+    with pytest.raises(DataError, match=r"lesions on 1 films that are labelled healthy \(healthy/a\); correct their"):
+        find(tmp_path)
+    (tmp_path / "ground_truth/mask_a.png").unlink()
+    write_mask(tmp_path / "ground_truth/healthy/b.png", region())
+    with pytest.raises(DataError, match=r"labelled healthy \(healthy/b\)"):
+        find(tmp_path)
+
+
+def test_masks_of_other_names_are_an_error_and_not_none(tmp_path: Path) -> None:
+    write_artasyn(tmp_path)
+    for name in ("mask_c", "ward/mask_d"):
+        path = tmp_path / "ground_truth" / f"{name}.png"
+        path.rename(path.with_stem(f"{path.stem}_final"))
+    with pytest.raises(DataError, match=r"no mask for 2 of 2 diseased films \(diseased/c, .*: mask_c_final, ward/mask"):
+        find(tmp_path)
+
+
+def test_lungs_that_fit_two_films_are_refused(tmp_path: Path) -> None:
+    film(tmp_path / "healthy/a.png")
+    film(tmp_path / "Pneumonia/a.png")
+    write_mask(tmp_path / "lungs/a.png", region())
+    with pytest.raises(DataError, match=r"lungs: a fits both .*put it into a folder as its film"):
+        find(tmp_path)
+    write_mask(tmp_path / "lungs/Pneumonia/a.png", region(30))
+    found = {name: each.lungs for name, each in by_name(find(tmp_path)).items()}
+    assert found == {"healthy/a": tmp_path / "lungs/a.png", "diseased/a": tmp_path / "lungs/Pneumonia/a.png"}
+
+
+def test_ground_truth_that_is_not_used_is_named(tmp_path: Path) -> None:
+    film(tmp_path / "images/a.png")
+    write_mask(tmp_path / "masks/a.png", region())
+    for name in ("boxes.csv", "annotations.json"):
+        text(tmp_path / name, "")
+    assert find(tmp_path).summary.endswith("Not used: boxes.csv, annotations.json.")
 
 
 def test_images_with_boxes(tmp_path: Path) -> None:
@@ -73,10 +151,29 @@ def test_images_with_boxes(tmp_path: Path) -> None:
         ("name,x,y,w,h\na,1,2,3\n", r"h is '', not a number"),
         ("name,x,y,w,h\nz,1,2,3,4\n", r"none of its 1 rows is of a film in .*images"),
         ("name,x,y,w,h\n", "holds no rows"),
+        ("name,x,y,w,h\na,1,2,-3,4\n", "a box of negative size in the row a,1,2,-3,4"),
+        ("name,x,y,w,h\na,1,2,0,4\n", "a box without width or height in the row a,1,2,0,4"),
+        ("name,x,y,w,h\na,1,2,3,4\na.jpg,,,,\n", "a row without numbers, which means healthy: a"),
+        ('name;x;y;w;h\na;1;2;3;"1,234"\n', "h is '1,234', not a number"),
+        (b"name,x,y,w,h\n\xe4,1,2,3,4\n", r"boxes.csv is no text in UTF-8 .*; save it as UTF-8"),
     ):
-        text(tmp_path / "boxes.csv", content)
+        (tmp_path / "boxes.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(DataError, match=reason):
             find(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_lists_of_spreadsheets(tmp_path: Path, encoding: str, separator: str) -> None:
+    film(tmp_path / "images/ü 1.jpg")
+    film(tmp_path / "images/b.jpg")
+    half = "2,5" if separator != "," else "2.5"
+    rows = [["name", "x", "y", "w", "h"], ["ü 1.JPG", "4", "6", half, "20"], [".\\b", "", "", "", ""]]
+    content = "\r\n".join(separator.join(row) for row in rows)
+    (tmp_path / "boxes.csv").write_bytes(content.encode(encoding))
+    test = find(tmp_path)
+    assert labels(test) == {"b": False, "ü 1": True}
+    assert by_name(test)["ü 1"].boxes == ((6.0, 4.0, 20.0, 2.5),)
 
 
 def test_images_with_coco_annotations(tmp_path: Path) -> None:

@@ -34,8 +34,14 @@ def test_siim_that_is_damaged(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"train-rle.csv: no column EncodedPixels; its columns are ImageId, Pixels"):
         find(tmp_path)
     csv.write_text("ImageId, EncodedPixels\n1.2.276.0.4, 5 6 7\n1.2.276.0.5, -1\n")
+    with pytest.raises(DataError, match=r"damaged run lengths .* \(from .*train-rle.csv\)"):
+        lesions(find(tmp_path), "1.2.276.0.4")
+    csv.write_text(f"ImageId, EncodedPixels\n1.2.276.0.4, {'9' * 5000} 7\n1.2.276.0.5, -1\n")
     with pytest.raises(DataError, match="damaged run lengths"):
         lesions(find(tmp_path), "1.2.276.0.4")
+    csv.write_text("ImageId, EncodedPixels\n1.2.276.0.4, 5 6\n1.2.276.0.4, -1\n")
+    with pytest.raises(DataError, match=r"both run lengths and -1, which means healthy, for 1.2.276.0.4"):
+        find(tmp_path)
     csv.write_text("ImageId, EncodedPixels\n1.2.276.0.4,\n")
     with pytest.raises(DataError, match=r"no run lengths and no -1 for 1.2.276.0.4"):
         find(tmp_path)

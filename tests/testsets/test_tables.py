@@ -15,7 +15,7 @@ from tests.testsets.builders import text
 
 def test_lists_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     csv = text(tmp_path / "train-rle.csv", f"ImageId,EncodedPixels\na,{'1 ' * 70_000}\n")
-    with pytest.raises(DataError, match=r"train-rle.csv cannot be read as CSV: field larger than field limit"):
+    with pytest.raises(DataError, match=r"train-rle.csv is no CSV .field larger than field limit"):
         find(tmp_path)
     csv.unlink()
     (tmp_path / "locked").mkdir()

@@ -24,10 +24,18 @@ def test_lesions_of_a_film() -> None:
     assert lesions[:, :2].all()
     assert not lesions[:, 2:].any()
     assert film("a").lesions((8, 8)) is None
-    healthy = film("a", False, truth=truth).lesions((8, 6))
-    assert healthy is not None
-    assert healthy.shape == (8, 6)
-    assert not healthy.any()
+    for known in (None, RelativeRuns(("0 0",), (4, 3))):
+        healthy = film("a", False, truth=known).lesions((8, 6))
+        assert healthy is not None
+        assert healthy.shape == (8, 6)
+        assert not healthy.any()
+
+
+def test_a_healthy_film_has_no_lesions_and_no_mask_of_another_shape() -> None:
+    with pytest.raises(DataError, match="a is healthy but has lesions; correct the label or the mask"):
+        film("a", False, truth=RelativeRuns(("0 4",), (4, 4))).lesions((8, 8))
+    with pytest.raises(DataError, match="on 4 x 4 pixels is of another aspect ratio than the film of 8 x 6"):
+        film("a", False, truth=RelativeRuns(("0 0",), (4, 4))).lesions((8, 6))
 
 
 def test_boxes_come_on_the_films_grid_cut_at_its_edges() -> None:
@@ -39,6 +47,8 @@ def test_boxes_come_on_the_films_grid_cut_at_its_edges() -> None:
     for wrong in ((90.0, 0.0, 30.0, 10.0), (0.0, 60.0, 5.0, 5.0), (-9.0, 0.0, 4.0, 4.0)):
         with pytest.raises(DataError, match=r"outside the film of 100 x 50 pixels; use the films in the size"):
             film("a", boxes=(wrong,)).boxes_on((100, 50))
+    with pytest.raises(DataError, match="100 x 50 pixels is of another aspect ratio than the film of 25 x 50"):
+        film("a", boxes=(box,), frame=(100, 50)).boxes_on((25, 50))
 
 
 def test_what_no_test_set_can_be() -> None:

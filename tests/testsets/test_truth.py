@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,36 @@ def test_compressed_run_lengths_are_read_as_pycocotools_writes_them(
     regions = CocoRegions((compressed(mask),), (rows, columns))
     assert (regions.on((rows, columns)) == mask).all()
     assert len(regions.drawn.segmentations) == mask.any()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 2**32 - 1), st.sampled_from([0.0, 0.02, 0.5, 1.0])), max_size=5),
+    st.integers(1, 20),
+)
+@settings(max_examples=50, deadline=None)
+def test_regions_are_united_as_their_masks(drawings: list[tuple[int, float]], rows: int) -> None:
+    masks = [np.random.default_rng(seed).random((rows, 7)) < share for seed, share in drawings]
+    found = CocoRegions(tuple(compressed(mask) for mask in masks), (rows, 7)).whole
+    assert (found == np.logical_or.reduce([np.zeros((rows, 7), bool), *masks])).all()
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.floats(-90, 90), st.floats(-90, 90)), min_size=3, max_size=6), min_size=1, max_size=3
+    )
+)
+@settings(max_examples=50, deadline=None)
+def test_polygons_are_filled_as_pycocotools_fills_them(polygons: list[list[tuple[float, float]]]) -> None:
+    flat = [[side for corner in polygon for side in corner] for polygon in polygons]
+    exact = coco.decode(coco.merge(coco.frPyObjects(flat, 20, 30))) > 0
+    assert (CocoRegions((flat,), (20, 30)).whole == exact).all()
+
+
+def test_many_regions_of_a_large_grid_cost_little() -> None:
+    region = {"size": [8000, 8000], "counts": [5, 1, 8000 * 8000 - 6]}
+    start = time.perf_counter()
+    assert CocoRegions((region,) * 500, (8000, 8000)).whole.sum() == 1
+    assert time.perf_counter() - start < 5
 
 
 def test_long_runs_and_plain_ones() -> None:

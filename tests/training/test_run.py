@@ -131,7 +131,7 @@ def test_trainings_are_averaged(phantoms: Path, tmp_path: Path) -> None:
         assert isinstance(each.network, DetectorNetwork)
         torch.testing.assert_close(each.network.state_dict()[name], mean)
         assert each.network.novelty.spread.isfinite()
-    with pytest.raises(DataError, match="averaged must be at least 1"):
+    with pytest.raises(DataError, match="averaged is 0"):
         dataclasses.replace(RUN, averaged=0).fit(find_sources([phantoms / "train"]), tmp_path / "none")
     with pytest.raises(DataError, match="synthesis"):
         run.fit(find_sources([phantoms / "train"]), tmp_path, synthesis=LungOpacity(tolerance=0.5))

@@ -10,6 +10,8 @@ from typing import Any
 import jaxtyping
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from artasyn.errors import ImageError, SynthesisError
 from artasyn.phantom.film import Phantom, PhantomRadiograph
@@ -35,6 +37,9 @@ def kinds() -> dict[str, Any]:
         "bytes": bytes_,
         "bytes, one channel": bytes_[:, :, None],
         "bytes, three channels": np.rint(255 * coloured).astype(np.uint8),
+        "double": film.astype(np.float64),
+        "half, three channels": coloured.astype(np.float16),
+        "a view": coloured[:, :, 1],
     }
 
 
@@ -146,7 +151,13 @@ def test_no_lungs_are_an_error() -> None:
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((32, 32)), np.zeros((32, 32), np.int16), np.zeros((32, 32, 4), np.uint8), np.zeros(32, np.uint8), [[0]]],
+    [
+        *(np.zeros((32, 32), dtype) for dtype in (np.uint16, np.int16, bool, complex)),
+        *(np.zeros(shape, np.uint8) for shape in ((32, 32, 4), (32,), (1, 32, 32), (9, 32))),
+        *(np.full((32, 32), value, np.float32) for value in (np.nan, 1.5, -0.1)),
+        np.dstack([np.zeros((32, 32))] * 2 + [np.full((32, 32), 1.2)]),
+        [[0]],
+    ],
 )
 def test_other_images_are_refused(image: Any) -> None:
     with pytest.raises((ImageError, jaxtyping.TypeCheckError)):
@@ -154,20 +165,29 @@ def test_other_images_are_refused(image: Any) -> None:
 
 
 def test_lungs_as_users_hold_them() -> None:
-    lungs = chest().lungs
-    for given in (lungs, lungs.labels, lungs.labels[:, :, None], lungs.labels.astype(np.int64)):
-        assert (as_lungs(given).labels == lungs.labels).all()
-    for given in (lungs.mask, lungs.mask[:, :, None]):
-        assert (as_lungs(given).labels == lungs.labels).all()
-    assert (as_lungs((255 * lungs.mask).astype(np.uint8), labelled=False).labels == lungs.labels).all()
+    lungs, mask = chest().lungs, chest().lungs.mask
+    labels = torch.from_numpy(lungs.labels)
+    for given in (
+        *(lungs, lungs.labels, lungs.labels[:, :, None], lungs.labels.astype(np.int64), lungs.labels.astype(float)),
+        *(labels, labels[None], labels[None, None], labels.long(), labels.half(), labels.bfloat16()),
+        *(mask, mask[:, :, None], mask[None], mask.astype(np.uint8), mask.astype(np.float32), mask.astype(np.int64)),
+        *((255 * mask).astype(np.uint8), mask * 255.0, mask * np.uint16(65535), torch.from_numpy(mask)[None]),
+        *(Image.fromarray(lungs.labels), Image.fromarray(mask), Image.fromarray((255 * mask).astype(np.uint8))),
+    ):
+        assert (as_lungs(given, mask.shape).labels == lungs.labels).all()
+    assert (as_lungs((7 * mask).astype(np.uint8), labelled=False).labels == lungs.labels).all()
     for wrong, message in (
-        ((255 * lungs.mask).astype(np.uint8), "lung labels must be"),
-        (-lungs.labels.astype(np.int8), "lung labels must be"),
-        (lungs.mask.astype(np.float32), "integer labels, not float32"),
-        ("lungs.png", "integer labels, not str"),
+        ((7 * mask).astype(np.uint8), "found the values 0, 7"),
+        (-lungs.labels.astype(np.int8), "found the values -2, -1, 0"),
+        (mask * np.nan, "found the values nan"),
+        (lungs.labels / 2, "found the values 0, 0.5, 1"),
+        (np.repeat(mask[:, :, None], 3, axis=2), r"of shape \(h, w\), not bool \(128, 128, 3\)"),
+        (mask[:64], r"the image is \(128, 128\)"),
+        ("lungs.png", "not str"),
+        (Image.fromarray(mask).convert("RGB"), "PIL image of mode RGB"),
     ):
         with pytest.raises(ImageError, match=message):
-            as_lungs(wrong)
+            as_lungs(wrong, mask.shape)
 
 
 def test_plain_values_make_a_synthesis() -> None:

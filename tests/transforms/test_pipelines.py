@@ -14,10 +14,11 @@ import albumentations as A
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from artasyn.errors import SynthesisError
+from artasyn.errors import ImageError, SynthesisError
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord, findings
 from artasyn.transforms.pipelines import LungOpacityTransform, OpacityDataset, RandomLungOpacity
@@ -264,6 +265,134 @@ def test_union_probability_and_failure_on_tensors() -> None:
     assert torch.equal(RandomLungOpacity(p=1.0, on_failure="skip")({"image": blank})["image"], blank)
 
 
+KINDS: dict[str, Any] = {
+    "(h, w)": lambda image: image,
+    "(1, h, w)": lambda image: image[None],
+    "(3, h, w)": lambda image: image.expand(3, -1, -1),
+    "a view": lambda image: image.repeat(2, 2)[::2, ::2],
+    "channels last in memory": lambda image: torch.stack([image] * 3, dim=2).permute(2, 0, 1),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.uint8])
+@pytest.mark.parametrize("kind", KINDS)
+def test_tensors_of_every_dtype_and_shape(dtype: torch.dtype, kind: str) -> None:
+    plain = torch.from_numpy(chest().image) * (255 if dtype == torch.uint8 else 1)
+    image = KINDS[kind](plain.to(dtype))
+    before, lungs = image.clone(), torch.from_numpy(chest().lungs.labels)
+    for seed in range(3):
+        torch.manual_seed(seed)
+        out, target = RandomLungOpacity(p=1.0)(image, {"lungs": lungs})
+        assert (out.dtype, out.shape) == (dtype, image.shape)
+        differs = out != before
+        assert torch.equal(target["mask"].reshape(128, 128), differs if differs.ndim == 2 else differs.any(0))
+        assert target["mask"].shape == (image.shape if image.ndim == 2 else (1, 128, 128))
+        assert target["mask"].any()
+        assert 0 <= out.min() <= out.max() <= (255 if dtype == torch.uint8 else 1)
+    assert torch.equal(image, before)
+
+
+@pytest.mark.parametrize(
+    ("sample", "message"),
+    [
+        ({"image": torch.zeros(1, 1, 64, 64)}, "a batch to BatchLungOpacity"),
+        ({"image": torch.zeros(64, 64, 3)}, r"use image.permute\(2, 0, 1\)"),
+        ({"image": torch.zeros(2, 64, 64)}, r"not \(2, 64, 64\)"),
+        ({"image": torch.zeros(64)}, r"not \(64,\)"),
+        ({"image": torch.zeros(0, 64, 64)}, r"not \(0, 64, 64\)"),
+        ({"image": torch.zeros(1, 9, 64)}, "at least 16 rows"),
+        ({"image": torch.full((1, 64, 64), torch.nan)}, "values from nan"),
+        ({"image": torch.full((3, 64, 64), 255.0)}, "values from 255 to 255"),
+        ({"image": torch.zeros(1, 64, 64, dtype=torch.int16)}, "not int16"),
+        ({"image": torch.zeros(1, 64, 64, dtype=torch.uint16)}, "not uint16.*65535"),
+        ({"image": np.zeros((64, 64), np.uint8)}, "a tensor or a PIL image, not ndarray"),
+        ({"picture": torch.zeros(1, 64, 64)}, "not NoneType"),
+        ({"image": Image.new("I;16", (64, 64))}, "mode L or RGB, not I;16"),
+        ({"image": Image.new("RGBA", (64, 64))}, "mode L or RGB, not RGBA"),
+        ({"image": torch.zeros(1, 64, 64), "lungs": torch.zeros(1, 32, 32)}, r"the image is \(64, 64\)"),
+        ({"image": torch.zeros(1, 64, 64), "lungs": "a.png"}, "not str"),
+    ],
+)
+def test_samples_of_another_kind_are_refused(sample: Any, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        RandomLungOpacity(p=1.0, on_failure="skip")(sample)
+
+
+def test_masks_of_another_kind_are_refused() -> None:
+    sample = {"image": torch.from_numpy(chest().image)[None], "lungs": chest().lungs}
+    for mask in (torch.zeros(1, 64, 64), torch.zeros(128, 128, 1), torch.zeros(3, 128, 128)):
+        with pytest.raises((ImageError, SynthesisError), match=r"the image is|3 channels for 8 findings"):
+            RandomLungOpacity(p=1.0)(sample | {"mask": mask})
+    both = RandomLungOpacity(LungOpacity(findings("nodule", "mass"), (2, 2)), p=1.0)
+    out = both(sample | {"mask": torch.zeros(2, 128, 128)})
+    assert torch.equal(out["mask"].any(0, keepdim=True), out["image"] != sample["image"])
+    assert out["mask"].flatten(1).any(1).all()
+
+
+@pytest.mark.parametrize("top", [1, 255])
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float32])
+def test_a_mask_of_both_lungs_is_split_on_tensors(dtype: torch.dtype, top: int) -> None:
+    left = RandomLungOpacity(LungOpacity(findings("consolidation", sides=("left",)), (1, 1)), p=1.0)
+    image, mask = torch.from_numpy(chest().image)[None], torch.from_numpy(chest().lungs.mask)
+    out = left({"image": image, "lungs": (mask * top).to(dtype)})
+    assert not (out["mask"][0].numpy() & ~chest().lungs.left).any()
+    alone = (torch.from_numpy(chest().lungs.left) * top).to(dtype)
+    if top == 255 or dtype == torch.bool:
+        assert left({"image": image, "lungs": alone})["mask"].any()
+    else:
+        with pytest.raises(ImageError, match="lungs_labelled=True"):
+            left({"image": image, "lungs": alone})
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_on_pil_images(mode: str) -> None:
+    image = Image.fromarray(film()).convert(mode)
+    lungs = Image.fromarray(chest().lungs.labels)
+    torch.manual_seed(5)
+    out, target = RandomLungOpacity(p=1.0)(image, {"lungs": lungs})
+    assert (out.mode, out.size) == (mode, image.size)
+    differs = np.asarray(out) != np.asarray(image)
+    differs = differs.any(2) if differs.ndim == 3 else differs
+    assert (target["mask"][0].numpy() == differs).all()
+    for kind, value in (("L", 255), ("1", 1), ("P", 1)):
+        torch.manual_seed(5)
+        mask = Image.new("L", image.size).convert(kind)
+        marked = RandomLungOpacity(p=1.0)({"image": image, "lungs": lungs, "mask": mask})["mask"]
+        assert (marked.mode, marked.size) == (kind, image.size)
+        assert (np.asarray(marked) == value * differs).all()
+    data = OpacityDataset([image], lungs=lambda index: lungs)[0]
+    assert data["image"].shape == (len(image.getbands()), 128, 128)
+    assert torch.equal((data["image"] != data["normal"]).any(0, keepdim=True), data["mask"] > 0)
+
+
+@pytest.mark.parametrize("name", ["lungs", "mask"])
+def test_lungs_and_masks_must_move_with_the_image_in_torchvision(name: str) -> None:
+    flip, step = v2.RandomHorizontalFlip(1.0), RandomLungOpacity(p=1.0)
+    plain = torch.from_numpy(chest().lungs.labels)[None]
+    image = tv_tensors.Image(torch.from_numpy(film())[None])
+    sample = {"image": image, "lungs": tv_tensors.Mask(plain)}
+    for pipeline in (
+        v2.Compose([flip, step]),
+        torch.nn.Sequential(v2.RandomRotation(5), torch.nn.Sequential(step)),
+        v2.Compose([v2.RandomApply([v2.Resize(128)]), v2.Compose([step])]),
+    ):
+        for image_of in (image, torch.from_numpy(film())[None]):
+            with pytest.raises(ImageError, match=rf"may move the image, but not the {name}; give {name} as"):
+                pipeline(sample | {"image": image_of, name: plain})
+        pipeline(sample)
+    for pipeline in (v2.Compose([v2.GaussianBlur(3), step, flip]), v2.Compose([step])):
+        pipeline(sample | {name: plain})
+
+
+def test_a_new_mask_moves_with_the_image_in_torchvision() -> None:
+    lungs = tv_tensors.Mask(torch.from_numpy(chest().lungs.labels)[None])
+    for image in (tv_tensors.Image(torch.from_numpy(film())[None]), Image.fromarray(film())):
+        torch.manual_seed(5)
+        out = v2.Compose([RandomLungOpacity(p=1.0), v2.RandomHorizontalFlip(1.0)])({"image": image, "lungs": lungs})
+        flipped = np.asarray(v2.functional.horizontal_flip(image))
+        assert (out["mask"].numpy()[0] == (np.asarray(out["image"]) != flipped).reshape(128, 128)).all()
+
+
 # The data set.
 
 
@@ -295,6 +424,18 @@ def test_items_of_every_kind() -> None:
             assert torch.equal(other["image"], plain["image"])
         assert torch.equal((other["image"] != other["normal"]).float(), other["mask"])
         assert all(OpacityRecord.from_json(text).lesions for text in other["records"])
+    half = torch.from_numpy(one.image)[None].bfloat16().requires_grad_()
+    narrow: tuple[Any, ...] = (
+        one.image.astype(np.float64),
+        one.image.astype(np.float16),
+        half,
+        Image.fromarray(film()),
+    )
+    for picture in narrow:
+        for lungs in (one.lungs.mask, 255 * one.lungs.mask.astype(np.uint8)):
+            other = OpacityDataset([picture], seed=1, lungs=lambda index, lungs=lungs: lungs)[0]
+            assert other["image"].dtype == other["normal"].dtype == torch.float32
+            assert torch.equal((other["image"] != other["normal"]).float(), other["mask"])
     healthy = OpacityDataset([one.image], p=0.0)[0]
     assert not healthy["mask"].any()
     assert torch.equal(healthy["image"], healthy["normal"])

@@ -24,13 +24,13 @@ def workings() -> Workings:
 
 
 def test_a_good_film_is_trusted_on_both_sides(workings: Workings) -> None:
-    confidence, reasons = judge(workings.grey, workings.outlines, 0.85)
-    assert 0.6 < min(confidence) <= max(confidence) <= 1
-    assert reasons == ()
+    judgement = judge(workings.grey, workings.outlines, 0.85)
+    assert 0.6 < min(judgement.confidence) <= max(judgement.confidence) <= 1
+    assert judgement.reasons == judgement.warnings == ()
 
 
 def test_the_better_the_fit_the_surer(workings: Workings) -> None:
-    sure = [min(judge(workings.grey, workings.outlines, fit)[0]) for fit in (0.45, 0.6, 0.75, 0.9)]
+    sure = [min(judge(workings.grey, workings.outlines, fit).confidence) for fit in (0.45, 0.6, 0.75, 0.9)]
     assert sure == sorted(sure)
     assert sure[0] < 0.8 * sure[-1]
 
@@ -45,28 +45,32 @@ def test_the_better_the_fit_the_surer(workings: Workings) -> None:
 )
 def test_what_fits_better_another_way_round_is_named(workings: Workings, turned: object, name: str) -> None:
     grey = np.ascontiguousarray(turned(workings.grey))  # type: ignore[operator]
-    confidence, (reason,) = judge(grey, workings.outlines, 0.3)
+    confidence, (reason,), (word,) = judge(grey, workings.outlines, 0.3)
+    assert word == ("inverted" if name == "inverted" else "turned")
     assert confidence == (0.0, 0.0)
     assert name in reason
 
 
 def test_a_film_without_edges_has_no_lungs(workings: Workings) -> None:
     flat = np.asarray(0.5 + 0.05 * (workings.grey - 0.5), np.float32)
-    assert judge(flat, workings.outlines, 0.65)[1] == ("nothing looks like two lungs (fit 0.65)",)
-    assert judge(flat, workings.outlines, 0.5)[1] == ("nothing looks like two lungs (fit 0.50)",)
+    assert judge(flat, workings.outlines, 0.65).reasons == ("nothing looks like two lungs (fit 0.65)",)
+    assert judge(flat, workings.outlines, 0.5).reasons == ("nothing looks like two lungs (fit 0.50)",)
 
 
 def test_a_poor_fit_has_no_lungs(workings: Workings) -> None:
     grey = np.full_like(workings.grey, 0.5)
-    assert judge(grey, workings.outlines, 0.39)[1] == ("nothing looks like two lungs (fit 0.39)",)
+    assert judge(grey, workings.outlines, 0.39).reasons == (
+        "nothing looks like two lungs (fit 0.39), nor like a chest",
+    )
+    assert judge(grey, workings.outlines, 0.39).warnings == ("not_a_chest",)
 
 
 def test_a_lung_without_edges_is_the_less_sure_one(workings: Workings) -> None:
     grey = workings.grey.copy()
     middle = len(grey) // 2
     grey[:, middle:] = cv2.GaussianBlur(grey, (0, 0), 12)[:, middle:]
-    (right, left), _ = judge(grey, workings.outlines, 0.8)
-    (right_before, left_before), _ = judge(workings.grey, workings.outlines, 0.8)
+    right, left = judge(grey, workings.outlines, 0.8).confidence
+    right_before, left_before = judge(workings.grey, workings.outlines, 0.8).confidence
     assert left < right
     assert left < left_before
     assert right == pytest.approx(right_before, abs=0.1)
@@ -75,15 +79,18 @@ def test_a_lung_without_edges_is_the_less_sure_one(workings: Workings) -> None:
 def test_an_odd_shape_is_less_sure(workings: Workings) -> None:
     odd = workings.outlines.copy()
     odd[1, :, 1] = odd[1, :, 1].min() + 0.5 * (odd[1, :, 1] - odd[1, :, 1].min())  # half as high
-    assert judge(workings.grey, odd, 0.8)[0][1] < 0.7 * judge(workings.grey, workings.outlines, 0.8)[0][1]
+    assert (
+        judge(workings.grey, odd, 0.8).confidence[1] < 0.7 * judge(workings.grey, workings.outlines, 0.8).confidence[1]
+    )
 
 
 def test_dark_between_the_lungs_is_said_to_be_a_side_view(workings: Workings) -> None:
     grey = workings.grey.copy()
     inner = slice(round(float(workings.outlines[0, :, 0].max())), round(float(workings.outlines[1, :, 0].min())))
     grey[:, inner] = np.median(grey[:, inner]) * 0.3
-    confidence, reasons = judge(grey, workings.outlines, 0.8)
+    confidence, reasons, warnings = judge(grey, workings.outlines, 0.8)
     assert max(confidence) < 0.5
+    assert warnings == ("uncertain",)
     assert "hardly brighter between the lungs, as in a side view" in reasons
 
 

@@ -1,0 +1,167 @@
+"""The journal of a folder of results: what was made, of which files, and which files it wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from artasyn.bulk.fingerprints import Fingerprint, fingerprint, with_detached
+from artasyn.bulk.sources import Source
+from artasyn.files import atomic
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One finished source.
+
+    Attributes:
+        name: of the source.
+        path: of the source.
+        rows: the source's rows of the manifest, every value as text.
+        reason: why the source has no rows.
+        inputs: the fingerprints of the source's file and of its further inputs, by path.
+        files: the files that were written, relative to the folder of results.
+    """
+
+    name: str
+    path: str
+    rows: tuple[dict[str, Any], ...]
+    reason: str
+    inputs: Mapping[str, Fingerprint]
+    files: tuple[str, ...]
+
+    def line(self) -> str:
+        """Returns a line of the journal; it begins with the line break, so that a line cut short costs no other."""
+        inputs = {path: [each.size, each.stamp, each.digest] for path, each in self.inputs.items()}
+        return "\n" + json.dumps([self.name, self.path, self.rows, self.reason, inputs, self.files])
+
+    def confirmed(self, source: Source, out: Path) -> Entry | None:
+        """Returns the entry with fresh fingerprints if it still belongs to a source.
+
+        Args:
+            source: the source of the same name.
+            out: the folder of results.
+
+        Returns:
+            None if the source, one of its inputs or a written file has changed or is missing.
+        """
+        paths = inputs_of(source)
+        if self.path != str(source.path) or self.inputs.keys() != {str(path) for path in paths}:
+            return None
+        if not all(os.access(f"{out}/{file}", os.F_OK) for file in self.files):
+            return None
+        found = {}
+        for path in paths:
+            now = self.inputs[str(path)].confirmed(path)
+            if now is None:
+                return None
+            found[str(path)] = now
+        return self if found == self.inputs else replace(self, inputs=found)
+
+
+def inputs_of(source: Source) -> list[Path]:
+    """Returns every file and folder that the results of a source are made of."""
+    return with_detached([source.path, *source.inputs])
+
+
+def fingerprints_of(source: Source) -> dict[str, Fingerprint]:
+    """Returns the fingerprints of a source's inputs, by path."""
+    return {str(path): fingerprint(path) for path in inputs_of(source)}
+
+
+@dataclass(frozen=True)
+class Journal:
+    """The journal of one folder: one line for each finished source. The last line of a source counts.
+
+    Attributes:
+        out: the folder of results.
+        columns: of the manifest's rows.
+        files: the columns that name a file or folder.
+    """
+
+    out: Path
+    columns: tuple[str, ...]
+    files: tuple[str, ...]
+
+    @property
+    def path(self) -> Path:
+        """The journal's file."""
+        return self.out / ".journal.jsonl"
+
+    def read(self) -> dict[str, Entry]:
+        """Returns the entries by name; lines that are damaged or cut short are left out."""
+        if not self.path.exists():
+            return {}
+        entries: dict[str, Entry] = {}
+        for text in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                entry = self._parsed(json.loads(text))
+                entries[entry.name] = entry
+        return entries
+
+    def _parsed(self, values: Any) -> Entry:
+        name, path, rows, reason, inputs, files = values
+        seen = {
+            str(each): Fingerprint(int(size), str(stamp), str(digest)) for each, (size, stamp, digest) in inputs.items()
+        }
+        texts = tuple({column: str(row[column]) for column in self.columns} for row in rows)
+        if any(PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts for file in files):
+            raise ValueError("artasyn writes inside its folder only")
+        return Entry(str(name), str(path), texts, str(reason), seen, tuple(map(str, files)))
+
+    def entry(
+        self, source: Source, rows: tuple[dict[str, Any], ...], reason: str, seen: Mapping[str, Fingerprint]
+    ) -> Entry:
+        """Returns the entry of a source that is finished now.
+
+        Args:
+            source: the source.
+            rows: its rows.
+            reason: of its failure.
+            seen: the fingerprints of its inputs, from before they were read.
+        """
+        named = dict.fromkeys(row[column] for row in rows for column in self.files if row[column])
+        written = [file for name in named for file in _inside(self.out, name)]
+        return Entry(source.name, str(source.path), rows, reason, seen, tuple(written))
+
+    def write(self, entries: Iterable[Entry]) -> None:
+        """Writes the journal anew."""
+        atomic.write_text(self.path, "".join(entry.line() for entry in entries) + "\n")
+
+    def delete(self, entries: Iterable[Entry], kept: Iterable[Entry]) -> None:
+        """Deletes the files that entries list, and folders that are empty then.
+
+        Args:
+            entries: of the results to delete.
+            kept: entries whose files stay, even if they are listed twice.
+        """
+        stay = {file for entry in kept for file in entry.files}
+        for file in (file for entry in entries for file in entry.files if file not in stay):
+            with suppress(OSError):
+                (self.out / file).unlink()
+                for folder in [*PurePosixPath(file).parents][:-1]:
+                    (self.out / folder).rmdir()
+
+
+def _inside(out: Path, name: str) -> Sequence[str]:
+    """Returns the name of a file, or the names of the files in a folder."""
+    if not (out / name).is_dir():
+        return [name]
+    return sorted(f"{name}/{file.name}" for file in (out / name).iterdir())
+
+
+def gone(entries: Mapping[str, Entry], names: Collection[str], out: Path) -> list[Entry]:
+    """Returns the entries whose source is no longer there, but some of whose files are.
+
+    Args:
+        entries: by name.
+        names: of the sources that are there.
+        out: the folder of results.
+    """
+    left = [entry for name, entry in sorted(entries.items()) if name not in names]
+    return [entry for entry in left if any(os.access(f"{out}/{file}", os.F_OK) for file in entry.files)]

@@ -1,0 +1,130 @@
+"""Batches of sources in worker processes: a source that kills its worker fails, and the others go on."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import cv2
+from threadpoolctl import threadpool_limits
+
+from artasyn.bulk.sources import Source
+from artasyn.bulk.workers import Death, work_through
+from artasyn.errors import DataError
+
+if TYPE_CHECKING:
+    from artasyn.bulk.run import BatchWork, Outcome
+
+_REFUSED: dict[str, str] = {}
+"""In a worker: the sources of its batch that are not read again, with the reason."""
+
+
+def refusal_of(source: Source) -> str:
+    """Returns why a source is not read: its own fault, or that it killed a worker; "" if it is read."""
+    return source.fault or _REFUSED.get(source.name, "")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The sources that a worker takes at once.
+
+    Attributes:
+        number: of the batch in the collection.
+        sources: the sources.
+        refused: names of sources that are not read again, with the reason.
+    """
+
+    number: int
+    sources: tuple[Source, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _OneThread:
+    """Works on a batch with one thread."""
+
+    work: BatchWork
+
+    def __call__(self, batch: Batch) -> list[Outcome]:
+        """Returns an outcome for each source."""
+        _REFUSED.clear()
+        _REFUSED.update(batch.refused)
+        with one_thread():
+            return self.work(batch.number, batch.sources)
+
+
+def survive(
+    work: BatchWork, batches: deque[Batch], *, workers: int, sealed: bool
+) -> Generator[list[Outcome], None, None]:
+    """Yields the outcomes of the batches, in any order; a source that kills its worker fails.
+
+    A source that killed a worker, or that lacked memory, is tried once more at the end: alone, in a process of its own.
+
+    Args:
+        work: the work on one batch.
+        batches: the batches; emptied.
+        workers: number of processes.
+        sealed: whether a batch must stay whole.
+    """
+    suspects: deque[Batch] = deque()
+    deaths: Counter[tuple[str, int]] = Counter()
+    for queue, count in ((batches, workers), (suspects, 1)):
+        alone = queue is suspects
+        with closing(work_through(_OneThread(work), queue, count, fresh=alone)) as results:
+            for batch, result in results:
+                if isinstance(result, Death):
+                    key = result.begun, 0 if result.begun else batch.number
+                    deaths[key] += 1
+                    _split(batch, result, deaths[key], (queue, suspects), sealed=sealed)
+                    continue
+                again = [] if alone else [outcome.source for outcome in result if outcome.passing]
+                if again and sealed:
+                    suspects.append(batch)
+                    continue
+                suspects.extend(Batch(batch.number, (source,)) for source in again)
+                yield [outcome for outcome in result if alone or not outcome.passing]
+
+
+def _split(batch: Batch, death: Death, times: int, queues: tuple[deque[Batch], deque[Batch]], *, sealed: bool) -> None:
+    """Queues a batch again whose worker died: the guilty source alone, or refused if it died alone."""
+    queue, suspects = queues
+    if not death.begun:
+        if times > 1:
+            raise DataError(f"a worker process ended twice before it read a file ({death.how}); try with fewer workers")
+        queue.append(batch)
+        return
+    guilty = tuple(source for source in batch.sources if source.name == death.begun)
+    if times > 1:
+        reason = f"{guilty[0].path} killed the reader ({death.how}); export it again, or leave it out"
+        suspects.append(replace(batch, refused={**batch.refused, death.begun: reason}))
+    elif sealed:
+        suspects.append(batch)
+    else:
+        suspects.append(replace(batch, sources=guilty))
+        rest = tuple(source for source in batch.sources if source.name != death.begun)
+        if rest:
+            queue.append(replace(batch, sources=rest))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Limits OpenCV, PyTorch and linear algebra to one thread: another number may change the rounding of sums.
+
+    PyTorch is limited only if the module of the work has imported it.
+    """
+    torch = sys.modules.get("torch")
+    before = cv2.getNumThreads(), torch.get_num_threads() if torch else 1
+    cv2.setNumThreads(1)
+    if torch:
+        torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        cv2.setNumThreads(before[0])
+        if torch:
+            torch.set_num_threads(before[1])

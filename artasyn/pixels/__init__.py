@@ -1,0 +1,1 @@
+"""What the bytes and headers of one picture mean: codestreams, stored values, windows, views and regions."""

@@ -1,0 +1,213 @@
+"""Sources that kill their worker, lack memory or fill the disk: who is blamed, and what goes on."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from artasyn.bulk.run import BulkRun, Outcome, Row, attempt, read_manifest
+from artasyn.bulk.sources import Source
+from artasyn.bulk.stores import KINDS, Shards, StoredImage
+from artasyn.errors import DataError, OutputError, RadiographError
+from artasyn.files import atomic
+from tests.trees import tree
+
+COLUMNS = ("file",)
+
+
+def sources_in(folder: Path, count: int) -> list[Source]:
+    """Small files; the work reads none of them."""
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        (folder / f"{number}.png").write_text(str(number))
+    return [Source(folder / f"{number}.png", str(number)) for number in range(count)]
+
+
+def crash() -> None:
+    os.kill(os.getpid(), signal.SIGSEGV)
+
+
+def leave() -> None:
+    os._exit(3)
+
+
+def quit_python() -> None:
+    sys.exit(4)
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class Fatal:
+    """Work that writes a file for each source, and dies on some."""
+
+    out: Path
+    deadly: dict[str, Callable[[], None]]
+
+    def __call__(self, source: Source) -> list[Row]:
+        if source.name in self.deadly:
+            self.deadly[source.name]()
+        atomic.write_text(self.out / f"{source.name}.txt", source.path.read_text())
+        return [{"file": f"{source.name}.txt"}]
+
+
+@pytest.mark.parametrize(("workers", "batch"), [(1, 1), (2, 1), (1, 4), (2, 4)])
+def test_a_source_that_kills_its_worker_takes_no_other_with_it(tmp_path: Path, workers: int, batch: int) -> None:
+    sources = sources_in(tmp_path / "films", 40)
+    deadly = {"3": crash, "20": leave} if workers == 2 else {"3": quit_python, "39": killed}
+    run = BulkRun(tmp_path / "out", {}, COLUMNS, ("file",), workers, batch)
+    outcomes = run.run(Fatal(run.out, deadly), sources, title="x")
+    failed = {outcome.source.name: outcome.reason for outcome in outcomes if outcome.reason}
+    assert failed.keys() == deadly.keys()
+    ends = {
+        crash: "SIGSEGV",
+        leave: "exit status 3",
+        quit_python: "exit status 1",
+        killed: "SIGKILL, perhaps out of memory",
+    }
+    for name, end in deadly.items():
+        assert failed[name].startswith(f"{tmp_path / 'films' / name}.png killed the reader ({ends[end]})")
+    assert [row["status"] for row in read_manifest(run.manifest)].count("ok") == 38
+    before = tree(run.out)
+    healed = run.run(Fatal(run.out, {}), sources, title="x")  # they are tried again
+    assert not any(outcome.reason for outcome in healed)
+    assert before.items() - tree(run.out).items() <= {
+        (name, before[name]) for name in (".journal.jsonl", "manifest.csv")
+    }
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Makes one sample of each source, and dies on some."""
+
+    deadly: dict[str, Callable[[], None]]
+
+    def __call__(self, source: Source) -> list[StoredImage]:
+        if source.name in self.deadly:
+            self.deadly[source.name]()
+        if source.name == "5":
+            raise RadiographError("no film")
+        return [StoredImage(dict.fromkeys(KINDS, source.name.encode()), {"copy": 1})]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_shard_is_made_of_the_films_that_do_not_kill(tmp_path: Path, workers: int) -> None:
+    sources, columns = sources_in(tmp_path / "films", 8), ("copy", *Shards.columns)
+
+    def made(out: Path, deadly: dict[str, Callable[[], None]], count: int) -> list[Outcome]:
+        run = BulkRun(out, {}, columns, Shards.files, count, batch=4, sealed=True)
+        return run.run_batches(Shards(out, 4).work(Samples(deadly), columns), sources, title="x")
+
+    outcomes = made(tmp_path / "out", {"1": crash, "2": leave, "7": leave}, workers)
+    reasons = {outcome.source.name: outcome.reason for outcome in outcomes if outcome.reason}
+    assert [name for name, reason in reasons.items() if "killed the reader" in reason] == ["1", "2", "7"]
+    assert reasons["5"] == "no film"
+    assert [row["record"][:9] for outcome in outcomes for row in outcome.rows] == [
+        "0000000_0", "0000003_3", "0000004_4", "0000006_6"
+    ]  # fmt: skip
+    whole = made(tmp_path / "whole", {}, 1)
+    assert made(tmp_path / "out", {}, workers) == whole
+    assert tree(tmp_path / "out") == tree(tmp_path / "whole")
+
+
+def no_worker_begins(number: int, sources: Sequence[Source]) -> list[Outcome]:
+    os._exit(9)
+
+
+def test_workers_that_die_before_any_file_end_the_run_with_a_sentence(tmp_path: Path) -> None:
+    run = BulkRun(tmp_path / "out", {}, COLUMNS)
+    with pytest.raises(DataError, match=r"ended twice before it read a file \(exit status 9\)"):
+        run.run_batches(no_worker_begins, sources_in(tmp_path / "films", 2), title="x")
+    assert not run.manifest.exists()
+
+
+@dataclass(frozen=True)
+class Faulty:
+    """Work that raises an error on source 1: always, or only while a marker is missing, which it then writes."""
+
+    error: BaseException
+    once: Path | None = None
+
+    def __call__(self, source: Source) -> list[Row]:
+        if source.name == "1" and not (self.once and self.once.exists()):
+            if self.once:
+                self.once.touch()
+            try:
+                raise self.error
+            except BaseException as error:
+                if isinstance(error, OSError):
+                    raise RadiographError(f"{source.path} is out of reach ({error.strerror})") from error
+                raise
+        return [{"file": ""}]
+
+
+PASSING = [MemoryError(), *(OSError(n, os.strerror(n)) for n in (errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EIO))]
+
+
+@pytest.mark.parametrize("error", PASSING, ids=str)
+def test_a_fault_that_passes_is_tried_again_alone_at_the_end(tmp_path: Path, error: BaseException) -> None:
+    sources = sources_in(tmp_path / "films", 3)
+    run = BulkRun(tmp_path / "out", {}, COLUMNS)
+    outcomes = run.run(Faulty(error, tmp_path / "once"), sources, title="x")
+    assert [outcome.reason for outcome in outcomes] == [""] * 3
+
+
+def test_a_fault_that_may_pass_is_not_remembered_in_sealed_batches(tmp_path: Path) -> None:
+    run = BulkRun(tmp_path / "out", {}, COLUMNS, batch=3, sealed=True)
+
+    def work(number: int, batch: Sequence[Source]) -> list[Outcome]:
+        if number == 1:
+            raise TypeError("the program breaks off")
+        return [attempt(Faulty(MemoryError()), COLUMNS, source) for source in batch]
+
+    with pytest.raises(TypeError, match="breaks off"):
+        run.run_batches(work, sources_in(tmp_path / "films", 6), title="x")
+    assert '"1"' not in (run.out / ".journal.jsonl").read_text()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_stops_the_run_and_is_no_films_fault(tmp_path: Path, number: int) -> None:
+    sources = sources_in(tmp_path / "films", 3)
+    run = BulkRun(tmp_path / "out", {}, COLUMNS)
+    with pytest.raises(OutputError, match="free space, then go on with the same command"):
+        run.run(Faulty(OSError(number, os.strerror(number))), sources, title="x")
+    assert not run.manifest.exists()
+    assert not any(outcome.reason for outcome in run.run(Faulty(OSError(), tmp_path), sources, title="x"))
+
+
+@dataclass(frozen=True)
+class Writes:
+    """Work that writes a file of a size, with a limit on the size of files that stands for a full disk."""
+
+    out: Path
+    limit: int
+
+    def __call__(self, source: Source) -> list[Row]:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        usual = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.limit, usual[1]))
+        try:
+            atomic.write_bytes(self.out / f"{source.name}.txt", bytes(1000))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+        return [{"file": f"{source.name}.txt"}]
+
+
+def test_files_that_cannot_be_written_stop_the_run_and_leave_nothing(tmp_path: Path) -> None:
+    sources = sources_in(tmp_path / "films", 3)
+    run = BulkRun(tmp_path / "out", {}, COLUMNS, ("file",))
+    with pytest.raises(OutputError, match=r"0.txt cannot be written \(File too large\)"):
+        run.run(Writes(run.out, 500), sources, title="x")
+    assert sorted(tree(run.out)) == [".journal.jsonl", "settings.json"]
+    assert not any(outcome.reason for outcome in run.run(Writes(run.out, 5000), sources, title="x"))
+    assert sorted(tree(run.out)) == [".journal.jsonl", "0.txt", "1.txt", "2.txt", "manifest.csv", "settings.json"]

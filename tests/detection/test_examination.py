@@ -1,0 +1,82 @@
+"""A detector's verdict on radiographs that cannot be judged, with lungs that are found and that are given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from artasyn.arrays import Image
+from artasyn.cautions import UNUSABLE
+from artasyn.detection.examination import Detection, examine
+from artasyn.detection.settings import DetectorSettings
+from artasyn.phantom.film import Phantom
+from artasyn.segment import Lungs
+
+SETTINGS = DetectorSettings(size=32, image_threshold=0.5)
+
+
+def alarmed(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A network that finds everything abnormal."""
+    return images, 0 * images + np.float32(0.9), np.zeros(len(images), np.float32)
+
+
+def examined(image: np.ndarray, lungs: Lungs | None = None) -> Detection:
+    return examine([np.ascontiguousarray(image, np.float32)], [lungs], SETTINGS, alarmed)[0]
+
+
+@pytest.fixture(scope="module")
+def film() -> Image:
+    return Phantom(size=128)(2).image
+
+
+def test_a_good_radiograph_is_abnormal_by_its_score(film: Image) -> None:
+    found = examined(film)
+    assert (found.status, found.abnormal, found.warnings, found.reason) == ("ok", True, (), "")
+    calm = examine([film], [None], SETTINGS, lambda images: (images, 0 * images, np.zeros(1, np.float32)))[0]
+    assert (calm.status, calm.abnormal) == ("ok", False)
+
+
+def test_an_unusable_radiograph_has_a_reason_and_is_never_abnormal(film: Image) -> None:
+    bad = {
+        "turned": np.rot90(film, 2),
+        "inverted": 1 - film,
+        "not_a_chest": np.random.default_rng(0).random((96, 128)),
+    }
+    for word, image in bad.items():
+        found = examined(image)
+        assert found.warnings == (word,)
+        assert word in UNUSABLE
+        assert (found.status, found.abnormal) == ("unusable", False)
+        assert found.reason
+        assert 0.5 < found.score <= 1
+        assert found.heatmap.shape == image.shape
+
+
+def test_given_lungs_do_not_hide_a_turned_film(film: Image) -> None:
+    lungs = Phantom(size=128)(2).lungs
+    assert examined(film, lungs).abnormal
+    turned = Lungs.from_labels(np.ascontiguousarray(lungs.labels[::-1]))
+    found = examined(film[::-1], turned)
+    assert found.warnings == ("turned",)
+    assert found.reason == "the image seems to be upside down"
+    assert not found.abnormal
+    assert found.lungs is not None
+
+
+def test_given_lungs_answer_doubts_about_lungs(film: Image) -> None:
+    """A white lung is uncertain to PBTSeg, but not to a caller who gives it; an empty mask is a film without lungs."""
+    lungs = Phantom(size=128)(2).lungs
+    white = np.where(lungs.right, np.float32(0.8), film)
+    assert "uncertain" in examined(white).warnings or examined(white).warnings == ()
+    assert examined(white, lungs).warnings == ()
+    none = examined(film, Lungs.from_labels(np.zeros_like(lungs.labels)))
+    assert (none.warnings, none.status, none.abnormal) == (("no_lungs",), "unusable", False)
+    one = examined(film, Lungs.from_labels(np.where(lungs.right, lungs.labels, 0).astype(np.uint8)))
+    assert (one.warnings, one.status) == (("one_lung",), "ok")
+
+
+def test_a_dim_film_is_cautioned_and_judged(film: Image) -> None:
+    found = examined(0.4 + 0.05 * film)
+    assert "low_range" in found.warnings
+    assert "levels of grey" in found.reason
+    assert (found.status, found.abnormal) == ("ok", True)
