@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -253,13 +254,15 @@ READERS = {NIFTI_SUFFIXES: read_nifti, NRRD_SUFFIXES: read_nrrd, METAIMAGE_SUFFI
 """The reader of files with each suffix."""
 
 
-def _exact(stored: Stored) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Yields the values in float64, piece by piece with their place, so they are never all held in float64."""
+def _exact(stored: Stored) -> Iterator[tuple[slice, NDArray[Any]]]:
+    """Yields the values, rescaled, piece by piece with their place: int32 where that is exact, otherwise float64."""
     start = 0
     for chunk in stored.chunks:
+        small = chunk.dtype.kind in "iu" and chunk.dtype.itemsize <= 2 and (stored.slope, stored.intercept) == (1, 0)
         with np.errstate(over="ignore", invalid="ignore"):
-            exact = np.multiply(chunk, stored.slope, dtype=np.float64) + stored.intercept
-        if not np.isfinite(exact).all():
+            exact = chunk.astype(np.int32) if small else np.multiply(chunk, stored.slope, dtype=np.float64)
+            exact = exact if small else exact + stored.intercept
+        if not (small or np.isfinite(exact).all()):
             raise DataError("holds NaN or infinite values; replace them, by -1024 outside of the patient")
         yield slice(start, start + exact.size), exact
         start += exact.size
@@ -271,7 +274,8 @@ def _hounsfield(stored: Stored) -> np.ndarray:
     for place, exact in _exact(stored):
         low, high = min(low, exact.min()), max(high, exact.max())
         lunglike = lunglike or bool(((exact > LUNGLIKE[0]) & (exact < LUNGLIKE[1])).any())
-        values[place] = np.rint(np.clip(exact, LOWEST, HIGHEST))
+        clipped = np.clip(exact, LOWEST, HIGHEST)
+        values[place] = clipped if exact.dtype == np.int32 else np.rint(clipped)
     if not lunglike or high < LUNGLIKE[1]:
         advice = "stored values, a normalised volume and MR cannot be used"
         if high > 1500 and not LUNGLIKE[1] <= low < 0:
@@ -283,7 +287,7 @@ def _hounsfield(stored: Stored) -> np.ndarray:
 def _labels(stored: Stored) -> np.ndarray:
     labels = np.empty(math.prod(stored.shape), np.uint16)
     for place, exact in _exact(stored):
-        whole = np.rint(exact)
+        whole = exact if exact.dtype == np.int32 else np.rint(exact)
         wrong = (np.abs(exact - whole) > 1e-3) | (whole < 0) | (whole > LARGEST)
         if wrong.any():
             raise DataError(

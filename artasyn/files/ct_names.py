@@ -168,7 +168,7 @@ def _table_entries(text: str) -> Iterator[Entry]:
             yield f"line {line}", found["number"], found["name"].strip('"').strip()
     else:
         raise DataError(
-            f"has the columns {', '.join(columns) or 'none'}; one of {', '.join(ID_COLUMNS)} and one of "
+            f"has the columns {', '.join(columns)[:200] or 'none'}; one of {', '.join(ID_COLUMNS)} and one of "
             f"{', '.join(NAME_COLUMNS)} are needed"
         )
 
