@@ -228,7 +228,7 @@ class BulkRun:
         found: dict[tuple[str, str], tuple[list[Row], str]] = {}
         if self.manifest.exists():
             for line in read_manifest(self.manifest):
-                if line.get("status") != "failed" and line.keys() >= set(self.columns):
+                if line.get("status") in ("ok", "unusable") and line.keys() >= set(self.columns):
                     row = {column: line[column] or "" for column in self.columns}
                     found.setdefault((line["name"], line["source"]), ([], ""))[0].append(row)
         if self._journal.exists():
