@@ -1,4 +1,4 @@
-"""Writes the tables of README.md, docs/detection.md and docs/pbtseg.md from results/: ``python benchmarks/tables.py``."""
+"""Writes the tables of the documents from results/: ``python benchmarks/tables.py``."""
 
 from __future__ import annotations
 

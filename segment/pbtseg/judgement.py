@@ -25,7 +25,8 @@ _LEAST_EDGED_CHEST = 1.42  # the same in an upright pose, with the share of the 
 _CLEAR_CHEST = 1.0  # evidence for a chest above which lungs that are hardly visible are believed
 _LEAST_FIT = 0.4  # fit below which nothing looks like lungs
 _LEAST_STEPS = ((0.57, 0.03), (0.0, 0.08))  # fit, and the least mean step of grey along the clearer outline at that fit
-_NO_STEP = 0.03  # mean step of grey below which there is no edge in any chest
+_LEAST_CLEAR_STEPS = ((0.57, 0.03), (0.0, 0.06))  # the same for a clear chest
+_LEAST_SURE, _FAINT = 0.1, 0.13  # confidence and mean step below which, both together, there are no lungs
 _STEP = 0.04  # least step of grey that counts as an edge
 _LEAST_BETWEEN = 0.27  # least difference of grey between and in the lungs of frontal radiographs
 _UNCERTAIN = 0.5  # confidence below which a lung is named as uncertain
@@ -86,7 +87,7 @@ def judge(grey: Image, outlines: Outlines, fit: float) -> Judgement:
         if fault:
             return fault
         other = float(fits[_SINGLE_FAULTS].max()) if fit < _GOOD_FIT else 0.0
-    if step < _NO_STEP:
+    if step < _least(_LEAST_CLEAR_STEPS, fit):
         return _refused(no_lungs=f"nothing looks like two lungs (fit {fit:.2f})")
     corner, size = outlines.min(axis=(0, 1)), np.ptp(outlines.reshape(-1, 2), axis=0)
     unusual = np.abs((outlines - corner) / size - MEAN).mean(axis=(1, 2)).tolist()
@@ -95,6 +96,8 @@ def judge(grey: Image, outlines: Outlines, fit: float) -> Judgement:
         film * math.prod((_ramp(fit, 0.3, 0.95), _ramp(each, 0.4, 1.0), _ramp(-odd, -0.08, 0.0))) ** (1 / 3)
         for each, odd in zip(edged.tolist(), unusual, strict=True)
     )
+    if max(right, left) < _LEAST_SURE and step < _FAINT:
+        return _refused(no_lungs=f"nothing looks like two lungs (fit {fit:.2f})")
     reasons = [f"{name} lung uncertain" for name, sure in (("right", right), ("left", left)) if sure < _UNCERTAIN]
     if between < _LEAST_BETWEEN:
         reasons.append("hardly brighter between the lungs, as in a side view")
@@ -129,10 +132,14 @@ def _fault(
         if best % 4:
             reasons["turned"] = f"the image seems to be {TURNS[best % 4]}"
         return _refused(**reasons)
-    least = next(least for enough, least in _LEAST_STEPS if fit >= enough or enough == 0)
-    if upright < _CLEAR_CHEST and (fit < _LEAST_FIT or step < least):
+    if upright < _CLEAR_CHEST and (fit < _LEAST_FIT or step < _least(_LEAST_STEPS, fit)):
         return _refused(no_lungs=f"nothing looks like two lungs (fit {fit:.2f})")
     return None
+
+
+def _least(steps: tuple[tuple[float, float], ...], fit: float) -> float:
+    """Returns the least mean step of grey at a fit."""
+    return next(least for enough, least in steps if fit >= enough or enough == 0)
 
 
 def _between(grey: Image, outlines: Outlines) -> float:

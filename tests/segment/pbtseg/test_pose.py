@@ -93,6 +93,17 @@ def test_what_is_no_chest_is_told() -> None:
         assert not segment(np.asarray(image, np.float32)).usable
 
 
+def test_a_chest_without_lungs_is_told() -> None:
+    """Lungs painted over from their borders, and the abdomen below them."""
+    for seed in (1, 2, 3):
+        phantom = Phantom(size=192)(seed)
+        around = cv2.dilate(phantom.lungs.mask.astype(np.uint8), np.ones((7, 7), np.uint8))
+        painted = cv2.inpaint(np.rint(phantom.image * 255).astype(np.uint8), around, 5, cv2.INPAINT_TELEA)
+        assert words(painted / np.float32(255)) == {"no_lungs"}
+        assert words(phantom.image[130:]) <= {"no_lungs", "not_a_chest"}
+        assert not segment(phantom.image[130:]).usable
+
+
 def test_a_phantom_resembles_its_own_pose_most() -> None:
     grey = segment.explain(Phantom()(5).image).grey
     for pose in range(8):
