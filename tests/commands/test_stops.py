@@ -129,10 +129,13 @@ def test_a_stop_while_an_object_is_deleted_is_not_lost(number: signal.Signals) -
             os.kill(os.getpid(), number)
             time.sleep(0.01)
 
-    before = signal.getsignal(number), sys.unraisablehook
-    with pytest.raises(KeyboardInterrupt), stoppable() as stops:
+    def wait() -> None:
         Late()
         time.sleep(20)
+
+    before = signal.getsignal(number), sys.unraisablehook
+    with pytest.raises(KeyboardInterrupt), stoppable() as stops:
+        wait()
     assert stops == [number, number]
     assert (signal.getsignal(number), sys.unraisablehook) == before
 
