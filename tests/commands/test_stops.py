@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from artasyn.bulk.run import read_manifest
-from artasyn.commands.cli import main
+from artasyn.commands.cli import main, stoppable
 from artasyn.files.radiograph import read_radiograph, write_image
 from tests.conftest import ROOT
 from tests.trees import tree
@@ -120,6 +120,24 @@ def test_a_worker_that_is_killed_takes_no_film_with_it_and_a_second_command_is_r
         error = process.communicate(timeout=300)[1]
     assert process.returncode == 0, error
     assert [row["status"] for row in read_manifest(out / "manifest.csv")] == ["ok"] * FILMS
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_while_an_object_is_deleted_is_not_lost(number: signal.Signals) -> None:
+    class Late:
+        def __del__(self) -> None:
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)
+
+    def wait() -> None:
+        Late()
+        time.sleep(20)
+
+    before = signal.getsignal(number), sys.unraisablehook
+    with pytest.raises(KeyboardInterrupt), stoppable() as stops:
+        wait()
+    assert stops == [number, number]
+    assert (signal.getsignal(number), sys.unraisablehook) == before
 
 
 def test_places_where_nothing_can_be_written_are_named(
