@@ -180,19 +180,19 @@ class DetectorNetwork(
         Raises:
             ModelError: there is no such model, or its files are damaged or of another kind.
         """
-        folder = find_model(model, options)
-        settings = read_settings(folder)
         try:
-            with torch.device("meta"):  # without memory: settings may claim any size
-                expected = cls(settings).state_dict()
+            folder = find_model(model, options)
+            settings = read_settings(folder)
+            try:
+                with torch.device("meta"):  # without memory: settings may claim any size
+                    expected = cls(settings).state_dict()
+            except ModelError as error:
+                raise ModelError(f"{folder / CONFIG}: cannot be loaded as a detector: {error}") from error
             weights = read_weights(folder, expected)
-            network = cls(settings)
-            network.load_state_dict(weights)
-        except ModelError as error:
-            named = str(error).startswith(str(folder))
-            raise (
-                error if named else ModelError(f"{folder / CONFIG}: cannot be loaded as a detector: {error}")
-            ) from error
+        except OSError as error:
+            raise ModelError(f"{str(model)[:80]}: cannot be read ({error.strerror})") from error
+        network = cls(settings)
+        network.load_state_dict(weights)
         return network.eval()
 
 

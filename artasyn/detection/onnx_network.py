@@ -44,6 +44,8 @@ class OnnxNetwork:
 
     def __init__(self, path: str | Path, providers: Sequence[str] | None = None, threads: int | None = None) -> None:
         runtime = required("onnxruntime", extra="onnx")
+        if Path(path).exists() and not Path(path).is_file():  # a pipe or a device has no end
+            raise ModelError(f"{path}: is no file; write one with artasyn export")
         try:
             content = Path(path).read_bytes()
         except OSError as error:

@@ -63,9 +63,10 @@ def find_model(model: str | Path, options: Mapping[str, Any]) -> Path:
         raise ModelError(f"{model}: is a file, not the folder of a model; {hint}")
     name = str(model)
     if isinstance(model, Path) or not is_hub_id(name):
+        half = f" in {folder.parent}" if folder.parent.is_dir() else ""
         raise ModelError(
-            f"{name}: there is no such folder; give the folder that artasyn train wrote as OUT/model, or the id of a "
-            "model on the Hugging Face hub, which looks like owner/name"
+            f"{name}: there is no such folder{half}; give the folder that artasyn train wrote as OUT/model, or the "
+            "id of a model on the Hugging Face hub, which looks like owner/name and like no path"
         )
     try:
         files = [Path(hf_hub_download(name, file, **options)) for file in (CONFIG, WEIGHTS)]
