@@ -1,4 +1,4 @@
-"""Writes the tables of README.md and docs/detection.md from results/: ``python benchmarks/tables.py``."""
+"""Writes the tables of README.md and of pages in docs/ from results/: ``python benchmarks/tables.py``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "docs/detection.md")
+DOCUMENTS = ("README.md", "docs/detection.md", "docs/hostile.md")
 
 
 def phantom(result: dict[str, Any]) -> list[str]:
@@ -284,6 +284,30 @@ def zeroshot_tried(result: dict[str, Any]) -> list[str]:
     return rows
 
 
+def hostile(result: dict[str, Any]) -> list[str]:
+    """Outcomes of damaged and hostile files, reader by reader."""
+    names = {
+        "refused": "refused, the file is named",
+        "unclear": "refused, not named",
+        "right": "read, as intact",
+        "changed": "read, other values",
+        "cut": "read, though cut short",
+        "wrong": "read wrong",
+        "leak": "another exception",
+        "crash": "died",
+        "hang": f"over {result['limits']['seconds']:.0f} s",
+        "memory": f"over {result['limits']['megabytes'] / 1000:g} GB",
+    }
+    rows = [f"| reader | files | {' | '.join(names.values())} | slowest, s |", "|---" * (len(names) + 3) + "|"]
+    readers = result["readers"]
+    for reader, counts in readers.items():
+        cells = " | ".join(str(counts[outcome]) for outcome in names)
+        rows.append(f"| {reader} | {counts['files']} | {cells} | {counts['slowest_seconds']:.1f} |")
+    sums = " | ".join(str(sum(counts[outcome] for counts in readers.values())) for outcome in names)
+    slowest = max(counts["slowest_seconds"] for counts in readers.values())
+    return [*rows, f"| all | {result['files']} | {sums} | {slowest:.1f} |"]
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "phantom": phantom,
     "lungs": lungs,
@@ -297,6 +321,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "zeroshot": zeroshot,
     "zeroshot_ladder": zeroshot_ladder,
     "zeroshot_tried": zeroshot_tried,
+    "hostile": hostile,
 }
 
 
