@@ -229,12 +229,17 @@ def run(
         ours, theirs = context.Pipe(duplex=False)
         maker = context.Process(target=prepared, args=(tuple(cases), work, theirs))
         maker.start()
+        theirs.close()
         if error := ours.recv():
             raise RuntimeError(f"the intact files are not read: {error}")
         maker.join()
         todo = deque(Batch(name, list(part), limits=limits) for name, all_ in cases.items() for part in _parts(all_))
         running: list[Batch] = []
-        with tqdm(total=sum(map(len, cases.values())), unit="file", mininterval=2, disable=not shown) as bar:
+        total = sum(map(len, cases.values()))
+        with (
+            contextlib.suppress(KeyboardInterrupt),  # what is finished counts
+            tqdm(total=total, unit="file", mininterval=2, disable=not shown) as bar,
+        ):
             while todo or running:
                 while todo and len(running) < workers:
                     running.append(todo.popleft())
@@ -324,7 +329,7 @@ def main() -> None:
 
     start = time.perf_counter()
     results = run(shares(given.files, given.readers), seed=given.seed, workers=given.workers)
-    about = {"files": given.files, "seed": given.seed, "seconds": round(time.perf_counter() - start)}
+    about = {"files": len(results), "seed": given.seed, "seconds": round(time.perf_counter() - start)}
     found = {"machine": machine(), **about, "limits": {"seconds": SECONDS, "megabytes": MEGABYTES}, **summary(results)}
     given.out.write_text(json.dumps(found, indent=1) + "\n")
     for name, counts in found["readers"].items():

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-import SimpleITK  # noqa: F401
+import importlib
 
-import tests.catalogue
-import tests.testsets.builders  # noqa: F401
+MODULES = (
+    "SimpleITK",
+    "artasyn.commands.cli",
+    "artasyn.commands.project",
+    "artasyn.commands.segment",
+    "artasyn.commands.synthesise",
+    "artasyn.commands.train",
+    "artasyn.detection.detector",
+    "artasyn.detection.network",
+    "artasyn.testsets.layouts",
+    "benchmarks.hostile",
+    "tests.catalogue",
+    "tests.testsets.builders",
+)
+
+for name in MODULES:
+    importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""Writes the tables of the documents from results/: ``python benchmarks/tables.py``."""
+"""Writes the tables of README.md and of pages in docs/ from results/: ``python benchmarks/tables.py``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "docs/detection.md", "docs/pbtseg.md")
+DOCUMENTS = ("README.md", "docs/detection.md", "docs/files.md", "docs/hostile.md", "docs/pbtseg.md")
 
 
 def phantom(result: dict[str, Any]) -> list[str]:
@@ -301,6 +301,43 @@ def zeroshot_tried(result: dict[str, Any]) -> list[str]:
     return rows
 
 
+def kills(result: dict[str, Any]) -> list[str]:
+    """Commands that were stopped and finished."""
+    rows = ["| command | stopped | of these by SIGKILL, of a worker, SIGINT, SIGTERM | same files, nothing left over |"]
+    rows.append("|---|---|---|---|")
+    for name, found in result["commands"].items():
+        ways = ", ".join(str(found["stops"].get(way, 0)) for way in ("kill", "kill a worker", "interrupt", "terminate"))
+        rows.append(
+            f"| {name} | {sum(found['stops'].values())} times in {found['trials']} trials | {ways} | "
+            f"{found['right']} of {found['trials']} |"
+        )
+    return rows
+
+
+def hostile(result: dict[str, Any]) -> list[str]:
+    """Outcomes of damaged and hostile files, reader by reader."""
+    names = {
+        "refused": "refused, the file is named",
+        "unclear": "refused, not named",
+        "right": "read, as intact",
+        "changed": "read, other values",
+        "cut": "read, though cut short",
+        "wrong": "read wrong",
+        "leak": "another exception",
+        "crash": "died",
+        "hang": f"over {result['limits']['seconds']:.0f} s",
+        "memory": f"over {result['limits']['megabytes'] / 1000:g} GB",
+    }
+    rows = [f"| reader | files | {' | '.join(names.values())} | slowest, s |", "|---" * (len(names) + 3) + "|"]
+    readers = result["readers"]
+    for reader, counts in readers.items():
+        cells = " | ".join(str(counts[outcome]) for outcome in names)
+        rows.append(f"| {reader} | {counts['files']} | {cells} | {counts['slowest_seconds']:.1f} |")
+    sums = " | ".join(str(sum(counts[outcome] for counts in readers.values())) for outcome in names)
+    slowest = max(counts["slowest_seconds"] for counts in readers.values())
+    return [*rows, f"| all | {result['files']} | {sums} | {slowest:.1f} |"]
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "phantom": phantom,
     "lungs": lungs,
@@ -315,6 +352,8 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "zeroshot": zeroshot,
     "zeroshot_ladder": zeroshot_ladder,
     "zeroshot_tried": zeroshot_tried,
+    "hostile": hostile,
+    "kills": kills,
 }
 
 
