@@ -166,7 +166,8 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
                 boxes = self._insertion.boxes(image, lungs, records, made.mask)
                 result[name] = with_boxes(values, boxes, made.mask.shape, fields, self.box_labels)
             else:
-                result[name] = (marked if kind == "mask" else marked_list)(values, made, names, float(self.mask_value), name)
+                mark = marked if kind == "mask" else marked_list
+                result[name] = mark(values, made, names, float(self.mask_value), name)
         return result
 
     def _lungs(self, data: Mapping[str, Any]) -> Lungs | None:
