@@ -166,7 +166,8 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
                 boxes = self._insertion.boxes(image, lungs, records, made.mask)
                 result[name] = with_boxes(values, boxes, made.mask.shape, fields, self.box_labels)
             else:
-                result[name] = (marked if kind == "mask" else marked_list)(values, made, names, self.mask_value, name)
+                mark = marked if kind == "mask" else marked_list
+                result[name] = mark(values, made, names, float(self.mask_value), name)
         return result
 
     def _lungs(self, data: Mapping[str, Any]) -> Lungs | None:
@@ -294,7 +295,7 @@ def _marked(mask: Any, made: Inserted, names: Sequence[str], value: float | None
     values = region(mask, "mask")
     if value is None:
         value = 255 if isinstance(mask, PILImage.Image) and mask.mode == "L" else 1
-    union = marked(values.transpose(1, 2, 0) if values.ndim == 3 else values, made, names, value)
+    union = marked(values.transpose(1, 2, 0) if values.ndim == 3 else values, made, names, float(value))
     if isinstance(mask, PILImage.Image):
         result = PILImage.fromarray(union)
         if mask.mode == "P" and mask.palette:

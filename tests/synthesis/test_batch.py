@@ -195,7 +195,7 @@ def test_half_precision_of_the_module_changes_nothing() -> None:
     one, other = (batch(images, labels, np.random.default_rng(0)) for batch in (plain, half))
     assert torch.equal(one.images, other.images)
     for dtype in (torch.float16, torch.float64):
-        with pytest.raises((ImageError, jaxtyping.TypeCheckError), match=r"images.float\(\)|float"):
+        with pytest.raises((ImageError, jaxtyping.TypeCheckError)):  # the latter only where tests check types
             plain(images.to(dtype), labels, np.random.default_rng(0))
 
 
