@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -139,5 +140,7 @@ class NormalsData(lightning.LightningDataModule):
 
 
 def _follow(parent: int, worker: int) -> None:
-    """Makes a worker of a loader end when the training ends, however that ends."""
+    """Makes a worker of a loader end when the training ends, however that ends, and leave signals to the training."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     follow_parent(parent)
