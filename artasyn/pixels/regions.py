@@ -186,5 +186,5 @@ def _is_shaded(values: Array, found: Array, counts: Array, full: float, *, lossy
     lone = between & ~beside
     if not lone.any():
         return True
-    ends = lone & (local_maxima(plane) | local_minima(plane))
+    ends = lone & (local_maxima(plane) | local_minima(plane))  # type: ignore[no-untyped-call]
     return not (lone & flat & (~faint | ends)).any() and ends.sum() <= PEAKS * between.sum()

@@ -193,4 +193,4 @@ class _Table:
 
     def places(self, values: Values) -> NDArray[np.intp]:
         """Returns the entries for values; those below and above the table have its ends."""
-        return np.clip(np.rint(values) - self.first, 0, self.levels.size - 1).astype(np.intp)
+        return np.asarray(np.clip(np.rint(values) - self.first, 0, self.levels.size - 1).astype(np.intp))
