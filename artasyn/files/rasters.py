@@ -220,14 +220,14 @@ def decode_region(data: bytes) -> Mask:
     mode = picture.mode
     if mode == "1" or mode.startswith("I") or (mode in ("L", "F") and "transparency" not in picture.info):
         pixels, full = _deep(picture) if mode.startswith("I;16") else (np.asarray(picture), 1 if mode in "1F" else 255)
-        return region_of(pixels.astype(np.uint8) if mode == "1" else pixels, None, full, lossy=is_lossy(data))
+        return region_of(pixels.astype(np.uint8) if mode == "1" else pixels, None, float(full), lossy=is_lossy(data))
     if mode not in COLOURS:
         raise RadiographError(f"holds {mode} colours; save the mask as 0 and 255 in one channel")
     deep = _deep_colours(picture, data, turn)
     colours, full = (np.asarray(picture.convert("RGBA")), 255) if deep is None else (deep, 65535)
     alpha = colours[..., 3] if colours.shape[2] == 4 else None
     if mode != "P":
-        return region_of(colours[..., :3], alpha, full, lossy=is_lossy(data))
+        return region_of(colours[..., :3], alpha, float(full), lossy=is_lossy(data))
     return region_of_palette(np.asarray(picture), colours)
 
 

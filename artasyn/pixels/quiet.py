@@ -11,7 +11,7 @@ LIBRARIES = r"(PIL|pydicom)(\.|$)"
 """The libraries whose warnings are about metadata that the standards forbid."""
 
 _LOCK = threading.Lock()
-_inside: list[warnings.catch_warnings] = []  # type: ignore[type-arg]  # generic only from Python 3.11 on
+_inside: list[warnings.catch_warnings] = []
 _depth = 0
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from skimage.morphology import local_maxima, local_minima
 
 from artasyn.arrays import Mask
 from artasyn.errors import RadiographError
@@ -70,7 +69,7 @@ def region_of_palette(indices: Array, colours: Array) -> Mask:
     """
     used = np.flatnonzero(np.bincount(indices.ravel()))
     if len(used) == 1:
-        region = region_of(colours[..., :3], colours[..., 3], 255)
+        region = region_of(colours[..., :3], colours[..., 3], 255.0)
         if region.any() != (used[0] > 0):
             colour = tuple(int(each) for each in colours[0, 0])
             raise RadiographError(f"has only index {used[0]} of its palette, of the colour {colour}; {ADVICE}")
@@ -79,7 +78,7 @@ def region_of_palette(indices: Array, colours: Array) -> Mask:
     if by_index and (colours == colours[0, 0]).all():
         return np.asarray(indices > 0)
     try:
-        return region_of(colours[..., :3], colours[..., 3], 255)
+        return region_of(colours[..., :3], colours[..., 3], 255.0)
     except RadiographError as error:
         if by_index:
             return np.asarray(indices > 0)
@@ -186,5 +185,7 @@ def _is_shaded(values: Array, found: Array, counts: Array, full: float, *, lossy
     lone = between & ~beside
     if not lone.any():
         return True
-    ends = lone & (local_maxima(plane) | local_minima(plane))
+    from skimage.morphology import local_maxima, local_minima  # takes a second to import, and few masks need it
+
+    ends = lone & (local_maxima(plane) | local_minima(plane))  # type: ignore[no-untyped-call]
     return not (lone & flat & (~faint | ends)).any() and ends.sum() <= PEAKS * between.sum()

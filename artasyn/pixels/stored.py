@@ -129,7 +129,7 @@ def _extracted(words: Values, shift: int, bits: int, signed: bool) -> Values:
     moved = np.left_shift(words, words.dtype.type(up))
     if signed:
         moved = moved.view(f"i{words.dtype.itemsize}")
-    return np.right_shift(moved, moved.dtype.type(min(up + shift, width - 1)))
+    return np.asarray(np.right_shift(moved, moved.dtype.type(min(up + shift, width - 1))))
 
 
 def _needed(value: int, signed: bool) -> int:

@@ -58,7 +58,7 @@ def _modality(film: Dataset, stored: Stored) -> tuple[Values, float, float]:
     table = _Table.of(film, "ModalityLUTSequence", stored.ends)
     if table:
         return table.levels[table.places(stored.values)], 0.0, table.white
-    slope, intercept = number(film, "RescaleSlope", 1), number(film, "RescaleIntercept", 0)
+    slope, intercept = number(film, "RescaleSlope", 1.0), number(film, "RescaleIntercept", 0.0)
     if slope == 0:
         raise RadiographError("is DICOM whose RescaleSlope is 0, which leaves no film; correct or remove the attribute")
     if (slope, intercept) == (1, 0):
@@ -106,7 +106,7 @@ def _check_padding(film: Dataset, stored: Stored) -> None:
         raise RadiographError("is DICOM of which PixelPaddingValue names every pixel; remove the attribute")
     inside = stored.values[stored.padded]
     if stored.padded.mean() > MOST and inside.min() < inside.max():
-        first, last = number(film, "PixelPaddingValue", 0), number(film, "PixelPaddingRangeLimit", 0)
+        first, last = number(film, "PixelPaddingValue", 0.0), number(film, "PixelPaddingRangeLimit", 0.0)
         raise RadiographError(
             f"is DICOM whose PixelPaddingValue {first:g} to {last:g} (PixelPaddingRangeLimit) names "
             f"{stored.padded.mean():.0%} of the film; correct or remove both attributes"
@@ -193,4 +193,4 @@ class _Table:
 
     def places(self, values: Values) -> NDArray[np.intp]:
         """Returns the entries for values; those below and above the table have its ends."""
-        return np.clip(np.rint(values) - self.first, 0, self.levels.size - 1).astype(np.intp)
+        return np.asarray(np.clip(np.rint(values) - self.first, 0, self.levels.size - 1).astype(np.intp))

@@ -29,7 +29,7 @@ def smooth(bits: int, low: int = 0, shape: tuple[int, int] = (48, 40)) -> Array:
     rows, columns = np.mgrid[0 : shape[0], 0 : shape[1]]
     wave = np.sin(rows / 9) * np.cos(columns / 11) + rows / 20 + columns / 40
     wave = (wave - wave.min()) / (wave.max() - wave.min())
-    return np.rint(wave * (2**bits - 1)).astype(np.int64) + low
+    return np.asarray(np.rint(wave * (2**bits - 1)).astype(np.int64) + low)
 
 
 def words_of(values: Array, allocated: int, stored: int, high: int, rubbish: Array | None = None) -> Array:
@@ -38,7 +38,7 @@ def words_of(values: Array, allocated: int, stored: int, high: int, rubbish: Arr
     held = (values & (2**stored - 1)) << shift
     if rubbish is not None:
         held |= rubbish & ~((2**stored - 1) << shift) & (2**allocated - 1)
-    return held.astype(f"u{allocated // 8}")
+    return np.asarray(held.astype(f"u{allocated // 8}"))
 
 
 def read(ds: Dataset) -> Array:
