@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artasyn.errors import DataError
-from artasyn.files.ct_bytes import (
+from artasyn.files.ct_names import segment_names
+from artasyn.files.ct_volumes import FROM_LPS, Stored, check_affine, check_axes, check_size
+from artasyn.pixels.volume_bytes import (
     Encoding,
     Part,
     after_lines,
@@ -30,8 +32,6 @@ from artasyn.files.ct_bytes import (
     read_chunks,
     to_skip,
 )
-from artasyn.files.ct_names import segment_names
-from artasyn.files.ct_volumes import FROM_LPS, Stored, check_affine, check_axes, check_size
 
 Affine = NDArray[np.float64]
 

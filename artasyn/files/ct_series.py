@@ -19,11 +19,11 @@ from pydicom.pixels.utils import pixel_array
 
 from artasyn.arrays import HIGHEST, LOWEST
 from artasyn.errors import DataError
-from artasyn.files.ct_bytes import PIECE, check_coded, inflated_size
 from artasyn.files.ct_volumes import FROM_LPS, WIDTH, Stored, check_affine, check_size, decoding
 from artasyn.files.dicom import DICOM_SUFFIXES, JPEG_SYNTAXES, is_dicom
 from artasyn.files.rasters import jpeg_ends
 from artasyn.limits import limits, too_large
+from artasyn.pixels.volume_bytes import PIECE, check_coded, inflated_size
 
 CT_CLASSES = (uid.CTImageStorage, uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
 SAME = 0.01
@@ -302,9 +302,10 @@ def with_pixels(file: Path) -> Dataset:
     """Reads a file whole; compressed pixels that are cut short or of another size than the header says are refused."""
     film = read_dicom(file, pixels=True)
     with decoding(f"holds {file.name}, which"):
-        if film.file_meta.TransferSyntaxUID in JPEG_SYNTAXES and not jpeg_ends(film.PixelData):
+        syntax = film.file_meta.TransferSyntaxUID
+        if syntax in JPEG_SYNTAXES and not jpeg_ends(film.PixelData):
             raise DataError(f"holds {file.name}, whose JPEG is cut short; copy or export it again")
-        if film.file_meta.TransferSyntaxUID.is_encapsulated:
+        if syntax.is_encapsulated and syntax != uid.RLELossless:
             frames = generate_frames(film.PixelData, number_of_frames=int(film.get("NumberOfFrames") or 1))
             check_coded(file.name, frames, (int(film.Rows), int(film.Columns)))
     return film

@@ -21,10 +21,10 @@ from nibabel import orientations
 from numpy.typing import NDArray
 
 from artasyn.errors import DataError
-from artasyn.files.ct_bytes import SKIPPED, Encoding, Part, leading, open_file, read_chunks
 from artasyn.files.ct_names import CARET, caret_names
 from artasyn.files.rasters import brief
 from artasyn.limits import limits, too_large
+from artasyn.pixels.volume_bytes import SKIPPED, Encoding, Part, leading, open_file, read_chunks
 
 NIFTI_SUFFIXES, NRRD_SUFFIXES, METAIMAGE_SUFFIXES = (".nii", ".nii.gz"), (".nrrd", ".nhdr"), (".mha", ".mhd")
 VOLUME_SUFFIXES = (*NIFTI_SUFFIXES, *NRRD_SUFFIXES, *METAIMAGE_SUFFIXES)

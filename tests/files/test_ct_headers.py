@@ -47,7 +47,8 @@ ElementDataFile = LOCAL
 
 def nrrd(path: Path, data: bytes = FLAT, **changed: str | None) -> Path:
     """An NRRD file; changed fields have ``_`` for blanks, None leaves a field out."""
-    fields = dict(line.split(": ") for line in NRRD.splitlines()[1:])
+    fields: dict[str, str | None] = {}
+    fields.update(line.split(": ") for line in NRRD.splitlines()[1:])
     fields |= {name.replace("_", " "): value for name, value in changed.items()}
     text = "".join(f"{name}: {value}\n" for name, value in fields.items() if value is not None)
     path.write_bytes(f"NRRD0004\n{text}\n".encode() + data)
@@ -56,7 +57,8 @@ def nrrd(path: Path, data: bytes = FLAT, **changed: str | None) -> Path:
 
 def meta(path: Path, data: bytes = FLAT, **changed: str | None) -> Path:
     """A MetaImage file; None leaves a field out, and ElementDataFile comes last."""
-    fields: dict[str, str | None] = dict(line.split(" = ") for line in META.splitlines())
+    fields: dict[str, str | None] = {}
+    fields.update(line.split(" = ") for line in META.splitlines())
     fields |= changed
     last = fields.pop("ElementDataFile")
     text = "".join(f"{name} = {value}\n" for name, value in {**fields, "ElementDataFile": last}.items() if value)
@@ -188,7 +190,7 @@ def test_a_volume_without_origin_is_read_with_a_note(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encoding", ["raw", "gzip", "bzip2"])
 def test_voxels_of_nrrd_in_other_files(tmp_path: Path, encoding: str) -> None:
-    pack = {"raw": bytes, "gzip": gzip.compress, "bzip2": bz2.compress}[encoding]
+    pack: Any = {"raw": bytes, "gzip": gzip.compress, "bzip2": bz2.compress}[encoding]
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "all of it.bin").write_bytes(pack(FLAT))
     for n, plane in enumerate(VALUES):
@@ -363,7 +365,7 @@ def test_the_same_volume_as_metaimage(tmp_path: Path, changed: dict[str, str], d
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_voxels_of_metaimage_in_other_files(tmp_path: Path, packed: bool) -> None:
-    pack = zlib.compress if packed else bytes
+    pack: Any = zlib.compress if packed else bytes
     (tmp_path / "all of it.raw").write_bytes(pack(FLAT))
     for n, plane in enumerate(VALUES):
         (tmp_path / f"p{n + 1}.raw").write_bytes(pack(plane.tobytes()))
@@ -461,8 +463,8 @@ def test_no_damaged_byte_of_compressed_voxels_gives_other_voxels(
     tmp_path_factory: pytest.TempPathFactory, kind: str, where: float, mask: int
 ) -> None:
     path = tmp_path_factory.getbasetemp() / ("damaged.mha" if kind == "mha" else "damaged.nrrd")
-    pack = {"gzip": gzip.compress, "bzip2": bz2.compress, "mha": zlib.compress}[kind](FLAT)
-    damaged = bytearray(pack)
+    pack: Any = {"gzip": gzip.compress, "bzip2": bz2.compress, "mha": zlib.compress}[kind]
+    damaged = bytearray(pack(FLAT))
     damaged[int(where * len(damaged))] ^= mask
     if kind == "mha":
         meta(path, bytes(damaged), CompressedData="True")

@@ -21,7 +21,7 @@ ITK_SNAP = """################################################
     1   255    0    0        1  1  1    "spleen"
     7     0  255    0      0.5  1  1    "rib left"
 """
-SLICER = """# Color table file /home/someone/a.ctbl
+SLICER = """# Color table file a.ctbl
 # 3 values
 0 Background 0 0 0 0
 1 spleen 128 174 128 255

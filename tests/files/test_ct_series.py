@@ -16,7 +16,6 @@ from pydicom.encaps import encapsulate
 
 from artasyn.errors import DataError
 from artasyn.files.ct import read_ct
-from artasyn.files.ct_bytes import coded_sizes
 from artasyn.files.ct_series import is_slice_file
 from tests.files.test_ct_volumes import AFFINE, VALUES
 
@@ -408,21 +407,6 @@ def test_sizes_of_compressed_pixels_are_compared_before_they_are_decoded(tmp_pat
         film["PixelData"].is_undefined_length = True
 
     refused(write_series(tmp_path / "b", change=lossless), "whose compressed pixels are 65000 x 65000, not 18 x 22")
-
-
-@pytest.mark.parametrize(
-    ("stream", "sizes"),
-    [
-        (b"", []),
-        (b"\xff\xd8", []),
-        (b"\xff\xd8\xff\xe0\0\x04ab\xff\xff\xc3\0\x0b\x08\x02\0\x01\0\x01\x01\x11\0\xff\xda", [(512, 256)]),
-        (b"\xff\xd8\xff\xc4\0\x04ab\xff\xf7\0\x0b\x10\x00\x07\x00\x09\x01\x01\x11\0\xff\xda", [(7, 9)]),
-        (b"\xff\xd8\xff\xda\0\x04ab\xff\xc0\0\x0b\x08\x02\0\x01\0\x01\x01\x11\0", []),
-        (b"\x01\0\0\0" * 16, []),
-    ],
-)
-def test_sizes_that_jpeg_claims(stream: bytes, sizes: list[tuple[int, int]]) -> None:
-    assert coded_sizes(stream) == sizes
 
 
 def test_deflated_slices_are_read_and_bombs_refused(tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ def test_headers_of_nifti_that_are_refused(
 @pytest.mark.parametrize("slope", [0.0, 1.0, np.nan])
 def test_a_slope_of_nothing_is_no_scaling(tmp_path: Path, slope: float) -> None:
     path = nifti(tmp_path / "a.nii", scl_slope=slope, scl_inter=0 if slope else 70)
-    assert (read_ct(path).values == nibabel.load(path).get_fdata()).all()  # type: ignore[attr-defined]
+    assert (read_ct(path).values == np.asarray(nibabel.load(path).dataobj)).all()  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -328,8 +328,9 @@ def test_sform_and_qform_that_disagree_are_noted(tmp_path: Path) -> None:
 
 def test_names_in_the_extension_of_nifti(tmp_path: Path) -> None:
     labels = np.full(VALUES.shape, 2, np.uint8)
-    for kind in (nibabel.Nifti1Image, nibabel.Nifti2Image):
-        image: Any = kind(labels, AFFINE)
+    kinds: Any = (nibabel.Nifti1Image, nibabel.Nifti2Image)
+    for kind in kinds:
+        image = kind(labels, AFFINE)
         image.header.extensions.append(nibabel.nifti1.Nifti1Extension(6, b"a comment"))
         image.header.extensions.append(nibabel.nifti1.Nifti1Extension(0, caret((1, "spleen"), (2, "lung left"))))
         for name in ("a.nii", "a.nii.gz"):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import bz2
 import re
-import struct
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from artasyn.errors import DataError
+from artasyn.pixels.codestreams import read_codestream
 
 Encoding = Literal["raw", "text", "deflate", "bzip2"]
 _Number = TypeVar("_Number", int, float)
@@ -32,9 +32,6 @@ LONGEST = 40
 """Largest number of characters of a number."""
 RATIO = 1033
 """Largest ratio of deflate. Source: zlib's documentation, "Maximum Compression Factor"."""
-
-FRAMES = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
-"""Markers of the header of a frame of JPEG and JPEG-LS."""
 
 MACHINES: Mapping[str, Callable[[], Any]] = {
     "deflate": lambda: zlib.decompressobj(wbits=47),  # zlib or gzip, told from the first bytes
@@ -254,43 +251,21 @@ def check_coded(name: str, frames: Iterable[bytes], size: tuple[int, int]) -> No
 
     Args:
         name: of the file.
-        frames: of JPEG, JPEG-LS or JPEG 2000; the size of others is not checked.
+        frames: of JPEG, JPEG-LS or JPEG 2000.
         size: rows and columns in the header.
 
     Raises:
         DataError: a frame claims another size.
+        RadiographError: a frame has no readable header.
     """
-    sizes = sorted({found for frame in frames for found in coded_sizes(frame)} - {size})
+    streams = map(read_codestream, frames)
+    sizes = sorted({(stream.rows, stream.columns) for stream in streams} - {size})
     if sizes:
         found = ", ".join(f"{rows} x {columns}" for rows, columns in sizes[:3])
         raise DataError(
             f"holds {name}, whose compressed pixels are {found}, not {size[0]} x {size[1]} as its header says; export "
             "it again"
         )
-
-
-def coded_sizes(stream: bytes) -> list[tuple[int, int]]:
-    """Returns the sizes (rows, columns) that a JPEG, JPEG-LS or JPEG 2000 stream claims, without decoding it.
-
-    Source: ITU-T T.81, B.2.2 (frame header); T.87, C.2.2; T.800, A.5.1 (SIZ).
-    """
-    if stream[:4] in (b"\xff\x4f\xff\x51", b"\0\0\0\x0c"):  # JPEG 2000, bare or in a container
-        at = stream.find(b"\xff\x4f\xff\x51")
-        across, down, left, top = struct.unpack_from(">IIII", stream, at + 8)
-        return [(down - top, across - left)]
-    sizes, at = list[tuple[int, int]](), 2 if stream[:2] == b"\xff\xd8" else len(stream)
-    while at + 9 <= len(stream) and stream[at] == 0xFF:
-        marker = stream[at + 1]
-        if marker == 0xFF:  # padding
-            at += 1
-            continue
-        if marker == 0xDA:  # a scan begins
-            break
-        if marker in FRAMES:
-            rows, columns = struct.unpack_from(">HH", stream, at + 5)
-            sizes.append((rows, columns))
-        at += 2 + int.from_bytes(stream[at + 2 : at + 4], "big")
-    return sizes
 
 
 def inflated_size(file: BinaryIO, most: int) -> int:
