@@ -174,7 +174,7 @@ def test_a_collection_has_coco_a_quality_table_a_sheet_and_settings(
     top = {path.name for path in three_views.iterdir()}
     assert top == {
         *("images", "masks", "thickness", "lungs", "annotations", "records", "overlays", "measured"),
-        *("annotations.json", "quality.csv", "sheet-1.png", "manifest.csv", "settings.json"),
+        *("annotations.json", "quality.csv", "sheet-1.png", "manifest.csv", "settings.json", ".journal.jsonl"),
     }
     measured = {row["view"]: row["measured"] for row in rows}
     assert (measured["lateral"], measured["30"]) == ("", "")
@@ -470,7 +470,7 @@ def test_what_quality_control_rejects_can_be_kept(troubled: Path, names: Path, t
 def test_films_that_cannot_be_made_leave_nothing_but_a_reason(ct: Path, names: Path, tmp_path: Path) -> None:
     options = ["--names", str(names), "--randomise", "1", "--randomisation.tilt_range", "[55,60]"]
     assert run(ct, tmp_path, *options) == 1
-    assert sorted(tree(tmp_path)) == ["manifest.csv", "quality.csv", "settings.json"]
+    assert sorted(tree(tmp_path)) == [".journal.jsonl", "manifest.csv", "quality.csv", "settings.json"]
     [row] = read_manifest(tmp_path / "manifest.csv")
     assert row["reason"].startswith(f"{ct}: none of 5 films drawn can be used: ")
     assert "covered" in row["reason"]

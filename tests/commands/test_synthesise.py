@@ -267,7 +267,7 @@ def test_where_every_film_is_bad_there_is_a_manifest_and_no_summary(tmp_path: Pa
     for format in FORMATS:
         out = tmp_path / format
         assert run(tmp_path / "films", out, "--format", format) == 1
-        assert sorted(tree(out)) == ["manifest.csv", "settings.json"]
+        assert sorted(tree(out)) == [".journal.jsonl", "manifest.csv", "settings.json"]
 
 
 @pytest.mark.parametrize(("top", "options", "bits"), [(65535, (), 8), (8191, (), 16), (8191, ("--bits", "8"), 8)])
