@@ -98,7 +98,7 @@ def test_a_training_goes_on_from_the_best_epoch_where_the_last_is_gone_and_at_an
     (out / "checkpoints" / "last.ckpt").unlink()
     assert resumable(out / "checkpoints") == out / "checkpoints" / "best.ckpt"
     RUN.fit(sources, out)
-    noted = Checkpoints().load_checkpoint(out / "checkpoints" / "last.ckpt")["callbacks"]
+    noted = Checkpoints().load_checkpoint(out / "checkpoints" / "best.ckpt")["callbacks"]
     assert str(trained) not in str(noted)
     assert [state["best_model_path"] for state in noted.values() if "best_model_path" in state] == [
         str((out / "checkpoints" / "best.ckpt").resolve())
