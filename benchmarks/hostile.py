@@ -95,9 +95,9 @@ def work_on(name: str, numbers: Sequence[int], seed: int, work: Path, most: floa
         folder.mkdir()
         os.chdir(folder)
         path = tree.write(folder)
-        pipe.send((kind, tree.damage))
         Path("/proc/self/clear_refs").write_text("5")
         before = memory("VmRSS")
+        pipe.send((kind, tree.damage, before))
         watched.seen.clear()
         result = judged(READERS[name], tree, path, intact[kind][1])
         result["megabytes"] = max(0.0, memory("VmHWM") - before)
@@ -132,7 +132,7 @@ class Batch:
         numbers: the cases that are not finished.
         process: the process that works on them.
         pipe: what it sends.
-        about: intact tree and damage of the case that it works on.
+        about: intact tree and damage of the case that it works on, and megabytes of the process before it.
         since: when it began.
         limits: of one case.
     """
@@ -141,7 +141,7 @@ class Batch:
     numbers: list[int]
     process: Any = None
     pipe: Any = None
-    about: tuple[str, str] | None = None
+    about: tuple[str, str, float] | None = None
     since: float = 0.0
     limits: Limits = Limits()
 
@@ -171,13 +171,14 @@ class Batch:
 
     def finished(self, result: Result) -> Result:
         """Adds what the case is, and takes it off the list."""
-        number, (base, damage) = self.numbers.pop(0), self.about or ("", "")
+        number, (base, damage, _) = self.numbers.pop(0), self.about or ("", "", 0.0)
         self.about = None
         return {"reader": self.name, "number": number, "base": base, "damage": damage, **result}
 
     def ended(self, work: Path) -> Result | None:
         """Returns the result of a case that killed its process, or that is killed for its time or memory."""
-        spent, size = time.monotonic() - self.since, self._megabytes()
+        spent = time.monotonic() - self.since
+        size = max(0.0, self._megabytes() - self.about[2]) if self.about else 0.0
         alive = self.process.is_alive()
         outcome = (
             "crash"

@@ -175,7 +175,7 @@ READERS: Mapping[str, Reader] = {
     ),
     "run": Reader(hostile_runs.bulk_runs, hostile_runs.RUN_EDITS, hostile_runs.read_run, 0.7),
     "training": Reader(hostile_runs.trainings, hostile_runs.TRAINING_EDITS, hostile_runs.read_training, 0.2, slow=True),
-    "itself": Reader(_itself, (_told,), _obeying, 0),
+    "itself": Reader(_itself, (_told,), _obeying, 0, named=False),
 }
 """Every reader, by the name that a case carries; "itself" is none, its cases test this program."""
 

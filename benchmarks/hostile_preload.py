@@ -14,7 +14,7 @@ MODULES = (
     "artasyn.detection.detector",
     "artasyn.detection.network",
     "artasyn.testsets.layouts",
-    "benchmarks.hostile",
+    "benchmarks.hostile_cases",
     "tests.catalogue",
     "tests.testsets.builders",
 )
