@@ -61,8 +61,8 @@ class Within:
         high: the largest value.
     """
 
-    low: float
-    high: float
+    low: int | float
+    high: int | float
 
     def check(self, value: Any) -> None:
         """Refuses a number outside the range."""
@@ -149,7 +149,7 @@ def reader(hint: Any) -> Reader:
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
         if inner[0] is float and len(inner) == 2:
-            return functools.partial(_within, inner[1], inner[1].low, inner[1].high)
+            return functools.partial(_within, inner[1], float(inner[1].low), float(inner[1].high))
         counts = [rule for rule in inner[1:] if isinstance(rule, Count)]
         return functools.partial(_checked, reader(inner[0]), counts, [rule for rule in inner[1:] if rule not in counts])
     if origin is tuple:

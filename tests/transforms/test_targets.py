@@ -107,7 +107,7 @@ def test_several_masks_get_one_finding_each() -> None:
         ({"masks": zeros()[None].repeat(3, 0)}, {"findings": ["mass", "nodule"]}, "3 masks for 2 findings"),
         ({"masks": [zeros(2)]}, {}, "2 channels for 8 findings"),
         ({"mask": zeros(3)}, {"findings": ["mass"]}, "3 channels for 1 findings"),
-        ({"mask": zeros()}, {"mask_value": 300}, "cannot hold the mask_value 300"),
+        ({"mask": zeros()}, {"mask_value": 300.0}, "cannot hold the mask_value 300"),
         ({"mask": zeros()}, {"mask_value": 0.5}, "cannot hold the mask_value 0.5"),
         ({"mask": zeros()[:50]}, {}, r"mask is \(50, 96\), the image is \(96, 96\)"),
     ],
