@@ -15,7 +15,8 @@ from pycocotools import mask as coco
 from artasyn.arrays import Mask
 from artasyn.errors import DataError, RadiographError
 from artasyn.files.radiograph import write_mask
-from artasyn.testsets.truth import CocoRegions, MaskFile, RelativeRuns, resized
+from artasyn.testsets.poses import resized
+from artasyn.testsets.truth import CocoRegions, MaskFile, RelativeRuns
 
 
 def drawn(shape: tuple[int, int], seed: int = 0) -> Mask:
