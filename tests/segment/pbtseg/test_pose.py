@@ -48,7 +48,7 @@ def words(film: np.ndarray) -> set[str]:
         assert not lungs.found
         assert not lungs.mask.any()
         assert len(lungs.reasons) == len(lungs.warnings)
-    return set(lungs.warnings) - {"uncertain", "clipped", "low_range"}
+    return {word for word in lungs.warnings if word not in ("uncertain", "clipped", "low_range")}
 
 
 @pytest.mark.parametrize("look", LOOKS)
