@@ -17,8 +17,8 @@ from artasyn.evaluation.evaluation import Evaluation, anatomy_prior
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_labels, read_mask, read_radiograph
 from artasyn.segment import Lungs, PBTSeg
-from artasyn.testsets.poses import UPRIGHT, own_pose, resized
 from artasyn.testsets.testset import TestFilm, TestSet
+from artasyn.testsets.truth import UPRIGHT, own_pose, resized
 
 Method = Callable[[Image, Lungs], tuple[float, Heatmap]]
 """Maps a radiograph and its lungs by PBTSeg to a score and a heatmap."""

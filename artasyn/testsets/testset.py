@@ -16,8 +16,7 @@ from artasyn.bulk.sources import Source
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import Box
 from artasyn.files.turns import Turn
-from artasyn.testsets.poses import UPRIGHT, Pose, fits, placed, read_pose, turned_box
-from artasyn.testsets.truth import Truth
+from artasyn.testsets.truth import UPRIGHT, Pose, Truth, fits, placed, read_pose, turned_box
 
 NAMED = 3
 """The number of films that a message names as examples."""

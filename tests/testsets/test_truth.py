@@ -15,8 +15,7 @@ from pycocotools import mask as coco
 from artasyn.arrays import Mask
 from artasyn.errors import DataError, RadiographError
 from artasyn.files.radiograph import write_mask
-from artasyn.testsets.poses import resized
-from artasyn.testsets.truth import CocoRegions, MaskFile, RelativeRuns
+from artasyn.testsets.truth import CocoRegions, MaskFile, RelativeRuns, resized
 
 
 def drawn(shape: tuple[int, int], seed: int = 0) -> Mask:
