@@ -126,7 +126,8 @@ def check_fields(record: Any, error: type[ArtasynError], name: str = "") -> None
     Raises:
         ArtasynError: an `error`; the message names the field, its value and its range.
     """
-    for field, read in readers(type(record)).items():
+    kind: Any = type(record)
+    for field, read in readers(kind).items():
         try:
             read(getattr(record, field))
         except Fault as fault:

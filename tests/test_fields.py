@@ -182,7 +182,7 @@ def test_there_is_a_use_of_every_record() -> None:
 @pytest.mark.parametrize("kind", RECORDS)
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(data=st.data())
-def test_a_changed_record_is_refused_in_a_sentence_or_gives_an_image(kind: type[Any], data: st.DataObject) -> None:
+def test_a_changed_record_is_refused_in_a_sentence_or_gives_an_image(kind: Any, data: st.DataObject) -> None:
     changed = json.loads(text_of(kind))
     for _ in range(data.draw(st.integers(1, 2))):
         place = data.draw(st.sampled_from(list(places(changed))))

@@ -195,7 +195,7 @@ def work_through(
         count: number of workers.
         fresh: each job gets a new process of its own.
     """
-    work = dumps(function)
+    work = bytes(dumps(function))
     busy: dict[Connection, tuple[_Worker, Job]] = {}
     try:
         while jobs or busy:

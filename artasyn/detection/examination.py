@@ -69,9 +69,7 @@ class Detection:
         return "; ".join(self.reasons)
 
 
-def examine(
-    images: Sequence[Any], lungs: Sequence[Lungs | None], settings: DetectorSettings, maps: Maps
-) -> list[Detection]:
+def examine(images: Sequence[Any], lungs: Sequence[Any], settings: DetectorSettings, maps: Maps) -> list[Detection]:
     """Examines a batch of radiographs of any sizes: every step of a detector except the network itself.
 
     Args:
@@ -117,12 +115,14 @@ def _checked(known: Lungs, seen: Lungs) -> Lungs:
     """Adds to given lungs the cautions about the image itself that PBTSeg sees; its doubts about lungs do not count."""
     about_lungs = ("no_lungs", "one_lung", "uncertain")
     words = tuple(word for word in seen.warnings if word not in (*about_lungs, *known.warnings))
+    if not words:
+        return known
     sentences = dict(zip(seen.warnings, seen.reasons, strict=True)) if not seen.usable else CAUTIONS
     said = tuple(sentences[word] for word in words)
     return replace(known, warnings=known.warnings + words, reasons=known.reasons + said)
 
 
-def _check(images: Sequence[Any], lungs: Sequence[Lungs | None]) -> None:
+def _check(images: Sequence[Any], lungs: Sequence[Any]) -> None:
     """Refuses arrays that are not images, and lungs that do not belong to the images."""
     if len(lungs) != len(images):
         raise ImageError(f"{len(images)} images, but lungs for {len(lungs)}")

@@ -181,7 +181,7 @@ def _is_shaded(values: Array, found: Array, counts: Array, full: float, *, lossy
     faint = np.minimum(np.abs(plane - low), np.abs(plane - high)) <= full / 10
     if found.size <= FEW and not lossy:
         sloped = (darker < plane) & (plane < brighter)
-        return not (between & ~sloped & ~(faint & beside & ~flat)).any()
+        return not bool((between & ~sloped & ~(faint & beside & ~flat)).any())
     lone = between & ~beside
     if not lone.any():
         return True

@@ -16,7 +16,7 @@ from artasyn.bulk.sources import Source
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import Box
 from artasyn.files.turns import Turn
-from artasyn.testsets.truth import UPRIGHT, Pose, Truth, fits, placed, read_pose, turned_box
+from artasyn.testsets.truth import UPRIGHT, Pose, Truth, fits, placed, read_pose
 
 NAMED = 3
 """The number of films that a message names as examples."""
@@ -207,3 +207,27 @@ class TestSet:
 def listed(names: Sequence[str]) -> str:
     """Joins the first names, with "..." if there are more."""
     return ", ".join([*names[:NAMED], *["..."] * (len(names) > NAMED)])
+
+
+def turned_box(box: Box, frame: tuple[int, int], turn: Turn) -> Box:
+    """Turns a box as `Turn.turned` turns the grid on which the box is given.
+
+    Args:
+        box: on the grid.
+        frame: rows and columns of the grid.
+        turn: of the grid.
+
+    Example:
+        >>> turned_box((20.0, 30.0, 5.0, 8.0), (256, 200), Turn(transposed=True, columns_reversed=True))
+        (30.0, 231.0, 8.0, 5.0)
+    """
+    row, column, height, width = box
+    if turn.transposed:
+        row, column, height, width = column, row, width, height
+    rows, columns = turn.swapped(frame)
+    return (
+        rows - row - height if turn.rows_reversed else row,
+        columns - column - width if turn.columns_reversed else column,
+        height,
+        width,
+    )

@@ -17,7 +17,6 @@ from pycocotools import mask as rle
 
 from artasyn.arrays import Mask
 from artasyn.errors import DataError
-from artasyn.evaluation.boxes import Box
 from artasyn.files.dicom import is_dicom
 from artasyn.files.opened import naming, read_turn
 from artasyn.files.radiograph import read_mask
@@ -129,31 +128,7 @@ def placed(given: tuple[int, int], shape: tuple[int, int], pose: Pose) -> Turn:
     )
 
 
-def turned_box(box: Box, frame: tuple[int, int], turn: Turn) -> Box:
-    """Turns a box as `Turn.turned` turns the grid on which the box is given.
-
-    Args:
-        box: on the grid.
-        frame: rows and columns of the grid.
-        turn: of the grid.
-
-    Example:
-        >>> turned_box((20.0, 30.0, 5.0, 8.0), (256, 200), Turn(transposed=True, columns_reversed=True))
-        (30.0, 231.0, 8.0, 5.0)
-    """
-    row, column, height, width = box
-    if turn.transposed:
-        row, column, height, width = column, row, width, height
-    rows, columns = turn.swapped(frame)
-    return (
-        rows - row - height if turn.rows_reversed else row,
-        columns - column - width if turn.columns_reversed else column,
-        height,
-        width,
-    )
-
-
-def resized(mask: Mask, shape: tuple[int, int], pose: Pose = UPRIGHT) -> Mask:
+def resized(mask: Mask, shape: tuple[int, int], pose: Pose = UPRIGHT) -> np.ndarray:
     """Brings a mask to a film's grid: turned as `placed` decides, and resampled by nearest neighbour.
 
     Args:
@@ -274,10 +249,11 @@ class CocoRegions:
             DataError: a region is damaged or was drawn on another grid, or the grid is larger than
                 `artasyn.limits.Limits` allows.
         """
+        rows, columns = self.shape
         if min(self.shape) < 1:
-            raise DataError(f"a grid of {self.shape[0]} x {self.shape[1]} pixels")
-        if self.shape[0] * self.shape[1] > limits().pixels:
-            raise DataError(f"a grid that {too_large('pixels', self.shape[0] * self.shape[1], 'pixels')}")
+            raise DataError(f"a grid of {rows} x {columns} pixels")
+        if rows * columns > limits().pixels:
+            raise DataError(f"a grid that {too_large('pixels', rows * columns, 'pixels')}")
         runs: list[Runs] = []
         for number, region in enumerate(self.segmentations):
             try:

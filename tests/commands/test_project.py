@@ -521,11 +521,11 @@ def test_other_settings_are_refused(
         (["--randomise", "-1"], "must be at least 0"),
         (["--seed", "-1"], "must be at least 0"),
         (["--threshold", "-2"], "must be at least 0"),
-        (["--pixel", "0"], "pixel must be over 0"),
+        (["--pixel", "0"], "pixel is 0.0, not from 0.001 to 100"),
         (["--labels", "none.nii.gz"], "none.nii.gz does not exist"),
         (["--masks", "none.nii.gz"], "none.nii.gz does not exist"),
         (["--names", "none.csv"], "none.csv does not exist"),
-        (["--randomisation.tilt_range", "[5,-5]"], "tilt_range must be low before high"),
+        (["--randomisation.tilt_range", "[5,-5]"], "low comes before high"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_written(

@@ -262,9 +262,8 @@ def test_what_is_no_image_is_refused_in_a_sentence(stored: Path, images: Any) ->
 
 def test_maps_of_another_shape_are_refused(stored: Path) -> None:
     network = DetectorNetwork.from_pretrained(stored)
-    for shape in ((1, 1, 64, 64), (1, 3, 32, 32), (32, 32)):
-        with pytest.raises(ImageError, match=r"takes images of \(b, 1, 32, 32\)"):
-            network.maps(np.zeros(shape, np.float32))
+    with pytest.raises(ImageError, match=r"takes images of \(b, 1, 32, 32\)"):
+        network.maps(np.zeros((1, 1, 64, 64), np.float32))
 
 
 # The hub.

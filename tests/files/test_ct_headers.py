@@ -47,8 +47,8 @@ ElementDataFile = LOCAL
 
 def nrrd(path: Path, data: bytes = FLAT, **changed: str | None) -> Path:
     """An NRRD file; changed fields have ``_`` for blanks, None leaves a field out."""
-    fields: dict[str, str | None] = {}
-    fields.update(line.split(": ") for line in NRRD.splitlines()[1:])
+    given = (line.partition(": ") for line in NRRD.splitlines()[1:])
+    fields: dict[str, str | None] = {name: value for name, _, value in given}
     fields |= {name.replace("_", " "): value for name, value in changed.items()}
     text = "".join(f"{name}: {value}\n" for name, value in fields.items() if value is not None)
     path.write_bytes(f"NRRD0004\n{text}\n".encode() + data)
@@ -57,8 +57,8 @@ def nrrd(path: Path, data: bytes = FLAT, **changed: str | None) -> Path:
 
 def meta(path: Path, data: bytes = FLAT, **changed: str | None) -> Path:
     """A MetaImage file; None leaves a field out, and ElementDataFile comes last."""
-    fields: dict[str, str | None] = {}
-    fields.update(line.split(" = ") for line in META.splitlines())
+    given = (line.partition(" = ") for line in META.splitlines())
+    fields: dict[str, str | None] = {name: value for name, _, value in given}
     fields |= changed
     last = fields.pop("ElementDataFile")
     text = "".join(f"{name} = {value}\n" for name, value in {**fields, "ElementDataFile": last}.items() if value)

@@ -43,7 +43,7 @@ def test_a_missing_or_huge_file_is_refused(tmp_path: Path, monkeypatch: pytest.M
         read_text(tmp_path / "a.csv")
 
 
-@given(cells=st.lists(st.text("ab,;\t\"'"), min_size=1, max_size=4))
+@given(cells=st.lists(st.text('ab,;"'), min_size=1, max_size=4))
 def test_what_write_table_wrote_comes_back(tmp_path_factory: pytest.TempPathFactory, cells: list[str]) -> None:
     path = tmp_path_factory.mktemp("texts") / "a.csv"
     names = [f"column {number}" for number, _ in enumerate([*cells, ""])]

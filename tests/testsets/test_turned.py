@@ -21,8 +21,8 @@ from artasyn.files.radiograph import read_radiograph, write_labels, write_mask
 from artasyn.files.turns import EXIF_TURNS, Turn, patient_turn
 from artasyn.testsets.layouts import find
 from artasyn.testsets.measured import lungs_of
-from artasyn.testsets.testset import TestFilm
-from artasyn.testsets.truth import UPRIGHT, fits, turned_box
+from artasyn.testsets.testset import TestFilm, turned_box
+from artasyn.testsets.truth import UPRIGHT, fits
 from tests.testsets.builders import runs, save_turned, text, turned_film
 
 STORED = (48, 32)

@@ -75,7 +75,7 @@ def sides() -> list[Image]:
         volume = Volume.of_phantom(phantom.volume(phantom.draw(np.random.default_rng(seed)), spacing=4.0))
         views += [
             project(volume, View(angle=angle, size=(192, 192)), frame="film", structures=["lungs"]).image
-            for angle in (90, -90)
+            for angle in (90.0, -90.0)
         ]
     return views
 
