@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import pickle
 import signal
@@ -15,6 +14,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
+from multiprocessing.util import Finalize
+from pathlib import Path
 from typing import Any, TypeVar
 
 from joblib.externals.loky.backend import get_context
@@ -92,11 +93,12 @@ class _Worker:
         with _uninterrupted():
             self.process.start()
         theirs.close()
+        Finalize(self, self.connection.close, exitpriority=1)  # a waiting worker ends with this process, of any kind
 
     def give(self, work: bytes, job: Any) -> None:
         """Hands over a job."""
         self.begun = ""
-        message = dumps((work, job, limits()))
+        message = dumps((work, job, limits(), Path.cwd()))
         with suppress(OSError):  # `answer` tells that the worker is dead
             self.connection.send_bytes(message)
 
@@ -135,13 +137,6 @@ def _idle_worker() -> _Worker:
     return _Worker()
 
 
-@atexit.register
-def _dismiss() -> None:
-    """Lets the waiting workers end."""
-    while _IDLE:
-        _IDLE.pop().connection.close()
-
-
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
     """Lets a process start that ignores Ctrl-C, which the terminal sends to every process; the parent ends it."""
@@ -175,7 +170,8 @@ def _serve(connection: Connection, parent: int) -> None:
 def _done(message: bytes) -> bytes:
     """Works on one job and returns the answer."""
     try:
-        work, job, bounds = pickle.loads(message)
+        work, job, bounds, place = pickle.loads(message)
+        os.chdir(place)  # a worker that waited may have begun at another place
         with using(bounds):
             return bytes(dumps((_DONE, pickle.loads(work)(job))))
     except Exception as error:

@@ -211,3 +211,15 @@ def test_files_that_cannot_be_written_stop_the_run_and_leave_nothing(tmp_path: P
     assert sorted(tree(run.out)) == [".journal.jsonl", "settings.json"]
     assert not any(outcome.reason for outcome in run.run(Writes(run.out, 5000), sources, title="x"))
     assert sorted(tree(run.out)) == [".journal.jsonl", "0.txt", "1.txt", "2.txt", "manifest.csv", "settings.json"]
+
+
+def where(source: Source) -> list[Row]:
+    return [{"file": Path.cwd().name}]
+
+
+def test_a_waiting_worker_goes_where_its_parent_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        (outcome,) = BulkRun(Path("out"), {}, COLUMNS).run(where, sources_in(Path("films"), 1), title="where")
+        assert outcome.rows == ({"file": name},)
