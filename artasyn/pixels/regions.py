@@ -188,4 +188,4 @@ def _is_shaded(values: Array, found: Array, counts: Array, full: float, *, lossy
     from skimage.morphology import local_maxima, local_minima  # takes a second to import, and few masks need it
 
     ends = lone & (local_maxima(plane) | local_minima(plane))  # type: ignore[no-untyped-call]
-    return not (lone & flat & (~faint | ends)).any() and ends.sum() <= PEAKS * between.sum()
+    return bool(not (lone & flat & (~faint | ends)).any() and ends.sum() <= PEAKS * between.sum())

@@ -24,7 +24,7 @@ from artasyn.files.turns import Turn
 from artasyn.limits import limits, too_large
 from artasyn.shapes import Float64, Int64
 
-Runs = Int64[np.ndarray, " runs"]
+Runs = Int64[np.ndarray, " _"]
 """Lengths of runs of pixels, outside and inside a region in turn."""
 
 FAR = 10
