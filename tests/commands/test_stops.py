@@ -119,7 +119,9 @@ def test_a_worker_that_is_killed_takes_no_film_with_it_and_a_second_command_is_r
         assert "is in use by another artasyn" in capfd.readouterr().err
         error = process.communicate(timeout=300)[1]
     assert process.returncode == 0, error
-    assert [row["status"] for row in read_manifest(out / "manifest.csv")] == ["ok"] * FILMS
+    rows = read_manifest(out / "manifest.csv")
+    assert len(rows) == FILMS
+    assert not [row["reason"] for row in rows if row["status"] == "failed"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -222,7 +222,7 @@ def test_a_config_file_gives_options_and_unknown_ones_are_refused(normals: Path,
     [
         (["--findings", "nodul"], "no finding 'nodul'; choose from ground_glass_opacity, consolidation"),
         (["--severity", "0.5", "2"], "severity_range"),
-        (["--severity", "0.6", "0.5"], "low before high"),
+        (["--severity", "0.6", "0.5"], "low comes before high"),
         (["--bits", "12"], "bits must be 8 or 16"),
         (["--per-image", "3", "--samples-per-shard", "2"], "must hold one radiograph's 3 images, not 2"),
     ],
