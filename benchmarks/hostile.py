@@ -149,7 +149,7 @@ class Batch:
         """Starts a process for the cases that are left."""
         self.pipe, theirs = context.Pipe(duplex=False)
         self.process = context.Process(
-            target=work_on, args=(self.name, self.numbers, seed, work, self.limits.megabytes, theirs), daemon=True
+            target=work_on, args=(self.name, self.numbers, seed, work, self.limits.megabytes, theirs)
         )
         self.process.start()
         theirs.close()

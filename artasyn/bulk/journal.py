@@ -12,6 +12,7 @@ from typing import Any
 
 from artasyn.bulk.fingerprints import Fingerprint, fingerprint, with_detached
 from artasyn.bulk.sources import Source
+from artasyn.errors import DataError
 from artasyn.files import atomic
 
 
@@ -94,14 +95,21 @@ class Journal:
         return self.out / ".journal.jsonl"
 
     def read(self) -> dict[str, Entry]:
-        """Returns the entries by name; lines that are damaged or cut short are left out."""
+        """Returns the entries by name; lines that are damaged or cut short are left out.
+
+        Raises:
+            DataError: a pipe or a device lies in the place of the journal.
+        """
         if not self.path.exists():
             return {}
+        if not self.path.is_file():
+            raise DataError(f"{self.path} is no regular file; delete it, and all results are made again")
         entries: dict[str, Entry] = {}
-        for text in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-            with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                entry = self._parsed(json.loads(text))
-                entries[entry.name] = entry
+        with self.path.open(encoding="utf-8", errors="replace") as lines:
+            for text in lines:
+                with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
+                    entry = self._parsed(json.loads(text))
+                    entries[entry.name] = entry
         return entries
 
     def _parsed(self, values: Any) -> Entry:
@@ -109,7 +117,8 @@ class Journal:
         seen = {
             str(each): Fingerprint(int(size), str(stamp), str(digest)) for each, (size, stamp, digest) in inputs.items()
         }
-        texts = tuple({column: str(row[column]) for column in self.columns} for row in rows)
+        each = ({column: str(row[column]) for column in self.columns} for row in rows)
+        texts = tuple({tuple(row.items()): row for row in each}.values())  # no row comes twice
         if any(PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts for file in files):
             raise ValueError("artasyn writes inside its folder only")
         return Entry(str(name), str(path), texts, str(reason), seen, tuple(map(str, files)))

@@ -22,6 +22,8 @@ from artasyn.files.ct import MASKS, is_volume_file
 from artasyn.files.ct_series import is_slice_file
 from artasyn.files.ct_volumes import READABLE
 from artasyn.files.radiograph import RADIOGRAPH_SUFFIXES, is_radiograph_file
+from artasyn.files.texts import read_text
+from artasyn.records import parse_json
 
 SETTINGS = "settings.json"
 """The file, in a folder of results, that holds the settings of the results."""
@@ -221,7 +223,7 @@ def _brief(value: Any) -> str:
 
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        return dict(parse_json(read_text(path)))
     except (ValueError, TypeError) as error:
         raise DataError(f"{path} is damaged; choose another folder or delete {path.parent}") from error
 

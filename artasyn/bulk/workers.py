@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import current_process
 from multiprocessing.connection import Connection, wait
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
 from multiprocessing.util import Finalize
@@ -21,6 +22,7 @@ from typing import Any, TypeVar
 from joblib.externals.loky.backend import get_context
 from joblib.externals.loky.backend.reduction import dumps
 
+from artasyn.errors import DataError
 from artasyn.limits import limits, using
 
 Job = TypeVar("Job")
@@ -85,6 +87,8 @@ class _Worker:
     """One worker process, seen from its parent."""
 
     def __init__(self) -> None:
+        if current_process().daemon:
+            raise DataError("a daemonic process may start no workers; call artasyn from a process that may")
         context = get_context("loky")
         self.parent = os.getpid()
         self.begun = ""

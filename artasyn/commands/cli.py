@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, Namespace  # type: ignore[attr-defined]
 
-from artasyn.commands.config import guard_yaml
+from artasyn.commands.config import check_config, guard_yaml
 from artasyn.commands.options import add_options, read_options
 from artasyn.errors import ArtasynError, DataError, OutputError
 from artasyn.limits import Limits, limits, using
@@ -151,6 +151,7 @@ def stoppable() -> Iterator[list[int]]:
 def _main(given: Sequence[str]) -> int:
     """Runs one command and prints its results."""
     guard_yaml()
+    check_config(given)
     reader = parser(next((argument for argument in given if argument in COMMANDS), None))
     try:
         parsed = reader.parse_args(given)

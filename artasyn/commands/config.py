@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
 from jsonargparse import get_loader, set_loader
 
+from artasyn.errors import DataError
 from artasyn.limits import limits
 
 LONGEST = 1_000_000
@@ -24,6 +28,21 @@ def guard_yaml() -> None:
     if not hasattr(usual, "guarded"):
         load.guarded = True  # type: ignore[attr-defined]
         set_loader("yaml", load, exceptions=(yaml.YAMLError,))
+
+
+def check_config(arguments: Sequence[str]) -> None:
+    """Refuses pipes and devices as configuration files, which may never end.
+
+    Args:
+        arguments: of the command line.
+
+    Raises:
+        DataError: the option ``--config`` names something that exists but is no regular file.
+    """
+    joined = [argument.partition("=")[2] for argument in arguments if argument.startswith("--config=")]
+    for name in [*joined, *(name for option, name in itertools.pairwise(arguments) if option == "--config")]:
+        if Path(name).exists() and not Path(name).is_file():
+            raise DataError(f"{name} is no regular file; save the options in a file of YAML")
 
 
 def check_yaml(text: str) -> None:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
+from artasyn.errors import DataError
+
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
 
@@ -140,11 +142,15 @@ def read_options(options: Any, values: Mapping[str, Any]) -> Any:
             given[field.name] = dataclasses.replace(usual, **{name: values[name] for name in names})
         elif PYTHON_ONLY not in field.metadata:
             value = values[field.name]
-            given[field.name] = _several(value) if "nargs" in field.metadata else value
+            given[field.name] = _several(field, value) if "nargs" in field.metadata else value
     return options(**given)
 
 
-def _several(value: Any) -> tuple[Any, ...] | None:
+def _several(field: dataclasses.Field[Any], value: Any) -> tuple[Any, ...] | None:
     """Returns the values of an option, None if there are none; a configuration file may hold a single value."""
-    values = (value,) if isinstance(value, (str, int, Path)) else tuple(value or ())
+    values = tuple(value) if isinstance(value, (list, tuple)) else () if value is None else (value,)
+    if any(each is None or isinstance(each, (list, tuple, Mapping)) for each in values):
+        raise DataError(f"{field.name} holds {str(value)[:80]}; give single values")
+    if not values and field.default is not None:
+        raise DataError(f"{field.name} holds nothing; give at least one value, or leave it out")
     return values or None

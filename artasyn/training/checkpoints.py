@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins import TorchCheckpointIO
+from torch import Tensor
 
 from artasyn.errors import DataError
 from artasyn.files import atomic
@@ -74,6 +75,30 @@ def read_checkpoint(path: Path, map_location: Any = "cpu", *, remedy: str = "") 
     if not isinstance(found, dict) or not isinstance(found.get("state_dict"), dict):
         raise DataError(f"{path}: is no checkpoint of a training; {remedy}")
     return found
+
+
+def check_checkpoint(path: Path, like: Mapping[str, Tensor], *, remedy: str = "") -> dict[str, Any]:
+    """Reads a checkpoint and compares it with the training that it shall go into.
+
+    Args:
+        path: the file.
+        like: the weights of the training's module by name.
+        remedy: as for `read_checkpoint`.
+
+    Raises:
+        DataError: under the conditions of `read_checkpoint`, or if weights are missing, unknown or of another shape, or
+            the thresholds are missing.
+    """
+    found = read_checkpoint(path, remedy=remedy)
+    shapes = {name: tuple(getattr(value, "shape", ())) for name, value in found["state_dict"].items()}
+    wanted = {name: tuple(value.shape) for name, value in like.items()}
+    differing = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
+    thresholds = found.get("thresholds")
+    if not differing and isinstance(thresholds, (tuple, list)) and len(thresholds) == 2:
+        return found
+    what = f"{differing[0]} is missing, unknown or of another shape" if differing else "it has no thresholds"
+    remedy = remedy or "delete it, and the same command goes on without it"
+    raise DataError(f"{path}: does not belong to this training ({what}); {remedy}")
 
 
 def _placed(checkpoint: dict[str, Any], folder: Path) -> dict[str, Any]:

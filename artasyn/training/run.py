@@ -29,7 +29,7 @@ from artasyn.fields import Seed, Share, Within, check_fields
 from artasyn.files.tables import write_table
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Synthesis
-from artasyn.training.checkpoints import BEST, Checkpoints, going_on, read_checkpoint, resumable
+from artasyn.training.checkpoints import BEST, Checkpoints, check_checkpoint, going_on, resumable
 from artasyn.training.data import NormalsData
 from artasyn.training.module import LossWeights, ReconstructionTraining
 from artasyn.training.patients import check_patients
@@ -177,9 +177,11 @@ class TrainingRun:
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # it goes on there
-            fitting.fit(module, data, ckpt_path=resumable(folder), weights_only=True)
+            if earlier := resumable(folder):
+                check_checkpoint(earlier, module.state_dict())
+            fitting.fit(module, data, ckpt_path=earlier, weights_only=True)
         remedy = f"delete the folder {folder}, and the same command trains again"
-        return fitting, module, read_checkpoint(folder / BEST, remedy=remedy)["state_dict"]
+        return fitting, module, check_checkpoint(folder / BEST, module.state_dict(), remedy=remedy)["state_dict"]
 
 
 def _prepare(data: NormalsData, out: Path) -> None:
