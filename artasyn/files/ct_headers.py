@@ -189,7 +189,7 @@ def _nrrd_type(fields: Mapping[str, str]) -> np.dtype[Any]:
         raise DataError(f"has voxels of type {given[:80] or 'none'}; save them as short or float")
     order = {"little": "<", "big": ">"}.get(fields.get("endian", "").lower(), "")
     if not order and code[1] != "1" and NRRD_ENCODINGS.get(fields.get("encoding", "").lower()) != "text":
-        raise DataError(f"has the byte order {fields.get('endian') or 'none'}, not little or big; export it again")
+        raise DataError(f"has the byte order {fields.get('endian', 'none')[:40]}, not little or big; export it again")
     return np.dtype(f"{order}{code}")
 
 
