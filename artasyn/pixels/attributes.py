@@ -50,7 +50,7 @@ def numbers(film: Dataset, name: str) -> list[float | None]:
         except (TypeError, ValueError, OverflowError):
             number = math.nan
         if number is not None and not math.isfinite(number):
-            raise RadiographError(f"is DICOM whose {name} is {str(each)[:60]}, no number; correct the attribute or remove it")
+            raise RadiographError(f"is DICOM whose {name} is {str(each)[:60]}, no number; correct or remove it")
         found.append(number)
     return [] if found == [None] else found
 
