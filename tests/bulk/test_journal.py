@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -228,3 +229,32 @@ def test_the_voxels_of_a_header_belong_to_it(tmp_path: Path, name: str, text: st
     if data:
         (tmp_path / data).write_text("voxels")
     assert with_detached([tmp_path / name]) == [tmp_path / name, tmp_path / data]
+
+
+@pytest.mark.parametrize("name", [".journal.jsonl", "settings.json"])
+@pytest.mark.parametrize("content", ["/dev/zero", "[" * 100_000])
+def test_settings_and_journals_that_would_harm_are_named_or_left_out(texts: Path, name: str, content: str) -> None:
+    run(texts)
+    file = texts.parent / "out" / name
+    file.unlink()
+    if content.startswith("/"):
+        file.symlink_to(content)
+    else:
+        file.write_text(content)
+    if name == ".journal.jsonl" and not content.startswith("/"):
+        outcomes, _, _ = run(texts)
+        assert not any(outcome.reason for outcome in outcomes)
+    else:
+        with pytest.raises(DataError, match=file.name):
+            run(texts)
+
+
+def test_a_row_that_a_journal_holds_many_times_counts_once(texts: Path) -> None:
+    run(texts)
+    journal = texts.parent / "out" / ".journal.jsonl"
+    lines = [json.loads(line) for line in journal.read_text().splitlines() if line]
+    for line in lines:
+        line[2] = line[2] * 500
+    journal.write_text("\n".join(map(json.dumps, lines)))
+    outcomes, _, _ = run(texts)
+    assert [len(outcome.rows) for outcome in outcomes] == [1, 1, 1]

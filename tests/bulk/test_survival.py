@@ -9,10 +9,12 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from multiprocessing import current_process
 from pathlib import Path
 
 import pytest
 
+from artasyn.bulk import workers
 from artasyn.bulk.run import BulkRun, Outcome, Row, attempt, read_manifest
 from artasyn.bulk.sources import Source
 from artasyn.bulk.stores import KINDS, Shards, StoredImage
@@ -223,3 +225,10 @@ def test_a_waiting_worker_goes_where_its_parent_goes(tmp_path: Path, monkeypatch
         monkeypatch.chdir(tmp_path / name)
         (outcome,) = BulkRun(Path("out"), {}, COLUMNS).run(where, sources_in(Path("films"), 1), title="where")
         assert outcome.rows == ({"file": name},)
+
+
+def test_a_daemonic_process_says_that_it_may_start_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(current_process()._config, "daemon", True)  # type: ignore[attr-defined]
+    monkeypatch.setattr(workers, "_IDLE", [])
+    with pytest.raises(DataError, match="may start no workers"):
+        BulkRun(tmp_path / "out", {}, COLUMNS).run(where, sources_in(tmp_path / "films", 1), title="where")

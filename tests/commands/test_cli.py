@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import inspect
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -157,3 +158,29 @@ def test_limits_hold_in_every_worker_and_are_named_where_they_refuse(
     assert main([*command, "--out", str(tmp_path / "a"), "--limits.pixels", "16384"]) == 0
     assert main([*command, "--out", str(tmp_path / "a"), "--limits.pixels", "0"]) == 2
     assert "the limit pixels must be a whole number of at least 1, not 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "config", "said"),
+    [
+        ("synthesise", "findings: {nodule: 1}", "findings holds {'nodule': 1}; give single values"),
+        ("synthesise", "findings: [nodule, [mass]]", "give single values"),
+        ("synthesise", "findings: 2.5", "no finding 2.5"),
+        ("project", "views: null", "views holds nothing; give at least one value"),
+        ("project", "views: []", "views holds nothing; give at least one value"),
+    ],
+)
+def test_odd_values_of_a_configuration_are_refused_in_a_sentence(
+    command: str, config: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "options.yaml").write_text(config)
+    given = [command, str(tmp_path), "--out", str(tmp_path / "out"), "--config", str(tmp_path / "options.yaml")]
+    assert main(given) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("joint", [" ", "="])
+def test_a_pipe_is_no_configuration(joint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert main(["segment", str(tmp_path), "--out", "o", *f"--config{joint}{tmp_path / 'pipe'}".split(" ")]) == 2
+    assert "is no regular file" in capsys.readouterr().err

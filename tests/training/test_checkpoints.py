@@ -205,3 +205,23 @@ def test_a_damaged_radiograph_of_the_cache_is_named(trained: Path, tmp_path: Pat
     NPZ[damage](file)
     with pytest.raises(DataError, match=r"\.npz: is damaged .*; delete it, and the same command prepares it again"):
         load_normals(cache)
+
+
+@pytest.mark.parametrize("name", ["last.ckpt", "best.ckpt"])
+@pytest.mark.parametrize("fault", ["shape", "lost", "thresholds"])
+def test_a_checkpoint_of_another_training_is_refused_before_it_is_used(
+    out: Path, sources: list[Source], name: str, fault: str
+) -> None:
+    shutil.rmtree(out / "model")
+    file = out / "checkpoints" / name
+    checkpoint = torch.load(file, weights_only=True)
+    weights = checkpoint["state_dict"]
+    if fault == "thresholds":
+        del checkpoint["thresholds"]
+    elif fault == "lost":
+        del weights[min(weights)]
+    else:
+        weights[min(weights)] = weights[min(weights)].reshape(-1)[:1]
+    torch.save(checkpoint, file)
+    with pytest.raises(DataError, match=rf"{name}: does not belong to this training .*delete"):
+        RUN.fit(sources, out)
