@@ -107,7 +107,7 @@ def detect_sources(
 
 def _caption(name: str, row: Row) -> str:
     if row["status"] == UNUSABLE:
-        return f"unusable: {row['reason']}: {name}"
+        return f"unusable ({row['warnings']}): {name}"
     return f"{float(row['score']):.6f} {name}"
 
 
