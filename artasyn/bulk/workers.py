@@ -165,7 +165,7 @@ def _ending(code: int | None) -> str:
 def _serve(connection: Connection, parent: int) -> None:
     """Works on jobs until none comes any more; the body of a worker process."""
     follow_parent(parent)
-    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))  # for what the work imports only later
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))  # for what is imported later
     _PARENT.append(connection)
     with suppress(EOFError, ConnectionError):
         while connection.poll(PATIENCE):
