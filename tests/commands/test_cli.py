@@ -165,7 +165,6 @@ def test_limits_hold_in_every_worker_and_are_named_where_they_refuse(
     [
         ("synthesise", "findings: {nodule: 1}", "findings holds {'nodule': 1}; give single values"),
         ("synthesise", "findings: [nodule, [mass]]", "give single values"),
-        ("synthesise", "findings: 2.5", "no finding 2.5"),
         ("project", "views: null", "views holds nothing; give at least one value"),
         ("project", "views: []", "views holds nothing; give at least one value"),
     ],
