@@ -178,6 +178,8 @@ def _tones(film: Dataset, words: Values, stream: Codestream | None) -> NDArray[n
     if text(film, "PhotometricInterpretation") == PALETTE:
         try:
             words = apply_color_lut(words, film)
+        except MemoryError:  # is no fault of the file
+            raise
         except Exception as error:  # raised are nearly all kinds
             raise RadiographError(f"is DICOM in {PALETTE} without a readable palette ({brief(error)})") from error
     if words.ndim == 2:

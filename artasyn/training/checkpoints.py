@@ -69,6 +69,8 @@ def read_checkpoint(path: Path, map_location: Any = "cpu", *, remedy: str = "") 
         raise DataError(
             f"{path}: is damaged, or holds more than tensors and plain values; nothing of it was run; {remedy}"
         ) from error
+    except MemoryError:  # is no fault of the file
+        raise
     except Exception as error:  # a damaged archive raises many types
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: cannot be read as a checkpoint ({reason}); {remedy}") from error

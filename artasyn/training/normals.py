@@ -207,6 +207,8 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray]:
         side = len(image)
         if (image.dtype, image.shape, labels.dtype, labels.shape) != (np.uint16, (side, side), np.uint8, (side, side)):
             raise ValueError(f"it holds {image.dtype} {image.shape} and {labels.dtype} {labels.shape}")
+    except MemoryError:  # is no fault of the file
+        raise
     except Exception as error:  # zip, zlib and numpy raise many types
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: is damaged ({reason}); delete it, and the same command prepares it again") from error

@@ -225,3 +225,12 @@ def test_a_checkpoint_of_another_training_is_refused_before_it_is_used(
     torch.save(checkpoint, file)
     with pytest.raises(DataError, match=rf"{name}: does not belong to this training .*delete"):
         RUN.fit(sources, out)
+
+
+def test_a_lack_of_memory_is_no_damage_of_a_checkpoint(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(torch, "load", full)
+    with pytest.raises(MemoryError):
+        read_checkpoint(out / "checkpoints" / "last.ckpt")
