@@ -38,6 +38,46 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Groups of structures, as patterns for names of TotalSegmentator and of other label sets."""
 
+SIDES = ("right", "left")
+"""The patient's sides, as names of structures end."""
+
+VERTEBRAE = tuple(
+    f"vertebrae_{level}" for level in (*(f"C{n}" for n in (5, 6, 7)), *(f"T{n}" for n in range(1, 13)), "L1", "L2", "L3")
+)
+"""The vertebrae that a chest radiograph may show, from head to foot."""
+
+RIBS = tuple(f"rib_{side}_{number}" for side in SIDES for number in range(1, 13))
+
+LOBES = (
+    *(f"lung_{level}_lobe_right" for level in ("upper", "middle", "lower")),
+    *(f"lung_{level}_lobe_left" for level in ("upper", "lower")),
+)
+
+CONVENTIONS = ("visible", "whole")
+"""Lungs as readers draw them: beside the heart and above the domes of the diaphragm, or behind the heart too."""
+
+READ = (*(f"{convention}_lung_{side}" for convention in CONVENTIONS for side in SIDES), "drawn_heart")
+"""What readers draw on radiographs, where it differs from the footprint of the structure."""
+
+ANATOMY = (
+    "body",
+    *(f"lung_{side}" for side in SIDES),
+    *LOBES,
+    *("heart", "heart_atrium_right", "heart_atrium_left", "heart_ventricle_right", "heart_ventricle_left"),
+    *("aorta", "pulmonary_artery", "superior_vena_cava", "inferior_vena_cava"),
+    *("trachea", "bronchus_right", "bronchus_left", "esophagus", "mediastinum"),
+    *("diaphragm_right", "diaphragm_left", "abdomen", "liver", "stomach", "spleen"),
+    *(f"{name}_{side}" for name in ("breast", "clavicula", "scapula", "humerus") for side in SIDES),
+    "sternum",
+    *(f"ribs_{side}" for side in SIDES),
+    *RIBS,
+    "spine",
+    *VERTEBRAE,
+    *READ,
+)
+"""What `AnatomyNet` reads on a radiograph, in the order of its channels. All but `READ` are footprints of structures and
+groups."""
+
 HIDING = ("heart", "liver", "spleen", "stomach")
 """Structures that hide lung on a frontal radiograph; lungs drawn on radiographs end at their shadows."""
 

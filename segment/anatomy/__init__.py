@@ -1,0 +1,1 @@
+"""The anatomy of a radiograph: a network reads its structures, and one result holds them with their measures."""
