@@ -89,7 +89,7 @@ class Place:
         return cls(lungs, _region(found, lungs, part), hidden, part, convention)
 
     @property
-    def present(self) -> Bool[np.ndarray, "2"]:
+    def present(self) -> Bool[np.ndarray, " 2"]:
         """Whether the part lies in the right and in the left lung."""
         return np.array([bool((self.region & (self.lungs.labels == side)).any()) for side in (RIGHT, LEFT)])
 

@@ -69,13 +69,13 @@ def lesion_boxes(
     for number, record in enumerate(records):
         if number:
             here = opacity.render(here, place, records[number - 1]).image
-        alone = tuple(replace(lesion, finding=str(place)) for place, lesion in enumerate(record.lesions))
+        alone = tuple(replace(lesion, finding=str(which)) for which, lesion in enumerate(record.lesions))
         change = rendered(here, place, replace(record, lesions=alone))
-        for place, part in _parts(change).items():
+        for which, part in _parts(change).items():
             whole = change.placed(part, np.zeros(mask.shape, bool)) & mask
             left &= ~whole
             if whole.any():
-                boxes.append(LesionBox.around(record.lesions[place].finding, whole))
+                boxes.append(LesionBox.around(record.lesions[which].finding, whole))
     if not boxes and left.any():
         return [LesionBox.around(records[0].lesions[0].finding, left)]
     for row, column in np.argwhere(left).tolist():  # the few that only the resampling to the film's grid reached
