@@ -26,10 +26,10 @@ from artasyn.outputs.summary import Region, draw_statistics, statistics, write_s
 from artasyn.pictures.overlays import contact_sheet, grey_picture, overlay_mask, write_picture
 from artasyn.pictures.thumbnails import TILE, on_grid, thumbnail
 from artasyn.segment import PBTSeg
+from artasyn.segment.anatomy.anatomy import Convention
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS, LungOpacity
 from artasyn.synthesis import findings as presets
-from artasyn.synthesis.places import Convention
 from artasyn.synthesis.recipe import Recipe
 from artasyn.testsets.measured import FilmLungs
 
