@@ -15,8 +15,8 @@ from tests.test_packaging import FOLDERS, lines, sources
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn",),
     ("artasyn.pixels",),
-    ("artasyn.files", "artasyn.networks", "artasyn.evaluation"),
-    ("artasyn.segment",),
+    ("artasyn.files", "artasyn.evaluation"),
+    ("artasyn.networks", "artasyn.segment"),
     ("artasyn.segment.pbtseg", "artasyn.segment.ct"),
     ("artasyn.segment.projection",),
     ("artasyn.segment.measures",),
