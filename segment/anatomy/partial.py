@@ -95,6 +95,25 @@ def masked_negatives(logits: Maps, labels: PartialLabels, weights: Weights | Non
     return _entropy_and_dice(logits, labels.targets, held, held | absent, held, weights)
 
 
+def masked_shares(shares: Maps, labels: PartialLabels, weights: Weights | None = None) -> Scalar:
+    """Computes the same as `masked` from probabilities that are no sigmoids of logits, such as those of a softmax.
+
+    Args:
+        shares: (b, k, y, x) in [0, 1].
+        labels: what is known of the batch.
+        weights: (k,), weights of the structures.
+    """
+    held = labels.known.bool() & ~labels.absent.bool()
+    targets = labels.targets.to(shares)
+    inside = shares.clamp(1e-6, 1 - 1e-6)
+    background = -torch.log1p(-inside)
+    foreground = targets * (inside.log() + background)
+    sums = (background, foreground, targets * shares, shares.square())
+    return _combined(
+        tuple(each.sum(dim=(2, 3)) for each in sums), _squares(targets), shares[0, 0].numel(), (held,) * 3, weights
+    )
+
+
 def _entropy_and_dice(
     logits: Maps, targets: Maps, held: Flags, judged: Flags, drawn: Flags, weights: Weights | None
 ) -> Scalar:
