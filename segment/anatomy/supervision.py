@@ -215,9 +215,10 @@ class JointLatent:
 
     def _truth(self, labels: PartialLabels, found: Maps) -> Maps:
         """Returns probabilities overwritten by the truth where there is any."""
-        known, absent = (each.bool()[..., None, None] for each in labels[1:])
-        truth = torch.where(known & ~absent, labels.targets.to(found), found)
-        return truth if self.shares == "softmax" else truth * ~absent
+        known, absent = labels.known.bool(), labels.absent.bool()
+        told = known if self.shares == "softmax" else known | absent
+        targets = labels.targets.to(found) * ~absent[..., None, None]
+        return torch.where(told[..., None, None], targets, found)
 
     def probabilities(self, logits: Maps) -> Maps:
         """Returns the softmax over the structures, or the sigmoid, of the logits."""
