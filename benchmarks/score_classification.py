@@ -41,10 +41,12 @@ from artasyn.errors import DataError
 from artasyn.files.radiograph import read_radiograph
 from artasyn.networks.encoders import create_encoder, feature_maps
 from artasyn.segment.anatomy.anatomy import Anatomy
+from artasyn.segment.anatomy.footprints import frontal_turn
 from artasyn.segment.anatomy.net import AnatomyNet
 from artasyn.segment.anatomy.regions import ZONES, pool, region_names, regions
 from artasyn.segment.anatomy.window import Window
 from artasyn.segment.measures.cardiothoracic import cardiothoracic_ratio
+from artasyn.segment.measures.footprints import FRONTAL
 from artasyn.testsets.layouts import find
 from benchmarks.paired import aurocs
 
@@ -211,15 +213,13 @@ def classifier(penalty: float) -> Pipeline:
 def fitted(features: np.ndarray, diseased: np.ndarray, patients: np.ndarray, seed: int) -> Pipeline:
     """The classifier with the penalty that is best on inner folds, fitted to all films."""
     folds = list(StratifiedGroupKFold(INNER_FOLDS, shuffle=True, random_state=seed).split(features, diseased, patients))
-    means = [
-        np.mean([
-            roc_auc_score(
-                diseased[test], classifier(penalty).fit(features[train], diseased[train]).decision_function(features[test])
-            )
+    means = []
+    for penalty in PENALTIES:
+        tried = [
+            (test, classifier(penalty).fit(features[train], diseased[train]).decision_function(features[test]))
             for train, test in folds
-        ])
-        for penalty in PENALTIES
-    ]  # fmt: skip
+        ]
+        means.append(np.mean([roc_auc_score(diseased[test], scores) for test, scores in tried]))
     return classifier(PENALTIES[int(np.argmax(means))]).fit(features, diseased)
 
 
@@ -287,3 +287,95 @@ def boxes_of(data: Path) -> dict[str, list[tuple[int, int, int, int]]]:
         for box in film.boxes or ():
             found.setdefault(film.source.path.stem, []).append(tuple(map(round, box)))  # type: ignore[arg-type]
     return found
+
+
+def set_figures(
+    films: Sequence[Film], read: Callable[[Image], Anatomy], encode: Encode, boxes: Mapping[str, Any], seed: int = 0
+) -> dict[str, Any]:
+    """The figures of one set.
+
+    Args:
+        films: the films of both classes.
+        read: the anatomy of a film.
+        encode: the encoder.
+        boxes: the boxes of films with opacities, by the film's name.
+        seed: of the folds and of the bootstrap.
+    """
+    rows, zones = [], []
+    owners: list[str] = []
+    for film in tqdm(films, desc="features", unit="film"):
+        image = read_radiograph(film.path)
+        anatomy = read(image)
+        found, owners = features_of(image, anatomy, encode)
+        rows.append(found)
+        own = boxes.get(film.path.stem) if film.diseased else None
+        zones.append(zone_of_boxes(own, regions(anatomy)) if own and frontal_turn(anatomy.angle) <= FRONTAL else None)
+    diseased = np.array([film.diseased for film in films])
+    patients = np.array([film.patient for film in films])
+    scores, parts = {}, np.zeros(0)
+    for way in tqdm(WAYS, desc="classifiers", unit="way"):
+        scores[way], parts = out_of_fold(np.stack([row[way] for row in rows]), diseased, patients, seed)
+    reasons = by_region(parts, owners)
+    total = sum(np.abs(values).mean() for values in reasons.values())
+    return {
+        "healthy": int((~diseased).sum()),
+        "diseased": int(diseased.sum()),
+        "patients": len(set(patients)),
+        "ways": aurocs(scores, diseased, patients.tolist(), WHOLE, seed),
+        "weight_of_regions": {name: round(float(np.abs(of).mean() / total), 4) for name, of in reasons.items()},
+        "reasons_and_boxes": reasons_right(reasons, zones),
+        "examples": examples(films, scores[BOTH], reasons),
+    }
+
+
+def examples(
+    films: Sequence[Film], scores: np.ndarray, reasons: Mapping[str, np.ndarray], count: int = 2
+) -> list[dict[str, Any]]:
+    """The reasons of the films with the highest and the lowest log-odds, the strongest reason first."""
+    order = np.argsort(scores)
+    found = []
+    for place in (*order[::-1][:count], *order[:count]):
+        own = {name: round(float(values[place]), 3) for name, values in reasons.items()}
+        found.append({
+            "film": films[place].path.name,
+            "diseased": films[place].diseased,
+            "log_odds": round(float(scores[place]), 3),
+            "reasons": dict(sorted(own.items(), key=lambda item: -abs(item[1]))),
+        })  # fmt: skip
+    return found
+
+
+def main() -> None:
+    """Measures and writes the result."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = Path(os.environ.get("ARTASYN_DATA", ROOT / ".." / "shared" / "data"))
+    options.add_argument("--data", type=Path, default=data, help="folder of real data")
+    options.add_argument("--model", default="bundled", help="a model's folder, or bundled")
+    options.add_argument("--encoder", choices=("photographs", "anatomy"), default="photographs")
+    options.add_argument("--films", type=int, help="most films of each class; all without")
+    options.add_argument("--seed", type=int, default=0, help="of the folds and the bootstrap")
+    options.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "anatomy_classification.json")
+    given = options.parse_args()
+    cv2.setNumThreads(1)
+    net = AnatomyNet.from_pretrained(given.model)
+    encode = imagenet_encoder() if given.encoder == "photographs" else encoder_of(net.network.encoder)
+    result: dict[str, Any] = {
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "python": platform.python_version(),
+            "packages": {package: version(package) for package in PACKAGES},
+        },
+        "encoder": given.encoder,
+        "size": SIZE,
+        "seed": given.seed,
+        "sets": {},
+    }
+    boxes = boxes_of(given.data)
+    for name, films in films_of(given.data, given.films).items():
+        result["sets"][name] = set_figures(films, net, encode, boxes, given.seed)
+    given.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(given.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -67,7 +67,7 @@ def regions(anatomy: Anatomy, parts: Parts = "zones") -> dict[str, Mask]:
         DataError: the radiograph is not frontal, or the anatomy lacks a channel.
     """
     turn = frontal_turn(anatomy.angle)
-    if not turn <= FRONTAL:
+    if turn > FRONTAL:
         raise DataError(
             f"not a frontal view: turned by {anatomy.angle:.0f} degrees; regions are those of frontal radiographs"
         )
