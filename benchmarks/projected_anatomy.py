@@ -29,6 +29,7 @@ from artasyn.segment.projection.view import View
 from artasyn.segment.structures import ANATOMY
 from artasyn.stock.views import Patient, StockView
 from benchmarks.real_anatomy import Predict
+from benchmarks.reference_volumes import icrp_volume
 
 ANGLES = (0, 10, -10, 20, -20, 30, -30, 40, -40, 60, -60, 90, -90, 120, -120, 150, -150, 180)
 """Turns of the patient, degrees."""
@@ -109,6 +110,11 @@ def views(
                         view.write(file)
                 yield Case.of(view)
                 bar.update()
+
+
+def reference(data: Path, who: str) -> Patient:
+    """One of the reference adults."""
+    return Patient.of(icrp_volume(data, who), f"icrp_{who}")
 
 
 def phantom(seed: int) -> Patient:

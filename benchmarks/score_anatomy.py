@@ -35,7 +35,7 @@ from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.segment.anatomy.net import AnatomyNet
 from artasyn.stock.views import Patient
 from benchmarks.paired import mean_difference
-from benchmarks.projected_anatomy import bent, cobb_scores, phantom, projected_scores, views
+from benchmarks.projected_anatomy import bent, cobb_scores, phantom, projected_scores, reference, views
 from benchmarks.real_anatomy import (
     SETS,
     Figures,
@@ -49,12 +49,14 @@ from benchmarks.real_anatomy import (
     summaries,
     union,
 )
-from benchmarks.reference_volumes import ICRP, icrp_volume
+from benchmarks.reference_volumes import ICRP
 
 ROOT = Path(__file__).parent.parent
 HALVES: tuple[Split, Split] = ("odd", "even")
 GRID = 256
 PACKAGES = ("artasyn", "numpy", "opencv-python-headless", "torch", "timm")
+PARTS = {"real": "anatomy", "unreadable": "anatomy_unreadable", "projections": "anatomy_projections"}
+"""The parts of this program, and the name of each part's result."""
 EVERY = 4
 """Of the films of a half, one in so many is also turned and inverted."""
 
@@ -70,7 +72,7 @@ POSES: dict[str, tuple[Callable[[Image], np.ndarray], str | None]] = {
 
 def real_figures(predict: Predict, data: Path) -> tuple[dict[str, Any], dict[str, dict[str, Figures]]]:
     """The figures on real films, and those of every film of both halves on the grid of 256 pixels."""
-    found: dict[str, Any] = {"sets": {}, "pbtseg": {}, "difference": {}}
+    found: dict[str, Any] = {"grid": GRID, "sets": {}, "pbtseg": {}, "difference": {}}
     kept: dict[str, dict[str, Figures]] = {}
     for half in HALVES:
         ours = film_figures(predict, data, half, size=GRID)
@@ -152,10 +154,7 @@ def projection_figures(predict: Predict, data: Path, phantoms: int, spines: int,
         spines: number of phantoms with a bent spine.
         cache: a folder that keeps the projections.
     """
-    seen: dict[str, Callable[[], Patient]] = {
-        f"icrp_{who}": lambda who=who: Patient.of(icrp_volume(data, who), f"icrp_{who}")  # type: ignore[misc]
-        for who in ICRP
-    }
+    seen: dict[str, Callable[[], Patient]] = {f"icrp_{who}": partial(reference, data, who) for who in ICRP}
     seen |= {f"phantom_{seed}": partial(phantom, seed) for seed in range(phantoms)}
     curved: dict[str, Callable[[], Patient]] = {f"phantom_{seed}": partial(phantom, seed) for seed in bent(spines)}
     return projected_scores(predict, views(seen, cache=cache)) | {
@@ -192,16 +191,17 @@ def drawn(image: Image, truth: Mapping[str, Mask], anatomy: Anatomy, name: str) 
 
 
 def main() -> None:
-    """Measures and writes the result."""
+    """Measures and writes one result for each part."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     data = Path(os.environ.get("ARTASYN_DATA", ROOT / ".." / "shared" / "data"))
     options.add_argument("--data", type=Path, default=data, help="folder of real data")
     options.add_argument("--model", default="bundled", help="a model's folder, or bundled")
+    options.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what is measured")
     options.add_argument("--phantoms", type=int, default=4, help="phantoms that are seen from all angles")
     options.add_argument("--spines", type=int, default=40, help="phantoms whose Cobb angle is measured")
     options.add_argument("--cache", type=Path, help="folder that keeps the projections")
     options.add_argument("--pictures", type=Path, help="folder for sheets of real films, outside the repository")
-    options.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "anatomy.json")
+    options.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder of the results")
     given = options.parse_args()
     cv2.setNumThreads(1)
     net = AnatomyNet.from_pretrained(given.model)
@@ -209,24 +209,26 @@ def main() -> None:
     def predict(images: Sequence[Image]) -> Sequence[Anatomy]:
         return net(list(images))
 
-    real, kept = real_figures(predict, given.data)
-    if given.pictures:
-        sheets(predict, given.data, kept, given.pictures)
-    result = {
+    about = {
         "machine": {
             "processor": platform.processor() or platform.machine(),
             "python": platform.python_version(),
             "packages": {package: version(package) for package in PACKAGES},
         },
         "model": str(given.model),
-        "grid": GRID,
-        "real": real,
-        "poses": pose_figures(predict, given.data),
-        "others": other_figures(predict, given.data),
-        "projections": projection_figures(predict, given.data, given.phantoms, given.spines, given.cache),
     }
-    given.out.write_text(json.dumps(result, indent=1) + "\n")
-    print(given.out)
+    for part in given.parts:
+        if part == "real":
+            found, kept = real_figures(predict, given.data)
+            if given.pictures:
+                sheets(predict, given.data, kept, given.pictures)
+        elif part == "unreadable":
+            found = {"poses": pose_figures(predict, given.data), "others": other_figures(predict, given.data)}
+        else:
+            found = projection_figures(predict, given.data, given.phantoms, given.spines, given.cache)
+        out = given.out / f"{PARTS[part]}.json"
+        out.write_text(json.dumps(about | found, indent=1) + "\n")
+        print(out)
 
 
 if __name__ == "__main__":
