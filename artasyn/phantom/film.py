@@ -15,8 +15,8 @@ import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT, Image, Mask
 from artasyn.errors import SynthesisError
-from artasyn.phantom.lesions import KINDS, PhantomLesion, draw_lesion, lesion_body
 from artasyn.phantom.intervals import Map, interval_share
+from artasyn.phantom.lesions import KINDS, PhantomLesion, draw_lesion, lesion_body
 from artasyn.phantom.sections import RaySections, ray_sections, straight_grid
 from artasyn.phantom.thorax import ThoraxRecord
 from artasyn.phantom.tissues import MU, Healthy, coarse_grid, line_integral
@@ -26,6 +26,7 @@ from artasyn.segment.ct.attenuation import attenuation
 from artasyn.segment.lungs import Lungs
 
 __all__ = ["Phantom", "PhantomRadiograph", "PhantomVolume", "ThoraxRecord"]
+
 
 @dataclass(frozen=True, eq=False)
 class PhantomRadiograph:

@@ -24,14 +24,15 @@ def heart_place(record: ThoraxRecord, x: Map, z: Map) -> tuple[Map, Map]:
     rng = np.random.default_rng([record.seed, 0])
     left = record.heart_left * smooth_curve(bent, HEART_LEFT) ** np.float32(record.heart_slope) + wave(rng, z, 0.8)
     right = -record.heart_right * smooth_curve(np.clip(down, 0, 1), HEART_RIGHT) + wave(rng, z, 0.7)
+    x = x - record.heart_lean * (np.clip(down, 0, 1) - 0.5)
     return down, (2 * x - left - right) / np.maximum(left - right, 1.0)
 
 
 def _depths(record: ThoraxRecord, down: Map, across: Map) -> tuple[Map, Map]:
     """Returns the middle of the heart along rays and half its depth there, mm."""
     size = ((record.heart_left + record.heart_right) / 125) ** 0.6
-    deep = 48 * min(size, 1.25) * smooth_curve(np.clip(down, 0, 1), HEART_DEPTH) * ((down > 0) & (down < 1))
-    front = max(22.0, 48 * size - 30) if size <= 1 else 22.0 - 20 * (size - 1)  # a large heart grows to the back
+    deep = 51 * min(size, 1.25) * smooth_curve(np.clip(down, 0, 1), HEART_DEPTH) * ((down > 0) & (down < 1))
+    front = 30.0 - 20 * max(size - 1, 0)  # a large heart grows to the back
     middle = -front - 6 * (2 * down - 1) - 12 * np.clip(across, -1, 1)
     half = deep * root(1 - np.abs(across) ** 2.4, 1.9)
     return np.float32(record.depth) * middle, np.float32(record.depth) * half
@@ -68,11 +69,13 @@ def chambers(record: ThoraxRecord, x: Map, y: np.ndarray, z: Map) -> np.ndarray:
     """
     down, across = heart_place(record, x, z)
     middle, _ = _depths(record, down, across)
-    deep = 48 * record.depth
+    deep = 51 * record.depth
     tilt = np.random.default_rng([record.seed, 12]).normal(0, 0.06, 4).astype(np.float32)
     back = (y / np.float32(deep))[:, :, None]
     flat = middle / np.float32(deep)
     axis = (0.55 * across + (1.1 + tilt[0]) * (down - 0.5) + 0.02 + tilt[1] + 0.35 * flat)[:, None]
     ventricle = axis > (0.35 + tilt[2]) * back
-    left = np.where(ventricle, (0.75 * across - flat - 0.2)[:, None] + back, (across - flat * 0.9)[:, None] + 0.9 * back)
+    left = np.where(
+        ventricle, (0.75 * across - flat - 0.2)[:, None] + back, (across - flat * 0.9)[:, None] + 0.9 * back
+    )
     return np.asarray(2 * ventricle + (left > tilt[3])).astype(np.uint8)

@@ -9,14 +9,13 @@ import numpy as np
 from artasyn.phantom.intervals import Map, RayInterval, around, length, overlap, root
 from artasyn.phantom.sections import RaySections, beside, section
 from artasyn.phantom.thorax import ThoraxRecord
-from artasyn.phantom.tubes import bend
 
 
 def abdominal_organs(record: ThoraxRecord, rays: RaySections) -> dict[str, RayInterval]:
     """Returns liver, spleen and stomach along the rays of a film.
 
-    The liver fills the right dome and reaches across the middle in front of the stomach, which lies under the left dome;
-    the spleen lies behind and beside the stomach.
+    The liver fills the right dome and reaches across the middle in front of the stomach, which lies under the left dome.
+    The spleen lies behind and beside the stomach.
 
     Args:
         record: the thorax.
@@ -36,11 +35,15 @@ def abdominal_organs(record: ThoraxRecord, rays: RaySections) -> dict[str, RayIn
     wide = record.width / 125
     spleen = _tilted(x, left, ((94 + rng.normal(0, 4)) * wide, 44 + rng.normal(0, 6), 30.0), (26 * wide, 46, 34), 0.25)
     size = 0.9 + 0.004 * record.bubble
-    stomach = _tilted(x, left, (58 * wide + rng.normal(0, 4), 48.0, -2.0), (42 * size * wide, 56 * size, 40 * size), 0.35)
+    stomach = _tilted(
+        x, left, (58 * wide + rng.normal(0, 4), 48.0, -2.0), (42 * size * wide, 56 * size, 40 * size), 0.35
+    )
     return {"liver": liver, "stomach": overlap(stomach, rays.dome), "spleen": overlap(spleen, rays.dome)}
 
 
-def _tilted(x: Map, z: Map, centre: tuple[float, float, float], half: tuple[float, float, float], lean: float) -> RayInterval:
+def _tilted(
+    x: Map, z: Map, centre: tuple[float, float, float], half: tuple[float, float, float], lean: float
+) -> RayInterval:
     """Returns an ellipsoid around (x, z, y) whose lower part leans to the middle."""
     down = (z - centre[1]) / half[1]
     across = (x - centre[0] + lean * (z - centre[1])) / half[0]
@@ -94,7 +97,7 @@ def great_vessels(record: ThoraxRecord) -> Iterator[tuple[str, np.ndarray, np.nd
     yield "superior_vena_cava", upper, np.full(len(upper), 8.5)
     lower = line((-18, 0, record.height - 16), (-20, 14, record.height + 30), (-14, 34, record.height + 130))
     yield "inferior_vena_cava", lower, np.full(len(lower), 11.0)
-    gullet = line((0, 26, -110), (1, 34, 40 * s), (-1, 36, 110 * s), (8, 34, 170 * s), (20, 20, record.height + 36))
+    gullet = line((0, 10, -110), (1, 34, 40 * s), (-1, 36, 110 * s), (8, 34, 170 * s), (20, 20, record.height + 36))
     gullet[:, 0] += 0.5 * side * np.clip(gullet[:, 2] / 150, 0, 1)
     yield "esophagus", gullet, np.full(len(gullet), 6.5)
 

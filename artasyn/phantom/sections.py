@@ -172,10 +172,15 @@ def _lungs(record: ThoraxRecord, side_x: Map, z: Map, left: RayMask) -> tuple[Ra
     cavity[1][(z <= 0) | (hull <= 0)] = -np.inf
     top = (z - floor) / record.sulcus + 1  # 0 at the dome, 1 at the bottom of the costophrenic angle
     fall = np.clip(top, 0, 1)
-    wide = (1.45 * fall - 0.45 * fall**2) ** np.float32(1.25 / record.dome_arch)
+    flat = np.float32(0.8 * record.dome_arch**2.5)
+    reach = (fall + np.sqrt(fall * (fall + 4 * flat * (1 + flat)))) / (
+        2 * (1 + flat)
+    )  # round at the top, then straight
+    wide = reach**2.5
     across = np.where(away > 0, across, 0.5 * across)  # the domes hardly fall towards the heart
     below = root(wide - across**2.5)
-    dome = np.stack([cut.middle_y - cut.front * below, cut.middle_y + cut.back * below])
+    ahead = np.minimum(1.3 * below, 1.02)  # the front ends of the lungs lie higher than the back ends
+    dome = np.stack([cut.middle_y - cut.front * ahead, cut.middle_y + cut.back * below])
     dome[1][(top <= 0) | (below <= 0)] = -np.inf
     return lung.astype(np.float32), dome.astype(np.float32), cavity.astype(np.float32)
 
@@ -186,8 +191,8 @@ def _mediastinum(record: ThoraxRecord, x: Map, z: Map) -> RayInterval:
     knob = record.knob / 38
     left = tuple((k, v * knob if k in KNOB else v) for k, v in LEFT_BORDER)
     rng = np.random.default_rng([record.seed, 13])
-    low = -smooth_curve(level, RIGHT_BORDER) + wave(rng, z, 0.7)
-    high = smooth_curve(level, left) + wave(rng, z, 0.8)
+    low = -record.middle_width * smooth_curve(level, RIGHT_BORDER) + wave(rng, z, 0.7)
+    high = record.middle_width * smooth_curve(level, left) + wave(rng, z, 0.8)
     across = (2 * x - low - high) / (high - low)
     depth = root(1 - np.abs(across) ** 2.4, 1.8)
     front, back = smooth_curve(level, MEDIASTINUM_FRONT), smooth_curve(level, MEDIASTINUM_BACK)

@@ -12,7 +12,7 @@ from artasyn.phantom.outlines import smooth_curve
 from artasyn.phantom.sections import RaySections, beside, section
 from artasyn.phantom.thorax import ThoraxRecord
 from artasyn.phantom.tubes import Tubes, bend, off
-from artasyn.segment.structures import RIBS, SIDES, VERTEBRAE
+from artasyn.segment.structures import SIDES, VERTEBRAE
 
 _RIB_Z = (-4.0, 2.0, 14.0, 29.0, 48.0, 70.0, 93.0, 117.0, 142.0, 168.0, 196.0, 226.0)
 _RIB_FALL = (40.0, 52.0, 66.0, 84.0, 96.0, 106.0, 114.0, 124.0, 134.0, 138.0, 140.0, 130.0)
@@ -22,8 +22,8 @@ _VERTEBRA_Z = np.array(
 )
 _UNNAMED = 3
 """Vertebrae of the table above the first of `VERTEBRAE`."""
-_VERTEBRA_BACK = 84.0
-"""Depth of the back of the vertebral bodies, mm."""
+_VERTEBRA_BACK = ((-110, 34), (-58, 58), (-20, 78), (5, 84), (400, 84))
+"""Depth of the back of the vertebral bodies at ``z`` before the scale of the height, mm."""
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,13 @@ def girdle(record: ThoraxRecord) -> list[Shoulder]:
         turn = np.deg2rad(0.3 * max(record.arm - 30, 0))
         spin = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
 
-        def placed(line: np.ndarray, mirror: np.ndarray = mirror, spin: np.ndarray = spin, joint: np.ndarray = joint,
-                   shift: np.ndarray = shift) -> np.ndarray:
+        def placed(
+            line: np.ndarray,
+            mirror: np.ndarray = mirror,
+            spin: np.ndarray = spin,
+            joint: np.ndarray = joint,
+            shift: np.ndarray = shift,
+        ) -> np.ndarray:
             moved = (line - joint) @ spin.T + joint + shift
             return np.asarray(moved * [1, record.depth, 1] * mirror)
 
@@ -180,7 +185,8 @@ def girdle(record: ThoraxRecord) -> list[Shoulder]:
         arm = bend(head, (head + elbow) / 2, elbow) * mirror
         ball = bend(head - [6, 6, 4], head - [6, 0, 4], head - [6, -6, 4]) * mirror
         plate = Tubes.joined(
-            _plate(joint, tip, angle, placed), _wall((spine, acromion), (off(spine, 2, -6, 0), off(joint, -8, 4, -6)), placed)
+            _plate(joint, tip, angle, placed),
+            _wall((spine, acromion), (off(spine, 2, -6, 0), off(joint, -8, 4, -6)), placed),
         )
         found.append(Shoulder([placed(bend(*line)) for line in lines], plate, arm, ball))
     return found
@@ -280,7 +286,7 @@ def vertebra_numbers(record: ThoraxRecord, x: np.ndarray, y: np.ndarray, z: np.n
     wide = _half_width(z)[:, None]
     across, gap = np.abs(x), np.abs(off_)
     deep = 0.5 * wide + 9
-    behind = y - _VERTEBRA_BACK
+    behind = y - smooth_curve(z / np.float32(record.height / 207), _VERTEBRA_BACK)[:, None]
     body = ((across / (wide * (0.92 + gap**2))) ** 3)[:, None, :] + (np.abs(behind / deep + 1) ** 3)[:, :, None] < 1
     body &= (gap < 0.43)[:, :, None]
     ring = np.hypot((across / (wide + 1))[:, None, :], ((behind - 9) / 14)[:, :, None])

@@ -67,7 +67,9 @@ class ThoraxRecord:
         heart_drop: how far the heart reaches below the right dome, mm.
         heart_apex: place of the widest point of the left border between the heart's top 0 and bottom 1.
         heart_slope: shape of the left border: 1 the mean, smaller globular, larger straight.
+        heart_lean: how much further to the left the heart's bottom lies than its top, beyond the mean, mm.
         apex_width: width of the upper half of the lungs, relative to the mean.
+        middle_width: width of the great vessels and the tissue around them, relative to the mean.
         dome_arch: how early the domes fall to the side: 1 the mean, larger for flatter domes.
         belly: how far the abdomen bulges to the front, mm.
         curve_start: ``z`` at which the sideways curve crosses the middle, mm.
@@ -115,7 +117,9 @@ class ThoraxRecord:
     heart_drop: Annotated[float, Within(5, 100)] = 31.0
     heart_apex: Annotated[float, Within(0.3, 0.95)] = 0.72
     heart_slope: Annotated[float, Within(0.2, 3)] = 1.0
+    heart_lean: Annotated[float, Within(-80, 80)] = 0.0
     apex_width: Annotated[float, Within(0.5, 1.5)] = 1.0
+    middle_width: Annotated[float, Within(0.5, 3)] = 1.0
     dome_arch: Annotated[float, Within(0.3, 3)] = 1.0
     belly: Annotated[float, Within(-40, 150)] = 0.0
     curve_start: Annotated[float, Within(-300, 500)] = 60.0

@@ -10,22 +10,24 @@ from artasyn.phantom.thorax import ThoraxRecord
 _VARIATION = {
     "roll": (0.0, 1.2, -3.0, 3.0),
     "width": (125.0, 9.0, 102.0, 148.0),
-    "height": (207.0, 17.0, 158.0, 245.0),
+    "height": (210.0, 18.0, 158.0, 245.0),
     "depth": (1.0, 0.09, 0.8, 1.28),
-    "sulcus": (56.0, 8.0, 38.0, 76.0),
-    "left_drop": (9.0, 7.0, -8.0, 26.0),
-    "heart_left": (82.0, 9.0, 60.0, 106.0),
+    "sulcus": (54.0, 9.0, 38.0, 76.0),
+    "left_drop": (5.0, 9.0, -14.0, 26.0),
+    "heart_left": (86.0, 10.0, 60.0, 112.0),
     "heart_right": (40.0, 6.0, 26.0, 56.0),
     "heart_rise": (78.0, 13.0, 48.0, 112.0),
     "heart_drop": (31.0, 8.0, 14.0, 52.0),
     "heart_apex": (0.72, 0.07, 0.52, 0.86),
     "heart_slope": (1.0, 0.2, 0.55, 1.6),
+    "heart_lean": (0.0, 10.0, -22.0, 22.0),
     "knob": (38.0, 4.0, 28.0, 50.0),
     "wall": (24.0, 8.0, 11.0, 48.0),
     "waist": (0.0, 5.0, -10.0, 12.0),
     "shoulder": (5.0, 10.0, -14.0, 26.0),
-    "apex_width": (1.0, 0.06, 0.86, 1.14),
-    "dome_arch": (1.0, 0.16, 0.65, 1.4),
+    "middle_width": (1.0, 0.1, 0.8, 1.3),
+    "apex_width": (1.01, 0.08, 0.84, 1.18),
+    "dome_arch": (1.0, 0.18, 0.7, 1.45),
     "rib_slope": (1.0, 0.13, 0.7, 1.35),
     "bone": (1.0, 0.16, 0.55, 1.4),
     "vessel": (1.0, 0.12, 0.75, 1.3),
@@ -99,16 +101,16 @@ def _age(rng: np.random.Generator, values: dict[str, float]) -> dict[str, float]
 
 
 def _heart(rng: np.random.Generator, values: dict[str, float]) -> dict[str, float]:
-    """Returns the extents of the heart; a fifth of the hearts are enlarged to either side, globular or long."""
-    enlarged = float(rng.uniform(0.05, 0.4)) * bool(rng.uniform() < 0.2)
+    """Returns the extents of the heart; a quarter of the hearts are enlarged to either side, globular or long."""
+    enlarged = float(rng.uniform(0.05, 0.4)) * bool(rng.uniform() < 0.25)
     sides = rng.uniform(0.4, 1.2, 2)
     left = values["heart_left"] * (1 + enlarged * sides[0])
     right = values["heart_right"] * (1 + enlarged * sides[1])
     most = 0.66 * 2 * values["width"] / (left + right)  # the lungs keep a place beside the heart
     part = min(most, 1.0)
     return {
-        "heart_left": min(left * part, 0.87 * values["width"]),
-        "heart_right": min(right * part, 0.55 * values["width"]),
+        "heart_left": float(min(left * part, 0.87 * values["width"])),
+        "heart_right": float(min(right * part, 0.55 * values["width"])),
         "heart_rise": values["heart_rise"] * (1 + 0.4 * enlarged),
         "heart_drop": values["heart_drop"] * (1 + 0.5 * enlarged),
     }
@@ -118,8 +120,8 @@ def _habitus(rng: np.random.Generator, values: dict[str, float]) -> dict[str, fl
     """Returns the soft tissue and how far the diaphragm stands up: obese patients breathe in less; and the arms."""
     weight, pose = rng.uniform(), rng.uniform()
     arm = float(np.clip(rng.normal(10, 5), 1, 24))
-    if pose > 0.85:
-        arm = float(rng.uniform(24, 60) if pose < 0.95 else rng.uniform(120, 165))
+    if pose > 0.8:
+        arm = float(rng.uniform(24, 60) if pose < 0.9 else rng.uniform(120, 165))
     told = {"arm": arm, "belly": float(np.clip(rng.normal(5, 8), -10, 25))}
     if weight > 0.85:
         much = float(rng.uniform(0.2, 1.0))

@@ -8,10 +8,10 @@ import numpy as np
 
 from artasyn.arrays import Hounsfield, VolumeLabels
 from artasyn.phantom.heart import CHAMBERS, chambers
-from artasyn.phantom.intervals import Map, RayInterval, interval_share, length
+from artasyn.phantom.intervals import RayInterval, interval_share, length
 from artasyn.phantom.lesions import PhantomLesion, lesion_body
 from artasyn.phantom.organs import abdominal_organs, great_vessels, lobe_numbers, stomach_gas
-from artasyn.phantom.sections import RaySections, bare_body, beside, ray_sections
+from artasyn.phantom.sections import bare_body, beside, ray_sections
 from artasyn.phantom.skeleton import Profile, bones, spine, sternum, vertebra_numbers
 from artasyn.phantom.thorax import ThoraxRecord, bent, body_x, body_y
 from artasyn.phantom.tissues import MU, STERNUM, coarse_grid, lung_texture, muscles
@@ -81,7 +81,7 @@ class Voxels:
         """Chooses a grid that holds the film and the body from C5 to L3."""
         record, step = self.record, self.spacing
         scale, half = record.height / 207, record.field / 2
-        head, foot = min(record.middle - half, -72 * scale), max(record.middle + half, 348 * scale)
+        head, foot = min(record.middle - half, -74 * scale), max(record.middle + half, 348 * scale)
         across, down = np.meshgrid(np.arange(-320, 321, 8.0), np.arange(head, foot, 8.0))
         body = ray_sections(record, across.astype(np.float32), down.astype(np.float32)).body
         there = body[1] > body[0]
@@ -118,13 +118,17 @@ class Voxels:
             bare, _ = bare_body(record, rays.x, rays.z)
             thick = (bare[0] - rays.body[0] > 2.0)[:, None]
             self._sides(flesh & thick & (self.y_straight[:, :, None] < bare[0][:, None] + 4), "breast")
-        self._name(self.inside(rays.cavity) & flesh, "mediastinum")
+        shadow = (length(rays.heart) > 0) | (length(rays.mediastinum) > 0)
+        middle = self.inside(rays.cavity) & shadow[:, None]
+        self._name(middle & flesh, "mediastinum")
         lung = self.share(rays.lung)
         for number, hole in enumerate(rays.holes):
             taken = self.share(hole)
             lung = np.minimum(lung, 1 - taken)
             if number < 3:
                 self._name((taken > 0.5) & flesh, ("abdomen", "mediastinum", "mediastinum")[number])
+        deep = (self.z > record.height + record.left_drop + 25)[:, None, None] & (self.labels == _INDEX["mediastinum"])
+        self._name(deep, "abdomen")
         self.hearts = self.inside(rays.heart) & flesh
         self.mu += np.float32(MU["organ"] - MU["wall"]) * np.minimum(
             np.maximum(self.share(rays.heart), self.share(rays.mediastinum)), body
@@ -200,7 +204,7 @@ class Voxels:
         x = rays.x - beside(record, self.z)[:, None]
         columns = np.flatnonzero((np.abs(x) < 36).any(axis=0))
         box = slice(int(columns[0]), int(columns[-1]) + 1)
-        depths = np.flatnonzero(((self.y_straight > 40) & (self.y_straight < 128)).any(axis=0))
+        depths = np.flatnonzero(((self.y_straight > 12) & (self.y_straight < 128)).any(axis=0))
         deep = slice(int(depths[0]), int(depths[-1]) + 1)
         number = vertebra_numbers(record, x[:, box], self.y_straight[:, deep], self.z)
         number[~flesh[:, deep, box]] = 0
