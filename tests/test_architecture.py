@@ -22,7 +22,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn.segment.measures",),
     ("artasyn.segment.anatomy",),
     ("artasyn.synthesis", "artasyn.phantom", "artasyn.pictures", "artasyn.bulk"),
-    ("artasyn.transforms", "artasyn.outputs", "artasyn.testsets", "artasyn.detection"),
+    ("artasyn.transforms", "artasyn.outputs", "artasyn.testsets", "artasyn.detection", "artasyn.stock"),
     ("artasyn.training",),
     ("artasyn.commands",),
 )

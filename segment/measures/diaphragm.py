@@ -13,7 +13,7 @@ from artasyn.segment.measures.footprints import EDGE, Structures, check_frontal,
 from artasyn.segment.places import Point
 from artasyn.segment.structures import SIDES
 
-BELOW = ("liver", "spleen", "stomach")
+BELOW = {"right": ("liver",), "left": ("spleen", "stomach")}
 """Organs whose upper edges are the domes where the diaphragm itself is not labelled."""
 
 INNER = 0.2
@@ -86,9 +86,9 @@ def diaphragm_heights(right: Heatmap, left: Heatmap, spacing: float | None) -> D
         (5.0, 10.0, 20)
     """
     (dome, height), (left_dome, left_height) = _dome(right, "right"), _dome(left, "left")
-    found = height, left_height, left_dome[0] - dome[0]
-    lengths = (None, None, None) if spacing is None else tuple(each * spacing for each in found)
-    return DiaphragmHeights(*found, *lengths, dome, left_dome)
+    right_height, left_height, difference = heights = height, left_height, left_dome[0] - dome[0]
+    lengths = [None if spacing is None else each * spacing for each in heights]
+    return DiaphragmHeights(right_height, left_height, difference, *lengths, right_dome=dome, left_dome=left_dome)
 
 
 def _lung(structures: Structures, side: str) -> Heatmap:
@@ -97,9 +97,10 @@ def _lung(structures: Structures, side: str) -> Heatmap:
     lung = footprint(structures, ((named,), (f"lung_{side}",)), f"the {side} lung is")
     if named in structures.names:
         return lung
-    below = [name for name in (f"diaphragm_{side}", *BELOW) if name in structures.names]
+    below = [name for name in (f"diaphragm_{side}", *BELOW[side]) if name in structures.names]
     if not below:
-        raise DataError(f"the recesses of the {side} lung hide the dome; label the diaphragm, or {', '.join(BELOW)}")
+        organs = " and ".join(BELOW[side])
+        raise DataError(f"the recesses of the {side} lung hide the dome; label the diaphragm, or {organs}")
     hidden = np.maximum.reduce([structures.soft_mask(name) for name in below])
     return np.asarray(np.where(hidden >= EDGE, np.float32(0), lung))
 

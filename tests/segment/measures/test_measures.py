@@ -31,9 +31,13 @@ def test_a_chest_of_ellipsoids_seen_from_back_and_front(volume: Volume, view: Vi
     assert ratio.heart_left.length > ratio.heart_right.length  # most of it lies at image right
     assert ratio.heart_right.length * 1.5 == pytest.approx(25, abs=4)  # to the spine
     assert areas is not None
-    assert areas.left < areas.right  # the heart hides more of it
-    assert sorted(measures.reasons) == ["carinal_angle", "cobb_angle", "diaphragm_heights"]
-    assert measures.confidence == {"cardiothoracic_ratio": 1.0, "lung_areas": 1.0}
+    assert areas.left_to_right < 1  # the heart hides more of it
+    heights = measures.diaphragm_heights
+    assert heights is not None
+    assert heights.difference_mm == pytest.approx(15, abs=4)  # the liver reaches to -60, the spleen to -75
+    assert heights.difference_mm == heights.difference * 1.5
+    assert measures.confidence == {"cardiothoracic_ratio": 1.0, "lung_areas": 1.0, "diaphragm_heights": 1.0}
+    assert sorted(measures.reasons) == ["carinal_angle", "cobb_angle"]
     assert "needs 5 whole vertebrae, found 2" in measures.reasons["cobb_angle"]
 
 
@@ -82,6 +86,7 @@ def test_the_phantom() -> None:
     measures = measure(project(Volume(volume.hu, volume.affine, lungs), View(size=(192, 192))))
     areas = measures.lung_areas
     assert areas is not None
+    assert areas.total is not None
     assert 300 < areas.total < 700
     assert 0.35 < areas.left_share < 0.52
     assert {"cardiothoracic_ratio", "cobb_angle"} <= set(measures.reasons)
@@ -115,7 +120,7 @@ def test_a_real_patient(patient: Volume) -> None:
         assert (cobb.upper.name, cobb.lower.name) == ("vertebrae_T5", "vertebrae_T11")
         assert cobb.convex == "image left"
         assert areas is not None
-        assert areas.left < areas.right  # the heart is on the left
+        assert areas.left_to_right < 1  # the heart is on the left
         assert sorted(measures.reasons) == ["carinal_angle", "diaphragm_heights"]  # nothing of them was projected
     near, far = (LungAreas.of(projection, "projected").total for projection in (parallel, cone))
     assert far == pytest.approx(near, rel=0.04)
