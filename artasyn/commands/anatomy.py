@@ -214,8 +214,7 @@ class _Read:
 
     def __call__(self, source: Source) -> list[Row]:
         radiograph = open_radiograph(source.path)
-        found = self.reader.net(radiograph.image, angle=self.angle)
-        found = dataclasses.replace(found, spacing=radiograph.spacing)
+        found = self.reader.net(radiograph.image, self.angle, spacing=radiograph.spacing)
         row: Row = {"measures": f"measures/{source.name}.json", "overlay": f"overlays/{source.name}.png"}
         row |= {"height": radiograph.image.shape[0], "width": radiograph.image.shape[1]}
         row["spacing"] = "" if found.pixel is None else f"{found.pixel:.4f}"

@@ -10,7 +10,7 @@ import PIL.Image
 import PIL.ImageDraw
 import PIL.ImageFont
 
-from artasyn.arrays import Image, Mask, Picture
+from artasyn.arrays import Image, Mask, Picture, check_image
 from artasyn.pictures.overlays import (
     FONT,
     INK,
@@ -53,6 +53,7 @@ def overlay_anatomy(image: Image, anatomy: Anatomy) -> Picture:
     Raises:
         ImageError: not an image.
     """
+    check_image(image)
     small = np.asarray(thumbnail(image, SIDE), np.float32)
     masks = main_structures(replace(anatomy, shape=(small.shape[0], small.shape[1])))
     seen = {name: mask for name, mask in masks.items() if mask.any()}
