@@ -112,7 +112,7 @@ def _spline(points: np.ndarray, count: int = 24) -> np.ndarray:
     return np.concatenate(pieces)
 
 
-def lobe_lower(record: ThoraxRecord, rays: RaySections, y: np.ndarray) -> np.ndarray:
+def lobe_numbers(record: ThoraxRecord, rays: RaySections, y: np.ndarray) -> np.ndarray:
     """Returns the lobe that every point would belong to, as an index into `artasyn.segment.structures.LOBES`, uint8.
 
     Args:
