@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from artasyn.shapes import Float
+from artasyn.shapes import Float, Shaped
 
 Images = Float[Tensor, "b 1 h w"]
 """A batch of radiographs, bright = dense."""
@@ -12,3 +12,7 @@ Masks = Float[Tensor, "b 1 h w"]
 """A batch of regions as 0.0 and 1.0."""
 Features = Float[Tensor, "b c y x"]
 """A feature map of an encoder."""
+Maps = Float[Tensor, "b k y x"]
+"""A map for every structure."""
+Flags = Shaped[Tensor, "b k"]
+"""One truth for every structure of every radiograph, as bool or as 0 and 1."""

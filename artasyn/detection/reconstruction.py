@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from artasyn.networks.blocks import block, enlarged
-from artasyn.networks.encoders import DEVIATION, MEAN, create_encoder
+from artasyn.networks.encoders import create_encoder, feature_maps
 from artasyn.shapes import Float
 from artasyn.tensors import Features, Images
 
@@ -72,9 +72,7 @@ class ReconstructionNet(nn.Module):
 
     def encode(self, images: Images) -> list[Tensor]:
         """Returns the encoder's feature maps, finest first, each (b, c, y, x)."""
-        maps: list[Tensor] = self.encoder((images - MEAN) / DEVIATION)
-        channels_last = getattr(self.encoder, "output_fmt", "NCHW") == "NHWC"
-        return [m.permute(0, 3, 1, 2) for m in maps] if channels_last else list(maps)
+        return feature_maps(self.encoder, images)
 
     def decode(self, features: list[Tensor], images: Images) -> Images:
         """Reconstructs images from their feature maps and their pixels.

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from artasyn.errors import ModelError
-from artasyn.fields import Fault, Share, Within, build, check_fields
-from artasyn.records import parse_json
-from artasyn.version import __version__
+from artasyn.fields import Share, Within, check_fields
+from artasyn.networks.metadata import from_metadata, settings_of, to_metadata
 
 Kind = Literal["reconstruction", "discriminative", "segmentation"]
 """How the heatmap is made. ``reconstruction`` takes the difference from the reconstruction. ``discriminative`` uses a
@@ -25,15 +23,9 @@ Levels = Annotated[int, Within(1, 32)]
 Weight = Annotated[float, Within(0, 100)]
 """The weight of a novelty."""
 
-PREFIX = "artasyn."
-"""Prefix of the settings' names in an ONNX file's metadata."""
-
 NEWER = ("encoder", "levels", "novelty_prior", "mirrored")
 """Settings that the first ONNX files do not state. Their effect is built into the network of the file, so the default
 replaces a missing one."""
-
-ABOUT_FILE = {"version": __version__, "license": "MIT"}
-"""Further metadata of an ONNX file: the version of artasyn that wrote it and the license of the weights."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +92,7 @@ class DetectorSettings:
 
     def to_metadata(self) -> dict[str, str]:
         """Returns the names and values of an ONNX file's metadata, each value as JSON."""
-        return {f"{PREFIX}{name}": json.dumps(value) for name, value in (asdict(self) | ABOUT_FILE).items()}
+        return to_metadata(self)
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> DetectorSettings:
@@ -112,19 +104,7 @@ class DetectorSettings:
         Raises:
             ModelError: another setting is missing, or a value cannot be read or is out of range.
         """
-        names = [field.name for field in fields(cls)]
-        found: dict[str, Any] = {}
-        for name in (*names, *ABOUT_FILE):
-            key = f"{PREFIX}{name}"
-            if key not in metadata:
-                if name in NEWER:
-                    continue
-                raise ModelError(f"there is no {key} in its metadata")
-            try:
-                found[name] = parse_json(metadata[key])
-            except ValueError as error:
-                raise ModelError(f"its {key} is {metadata[key]!r}") from error
-        return cls.of({name: value for name, value in found.items() if name in names}, PREFIX.rstrip("."))
+        return from_metadata(cls, metadata, NEWER)
 
     @classmethod
     def of(cls, values: Any, place: str) -> DetectorSettings:
@@ -138,8 +118,4 @@ class DetectorSettings:
             ModelError: a setting is unknown, or its value is of another type or out of range. The message continues a
                 sentence that begins with the file's name.
         """
-        try:
-            settings: DetectorSettings = build(cls, values)
-        except Fault as fault:
-            raise ModelError(f"its {fault.within(place)}") from fault
-        return settings
+        return settings_of(cls, values, place)

@@ -7,11 +7,12 @@ from typing import Any
 
 import timm
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from artasyn.errors import ModelError
 from artasyn.fields import shown
 from artasyn.networks.pretrained import PACKAGES, load_pretrained
+from artasyn.tensors import Images
 
 MEAN, DEVIATION = 0.45, 0.225
 """Mean and standard deviation of the grey of photographs. Pretrained encoders expect these; others take any values."""
@@ -51,3 +52,15 @@ def create_encoder(name: str, *, pretrained: bool, size: int, levels: int | None
     except (RuntimeError, AssertionError) as error:
         raise ModelError(f"{name!r} takes no images of {size} x {size} ({error}); try 224") from error
     return encoder.train()
+
+
+def feature_maps(encoder: nn.Module, images: Images) -> list[Tensor]:
+    """Returns an encoder's maps of radiographs, finest first, each (b, c, y, x).
+
+    Args:
+        encoder: from `create_encoder`.
+        images: (b, 1, h, w) in [0, 1].
+    """
+    maps: list[Tensor] = encoder((images - MEAN) / DEVIATION)
+    channels_last = getattr(encoder, "output_fmt", "NCHW") == "NHWC"
+    return [m.permute(0, 3, 1, 2) for m in maps] if channels_last else list(maps)
