@@ -23,10 +23,10 @@ from artasyn.detection.detector import Detector
 from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.reconstruction import ReconstructionNet
 from artasyn.detection.settings import DetectorSettings, Kind, Levels, Size
-from artasyn.detection.stored import is_complete
 from artasyn.errors import DataError
 from artasyn.fields import Seed, Share, Within, check_fields
 from artasyn.files.tables import write_table
+from artasyn.networks.stored import is_complete
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Synthesis
 from artasyn.training.checkpoints import BEST, Checkpoints, check_checkpoint, going_on, resumable
