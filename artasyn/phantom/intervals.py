@@ -61,5 +61,8 @@ def interval_share(part: RayInterval, y: np.ndarray, step: float) -> np.ndarray:
     """
     middle, half = np.atleast_2d(y.astype(np.float32))[:, :, None], np.float32(step / 2)
     low, high = part[0][:, None], part[1][:, None]
-    inside = np.minimum(high, middle + half) - np.maximum(low, middle - half)
-    return np.asarray(np.clip(inside, 0, step) / np.float32(step))
+    inside = np.minimum(high, middle + half)
+    inside -= np.maximum(low, middle - half)
+    np.clip(inside, 0, np.float32(step), out=inside)
+    inside /= np.float32(step)
+    return inside

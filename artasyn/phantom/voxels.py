@@ -242,7 +242,7 @@ class Voxels:
         thin = tubes.radii * brush.max() < self.spacing / 2
         found = [
             self._spread(tubes.kept(chosen), brush, samples)
-            for chosen, samples in ((thin, 3), (~thin, 40))
+            for chosen, samples in ((thin, 3), (~thin, int(np.clip(250 / self.spacing**2, 9, 40))))
             if chosen.any()
         ]
         index, volume = (np.concatenate(parts) for parts in zip(*found, strict=True))
