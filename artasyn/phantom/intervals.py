@@ -14,7 +14,7 @@ RayMask = Bool[np.ndarray, "h w"]
 """A selection of rays: bool (h, w)."""
 
 
-def around(middle: np.ndarray, half: np.ndarray) -> RayInterval:
+def around(middle: np.ndarray | float, half: np.ndarray) -> RayInterval:
     """Returns intervals of a half length around a middle depth; empty where the half length is not positive."""
     middle, half = np.broadcast_arrays(middle, half)
     return np.stack([middle - half, np.where(half > 0, middle + half, -np.inf)]).astype(np.float32)
@@ -65,4 +65,4 @@ def interval_share(part: RayInterval, y: np.ndarray, step: float) -> np.ndarray:
     inside -= np.maximum(low, middle - half)
     np.clip(inside, 0, np.float32(step), out=inside)
     inside /= np.float32(step)
-    return inside
+    return np.asarray(inside)

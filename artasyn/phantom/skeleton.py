@@ -269,7 +269,8 @@ def spine(record: ThoraxRecord, rays: RaySections) -> Map:
 
 def _place(record: ThoraxRecord, z: np.ndarray) -> np.ndarray:
     """Returns the place along the spine in vertebrae of the table; whole numbers are the middles of the bodies."""
-    return np.interp(z, _VERTEBRA_Z * record.height / 207, np.arange(len(_VERTEBRA_Z))).astype(np.float32)
+    place = np.interp(z, _VERTEBRA_Z * record.height / 207, np.arange(len(_VERTEBRA_Z)))
+    return np.asarray(place, dtype=np.float32)
 
 
 def _half_width(z: np.ndarray) -> np.ndarray:
