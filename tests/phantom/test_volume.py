@@ -26,8 +26,8 @@ from artasyn.segment.projection.view import View
 from artasyn.segment.structures import ANATOMY, LOBES, SIDES, VERTEBRAE, canonical, members
 
 SMALL = Phantom(size=128)
-DRAWS = range(40)
-FEW = range(8)
+DRAWS = range(16)
+FEW = range(5)
 SOMETIMES = ("lesion", "breast_right", "breast_left")
 """Structures that only some thoraces have."""
 
@@ -170,7 +170,7 @@ def test_thoraces_vary_in_age_and_posture() -> None:
 
 
 def test_nearly_all_draws_show_both_lungs() -> None:
-    films = [Phantom(size=64)(seed) for seed in range(40)]
+    films = [Phantom(size=64)(seed) for seed in range(16)]
     assert all(film.lungs.found for film in films)
     assert all(np.isfinite(film.image).all() for film in films)
 
