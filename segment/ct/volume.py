@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -16,6 +17,7 @@ from artasyn.arrays import HIGHEST, LOWEST, Affine, Hounsfield, Vector, VolumeLa
 from artasyn.errors import DataError
 from artasyn.segment.ct.attenuation import attenuations
 from artasyn.segment.ct.body import find_body
+from artasyn.segment.ct.resampling import weighed, weights_of
 from artasyn.segment.structures import canonical, members
 
 
@@ -309,6 +311,66 @@ class Volume:
             DataError: nothing in the volume is as dense as a body.
         """
         return dataclasses.replace(self, hu=np.where(find_body(self.hu, self.spacing), self.hu, np.int16(LOWEST)))
+
+    def resampled(self, spacing: float) -> Volume:
+        """Returns the volume with cubic voxels, as nearly as a whole number of voxels allows.
+
+        Hounsfield units are means where voxels become larger and interpolated where they become smaller. A new voxel
+        belongs to a structure that fills at least half of the voxel. A note names the structures without a voxel left.
+
+        Args:
+            spacing: size of a voxel, mm.
+
+        Raises:
+            DataError: the spacing is not a size, or the volume would be over the limit of voxels.
+        """
+        if not 0.1 <= spacing <= 100:
+            raise DataError(f"a spacing of {spacing:g} mm, not from 0.1 to 100; choose a size of voxels in millimetres")
+        old, sizes = self.hu.shape, self.spacing
+        new = [max(1, round(count * size / spacing)) for count, size in zip(old, sizes, strict=True)]
+        if tuple(new) == old:
+            return self
+        weights = [weights_of(*counts) for counts in zip(old, new, strict=True)]
+        found, gone = {}, []
+        for name, structure in self.structures.items():
+            parts = [each[:, part] for each, part in zip(weights, structure.box, strict=True)]
+            rows = [np.flatnonzero(part.any(axis=1)) for part in parts]
+            within = weighed(structure.mask, [part[used] for part, used in zip(parts, rows, strict=True)]) >= 0.5
+            if within.any():
+                found[name] = Structure.of(within, (int(rows[0][0]), int(rows[1][0]), int(rows[2][0])))
+            else:
+                gone.append(name)
+        affine = self.affine.copy()
+        factors = np.array(old) / new
+        affine[:3, 3] += affine[:3, :3] @ ((factors - 1) / 2)
+        affine[:3, :3] *= factors
+        notes = (f"at {spacing:g} mm nothing is left of {', '.join(gone)}",) if gone else ()
+        return Volume(np.rint(weighed(self.hu, weights)).astype(np.int16), affine, found, (*self.notes, *notes))
+
+    def prolonged(self, up: float, down: float) -> Volume:
+        """Returns the volume with its outermost slices repeated, so that rays at a film's margins stay in tissue.
+
+        Only ``body`` goes on with the Hounsfield units. All other structures keep their ends. A note says what was
+        added.
+
+        Args:
+            up: what is added at the head, mm.
+            down: what is added at the feet, mm.
+        """
+        above, below = (math.ceil(each / self.spacing[0] - 1e-6) for each in (up, down))
+        if above <= 0 and below <= 0:
+            return self
+        ends = ((above, below), (0, 0), (0, 0))
+        affine = self.affine.copy()
+        affine[:3, 3] -= above * affine[:3, 0]
+        found = {name: Structure((s.start[0] + above, *s.start[1:]), s.mask) for name, s in self.structures.items()}
+        if "body" in found:
+            found["body"] = Structure.of(np.pad(self.mask("body"), ends, mode="edge"))
+        size = self.spacing[0]
+        note = (
+            f"the outermost slices are repeated: {above * size:.0f} mm at the head, {below * size:.0f} mm at the feet"
+        )
+        return Volume(np.pad(self.hu, ends, mode="edge"), affine, found, (*self.notes, note))
 
 
 def _named(path: Path, notes: Iterable[str]) -> tuple[str, ...]:
