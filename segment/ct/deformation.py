@@ -15,7 +15,7 @@ from scipy import ndimage
 
 from artasyn.errors import DataError
 from artasyn.fields import Seed, Share, Within, check_fields
-from artasyn.segment.ct.resampling import tents
+from artasyn.segment.ct.resampling import lost, rescaled, tents
 from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.structures import find_members
 
@@ -279,7 +279,7 @@ class Lattice:
     def is_smooth(self, displacement: NDArray[np.float32]) -> bool:
         """Tells whether no tissue folds or nearly vanishes."""
         volumes = self.volumes(displacement)
-        return LEAST_VOLUME < float(volumes.min()) and float(volumes.max()) < 1 / LEAST_VOLUME
+        return float(volumes.min()) > LEAST_VOLUME and float(volumes.max()) < 1 / LEAST_VOLUME
 
 
 @dataclass(frozen=True, eq=False)
@@ -341,9 +341,7 @@ def _scaled(volume: Volume, factors: tuple[float, float, float]) -> Volume:
     """Returns a volume with voxels of another size along z, y and x; the middle stays."""
     if factors == (1.0, 1.0, 1.0):
         return volume
-    affine = volume.affine.copy()
-    affine[:3, :3] *= factors
-    affine[:3, 3] += volume.centre - (affine[:3, :3] @ ((np.array(volume.hu.shape) - 1) / 2) + affine[:3, 3])
+    affine = rescaled(volume.affine, factors, volume.hu.shape, volume.hu.shape)
     return dataclasses.replace(volume, affine=affine)
 
 
@@ -376,10 +374,9 @@ def _warped(volume: Volume, lattice: Lattice, displacement: NDArray[np.float32])
         for name, box in zip(names, ndimage.find_objects(layer, len(names)), strict=True):
             if box is not None:
                 found[name] = Structure(tuple(part.start for part in box), layer[box] == 1 + names.index(name))
-    gone = [name for name in volume.structures if name not in found]
-    notes = (f"deformed until nothing was left of {', '.join(gone)}",) if gone else ()
+    notes = (*volume.notes, *lost("deformed,", volume.structures, found))
     ordered = {name: found[name] for name in volume.structures if name in found}
-    return dataclasses.replace(volume, hu=hu, structures=ordered, notes=(*volume.notes, *notes))
+    return dataclasses.replace(volume, hu=hu, structures=ordered, notes=notes, cut_before=volume.cut)
 
 
 def _layers(volume: Volume) -> list[tuple[NDArray[np.uint16], list[str]]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,7 +16,6 @@ from artasyn.arrays import HIGHEST, LOWEST, Affine, Hounsfield, Vector, VolumeLa
 from artasyn.errors import DataError
 from artasyn.segment.ct.attenuation import attenuations
 from artasyn.segment.ct.body import find_body
-from artasyn.segment.ct.resampling import weighed, weights_of
 from artasyn.segment.structures import canonical, members
 
 
@@ -113,6 +111,7 @@ class Volume:
         affine: float64 (4, 4), from a voxel (z, y, x, 1) to RAS+ millimetres, as in NIfTI; may be oblique.
         structures: structures by name, spelled as `artasyn.segment.structures.canonical` does.
         notes: remarks about the files that the volume was read from, which nobody must act on.
+        cut_before: structures that an end of the scan cut off before the volume was changed.
 
     Raises:
         DataError: another dtype or range, or a structure outside the volume.
@@ -128,6 +127,7 @@ class Volume:
     affine: Affine
     structures: Mapping[str, Structure] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    cut_before: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.hu.dtype != np.int16 or self.hu.ndim != 3:
@@ -220,6 +220,14 @@ class Volume:
     def centre(self) -> Vector:
         """The middle of the volume, RAS+ mm."""
         return self.place((np.array(self.hu.shape) - 1) / 2)
+
+    @property
+    def cut(self) -> tuple[str, ...]:
+        """Names of the structures that reach an end of the scan, now or before the volume was changed."""
+        return tuple(name for name, each in self.structures.items() if name in self.cut_before or self._ends(each))
+
+    def _ends(self, structure: Structure) -> bool:
+        return any(s.start == 0 or s.stop == n for s, n in zip(structure.box, self.hu.shape, strict=True))
 
     def place(self, voxel: Vector) -> Vector:
         """Returns the position of a voxel (z, y, x), RAS+ mm."""
@@ -326,26 +334,9 @@ class Volume:
         """
         if not 0.1 <= spacing <= 100:
             raise DataError(f"a spacing of {spacing:g} mm, not from 0.1 to 100; choose a size of voxels in millimetres")
-        old, sizes = self.hu.shape, self.spacing
-        new = [max(1, round(count * size / spacing)) for count, size in zip(old, sizes, strict=True)]
-        if tuple(new) == old:
-            return self
-        weights = [weights_of(*counts) for counts in zip(old, new, strict=True)]
-        found, gone = {}, []
-        for name, structure in self.structures.items():
-            parts = [each[:, part] for each, part in zip(weights, structure.box, strict=True)]
-            rows = [np.flatnonzero(part.any(axis=1)) for part in parts]
-            within = weighed(structure.mask, [part[used] for part, used in zip(parts, rows, strict=True)]) >= 0.5
-            if within.any():
-                found[name] = Structure.of(within, (int(rows[0][0]), int(rows[1][0]), int(rows[2][0])))
-            else:
-                gone.append(name)
-        affine = self.affine.copy()
-        factors = np.array(old) / new
-        affine[:3, 3] += affine[:3, :3] @ ((factors - 1) / 2)
-        affine[:3, :3] *= factors
-        notes = (f"at {spacing:g} mm nothing is left of {', '.join(gone)}",) if gone else ()
-        return Volume(np.rint(weighed(self.hu, weights)).astype(np.int16), affine, found, (*self.notes, *notes))
+        from artasyn.segment.ct.resampling import resampled
+
+        return resampled(self, spacing)
 
     def prolonged(self, up: float, down: float) -> Volume:
         """Returns the volume with its outermost slices repeated, so that rays at a film's margins stay in tissue.
@@ -357,20 +348,9 @@ class Volume:
             up: what is added at the head, mm.
             down: what is added at the feet, mm.
         """
-        above, below = (math.ceil(each / self.spacing[0] - 1e-6) for each in (up, down))
-        if above <= 0 and below <= 0:
-            return self
-        ends = ((above, below), (0, 0), (0, 0))
-        affine = self.affine.copy()
-        affine[:3, 3] -= above * affine[:3, 0]
-        found = {name: Structure((s.start[0] + above, *s.start[1:]), s.mask) for name, s in self.structures.items()}
-        if "body" in found:
-            found["body"] = Structure.of(np.pad(self.mask("body"), ends, mode="edge"))
-        size = self.spacing[0]
-        note = (
-            f"the outermost slices are repeated: {above * size:.0f} mm at the head, {below * size:.0f} mm at the feet"
-        )
-        return Volume(np.pad(self.hu, ends, mode="edge"), affine, found, (*self.notes, note))
+        from artasyn.segment.ct.resampling import prolonged
+
+        return prolonged(self, up, down)
 
 
 def _named(path: Path, notes: Iterable[str]) -> tuple[str, ...]:
