@@ -20,8 +20,8 @@ from artasyn.segment.structures import ANATOMY
 from artasyn.shapes import Bool, Float32, UInt8
 from artasyn.synthesis.opacity import LungOpacity
 from artasyn.stock.finish import Finish
-from artasyn.stock.packed import Packed, Stock
-from artasyn.stock.views import TISSUES
+from artasyn.stock.packed import LUNG_DEPTHS, Packed, Stock
+from artasyn.stock.views import TISSUES, StockView
 
 Grid = Float32[np.ndarray, "h w"]
 
@@ -182,6 +182,15 @@ class _Frame:
         found = bits.reshape(h * w, -1)[np.clip(row, 0, h - 1) * w + np.clip(column, 0, w - 1)]
         found[~there] = 0
         return np.unpackbits(found, axis=-1, count=len(ANATOMY))
+
+
+def plain_film(view: StockView) -> Image:
+    """Returns a view as a film without anything drawn, float32 (h, w) in [0, 1]."""
+    plain = Finish(tone_share=0.0, extras_share=0.0, invert_share=0.0, noise=0.0)
+    integral = view.integrals.astype(np.float32).sum(axis=0)
+    lungs = np.sum([view.thickness[view.names.index(name)] for name in LUNG_DEPTHS], axis=0, dtype=np.float32) > 20
+    whole = slice(0, integral.shape[0]), slice(0, integral.shape[1])
+    return plain.developed(integral, lungs, whole, np.random.default_rng(0))
 
 
 def pooled(masks: np.ndarray) -> UInt8[np.ndarray, "y x k"]:

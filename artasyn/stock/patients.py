@@ -19,6 +19,7 @@ from artasyn.fields import Count, Interval, Share, Within, check_fields
 from artasyn.phantom.film import Phantom, ThoraxRecord
 from artasyn.records import read_record, record_text
 from artasyn.segment.ct.deformation import Deformation
+from artasyn.segment.ct.truth import known
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.projection.quality import Quality, check_volume
@@ -118,6 +119,10 @@ class PatientRecord:
             return volume, quality
         return _suited(self.variation, volume)(_resampled(volume, self.spacing)), quality
 
+    def told(self, volume: Volume) -> tuple[str, ...] | None:
+        """Returns the channels that the labels of the volume tell; None for all: a phantom is labelled throughout."""
+        return None if self.phantom is not None else known(volume)
+
     def patient(self) -> Patient:
         """Makes the patient, whatever its quality.
 
@@ -125,7 +130,8 @@ class PatientRecord:
             DataError: there are no lungs, or under the conditions of `volume`.
             SynthesisError: the numbers give no thorax.
         """
-        return Patient.of(self.volume()[0], self.name)
+        volume, _ = self.volume()
+        return Patient.of(volume, self.name, self.told(volume))
 
 
 def _read(ct: CTRecord) -> tuple[Volume, Quality]:
