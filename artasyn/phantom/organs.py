@@ -126,18 +126,15 @@ def lobe_numbers(record: ThoraxRecord, rays: RaySections, y: np.ndarray) -> np.n
     """
     rng = np.random.default_rng([record.seed, 15])
     s = record.height / 207
-    lobes = np.zeros((*y.shape, rays.x.shape[1]), np.uint8)
     depth = (y / np.float32(record.depth))[:, :, None]
+    lower = []
     for left in (False, True):
         steep = np.float32((1.1 + 0.1 * left + rng.normal(0, 0.12)) * s)
         middle = np.float32((134 + rng.normal(0, 9)) * s)
         turned = np.float32(rng.normal(0.1, 0.08)) * np.abs(rays.x)
-        lower = (rays.z + turned - middle)[:, None] + steep * depth > 0
-        if left:
-            lobes = np.where(rays.left[:, None], 3 + lower, lobes).astype(np.uint8)
-        else:
-            level = np.float32((108 + rng.normal(0, 7)) * s)
-            slope, fall = np.float32(rng.normal(0.06, 0.08)), np.float32(rng.normal(-0.1, 0.1))
-            below = (rays.z - level + slope * (np.abs(rays.x) - 70))[:, None] + fall * depth > 0
-            lobes = np.where(lower, 2, below).astype(np.uint8)
-    return lobes
+        lower.append((rays.z + turned - middle)[:, None] + steep * depth > 0)
+    level = np.float32((108 + rng.normal(0, 7)) * s)
+    slope, fall = np.float32(rng.normal(0.06, 0.08)), np.float32(rng.normal(-0.1, 0.1))
+    middle_lobe = (rays.z - level + slope * (np.abs(rays.x) - 70))[:, None] + fall * depth > 0
+    lobes = np.maximum(middle_lobe.view(np.uint8), 2 * lower[0].view(np.uint8))
+    return np.where(rays.left[:, None], 3 + lower[1].view(np.uint8), lobes)

@@ -128,7 +128,7 @@ def clavicles(record: ThoraxRecord) -> list[np.ndarray]:
         z = smooth_curve(
             t, ((0, 46), (0.12, 40), (0.4, 21 - 0.4 * rise), (0.7, 5 - 0.8 * rise), (1, 1 - rise))
         ) + rng.normal(0, 1.5)
-        y = smooth_curve(t, ((0, -58), (0.3, -66), (0.75, -12), (1, 0)))
+        y = smooth_curve(t, ((0, -55), (0.3, -53), (0.75, -10), (1, 0)))
         curves.append(np.stack([side * x, record.depth * y, z], axis=1))
     return curves
 
@@ -161,7 +161,7 @@ def girdle(record: ThoraxRecord) -> list[Shoulder]:
         joint, tip = np.array([160, 20, 34.0]), np.array([126 + rng.normal(0, 5), 95, 168 + rng.normal(0, 6)])
         angle, spine = np.array([98 + rng.normal(0, 5), 88, 22.0]), np.array([96, 100, 52.0])
         acromion, process = np.array([184, 26, 2.0]), np.array([148, -22, 27.0])
-        turn = np.deg2rad(0.3 * max(record.arm - 30, 0))
+        turn = np.deg2rad(0.06 * max(record.arm - 30, 0))
         spin = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
 
         def placed(
