@@ -213,7 +213,9 @@ def search_patients(
     found = search_cts(inputs, leave=leave)
     cts = _without_labels(found.sources, inputs, labels)
     if len(cts) > 1 and (masks or (labels and labels.is_file())):
-        raise DataError(f"{len(cts)} CTs were found, but labels of one; give a folder with labels of each, and no masks")
+        raise DataError(
+            f"{len(cts)} CTs were found, but labels of one; give a folder with labels of each, and no masks"
+        )
     for path in (labels, *masks):
         if path and not path.exists():
             raise DataError(f"{path} does not exist; check the path")
@@ -235,9 +237,7 @@ def _without_labels(cts: list[Source], inputs: Sequence[Path], labels: Path | No
     return outside
 
 
-def _with_inputs(
-    ct: Source, labels: Path | None, names: Path | None, masks: Sequence[Path], *, alone: bool
-) -> Source:
+def _with_inputs(ct: Source, labels: Path | None, names: Path | None, masks: Sequence[Path], *, alone: bool) -> Source:
     """Returns a CT with all files that its films depend on: the labels, their names and further masks."""
     inputs = [*ct.inputs, *masks]
     with contextlib.suppress(DataError):  # without labels the films fail, and are tried again

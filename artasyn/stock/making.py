@@ -14,7 +14,6 @@ from artasyn.errors import DataError, SynthesisError
 from artasyn.fields import Seed, Within, check_fields
 from artasyn.files.texts import read_text
 from artasyn.segment.projection.quality import check_projection
-from artasyn.segment.projection.view import View
 from artasyn.stock.packed import VIEWS
 from artasyn.stock.patients import (
     SIDE,
@@ -112,15 +111,16 @@ class MakeViews:
             return [about | {"status": REJECTED, "reason": "; ".join(quality.reasons)}]
         patient = Patient.of(volume, record.name, record.told(volume))
         return [
-            about | {"number": number} | self._view(patient, view, record.size, f"{VIEWS}/{source.name}_{number}.npz")
-            for number, view in enumerate(record.views)
+            about | {"number": number} | self._view(patient, record, number, f"{VIEWS}/{source.name}_{number}.npz")
+            for number in range(len(record.views))
         ]
 
-    def _view(self, patient: Patient, view: View, size: int, file: str) -> Row:
+    def _view(self, patient: Patient, record: PatientRecord, number: int, file: str) -> Row:
         """Makes a view, writes it unless it is rejected, and returns its columns."""
-        seen, projection = patient.seen(view, size)
+        view = record.views[number]
+        seen, projection = patient.seen(view, record.size)
         row: Row = {"angle": f"{view.angle:.1f}", "spacing": f"{seen.spacing:.4f}"}
-        quality = check_projection(projection)
+        quality = check_projection(projection, exact=record.phantom is not None)
         if not quality.ok:
             return row | {"status": REJECTED, "reason": "; ".join(quality.reasons)}
         seen.write(self.out / file)

@@ -22,7 +22,7 @@ from artasyn.segment.ct.deformation import Deformation
 from artasyn.segment.ct.truth import known
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Volume
-from artasyn.segment.projection.quality import Quality, check_volume
+from artasyn.segment.projection.quality import Quality
 from artasyn.segment.projection.view import View
 from artasyn.segment.structures import find_members
 from artasyn.stock.views import Patient
@@ -104,15 +104,16 @@ class PatientRecord:
         return read_record(text, cls, what="the record of a patient", error=DataError)
 
     def volume(self) -> tuple[Volume, Quality]:
-        """Makes the volume, deterministic, and checks its quality; a CT is checked before it is changed.
+        """Makes the volume, deterministic, and checks its quality.
+
+        A CT is checked before it is changed. A phantom's labels are exact, and nothing in it is checked.
 
         Raises:
             DataError: a file of the CT cannot be read, or the CT cannot be changed so.
             SynthesisError: the numbers give no thorax.
         """
         if self.phantom is not None:
-            volume = Volume.of_phantom(Phantom().volume(self.phantom, spacing=self.spacing))
-            return volume, check_volume(volume)
+            return Volume.of_phantom(Phantom().volume(self.phantom, spacing=self.spacing)), Quality()
         assert self.ct is not None
         volume, quality = _read(self.ct)
         if not quality.ok:

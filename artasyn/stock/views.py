@@ -94,9 +94,7 @@ class StockView:
             "told": self.told,
         }
         held = io.BytesIO()
-        np.savez_compressed(
-            held, thickness=self.thickness, integrals=self.integrals, about=np.array(json.dumps(about))
-        )
+        np.savez_compressed(held, thickness=self.thickness, integrals=self.integrals, about=np.array(json.dumps(about)))
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic.replacing(path) as temporary:
             temporary.write_bytes(held.getvalue())
