@@ -238,7 +238,7 @@ class Deformation:
             (each / np.float32(AROUND * half * factor)) ** 2
             for each, half, factor in zip(away, halves, factors, strict=True)
         )
-        near = np.exp(-np.square(reach))
+        near = np.exp(-(reach**3))
         return np.stack([np.float32(1 / factor - 1) * each * near for each, factor in zip(away, factors, strict=True)])
 
 

@@ -57,6 +57,9 @@ PIECES, NOTHING = 0.1, 50
 EDGE = 0.15
 """Largest share of an image's border that may be lung."""
 
+SLIVER = 3.0
+"""How far a vertebra may lie below the next one, mm: a sliver at the end of the scan may."""
+
 GAP = 3.0
 """Largest difference of two neighbouring slices, as a multiple of the largest difference of pairs nearby."""
 
@@ -292,7 +295,7 @@ def _order(projection: Projection) -> Iterator[str]:
             rows[place] = (name, float(depth.sum(axis=1) @ np.arange(depth.shape[0]) / depth.sum()))
     ordered = [rows[place] for place in sorted(rows)]
     for (upper, above), (lower, below) in itertools.pairwise(ordered):
-        if above >= below:
+        if above > below + SLIVER / projection.spacing_isocentre:
             yield f"{upper} lies below {lower}"
 
 
