@@ -57,7 +57,9 @@ class FilmBatches(Dataset[FilmBatch]):
         seed: the films of a batch follow from it and the batch's number alone.
     """
 
-    def __init__(self, stock: Stock, films: Films, sizes: Sequence[int], batch_size: int, seed: tuple[int, ...]) -> None:
+    def __init__(
+        self, stock: Stock, films: Films, sizes: Sequence[int], batch_size: int, seed: tuple[int, ...]
+    ) -> None:
         self.stock, self.films, self.sizes, self.batch_size, self.seed = stock, films, sizes, batch_size, seed
 
     def __len__(self) -> int:
