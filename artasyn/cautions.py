@@ -14,7 +14,16 @@ import numpy as np
 from artasyn.arrays import Image
 
 Caution = Literal[
-    "inverted", "turned", "lateral", "not_a_chest", "no_lungs", "one_lung", "uncertain", "clipped", "low_range"
+    "inverted",
+    "turned",
+    "lateral",
+    "not_a_chest",
+    "no_lungs",
+    "one_lung",
+    "uncertain",
+    "lungs_disagree",
+    "clipped",
+    "low_range",
 ]
 """A warning about a film, by its word in tables."""
 
@@ -26,6 +35,7 @@ CAUTIONS: dict[Caution, str] = {
     "no_lungs": "nothing looks like two lungs",
     "one_lung": "one of the lungs is not labelled",
     "uncertain": "the place of a lung is uncertain",
+    "lungs_disagree": "two ways of finding the lungs disagree",
     "clipped": "much of the image is saturated, black or white, so that detail is lost",
     "low_range": "the image has few levels of grey, so that detail is lost",
 }

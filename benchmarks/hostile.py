@@ -2,7 +2,7 @@
 
 Each case is a file, or a folder of files, that is damaged by chance: the seed, the reader and the case's number decide.
 The case is right if the reader refuses it with one of artasyn's errors, or reads it. Another exception, a process that
-dies, more than `SECONDS` or `MEGABYTES`, and wrong values under a right checksum are faults.
+dies, more than `SECONDS`, `WAIT` or `MEGABYTES`, and wrong values under a right checksum are faults.
 
 The cases run in processes of their own; one that dies takes only its case with it. ``--only READER:NUMBER --keep DIR``
 makes one case again and keeps its files.
@@ -35,7 +35,9 @@ from benchmarks.hostile_cases import BAD, OUTCOMES, READERS, Watched, available,
 
 RESULTS = Path(__file__).parent / "results"
 SECONDS = 20.0
-"""Longest time for one case."""
+"""Most time of a processor for one case: other programs do not count."""
+WAIT = 180.0
+"""Longest time on the clock for one case; readers that wait forever use no processor."""
 MEGABYTES = 2000.0
 """Most memory that the process of a case may need beyond what it had before."""
 BATCH = 50
@@ -70,11 +72,13 @@ class Limits:
     """What one case may need.
 
     Attributes:
-        seconds: most time.
+        seconds: most time of a processor.
+        wait: most time on the clock.
         megabytes: most memory beyond what the process had before; the process is killed at twice as much.
     """
 
     seconds: float = SECONDS
+    wait: float = WAIT
     megabytes: float = MEGABYTES
 
 
@@ -134,6 +138,7 @@ class Batch:
         pipe: what it sends.
         about: intact tree and damage of the case that it works on, and megabytes of the process before it.
         since: when it began.
+        used: the time of a processor that the process had used then, seconds.
         limits: of one case.
     """
 
@@ -143,6 +148,7 @@ class Batch:
     pipe: Any = None
     about: tuple[str, str, float] | None = None
     since: float = 0.0
+    used: float = 0.0
     limits: Limits = Limits()
 
     def start(self, context: Any, seed: int, work: Path) -> None:
@@ -153,7 +159,8 @@ class Batch:
         )
         self.process.start()
         theirs.close()
-        self.about, self.since = None, time.monotonic()
+        self.about = None
+        self._begin()
 
     def heard(self) -> Iterator[Result]:
         """Takes what the process has sent, and yields finished cases."""
@@ -163,9 +170,10 @@ class Batch:
                 if said is None:
                     self.numbers = []
                 elif isinstance(said, int):
-                    self.since = time.monotonic()
+                    self._begin()
                 elif isinstance(said, tuple):
-                    self.about, self.since = said, time.monotonic()
+                    self.about = said
+                    self._begin()
                 else:
                     yield self.finished(said)
 
@@ -177,14 +185,14 @@ class Batch:
 
     def ended(self, work: Path) -> Result | None:
         """Returns the result of a case that killed its process, or that is killed for its time or memory."""
-        spent = time.monotonic() - self.since
+        spent, waited = self._processor() - self.used, time.monotonic() - self.since
         size = max(0.0, self._megabytes() - self.about[2]) if self.about else 0.0
         alive = self.process.is_alive()
         outcome = (
             "crash"
             if not alive
             else "hang"
-            if spent > self.limits.seconds
+            if spent > self.limits.seconds or waited > self.limits.wait
             else "memory"
             if size > 2 * self.limits.megabytes
             else ""
@@ -196,11 +204,24 @@ class Batch:
         trace = work / f"trace-{self.process.pid}"
         lines = trace.read_text().splitlines() if trace.exists() else []
         where = " < ".join(line.strip() for line in lines if line.startswith("  File"))[:400]
-        message = f"ended with {self.process.exitcode}" if outcome == "crash" else f"{spent:.0f} s, {size:.0f} MB"
+        needed = f"{spent:.0f} s of a processor in {waited:.0f} s, {size:.0f} MB"
+        message = f"ended with {self.process.exitcode}" if outcome == "crash" else needed
         shutil.rmtree(work / f"case-{self.process.pid}", ignore_errors=True)
         return self.finished(
             {"outcome": outcome, "message": message, "where": where, "seconds": spent, "megabytes": size}
         )
+
+    def _begin(self) -> None:
+        """Starts the clocks of a case."""
+        self.since, self.used = time.monotonic(), self._processor()
+
+    def _processor(self) -> float:
+        """Returns the seconds of a processor that the process has used, with all its threads."""
+        try:
+            fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it is gone
+            return self.used
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _megabytes(self) -> float:
         try:
@@ -331,7 +352,8 @@ def main() -> None:
     start = time.perf_counter()
     results = run(shares(given.files, given.readers), seed=given.seed, workers=given.workers)
     about = {"files": len(results), "seed": given.seed, "seconds": round(time.perf_counter() - start)}
-    found = {"machine": machine(), **about, "limits": {"seconds": SECONDS, "megabytes": MEGABYTES}, **summary(results)}
+    limits = {"seconds": SECONDS, "wait": WAIT, "megabytes": MEGABYTES}
+    found = {"machine": machine(), **about, "limits": limits, **summary(results)}
     given.out.write_text(json.dumps(found, indent=1) + "\n")
     for name, counts in found["readers"].items():
         print(f"{name:14}", "  ".join(f"{outcome} {counts[outcome]}" for outcome in OUTCOMES if counts[outcome]))

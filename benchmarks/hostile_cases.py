@@ -39,7 +39,7 @@ OUTCOMES = {
     "wrong": "accepted and wrong",
     "leak": "another exception",
     "crash": "the process died",
-    "hang": "over the time",
+    "hang": "over the time of a processor, or on the clock",
     "memory": "over the memory",
 }
 """The outcomes of a case, from good to bad."""
@@ -124,7 +124,8 @@ def _names(path: Path) -> list[Any]:
 
 def _itself() -> dict[str, Tree]:
     """Trees whose files say what shall happen."""
-    return {word: Tree({word: word.encode()}, word) for word in ("fine", "leak", "crash", "hang", "memory", "calls")}
+    words = ("fine", "leak", "crash", "hang", "busy", "memory", "calls")
+    return {word: Tree({word: word.encode()}, word) for word in words}
 
 
 def _obeying(path: Path) -> list[Any]:
@@ -136,6 +137,8 @@ def _obeying(path: Path) -> list[Any]:
         os.abort()
     if damaged and word == "hang":
         time.sleep(3600)
+    while damaged and word == "busy":
+        pass
     if damaged and word == "memory":
         raise RadiographError(f"{path} is refused after {len(bytes(b'x' * 400_000_000))} bytes")
     if damaged and word == "calls":
@@ -243,11 +246,11 @@ def fingerprint(value: Any) -> str:
 
 
 def judged(reader: Reader, tree: Tree, path: Path, expected: str) -> dict[str, Any]:
-    """Reads a case and returns its outcome, the message, the last calls of a leak, and the seconds."""
-    start = time.perf_counter()
+    """Reads a case and returns its outcome, the message, the last calls of a leak, and the seconds of a processor."""
+    start = time.process_time()
     outcome, message, where = _judged(reader, tree, path, expected)
     message = message.replace(str(path.parent), "").replace("\n", " ")[:300]
-    return {"outcome": outcome, "message": message, "where": where, "seconds": time.perf_counter() - start}
+    return {"outcome": outcome, "message": message, "where": where, "seconds": time.process_time() - start}
 
 
 def _judged(reader: Reader, tree: Tree, path: Path, expected: str) -> tuple[str, str, str]:

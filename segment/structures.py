@@ -42,7 +42,8 @@ SIDES = ("right", "left")
 """The patient's sides, as names of structures end."""
 
 VERTEBRAE = tuple(
-    f"vertebrae_{level}" for level in (*(f"C{n}" for n in (5, 6, 7)), *(f"T{n}" for n in range(1, 13)), "L1", "L2", "L3")
+    f"vertebrae_{level}"
+    for level in (*(f"C{n}" for n in (5, 6, 7)), *(f"T{n}" for n in range(1, 13)), "L1", "L2", "L3")
 )
 """The vertebrae that a chest radiograph may show, from head to foot."""
 

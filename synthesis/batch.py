@@ -30,6 +30,7 @@ from artasyn.synthesis.context import (
 )
 from artasyn.synthesis.lesions import Draws, OpacityRecord
 from artasyn.synthesis.opacity import DRAWS, LungOpacity, rendered
+from artasyn.synthesis.places import Found, Place
 from artasyn.synthesis.rendering import POINTS, Extents, Lesions
 from artasyn.synthesis.textures import GRID, bank
 
@@ -37,6 +38,8 @@ FilmBatch = Float32[Tensor, "b 1 h w"]
 LungBatch = Integer[Tensor, "b 1 h w"]
 GivenLungs = Shaped[Tensor, "b 1 h w"]
 """Labels, or masks of both lungs, as `Lungs.from_array` tells them apart in each image."""
+LungsOfBatch = GivenLungs | Sequence[Found]
+"""The lungs of a batch as one tensor, or the lungs, the anatomy or the projection of each image."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,6 +143,8 @@ class BatchLungOpacity(torch.nn.Module):
     CPU the images are rendered one by one with `LungOpacity`. This is faster there, because only the pixels that a
     lesion reaches are computed.
 
+    Lesions lie in the whole visible lungs. `LungOpacity` also takes a part of the lungs, such as a lobe.
+
     Args:
         opacity: settings of the draw; None draws from all findings.
         at_once: render a whole batch at once; None does so on an accelerator only.
@@ -167,15 +172,17 @@ class BatchLungOpacity(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.opacity = opacity or LungOpacity()
+        _refuse_parts([self.opacity])
         self.at_once, self.lungs_labelled = at_once, lungs_labelled
         self.register_buffer("textures", torch.from_numpy(bank().copy()), persistent=False)
 
-    def forward(self, images: FilmBatch, lungs: GivenLungs, rng: np.random.Generator) -> Anomalies:
+    def forward(self, images: FilmBatch, lungs: LungsOfBatch, rng: np.random.Generator) -> Anomalies:
         """Draws and renders an anomaly for every radiograph; an anomaly that changes no pixel is drawn again.
 
         Args:
             images: float32 (b, 1, h, w) in [0, 1], normal radiographs.
-            lungs: (b, 1, h, w), labels as in `artasyn.arrays.LungLabels` or masks of both lungs, on the same device.
+            lungs: (b, 1, h, w), labels as in `artasyn.arrays.LungLabels` or masks of both lungs, on the same device; or
+                a list with the `Lungs`, the `Anatomy` or the `Projection` of each image.
             rng: the only source of randomness.
 
         Raises:
@@ -194,18 +201,20 @@ class BatchLungOpacity(torch.nn.Module):
             made = made.with_others(empty, self._render(images[empty], lungs[empty], draws, tolerances))
         raise NothingShows(f"no pixel can be brightened by the tolerance in images {empty.tolist()} of the batch")
 
-    def render(self, images: FilmBatch, lungs: GivenLungs, records: Sequence[OpacityRecord]) -> Anomalies:
+    def render(self, images: FilmBatch, lungs: LungsOfBatch, records: Sequence[OpacityRecord]) -> Anomalies:
         """Renders a record on every radiograph; the mask is empty where the record changes no pixel.
 
         Args:
             images: float32 (b, 1, h, w) in [0, 1].
-            lungs: (b, 1, h, w), as in `forward`, on the same device.
+            lungs: as in `forward`.
             records: one for each image; at least one of them with a lesion.
 
         Raises:
             ImageError: `images` is not a valid batch, or the lungs are on another grid or device.
-            SynthesisError: the number of records differs from the number of images, or no record has a lesion.
+            SynthesisError: the number of records differs from the number of images, no record has a lesion, or a record
+                is limited to a part of the lungs.
         """
+        _refuse_parts(records)
         lungs, _ = _labels(images, lungs, self.lungs_labelled)
         if len(records) != len(images) or not any(record.lesions for record in records):
             raise SynthesisError(f"{len(records)} records for {len(images)} images; give one for each, with lesions")
@@ -244,7 +253,7 @@ class BatchLungOpacity(torch.nn.Module):
         films, masks, attenuations = (tensor[:, 0].numpy() for tensor in (result, changed, added))
         for number, record in enumerate(made.records):
             with contextlib.suppress(NothingShows):
-                change = rendered(films[number], Lungs.from_labels(labels[number, 0]), record)
+                change = rendered(films[number], Place.of(Lungs.from_labels(labels[number, 0])), record)
                 change.placed(change.image, films[number])
                 change.placed(change.mask, masks[number])
                 change.placed(change.attenuation, attenuations[number])
@@ -283,7 +292,30 @@ class _Tensors(SimpleNamespace):
         super().__init__(**tensors)
 
 
-def _labels(images: Tensor, lungs: Tensor, labelled: bool | None) -> tuple[LungBatch, Bool[np.ndarray, "b 2"]]:
+def _refuse_parts(limited: Sequence[LungOpacity | OpacityRecord]) -> None:
+    """Refuses settings and records that are limited to a part of the lungs, or that reach behind the heart."""
+    for each in limited:
+        if (each.part, each.convention) != ("lungs", "visible"):
+            raise SynthesisError(
+                f"a batch is rendered in the visible lungs, not in {each.part} of the {each.convention} lungs; use "
+                "LungOpacity for a part"
+            )
+
+
+def _stacked(images: Tensor, lungs: Sequence[Found]) -> Tensor:
+    """Returns the visible lungs of each image as labels (b, 1, h, w), on the device of the images.
+
+    Raises:
+        ImageError: the lungs are of another number or on another grid.
+    """
+    labels = [Place.of(each).lungs.labels for each in lungs]
+    if [each.shape for each in labels] != [tuple(image.shape[1:]) for image in images]:
+        shapes = ", ".join(str(each.shape) for each in labels)
+        raise ImageError(f"lungs are {shapes or 'missing'}, images {tuple(images.shape)}; give lungs for each image")
+    return torch.from_numpy(np.stack(labels)[:, None]).to(images.device)
+
+
+def _labels(images: Tensor, lungs: LungsOfBatch, labelled: bool | None) -> tuple[LungBatch, Bool[np.ndarray, "b 2"]]:
     """Returns the lungs of a batch as labels, and whether each image has a right and a left lung.
 
     Everything that must be known of the values comes from the device in one transfer. Only images whose values are not
@@ -292,6 +324,8 @@ def _labels(images: Tensor, lungs: Tensor, labelled: bool | None) -> tuple[LungB
     Raises:
         ImageError: the tensors are no batch of radiographs with lungs.
     """
+    if not isinstance(lungs, Tensor):
+        lungs, labelled = _stacked(images, lungs), True
     _check(images, lungs)
     flat = lungs.flatten(1)
     plain = (flat == 1) | (flat == 2)

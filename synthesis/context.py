@@ -11,6 +11,7 @@ import numpy as np
 from artasyn.arrays import LEFT, RIGHT, Image
 from artasyn.segment.lungs import Lungs
 from artasyn.shapes import Float32, Shaped
+from artasyn.synthesis.places import Place
 from artasyn.synthesis.textures import GRID
 
 CELLS = 48
@@ -29,6 +30,9 @@ and the borders, and for the fade at the pleura."""
 SOFT_TISSUE = 0.8
 """Quantile of the window's grey that stands for soft tissue."""
 
+
+LEAST_LUNG = 0.05
+"""Share of visible lung around a cell, below which the mean of the lungs stands for the lung behind the heart."""
 
 LEAST_STEP = 0.1
 """Smallest difference in grey between soft tissue and the mean of the lungs; used where the image shows less."""
@@ -101,6 +105,7 @@ class Context:
             where the image is already as bright as soft tissue.
         height: of the lungs, as a share of the window's side.
         soft_tissue: the grey of soft tissue.
+        within: as `share`, of the part of the lungs that an anomaly may change; None if it may change all of them.
     """
 
     share: Float32[np.ndarray, "2 cells cells"]
@@ -108,20 +113,34 @@ class Context:
     step: Float32[np.ndarray, "cells cells"]
     height: float
     soft_tissue: float
+    within: Float32[np.ndarray, "2 cells cells"] | None = None
 
     @classmethod
-    def of(cls, image: Image, lungs: Lungs, window: Window) -> Context:
-        """Returns the context of an image and its lungs in their window."""
-        sides = window.sampled(lungs.labels)
+    def of(cls, image: Image, place: Place, window: Window) -> Context:
+        """Returns the context of an image and its lungs in their window.
+
+        Behind the heart, the step is that of the lung beside it, because the image shows the heart there.
+        """
+        sides = window.sampled(place.lungs.labels)
         share = np.stack([averaged((sides == side).astype(np.float32)) for side in (RIGHT, LEFT)])
         film, lung = averaged(window.sampled(image)), share[0] + share[1]
+        hidden = None if place.hidden is None else averaged(window.sampled(place.hidden).astype(np.float32))
+        if hidden is not None:
+            lung = lung - hidden
         at = round(SOFT_TISSUE * (film.size - 1))
         mean = float((film * lung).sum() / max(float(lung.sum()), 1e-3))
         soft_tissue = max(float(np.partition(film.ravel(), at)[at]), mean + LEAST_STEP)
-        level = blurred(film * lung, LEVEL_BLUR) / np.maximum(blurred(lung, LEVEL_BLUR), 1e-3)
-        near = blurred(film, NEAR_BLUR, cv2.BORDER_REPLICATE)
-        step = np.maximum(np.float32(soft_tissue) - np.maximum(level, near), 0)
-        return cls(share, window.on_film(image.shape), step, window.height / window.side, soft_tissue)
+        beside = blurred(lung, LEVEL_BLUR)
+        level = blurred(film * lung, LEVEL_BLUR) / np.maximum(beside, 1e-3)
+        bright = np.maximum(level, blurred(film, NEAR_BLUR, cv2.BORDER_REPLICATE))
+        if hidden is not None:
+            bright += hidden * (np.where(beside > LEAST_LUNG, level, np.float32(mean)) - bright)
+        step = np.maximum(np.float32(soft_tissue) - bright, 0)
+        within = None
+        if place.part != "lungs":
+            parts = sides * window.sampled(place.region)
+            within = np.stack([averaged((parts == side).astype(np.float32)) for side in (RIGHT, LEFT)])
+        return cls(share, window.on_film(image.shape), step, window.height / window.side, soft_tissue, within)
 
 
 def averaged(samples: Float32[np.ndarray, "samples samples"]) -> Float32[np.ndarray, "cells cells"]:

@@ -14,6 +14,7 @@ from artasyn.arrays import LEFT, RIGHT
 from artasyn.errors import SynthesisError
 from artasyn.fields import STATED, Count, Within, check_fields
 from artasyn.records import make_record, read_record
+from artasyn.segment.anatomy.anatomy import Convention
 from artasyn.shapes import Float64, Int64
 from artasyn.synthesis.finding import Look
 
@@ -63,10 +64,14 @@ class OpacityRecord:
     Attributes:
         lesions: in any order.
         tolerance: smallest change of a pixel, in image units.
+        part: the part of the lungs that they may change, as in `LungOpacity`.
+        convention: the extent of the lungs, as in `LungOpacity`.
     """
 
     lesions: Annotated[tuple[Lesion, ...], Count(0, "lesions")]
     tolerance: Annotated[float, Within(1e-6, 1000)] = field(default=1 / 255, metadata=STATED)
+    part: str = "lungs"
+    convention: Convention = "visible"
 
     def __post_init__(self) -> None:
         check_fields(self, SynthesisError)

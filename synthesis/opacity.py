@@ -5,16 +5,16 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Any
 
 import cv2
 import numpy as np
 
-from artasyn.arrays import LEFT, RIGHT, Attenuation, Image, Mask, check_image
+from artasyn.arrays import Attenuation, Image, Mask, check_image
 from artasyn.errors import ImageError, NothingShows, SynthesisError
 from artasyn.fields import Count, Within, check_fields
-from artasyn.segment.lungs import Lungs
+from artasyn.segment.anatomy.anatomy import Convention
 from artasyn.shapes import Bool, Float32
 from artasyn.synthesis import rendering
 from artasyn.synthesis.anomaly import Anomaly, expose
@@ -22,6 +22,7 @@ from artasyn.synthesis.context import FADE_BLUR, Context, Window, blurred
 from artasyn.synthesis.drawing import draw_lesions
 from artasyn.synthesis.finding import CountRange, Finding, findings
 from artasyn.synthesis.lesions import Draws, OpacityRecord
+from artasyn.synthesis.places import Found, Place
 from artasyn.synthesis.rendering import Lesions
 from artasyn.synthesis.textures import DEVIATION, GRID, texture
 
@@ -47,6 +48,12 @@ class LungOpacity:
         kinds_range: number of different findings in one anomaly.
         tolerance: smallest change of a pixel, in image units; smaller changes are not added. The default is one grey
             level of 8 bits.
+        part: the part of the lungs that lesions lie in and may change: ``lungs``, ``lung_right``, ``lung_left``; a zone
+            such as ``upper``, ``lower_zone_left`` or ``peripheral``; or, where an `Anatomy` or a `Projection` is given,
+            one of its structures or groups, such as ``lung_lower_lobe_left``. The zones of a finding then count within
+            this part.
+        convention: the extent of the lungs of an `Anatomy` or a `Projection`: ``visible``, as readers draw them, or
+            ``whole``, behind the heart too.
 
     Source: ART-ASyn (Cao, Fan, Cai; WACV 2026; arXiv 2512.00310), texture-based anomaly synthesis. The published
     stamps are composited toward one grey value, which erases half of the texture beneath. Here stamps are attenuation.
@@ -62,6 +69,8 @@ class LungOpacity:
     findings: Annotated[tuple[Finding, ...], Count(0, 1000)] = field(default_factory=findings)
     kinds_range: CountRange = (1, 2)
     tolerance: Annotated[float, Within(1e-6, 0.5)] = 1 / 255
+    part: str = "lungs"
+    convention: Convention = "visible"
 
     def __post_init__(self) -> None:
         """Refuses settings that cannot be drawn from.
@@ -73,35 +82,51 @@ class LungOpacity:
         if not self.findings:
             raise SynthesisError("no findings to draw from; leave the option out for all of them")
 
-    def __call__(self, image: Image, lungs: Lungs, rng: np.random.Generator) -> Anomaly:
+    def __call__(self, image: Image, lungs: Found | Place, rng: np.random.Generator) -> Anomaly:
         """Draws an anomaly and renders it; an anomaly that changes no pixel is drawn again.
 
         Args:
             image: float32 (h, w) in [0, 1], a normal radiograph.
-            lungs: its lungs, on the same grid.
+            lungs: its lungs, its anatomy or its projection, on the same grid.
             rng: the only source of randomness.
 
         Raises:
-            SynthesisError: there are no lungs, or they are so bright that nothing can be added to them.
+            SynthesisError: there are no lungs or no such part of them, or they are so bright that nothing can be added
+                to them.
             ImageError: the image is not valid, or the lungs are on another grid.
         """
+        place = self.place(lungs)
         for _ in range(DRAWS - 1):
             with contextlib.suppress(NothingShows):
-                return self.render(image, lungs, self.draw(lungs, rng))
-        return self.render(image, lungs, self.draw(lungs, rng))
+                return self.render(image, place, self.draw(place, rng))
+        return self.render(image, place, self.draw(place, rng))
 
-    def draw(self, lungs: Lungs, rng: np.random.Generator) -> OpacityRecord:
+    def place(self, lungs: Found | Place) -> Place:
+        """Returns the part of the lungs that lesions lie in.
+
+        Args:
+            lungs: the lungs, the anatomy or the projection of a radiograph.
+
+        Raises:
+            SynthesisError: the lungs do not tell where the part is.
+        """
+        return Place.of(lungs, self.part, self.convention)
+
+    def draw(self, lungs: Found | Place, rng: np.random.Generator) -> OpacityRecord:
         """Draws the places, shapes and densities of an anomaly; rendering uses no randomness.
 
         Args:
-            lungs: the lungs to place the anomaly in; one lung is enough.
+            lungs: the lungs, the anatomy or the projection to place the anomaly in; one lung is enough.
             rng: the source of randomness.
 
         Raises:
-            SynthesisError: there are no lungs.
+            SynthesisError: there are no lungs, or no such part of them.
         """
-        present = np.array([[bool((lungs.labels == side).any()) for side in (RIGHT, LEFT)]])
-        return OpacityRecord(self.draw_batch(present, rng).lesions(1)[0], self.tolerance)
+        present = self.place(lungs).present
+        if self.part != "lungs" and not present.any():
+            raise SynthesisError(f"no pixel of these lungs belongs to {self.part}; choose another part")
+        lesions = self.draw_batch(present[None], rng).lesions(1)[0]
+        return OpacityRecord(lesions, self.tolerance, self.part, self.convention)
 
     def draw_batch(self, present: Bool[np.ndarray, "b 2"], rng: np.random.Generator) -> Draws:
         """Draws an anomaly for each image of a batch.
@@ -120,24 +145,26 @@ class LungOpacity:
             )
         return draw_lesions(self.findings, present, rng, kinds_range=self.kinds_range)
 
-    def render(self, image: Image, lungs: Lungs, record: OpacityRecord) -> Anomaly:
+    def render(self, image: Image, lungs: Found | Place, record: OpacityRecord) -> Anomaly:
         """Renders a record on a radiograph; the same input always gives the same result.
 
         Args:
             image: float32 (h, w) in [0, 1].
-            lungs: its lungs, on the same grid.
+            lungs: its lungs, its anatomy or its projection, on the same grid.
             record: from `draw`, for these lungs at any size or for other lungs with the same sides.
 
         Raises:
             NothingShows: no pixel of this image changes.
+            SynthesisError: the lungs do not tell where the record's part is.
             ImageError: the image is not valid, or the lungs are on another grid.
         """
         check_image(image)
-        if lungs.labels.shape != image.shape:
+        place = Place.of(lungs, record.part, record.convention)
+        if place.region.shape != image.shape:
             raise ImageError(
-                f"lungs are {lungs.labels.shape}, the image is {image.shape}; use lungs.resized(image.shape)"
+                f"lungs are {place.region.shape}, the image is {image.shape}; use lungs.resized(image.shape)"
             )
-        change = rendered(image, lungs, record)
+        change = rendered(image, place, record)
         return Anomaly(
             change.placed(change.image, image.copy()),
             change.placed(change.mask, np.zeros(image.shape, bool)),
@@ -196,28 +223,28 @@ class Change:
         return dict(zip(self.air_left, masks, strict=True))
 
 
-def rendered(image: Image, lungs: Lungs, record: OpacityRecord) -> Change:
+def rendered(image: Image, place: Place, record: OpacityRecord) -> Change:
     """Renders a record on the part of an image that its lesions reach.
 
     Args:
         image: float32 (h, w) in [0, 1].
-        lungs: its lungs, on the same grid.
+        place: its lungs and the part of them that the record may change, on the same grid.
         record: the record to render.
 
     Raises:
         NothingShows: no pixel of this image changes.
     """
-    window = Window.around(lungs)
+    window = Window.around(place.lungs)
     if window is None or not record.lesions:
         raise NothingShows("no pixel changes: there are no lungs, or the record is empty")
-    context = Context.of(image, lungs, window)
+    context = Context.of(image, place, window)
     air_left, reached = _air_left(context, record)
     film, inner = window.part(reached, image.shape)
     step = _finer(context.step)
     whole = (1 - math.prod(air_left.values())) * step
     whole = cv2.resize(whole, (window.side, window.side), interpolation=cv2.INTER_LINEAR)
     more = whole[inner]
-    more *= lungs.labels[film] > 0
+    more *= place.region[film]
     more = rendering.saturated(more, image[film], np.float32(context.soft_tissue), np)
     changed, mask, added = expose(image[film], more, tolerance=record.tolerance)
     if not mask.any():
@@ -234,7 +261,11 @@ def _air_left(
     """Returns the share of air that every finding leaves, and the part of the grid that the lesions reach."""
     lesions = Lesions.pack(Draws.of([record.lesions]))
     extents = rendering.Extents.of((context.share * context.on_film)[None], np)
-    rows, columns = (at.astype(np.float32) for at in extents.place(lesions.image, lesions.side, lesions.focus, np))
+    within = extents  # lesions lie within the part, but outward is outward in the whole lungs
+    if context.within is not None:
+        parts = rendering.Extents.of((context.within * context.on_film)[None], np)
+        within = replace(parts, outward=extents.outward)
+    rows, columns = (at.astype(np.float32) for at in within.place(lesions.image, lesions.side, lesions.focus, np))
     place, mirrored = rendering.at_the_hilum(lesions, extents, np)
     outward = extents.outward[lesions.image, lesions.side].astype(np.float32)
     height = np.full(1, context.height, np.float32)

@@ -43,7 +43,9 @@ def _recipe() -> Recipe:
 
 def _projection() -> ProjectionRecord:
     volume = chest((6.0, 5.0, 5.0), length=420.0)
-    return DomainRandomisation().draw(volume, np.random.default_rng(6), lesions=("nodule", "consolidation"))
+    return DomainRandomisation(deformation_share=1.0).draw(
+        volume, np.random.default_rng(6), lesions=("nodule", "consolidation")
+    )
 
 
 RECORDS: dict[type[Any], Callable[[], Any]] = {

@@ -15,14 +15,14 @@ from tests.test_packaging import FOLDERS, lines, sources
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn",),
     ("artasyn.pixels",),
-    ("artasyn.files", "artasyn.networks", "artasyn.evaluation"),
-    ("artasyn.segment",),
+    ("artasyn.files", "artasyn.evaluation"),
+    ("artasyn.networks", "artasyn.segment"),
     ("artasyn.segment.pbtseg", "artasyn.segment.ct"),
     ("artasyn.segment.projection",),
     ("artasyn.segment.measures",),
     ("artasyn.segment.anatomy",),
     ("artasyn.synthesis", "artasyn.phantom", "artasyn.pictures", "artasyn.bulk"),
-    ("artasyn.transforms", "artasyn.outputs", "artasyn.testsets", "artasyn.detection"),
+    ("artasyn.transforms", "artasyn.outputs", "artasyn.testsets", "artasyn.detection", "artasyn.stock"),
     ("artasyn.training",),
     ("artasyn.commands",),
 )

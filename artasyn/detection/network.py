@@ -15,8 +15,9 @@ from artasyn.detection.head import DiscriminativeHead
 from artasyn.detection.novelty import Novelty
 from artasyn.detection.reconstruction import ReconstructionNet
 from artasyn.detection.settings import DetectorSettings
-from artasyn.detection.stored import CONFIG, digest_of, find_model, read_settings, read_weights, replacing_model
+from artasyn.detection.stored import DETECTOR
 from artasyn.errors import ImageError, ModelError
+from artasyn.networks.stored import digest_of, replacing_model
 from artasyn.shapes import Float
 from artasyn.tensors import Images
 
@@ -180,20 +181,7 @@ class DetectorNetwork(
         Raises:
             ModelError: there is no such model, or its files are damaged or of another kind.
         """
-        try:
-            folder = find_model(model, options)
-            settings = read_settings(folder)
-            try:
-                with torch.device("meta"):  # without memory: settings may claim any size
-                    expected = cls(settings).state_dict()
-            except ModelError as error:
-                raise ModelError(f"{folder / CONFIG}: cannot be loaded as a detector: {error}") from error
-            weights = read_weights(folder, expected)
-        except OSError as error:
-            raise ModelError(f"{str(model)[:80]}: cannot be read ({error.strerror})") from error
-        network = cls(settings)
-        network.load_state_dict(weights)
-        return network.eval()
+        return DETECTOR.load(cls, model, options)
 
 
 def smoothed(images: Images, sigma: float) -> Images:

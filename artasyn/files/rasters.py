@@ -224,7 +224,9 @@ def decode_region(data: bytes) -> Mask:
     if mode not in COLOURS:
         raise RadiographError(f"holds {mode} colours; save the mask as 0 and 255 in one channel")
     deep = _deep_colours(picture, data, turn)
-    colours, full = (np.asarray(picture.convert("RGBA")), 255) if deep is None else (deep, 65535)
+    opaque = mode == "RGB" and "transparency" not in picture.info
+    shallow = picture if opaque or deep is not None else picture.convert("RGBA")
+    colours, full = (np.asarray(shallow), 255) if deep is None else (deep, 65535)
     alpha = colours[..., 3] if colours.shape[2] == 4 else None
     if mode != "P":
         return region_of(colours[..., :3], alpha, float(full), lossy=is_lossy(data))

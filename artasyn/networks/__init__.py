@@ -1,1 +1,1 @@
-"""What several networks share: encoders, blocks and pretrained weights."""
+"""What several networks share: encoders, blocks, pretrained weights and stored models."""

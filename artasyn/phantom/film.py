@@ -15,47 +15,17 @@ import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT, Image, Mask
 from artasyn.errors import SynthesisError
+from artasyn.phantom.intervals import Map, interval_share
 from artasyn.phantom.lesions import KINDS, PhantomLesion, draw_lesion, lesion_body
-from artasyn.phantom.thorax import Anatomy, Map, ThoraxRecord, anatomy, straight_grid
-from artasyn.phantom.tissues import (
-    MU,
-    Healthy,
-    PhantomVolume,
-    Voxels,
-    coarse_grid,
-    interval_share,
-    line_integral,
-)
+from artasyn.phantom.sections import RaySections, ray_sections, straight_grid
+from artasyn.phantom.thorax import ThoraxRecord
+from artasyn.phantom.tissues import MU, Healthy, coarse_grid, line_integral
+from artasyn.phantom.variation import draw_thorax
+from artasyn.phantom.voxels import PhantomVolume, Voxels
 from artasyn.segment.ct.attenuation import attenuation
 from artasyn.segment.lungs import Lungs
 
 __all__ = ["Phantom", "PhantomRadiograph", "PhantomVolume", "ThoraxRecord"]
-
-# Mean, standard deviation, smallest and largest value of each varying field of `ThoraxRecord`.
-_VARIATION = {
-    "roll": (0.0, 1.2, -3.0, 3.0),
-    "width": (125.0, 8.0, 108.0, 142.0),
-    "height": (207.0, 14.0, 175.0, 235.0),
-    "depth": (1.0, 0.07, 0.84, 1.18),
-    "sulcus": (56.0, 7.0, 42.0, 72.0),
-    "left_drop": (11.0, 5.0, 0.0, 22.0),
-    "heart_left": (92.0, 7.0, 76.0, 108.0),
-    "heart_right": (40.0, 4.0, 32.0, 49.0),
-    "knob": (38.0, 3.0, 31.0, 46.0),
-    "wall": (24.0, 6.0, 13.0, 42.0),
-    "waist": (0.0, 4.0, -8.0, 8.0),
-    "shoulder": (5.0, 10.0, -14.0, 24.0),
-    "arm": (10.0, 5.0, 1.0, 22.0),
-    "curve": (0.0, 3.0, -8.0, 8.0),
-    "rib_slope": (1.0, 0.1, 0.8, 1.25),
-    "bone": (1.0, 0.14, 0.65, 1.35),
-    "vessel": (1.0, 0.12, 0.75, 1.3),
-    "texture": (1.0, 0.25, 0.5, 1.6),
-    "exposure": (0.45, 0.1, 0.28, 0.68),
-    "contrast": (0.9, 0.14, 0.65, 1.25),
-    "scatter": (0.09, 0.03, 0.03, 0.16),
-    "noise": (0.016, 0.005, 0.006, 0.03),
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,25 +107,7 @@ class Phantom:
             rng: the only source of randomness.
             lesions: whether the lungs are diseased; the thorax and its film are the same either way.
         """
-        seed, shift = int(rng.integers(2**31)), np.clip(rng.normal(0, (6, 5)), -12, 12)
-        values = {}
-        for name, (mean, deviation, low, high) in _VARIATION.items():
-            values[name] = float(np.clip(rng.normal(mean, deviation), low, high))
-        for name in ("heart_left", "heart_right"):
-            values[name] *= values["width"] / 125
-        breasts, gas = rng.uniform() < 0.5, rng.uniform() < 0.75
-        thick, low, wide = rng.uniform(12, 50), np.clip(rng.normal(28, 14), 0, 60), rng.uniform(16, 48)
-        record = ThoraxRecord(
-            size=self.size,
-            seed=seed,
-            field=max(float(np.clip(rng.normal(355, 15), 335, 400)), 2.35 * values["width"] + 40),
-            shift=(float(shift[0]), float(shift[1])),
-            breast=float(thick) * bool(breasts),
-            breast_z=values["height"] + float(low),
-            bubble=float(wide) * bool(gas),
-            lesions=(),
-            **values,
-        )
+        record = draw_thorax(rng, self.size)
         count = int(rng.integers(self.lesions_range[0], self.lesions_range[1] + 1)) if lesions else 0
         kinds = [self.kinds[int(rng.integers(len(self.kinds)))] for _ in range(count)]
         found = tuple(draw_lesion(rng, kind, float(rng.uniform(*self.severity_range))) for kind in kinds)
@@ -175,11 +127,7 @@ class Phantom:
             raise SynthesisError(f"spacing must lie in [1, 6] mm, not {spacing}")
         voxels = Voxels(record, spacing)
         for lesion in record.lesions:
-            centre = lesion_centre(lesion, voxels.coarse)
-            body = lesion_body(lesion, voxels.x - centre[0], voxels.y - centre[1], voxels.z - centre[2])
-            part = body * voxels.lung
-            voxels.mu += part * np.maximum(float(attenuation(np.float32(lesion.hu))) - voxels.mu, 0)
-            voxels.labels[part > 0.25] = 13
+            voxels.add_lesion(lesion, lesion_centre(lesion, voxels.coarse))
         return voxels.finished()
 
     def render(self, record: ThoraxRecord) -> PhantomRadiograph:
@@ -193,7 +141,7 @@ class Phantom:
         """
         side = (np.arange(record.size, dtype=np.float32) + 0.5) / record.size
         x, z = record.place(side[:, None], side[None, :])
-        rays, coarse = anatomy(record, x, z), coarse_grid(record)
+        rays, coarse = ray_sections(record, x, z), coarse_grid(record)
         normal, lungs = line_integral(record, rays, coarse), visible_lungs(rays)
         film = FilmResponse.exposed(record, normal.integral, lungs)
         image = healthy = film.developed(normal.integral)
@@ -250,7 +198,7 @@ class FilmResponse:
         return np.asarray(answer, dtype=np.float32)
 
 
-def visible_lungs(rays: Anatomy) -> Lungs:
+def visible_lungs(rays: RaySections) -> Lungs:
     """Returns the visible lungs: on each side, the largest region of rays through lung that nothing hides."""
     labels = np.zeros(rays.x.shape, np.uint8)
     for side, chosen in ((RIGHT, ~rays.left), (LEFT, rays.left)):
@@ -263,7 +211,7 @@ def visible_lungs(rays: Anatomy) -> Lungs:
     return Lungs.from_labels(labels)
 
 
-def lesion_centre(lesion: PhantomLesion, coarse: Anatomy) -> np.ndarray:
+def lesion_centre(lesion: PhantomLesion, coarse: RaySections) -> np.ndarray:
     """Returns the centre of a lesion: x, y and z in straight mm.
 
     Args:
@@ -281,7 +229,7 @@ def lesion_centre(lesion: PhantomLesion, coarse: Anatomy) -> np.ndarray:
     return np.array([coarse.x[row, column], front + lesion.layer * (back - front), coarse.z[row, column]])
 
 
-def lesion_integral(record: ThoraxRecord, rays: Anatomy, coarse: Anatomy, normal: Healthy) -> Map:
+def lesion_integral(record: ThoraxRecord, rays: RaySections, coarse: RaySections, normal: Healthy) -> Map:
     """Returns the line integrals that lesions add to a healthy thorax; 0 where no ray meets a lesion.
 
     The vessels of a ray vanish in proportion to the share of the lung that lesions fill along the ray.
@@ -311,4 +259,4 @@ def lesion_integral(record: ThoraxRecord, rays: Anatomy, coarse: Anatomy, normal
     room = rays.lung_depth
     total = np.minimum(total, room * np.float32(MU["organ"] - MU["lung"]))
     lost = normal.vessels * np.clip(filled / np.maximum(room, 1), 0, 1)
-    return np.asarray(np.maximum(total - lost, 0).astype(np.float32))
+    return np.asarray((np.maximum(total * np.float32(record.growth) - lost, 0)).astype(np.float32))

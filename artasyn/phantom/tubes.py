@@ -1,4 +1,4 @@
-"""The fine structures of a thorax as tubes in three dimensions: bones, airways, pulmonary vessels.
+"""The fine structures of a thorax as tubes in three dimensions: airways and pulmonary vessels.
 
 A tube is drawn on a film along its centreline. Every point spreads its length over the tube's cross-section, as
 projected along the ray. The sum is the tube's chord along the ray, sharp at every image size. A CT volume of the
@@ -12,12 +12,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from artasyn.phantom.outlines import smooth_curve
-from artasyn.phantom.thorax import Anatomy, Map, RayInterval, ThoraxRecord, section, spine_x
+from artasyn.phantom.intervals import Map, RayInterval
+from artasyn.phantom.sections import RaySections
+from artasyn.phantom.thorax import ThoraxRecord, body_x
 
-_RIB_Z = (-4.0, 2.0, 14.0, 29.0, 48.0, 70.0, 93.0, 117.0, 142.0, 168.0, 196.0, 226.0)
-_RIB_FALL = (40.0, 52.0, 66.0, 84.0, 96.0, 106.0, 114.0, 124.0, 134.0, 138.0, 140.0, 130.0)
-_RIB_END = (198.0, 172.0, 160.0, 154.0, 152.0, 150.0, 147.0, 140.0, 130.0, 115.0, 85.0, 55.0)
 _LEAVES = 512
 """End branches of a vessel tree; a power of two."""
 
@@ -49,6 +47,12 @@ class Tubes:
         place = np.arange(len(self.points)) % count
         fade = np.clip(np.minimum(place + 1, count - place) / (share * count), 0, 1)
         return Tubes(self.points, self.lengths * fade, self.radii)
+
+    @classmethod
+    def joined(cls, *parts: Tubes) -> Tubes:
+        """Makes one of several sets of tubes."""
+        points, lengths, radii = zip(*((part.points, part.lengths, part.radii) for part in parts), strict=True)
+        return cls(np.concatenate(points), np.concatenate(lengths), np.concatenate(radii))
 
     def kept(self, keep: np.ndarray) -> Tubes:
         """Keeps only the chosen points, bool (n,)."""
@@ -95,8 +99,7 @@ def round_chords(record: ThoraxRecord, tubes: Tubes) -> Map:
 def _splat(record: ThoraxRecord, points: np.ndarray, lengths: np.ndarray, pad: int) -> np.ndarray:
     """Returns the length of centreline in every pixel of a film with a margin, mm per square mm."""
     side = record.size + 2 * pad
-    bend = spine_x(record, points[:, 2])
-    rows, columns = record.find(points[:, 0] + bend, points[:, 2])
+    rows, columns = record.find(points[:, 0] + body_x(record, points[:, 2]), points[:, 2])
     rows, columns = rows * record.size - 0.5 + pad, columns * record.size - 0.5 + pad
     keep = (rows > 0) & (rows < side - 1) & (columns > 0) & (columns < side - 1)
     rows, columns, weight = rows[keep], columns[keep], lengths[keep] * (record.size / record.field) ** 2
@@ -120,94 +123,18 @@ def _brush(half_width: float, half_height: float, pixels: float) -> np.ndarray:
     return np.asarray(brush * (np.pi * half_width * half_height / brush.sum()), dtype=np.float32)
 
 
-def ribs(record: ThoraxRecord) -> list[np.ndarray]:
-    """Returns the centrelines of the 24 ribs from the spine to the start of the cartilage, each (n, 3) in mm.
-
-    The centrelines follow the ribcage's inside at the distance of half a rib. The order is right 1, left 1, right 2 ...
-    """
-    scale = record.height / 207
-    rng = np.random.default_rng([record.seed, 1])
-    curves = []
-    for number, (start, fall, end) in enumerate(zip(_RIB_Z, _RIB_FALL, _RIB_END, strict=True)):
-        for side in (-1, 1):
-            z0 = start * scale + rng.normal(0, 1.4)
-            drop = fall * scale * record.rib_slope * (1 + 0.02 * rng.normal())
-            turn = np.deg2rad(np.linspace(-62, end + rng.normal(0, 3), 420))
-            z = (
-                z0
-                + 1.12
-                * drop
-                * (np.maximum(turn + (0.5, 0.3, 0.1)[number] if number < 3 else turn - 0.1, 0) / np.pi) ** 1.5
-            )
-            cut = section(record, np.maximum(z, 5.0))
-            square, gap = max(0.88 - 0.04 * number, 0.8), max(6.5 - 0.6 * number, 3.5)
-            across, depth = np.sin(turn), np.cos(turn)
-            across, depth = (
-                np.sign(across) * np.abs(across) ** square,
-                np.sign(depth) * np.abs(depth) ** square,
-            )
-            z = z - 5 + 0.3 * np.clip(np.sin(turn), -0.3, 1) * cut.outer
-            x = cut.middle_x + np.where(turn > 0, (cut.outer + gap) * across, (cut.middle_x - 8) * across)
-            y = cut.middle_y + np.where(depth > 0, cut.back + gap, cut.front + gap) * depth
-            curves.append(np.stack([side * x, y, z], axis=1))
-    return curves
-
-
-def clavicles(record: ThoraxRecord) -> list[np.ndarray]:
-    """Returns the centrelines of the right and left clavicle, from the sternum to the shoulder, each (n, 3) in mm."""
-    rng = np.random.default_rng([record.seed, 2])
-    tilt = rng.normal(0, 4)
-    curves = []
-    for side in (-1, 1):
-        rise = record.shoulder + tilt * side
-        t = np.linspace(0, 1, 320)
-        x = 15 + 150 * t
-        z = smooth_curve(
-            t, ((0, 46), (0.12, 40), (0.4, 21 - 0.4 * rise), (0.7, 5 - 0.8 * rise), (1, 1 - rise))
-        ) + rng.normal(0, 1.5)
-        y = smooth_curve(t, ((0, -58), (0.3, -66), (0.75, -12), (1, 0)))
-        curves.append(np.stack([side * x, y, z], axis=1))
-    return curves
-
-
-def girdle(record: ThoraxRecord) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """Returns the borders of the shoulder blades and the shafts and heads of the upper arms, each (n, 3) in mm.
-
-    Returns:
-        Five lines of the right blade and five of the left; right and left humerus; right and left humeral head.
-    """
-    rng = np.random.default_rng([record.seed, 3])
-    blades, arms, heads = [], [], []
-    for side in (-1, 1):
-        shift = np.array([rng.normal(4, 4), 0, -record.shoulder + rng.normal(0, 3)])
-        joint, tip = np.array([160, 20, 34.0]), np.array([126 + rng.normal(0, 5), 95, 168 + rng.normal(0, 6)])
-        angle, root = np.array([98 + rng.normal(0, 5), 88, 22.0]), np.array([96, 100, 52.0])
-        acromion, process = np.array([184, 26, 2.0]), np.array([148, -22, 27.0])
-        lines = [(joint, (joint + tip) / 2 + [-3, 8, 0], tip), (tip, (tip + angle) / 2 + [-12, 6, 0], angle)]
-        lines.append((root, (root + acromion) / 2 + [0, 12, -4], acromion))
-        lines.append((_off(joint, 0, -5, -10), _off(process, -4, 0, -6), process))
-        lines.append((angle, (angle + joint) / 2 + [0, 0, -14], _off(joint, -4, 0, -14)))
-        blades += [_bend(*(p + shift for p in line)) * [side, 1, 1] for line in lines]
-        head = np.array([186, 8, 34.0]) + shift
-        swing = np.deg2rad(record.arm)
-        elbow = head + 260 * np.array([np.sin(swing), 0, np.cos(swing)])
-        arms.append(_bend(head, (head + elbow) / 2, elbow) * [side, 1, 1])
-        heads.append(_bend(head - [6, 6, 4], head - [6, 0, 4], head - [6, -6, 4]) * [side, 1, 1])
-    return blades, arms, heads
-
-
-def _off(point: np.ndarray, x: int, y: int, z: int) -> np.ndarray:
+def off(point: np.ndarray, x: int, y: int, z: int) -> np.ndarray:
     """Moves a point to the left, to the back and down, mm."""
     return np.asarray(point + np.array([x, y, z]))
 
 
-def _bend(start: np.ndarray, middle: np.ndarray, end: np.ndarray, count: int = 320) -> np.ndarray:
+def bend(start: np.ndarray, middle: np.ndarray, end: np.ndarray, count: int = 320) -> np.ndarray:
     """Returns a parabola through three points, (count, 3)."""
     t = np.linspace(0, 1, count)[:, None]
     return np.asarray(start * (2 * t - 1) * (t - 1) + middle * 4 * t * (1 - t) + end * t * (2 * t - 1))
 
 
-def airways(record: ThoraxRecord, shape: Anatomy) -> Tubes:
+def airways(record: ThoraxRecord, shape: RaySections) -> dict[str, Tubes]:
     """Returns trachea and bronchi as tubes of air, limited to the part inside the mediastinum.
 
     Args:
@@ -217,20 +144,28 @@ def airways(record: ThoraxRecord, shape: Anatomy) -> Tubes:
     rng = np.random.default_rng([record.seed, 4])
     scale, lean = record.height / 207, rng.normal(-2.5, 1.5)
     fork = np.array([-4 + lean, 18, 98 * scale])
-    trachea = _bend(np.array([0, -14, -130.0]), np.array([0, 0, -15.0]), fork)
-    right = _bend(fork, _off(fork, -14, 4, 17), _off(fork, -27, 8, 38))
-    left = _bend(fork, _off(fork, 19, 5, 18), _off(fork, 40, 12, 33))
-    lower = [_bend(right[-1], right[-1] + [-6, 6, 16], right[-1] + [-9, 18, 36])]
-    lower += [_bend(left[-1], left[-1] + [4, 6, 14], left[-1] + [6, 18, 30])]
-    upper = [_bend(right[40], right[40] + [-12, 2, -3], right[40] + [-24, -2, -10])]
-    upper += [_bend(left[-40], left[-40] + [10, -4, -3], left[-40] + [18, -10, -12])]
+    trachea = bend(np.array([0, -14, -130.0]), np.array([0, 0, -15.0]), fork)
+    right = bend(fork, off(fork, -14, 4, 17), off(fork, -27, 8, 38))
+    left = bend(fork, off(fork, 19, 5, 18), off(fork, 40, 12, 33))
+    lower = [bend(right[-1], right[-1] + [-6, 6, 16], right[-1] + [-9, 18, 36])]
+    lower += [bend(left[-1], left[-1] + [4, 6, 14], left[-1] + [6, 18, 30])]
+    upper = [bend(right[40], right[40] + [-12, 2, -3], right[40] + [-24, -2, -10])]
+    upper += [bend(left[-40], left[-40] + [10, -4, -3], left[-40] + [18, -10, -12])]
     radius = rng.uniform(8.8, 10.8)
-    widths = radius * np.array([1, 0.85, 0.75, 0.55, 0.52, 0.42, 0.42])
-    tubes = Tubes.along(trachea, right, left, *lower, *upper, radius=widths)
-    return tubes.kept(_between(shape.holes[1], _cells(shape, tubes.points), tubes.points))
+    parts = {
+        "trachea": Tubes.along(trachea, radius=radius),
+        "bronchus_right": Tubes.along(right, lower[0], upper[0], radius=radius * np.array([0.85, 0.55, 0.42])),
+        "bronchus_left": Tubes.along(left, lower[1], upper[1], radius=radius * np.array([0.75, 0.52, 0.42])),
+    }
+    return {name: tubes.kept(_in_mediastinum(shape, tubes.points)) for name, tubes in parts.items()}
 
 
-def vessels(record: ThoraxRecord, shape: Anatomy) -> Tubes:
+def _in_mediastinum(shape: RaySections, points: np.ndarray) -> np.ndarray:
+    cell = _cells(shape, points)
+    return _between(shape.mediastinum, cell, points) | _between(shape.heart, cell, points)
+
+
+def vessels(record: ThoraxRecord, shape: RaySections) -> Tubes:
     """Returns the branching arteries and veins of both lungs.
 
     A tree fills its lung. The goals of the tree are halved repeatedly, and every branch heads for the middle of its
@@ -276,7 +211,7 @@ def _hila(fork: float, scale: float, rng: np.random.Generator) -> Tubes:
     ]  # fmt: skip
     sizes = np.array([8.0, 7.6, 4.8, 4.8, 4.4, 4.4, 5.0, 4.6])
     lines = [np.array(curve) * [1, 1, scale] + rng.normal(0, 3, (3, 3)) + [0, 0, fork] for curve in curves]
-    parts = [np.array_split(_bend(line[0], line[1], line[2], 90), 6) for line in lines]
+    parts = [np.array_split(bend(line[0], line[1], line[2], 90), 6) for line in lines]
     pieces = [
         np.concatenate([a, b[:1]]) for part in parts for a, b in zip(part, [*part[1:], part[-1][-1:]], strict=True)
     ]
@@ -284,7 +219,7 @@ def _hila(fork: float, scale: float, rng: np.random.Generator) -> Tubes:
     return Tubes.along(*pieces, radius=radii)
 
 
-def inside_lung(shape: Anatomy, points: np.ndarray) -> np.ndarray:
+def inside_lung(shape: RaySections, points: np.ndarray) -> np.ndarray:
     """Tells which points lie in the lungs: bool (n,).
 
     Args:
@@ -298,7 +233,7 @@ def inside_lung(shape: Anatomy, points: np.ndarray) -> np.ndarray:
     return inside
 
 
-def _cells(shape: Anatomy, points: np.ndarray) -> np.ndarray:
+def _cells(shape: RaySections, points: np.ndarray) -> np.ndarray:
     """Returns the nearest ray of a straight grid for each point, as flat indices (n,)."""
     left, top = float(shape.x[0, 0]), float(shape.z[0, 0])
     step = float(shape.z[1, 0]) - top
@@ -312,7 +247,7 @@ def _between(part: RayInterval, cell: np.ndarray, points: np.ndarray) -> np.ndar
     return np.asarray((points[:, 1] > part[0].ravel()[cell]) & (points[:, 1] < part[1].ravel()[cell]))
 
 
-def _places(shape: Anatomy, side: bool, rng: np.random.Generator) -> np.ndarray:
+def _places(shape: RaySections, side: bool, rng: np.random.Generator) -> np.ndarray:
     """Draws points spread over one lung, (_LEAVES, 3) in mm, denser toward the base."""
     depth = shape.lung_depth * (shape.left == side)
     chance = np.sqrt(depth) * (0.7 + np.clip(shape.z / 250, 0, 1))

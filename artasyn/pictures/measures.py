@@ -17,9 +17,9 @@ from artasyn.errors import ImageError
 from artasyn.pictures.overlays import FONT, LEFT_COLOUR, RIGHT_COLOUR, RIM, Colour, check_overlay, grey_picture
 from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio, Span
 from artasyn.segment.measures.cobb import CobbAngle
-from artasyn.segment.measures.footprints import Point, main_parts
 from artasyn.segment.measures.lung_areas import LungAreas
 from artasyn.segment.measures.measures import Measures
+from artasyn.segment.places import Point, main_parts
 
 HEART_COLOUR: Colour = (255, 130, 50)
 """Vermilion, lighter than in Okabe and Ito's palette so that text is legible: the heart."""
@@ -119,12 +119,16 @@ def _spine(canvas: _Canvas, cobb: CobbAngle) -> None:
 
 
 def _areas(canvas: _Canvas, areas: LungAreas) -> None:
-    """Labels each lung with its area, preferably above the lung's centre, where little else is drawn."""
-    for area, (row, column), colour in (
-        (areas.right, areas.right_centre, RIGHT_COLOUR),
-        (areas.left, areas.left_centre, LEFT_COLOUR),
+    """Labels each lung with its area, preferably above the lung's centre, where little else is drawn.
+
+    Where the size of a pixel is unknown, the label is the lung's share of both.
+    """
+    for area, share, (row, column), colour in (
+        (areas.right, 1 - areas.left_share, areas.right_centre, RIGHT_COLOUR),
+        (areas.left, areas.left_share, areas.left_centre, LEFT_COLOUR),
     ):
-        canvas.label(f"{area:.0f} cm²", [(row - canvas.size * n, column) for n in (3, 1.5, 0, 4.5)], colour)
+        label = f"{100 * share:.0f} %" if area is None else f"{area:.0f} cm²"
+        canvas.label(label, [(row - canvas.size * n, column) for n in (3, 1.5, 0, 4.5)], colour)
 
 
 def _between(span: Span, share: float) -> Point:

@@ -43,8 +43,8 @@ def region_of(channels: Array, alpha: Array | None, full: float, *, lossy: bool 
         RadiographError: the picture has no reading or several. The message states what was found and what to do, and
             continues a sentence that begins with the file's name.
     """
-    if channels.ndim == 3 and (channels == channels[..., :1]).all():
-        channels = channels[..., 0]
+    if channels.ndim == 3 and all(np.array_equal(channels[..., 0], channels[..., each]) for each in (1, 2)):
+        channels = np.ascontiguousarray(channels[..., 0])
     if alpha is not None and int(alpha.min()) < full:
         opaque = _opaque(channels, alpha, full, lossy=lossy)
         if opaque is not None:
@@ -137,7 +137,7 @@ def _of_values(values: Array, full: float, *, lossy: bool = False) -> Mask:
     """Returns the region that the values of one channel show."""
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         raise RadiographError(f"holds values that are no numbers; {ADVICE}")
-    found, counts = np.unique(values, return_counts=True)
+    found, counts = _counted(values)
     low, top = float(found[0]), float(found[-1])
     if low < 0:
         raise RadiographError(f"holds negative values (from {low:g}); {ADVICE}")
@@ -159,6 +159,21 @@ def _of_values(values: Array, full: float, *, lossy: bool = False) -> Mask:
         f"holds {found.size} values ({listed}), more than a background and a region; save the region as 255 and all "
         "else, such as what is to be ignored, as 0"
     )
+
+
+def _counted(values: Array) -> tuple[Array, Array]:
+    """Returns the values that occur, sorted, and how often each does; small integers are not sorted for it."""
+    if values.dtype.kind != "u" or values.dtype.itemsize > 2:
+        return np.unique(values, return_counts=True)
+    length = np.iinfo(values.dtype).max + 1
+    counts = np.zeros(length, np.intp)
+    for rows in np.array_split(values, 1 + values.size // _AT_ONCE):
+        counts += np.bincount(rows.ravel(), minlength=length)
+    found = np.flatnonzero(counts)
+    return found.astype(values.dtype), counts[found]
+
+
+_AT_ONCE = 2**22  # pixels that are counted together; numpy makes eight bytes of each
 
 
 def _is_shaded(values: Array, found: Array, counts: Array, full: float, *, lossy: bool) -> bool:

@@ -12,9 +12,9 @@ import numpy.typing as npt
 
 from artasyn.arrays import Image, Mask
 from artasyn.errors import ImageError
-from artasyn.segment import Lungs
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord
 from artasyn.synthesis.opacity import Change, rendered
+from artasyn.synthesis.places import Place
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class LesionBox:
 
 
 def lesion_boxes(
-    opacity: LungOpacity, film: Image, lungs: Lungs, records: Sequence[OpacityRecord], mask: Mask
+    opacity: LungOpacity, film: Image, place: Place, records: Sequence[OpacityRecord], mask: Mask
 ) -> list[LesionBox]:
     """Returns a box around the changed pixels of each lesion; each changed pixel lies in a box.
 
@@ -61,21 +61,21 @@ def lesion_boxes(
     Args:
         opacity: rendered the records, one after the other.
         film: float32 (h, w) in [0, 1], before the anomalies.
-        lungs: on the same grid.
+        place: the lungs and the part of them that the records may change, on the same grid.
         records: of the anomalies.
         mask: bool (h, w), the pixels that all anomalies changed.
     """
     here, boxes, left = film, [], mask.copy()
     for number, record in enumerate(records):
         if number:
-            here = opacity.render(here, lungs, records[number - 1]).image
-        alone = tuple(replace(lesion, finding=str(place)) for place, lesion in enumerate(record.lesions))
-        change = rendered(here, lungs, replace(record, lesions=alone))
-        for place, part in _parts(change).items():
+            here = opacity.render(here, place, records[number - 1]).image
+        alone = tuple(replace(lesion, finding=str(which)) for which, lesion in enumerate(record.lesions))
+        change = rendered(here, place, replace(record, lesions=alone))
+        for which, part in _parts(change).items():
             whole = change.placed(part, np.zeros(mask.shape, bool)) & mask
             left &= ~whole
             if whole.any():
-                boxes.append(LesionBox.around(record.lesions[place].finding, whole))
+                boxes.append(LesionBox.around(record.lesions[which].finding, whole))
     if not boxes and left.any():
         return [LesionBox.around(records[0].lesions[0].finding, left)]
     for row, column in np.argwhere(left).tolist():  # the few that only the resampling to the film's grid reached

@@ -15,9 +15,13 @@ import numpy.typing as npt
 from artasyn.arrays import Image, Mask, identity
 from artasyn.errors import ImageError, SynthesisError
 from artasyn.segment import Lungs, PBTSeg
+from artasyn.segment.anatomy.anatomy import Anatomy, Convention
+from artasyn.segment.anatomy.segmenters import Segmenter
 from artasyn.segment.lungs import Zone
+from artasyn.segment.projection.projection import Projection
 from artasyn.synthesis import Anomaly, LungOpacity, OpacityRecord, findings
 from artasyn.synthesis.finding import Side
+from artasyn.synthesis.places import Found, Place
 from artasyn.transforms.boxes import LesionBox, lesion_boxes
 from artasyn.transforms.given import region
 
@@ -49,19 +53,20 @@ class Insertion:
     Attributes:
         opacity: makes the anomalies.
         anomalies_range: number of anomalies in an image, inserted one after the other.
-        segmenter: finds the lungs where none are given; the lungs are remembered by the image's pixels.
+        segmenter: finds the lungs or the anatomy where none are given; the place of the anomalies is remembered by the
+            image's pixels.
     """
 
     opacity: LungOpacity = field(default_factory=LungOpacity)
     anomalies_range: tuple[int, int] = (1, 1)
-    segmenter: PBTSeg = field(default_factory=PBTSeg)
+    segmenter: Segmenter = field(default_factory=PBTSeg)
 
-    def draw(self, image: npt.NDArray[Any], lungs: Lungs | None, rng: np.random.Generator) -> Inserted:
+    def draw(self, image: npt.NDArray[Any], lungs: Found | None, rng: np.random.Generator) -> Inserted:
         """Draws anomalies and inserts them.
 
         Args:
             image: uint8, or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3); bright = dense.
-            lungs: on the same grid; with None, PBTSeg finds them.
+            lungs: the lungs, the anatomy or the projection, on the same grid; with None, the segmenter finds them.
             rng: the only source of randomness.
 
         Raises:
@@ -70,25 +75,25 @@ class Insertion:
         """
         low, high = self.anomalies_range
         film = here = grey(image)
-        lungs = self.lungs(film) if lungs is None else lungs
+        place = self.place(film, lungs)
         anomalies = []
         for _ in range(int(rng.integers(low, high + 1))):
-            anomalies.append(self.opacity(here, lungs, rng))
+            anomalies.append(self.opacity(here, place, rng))
             here = anomalies[-1].image
         return _inserted(image, film, anomalies)
 
-    def replay(self, image: npt.NDArray[Any], lungs: Lungs | None, records: Sequence[OpacityRecord]) -> Inserted:
+    def replay(self, image: npt.NDArray[Any], lungs: Found | None, records: Sequence[OpacityRecord]) -> Inserted:
         """Inserts the anomalies of records into an image."""
         film = here = grey(image)
-        lungs = self.lungs(film) if lungs is None else lungs
+        place = self.place(film, lungs)
         anomalies = []
         for record in records:
-            anomalies.append(self.opacity.render(here, lungs, record))
+            anomalies.append(self.opacity.render(here, place, record))
             here = anomalies[-1].image
         return _inserted(image, film, anomalies)
 
     def boxes(
-        self, image: npt.NDArray[Any], lungs: Lungs | None, records: Sequence[OpacityRecord], mask: Mask
+        self, image: npt.NDArray[Any], lungs: Found | None, records: Sequence[OpacityRecord], mask: Mask
     ) -> list[LesionBox]:
         """Returns a box around the changed pixels of each lesion; each changed pixel lies in a box.
 
@@ -101,18 +106,22 @@ class Insertion:
             mask: the pixels that `replay` changed.
         """
         film = grey(image)
-        return lesion_boxes(self.opacity, film, self.lungs(film) if lungs is None else lungs, records, mask)
+        return lesion_boxes(self.opacity, film, self.place(film, lungs), records, mask)
 
-    def lungs(self, film: Image) -> Lungs:
-        """Returns the lungs that PBTSeg finds.
+    def place(self, film: Image, lungs: Found | None) -> Place:
+        """Returns the part of the lungs that the anomalies lie in; with None for lungs, the segmenter finds them.
 
         Raises:
-            SynthesisError: no lungs are found.
+            SynthesisError: no lungs are found, or they do not tell where the part is.
+            DataError: the segmenter needs lungs that are given.
         """
-        lungs = _LUNGS.find(self.segmenter, film)
-        if not lungs.mask.any():
-            raise SynthesisError(f"no lungs found ({'; '.join(lungs.reasons)}); give them, or leave this image out")
-        return lungs
+        if lungs is not None:
+            return self.opacity.place(lungs)
+        place = _LUNGS.find(self.segmenter, film, self.opacity.part, self.opacity.convention)
+        if not place.lungs.mask.any():
+            reasons = "; ".join(place.lungs.reasons)
+            raise SynthesisError(f"no lungs found ({reasons}); give them, or leave this image out")
+        return place
 
 
 def _inserted(image: npt.NDArray[Any], film: Image, anomalies: Sequence[Anomaly]) -> Inserted:
@@ -202,17 +211,19 @@ def as_given(added: Image, image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     return np.asarray(np.minimum(image + more, np.float32(1)).astype(image.dtype))
 
 
-def as_lungs(lungs: Any, shape: tuple[int, ...] | None = None, *, labelled: bool | None = None) -> Lungs:
-    """Converts lungs to `Lungs`, as `Lungs.from_array` does.
+def as_lungs(lungs: Any, shape: tuple[int, ...] | None = None, *, labelled: bool | None = None) -> Found:
+    """Converts lungs to `Lungs`, as `Lungs.from_array` does; an `Anatomy` or a `Projection` is returned as it is.
 
     Args:
-        lungs: `Lungs`; or an array, a tensor or a PIL image, (h, w), with further axes of length 1.
+        lungs: one of these; or an array, a tensor or a PIL image, (h, w), with further axes of length 1.
         shape: (h, w) of the image; None if any will do.
         labelled: True for labels, False for a mask of both lungs, None where the values tell.
 
     Raises:
         ImageError: the lungs are none of these, or lie on another grid than the image.
     """
+    if isinstance(lungs, Anatomy | Projection):
+        return lungs
     found = lungs if isinstance(lungs, Lungs) else Lungs.from_array(region(lungs, "lungs"), labelled=labelled)
     if shape is not None and found.labels.shape != tuple(shape):
         raise ImageError(f"lungs are {found.labels.shape}, the image is {tuple(shape)}; bring both to the same grid")
@@ -222,8 +233,8 @@ def as_lungs(lungs: Any, shape: tuple[int, ...] | None = None, *, labelled: bool
 class LungMemory:
     """Remembers the lungs that segmenters found in images, by segmenter and pixels; the least recently used go first.
 
-    Labels are kept as PNG, a few kilobytes for any size of image. Threads may share a memory. An unpickled copy, as in
-    a worker process, is empty.
+    Lungs and the part of them that is wanted are kept as PNG, a few kilobytes for any size of image. Threads may share
+    a memory. An unpickled copy, as in a worker process, is empty.
 
     Args:
         capacity: number of lungs that are remembered.
@@ -231,7 +242,7 @@ class LungMemory:
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
-        self._found: OrderedDict[tuple[PBTSeg, str], tuple[bytes, Lungs]] = OrderedDict()  # PNG, and the rest
+        self._found: OrderedDict[tuple[Any, ...], tuple[bytes, Lungs]] = OrderedDict()  # PNG, and the rest
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -240,29 +251,37 @@ class LungMemory:
     def __reduce__(self) -> tuple[type[LungMemory], tuple[int]]:
         return LungMemory, (self.capacity,)
 
-    def find(self, segmenter: PBTSeg, image: Image) -> Lungs:
-        """Returns the lungs that a segmenter finds in an image; it runs once for the same pixels.
+    def find(
+        self, segmenter: Segmenter, image: Image, part: str = "lungs", convention: Convention = "visible"
+    ) -> Place:
+        """Returns the lungs that a segmenter finds in an image; it runs once for the same pixels and the same part.
 
         Args:
             segmenter: finds them.
             image: (h, w), float32 in [0, 1].
+            part: the part of the lungs that is wanted, as for `Place.of`.
+            convention: the extent of the lungs.
+
+        Raises:
+            SynthesisError: the segmenter does not tell where the part is.
         """
-        key = segmenter, identity(image)
+        key = segmenter, part, convention, identity(image)
         with self._lock:
             found = self._found.get(key)
             if found:
                 self._found.move_to_end(key)
         if not found:  # outside the lock: other threads need not wait for the segmenter
-            lungs = segmenter(image)
-            rest = replace(lungs, labels=np.zeros((0, 0), np.uint8))
-            found = cv2.imencode(".png", lungs.labels)[1].tobytes(), rest
+            place = Place.of(segmenter(image), part, convention)
+            rest = replace(place.lungs, labels=np.zeros((0, 0), np.uint8))
+            found = cv2.imencode(".png", place.coded())[1].tobytes(), rest
             with self._lock:
                 self._found[key] = found
                 if len(self._found) > self.capacity:
                     self._found.popitem(last=False)
-        labels, rest = found
-        pixels = cv2.imdecode(np.frombuffer(labels, np.uint8), cv2.IMREAD_UNCHANGED)
-        return replace(rest, labels=np.asarray(pixels, np.uint8))
+        coded, rest = found
+        pixels = cv2.imdecode(np.frombuffer(coded, np.uint8), cv2.IMREAD_UNCHANGED)
+        place = Place.decoded(np.asarray(pixels, np.uint8), part, convention)
+        return replace(place, lungs=replace(rest, labels=place.lungs.labels))
 
 
 _LUNGS = LungMemory(REMEMBERED)

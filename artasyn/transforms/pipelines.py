@@ -1,4 +1,4 @@
-"""Opacities in training loops: a transform for albumentations, one in the style of torchvision, and a data set."""
+"""Opacities in training loops: a transform for albumentations, and one in the style of torchvision."""
 
 from __future__ import annotations
 
@@ -13,15 +13,17 @@ import torch
 from PIL import Image as PILImage
 from torch import Tensor
 
-from artasyn.arrays import generator, identity
 from artasyn.errors import ImageError, SynthesisError
-from artasyn.segment import Lungs
+from artasyn.segment.anatomy.anatomy import Convention
+from artasyn.segment.anatomy.segmenters import LungsBy, Segmenter
+from artasyn.segment.anatomy.segmenters import segmenter as find_segmenter
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord
 from artasyn.synthesis.finding import Side
+from artasyn.synthesis.places import Found
 from artasyn.transforms.boxes import LabelFields, with_boxes
 from artasyn.transforms.given import as_tensor, check_moved, pixels, region
-from artasyn.transforms.insertion import Inserted, Insertion, as_lungs, grey, opacity
+from artasyn.transforms.insertion import Inserted, Insertion, as_lungs, opacity
 from artasyn.transforms.targets import KINDS, A, Targets, marked, marked_list
 
 OnFailure = Literal["raise", "skip"]
@@ -41,8 +43,9 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
       of a finding gets the pixels of that finding.
     - ``bboxes``: a box is added for each lesion, in the format and with the label fields of ``bbox_params``.
     - ``lungs``: labels (0, 1 right, 2 left), or a mask of both lungs, as `artasyn.Lungs.from_array` tells them apart.
-      Where no lungs are given, PBTSeg finds them, and they are remembered. Where another transform may move the image
-      first, the lungs must move with it: ``Compose(..., additional_targets={"lungs": "mask"})``.
+      Where no lungs are given, the segmenter finds them, and they are remembered. Where another transform may move the
+      image first, the lungs must move with it: ``Compose(..., additional_targets={"lungs": "mask"})``. An `Anatomy` or
+      a `Projection` may be given where nothing moves.
     - Other targets are named in `lesion_targets` if they show lesions, and in `untouched` if they do not.
 
     Workers of a torch `DataLoader` draw different anomalies. After ``torch.manual_seed`` they draw the same ones again.
@@ -68,6 +71,10 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
         on_failure: for an image that nothing can be added to, as one without lungs: ``raise`` an error, or ``skip`` the
             anomaly.
         p: probability of an anomaly.
+        segmenter: who finds the lungs where none are given: pbtseg; anatomy, the network that comes with artasyn, which
+            also finds lobes; given refuses an image without lungs.
+        part: the part of the lungs that lesions lie in, as in `LungOpacity`: lungs, a zone, a lobe.
+        convention: the extent of the lungs, as in `LungOpacity`: visible, or whole, behind the heart too.
 
     Example:
         >>> from artasyn import Phantom
@@ -97,6 +104,9 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
         lesion_targets: Sequence[str] = (),
         untouched: Sequence[str] = (),
         box_labels: Any = None,
+        segmenter: LungsBy = "pbtseg",
+        part: str = "lungs",
+        convention: Convention = "visible",
     ) -> None:
         super().__init__(p=p)
         self.findings, self.zones, self.sides = findings, zones, sides
@@ -104,6 +114,7 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
         self.kinds_range, self.anomalies_range, self.tolerance = kinds_range, anomalies_range, tolerance
         self.lungs_labelled, self.mask_value, self.on_failure = lungs_labelled, mask_value, on_failure
         self.lesion_targets, self.untouched, self.box_labels = lesion_targets, untouched, box_labels
+        self.segmenter, self.part, self.convention = segmenter, part, convention
         made = opacity(
             findings,
             severity_range=severity_range,
@@ -114,7 +125,8 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
             kinds_range=kinds_range,
             tolerance=tolerance,
         )
-        self._insertion = Insertion(made, (anomalies_range[0], anomalies_range[1]))
+        made = replace(made, part=part, convention=convention)
+        self._insertion = Insertion(made, (anomalies_range[0], anomalies_range[1]), find_segmenter(segmenter))
 
     @property
     def targets(self) -> dict[str, Any]:
@@ -170,7 +182,7 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
                 result[name] = mark(values, made, names, float(self.mask_value), name)
         return result
 
-    def _lungs(self, data: Mapping[str, Any]) -> Lungs | None:
+    def _lungs(self, data: Mapping[str, Any]) -> Found | None:
         given = data.get("lungs")
         return None if given is None else as_lungs(given, data["image"].shape[:2], labelled=self.lungs_labelled)
 
@@ -192,6 +204,9 @@ class RandomLungOpacity(torch.nn.Module):
             as `artasyn.Lungs.from_array` does.
         mask_value: the value that is written into masks that are not boolean; None writes 255 into PIL images of mode
             L, and 1 into others.
+        segmenter: who finds the lungs where none are given: ``pbtseg``; ``anatomy``, the network that comes with
+            artasyn, which also finds lobes; ``given`` refuses an image without lungs; or a function that returns the
+            lungs or the anatomy of an image.
 
     Example:
         >>> from artasyn import Phantom
@@ -212,9 +227,10 @@ class RandomLungOpacity(torch.nn.Module):
         on_failure: OnFailure = "raise",
         lungs_labelled: bool | None = None,
         mask_value: float | None = None,
+        segmenter: LungsBy | Segmenter = "pbtseg",
     ) -> None:
         super().__init__()
-        self.insertion = Insertion(opacity or LungOpacity(), anomalies_range)
+        self.insertion = Insertion(opacity or LungOpacity(), anomalies_range, find_segmenter(segmenter))
         self.p, self.on_failure = p, on_failure
         self.lungs_labelled, self.mask_value = lungs_labelled, mask_value
 
@@ -309,76 +325,3 @@ def _marked(mask: Any, made: Inserted, names: Sequence[str], value: float | None
 def _like(values: Tensor, given: Tensor) -> Tensor:
     """Returns a tensor in the subclass of the given one, such as torchvision's Image and Mask."""
     return values.as_subclass(type(given)) if type(given) is not Tensor else values.as_subclass(Tensor)
-
-
-class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
-    """Any data set of normal radiographs, with anomalies made on the fly.
-
-    A sample depends only on the seed, the epoch and the image's pixels. Any number of workers and any order give the
-    same sample.
-
-    Args:
-        normals: a data set with a length; its items are images, or tuples or dictionaries with one at `key`. Images
-            are arrays as for `LungOpacityTransform`, or tensors or PIL images as for `RandomLungOpacity`.
-        opacity: makes the anomalies; None takes all findings.
-        lungs: a function that returns the lungs of an item from the item's index; with None, PBTSeg finds them.
-        key: of the image in an item; None if the item is the image.
-        seed: seed of all random choices.
-        p: probability of an anomaly.
-        anomalies_range: number of anomalies in an image.
-        lungs_labelled: as for `RandomLungOpacity`.
-
-    Example:
-        >>> from artasyn import Phantom
-        >>> films = [Phantom(size=96)(seed).image for seed in (1, 2)]
-        >>> sample = OpacityDataset(films, seed=4)[1]
-        >>> sorted(sample), sample["image"].shape
-        (['image', 'mask', 'normal', 'records'], torch.Size([1, 96, 96]))
-    """
-
-    def __init__(
-        self,
-        normals: Any,
-        opacity: LungOpacity | None = None,
-        *,
-        lungs: Any = None,
-        key: Any = None,
-        seed: int = 0,
-        p: float = 1.0,
-        anomalies_range: tuple[int, int] = (1, 1),
-        lungs_labelled: bool | None = None,
-    ) -> None:
-        self.normals, self.lungs, self.key, self.seed, self.p, self.epoch = normals, lungs, key, seed, p, 0
-        self.insertion = Insertion(opacity or LungOpacity(), anomalies_range)
-        self.lungs_labelled = lungs_labelled
-
-    def __len__(self) -> int:
-        return len(self.normals)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch, for other anomalies; call it before the loader starts its workers."""
-        self.epoch = epoch
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        """Returns item `index`: image, normal and mask as float32 (c, h, w), and the records as JSON."""
-        item = self.normals[index]
-        image = pixels(item if self.key is None else item[self.key])
-        rng = generator(self.seed, self.epoch, identity(grey(image)))
-        made = Inserted(image, np.zeros(image.shape[:2], bool), {}, ())
-        if rng.random() < self.p:
-            given = None if self.lungs is None else self.lungs(index)
-            lungs = None if given is None else as_lungs(given, image.shape[:2], labelled=self.lungs_labelled)
-            made = self.insertion.draw(image, lungs, rng)
-        return {
-            "image": _sample(made.image),
-            "normal": _sample(image),
-            "mask": torch.from_numpy(made.mask.astype(np.float32))[None],
-            "records": [record.to_json() for record in made.records],
-        }
-
-
-def _sample(image: Any) -> Tensor:
-    """Returns an image as float32 (c, h, w) in [0, 1]."""
-    values = image / np.float32(255) if image.dtype == np.uint8 else image
-    planes = values[None] if values.ndim == 2 else values.transpose(2, 0, 1)
-    return torch.from_numpy(np.array(planes, np.float32))

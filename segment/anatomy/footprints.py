@@ -15,21 +15,25 @@ import numpy as np
 
 from artasyn.arrays import Mask, RayMap, StructureMasks, Thickness, VolumeMask
 from artasyn.segment.ct.volume import Structure, Volume
-from artasyn.segment.measures.footprints import main_parts
 from artasyn.segment.projection.projection import THRESHOLD
+from artasyn.segment.places import main_parts
 from artasyn.segment.structures import ANATOMY, READ, find_members
 
 BELOW, BETWEEN = "below", "between"
 """Structures that `with_landmarks` adds to a volume."""
 
-LUNG, UNDER, MIDDLE = 4.0, 8.0, 15.0
+LUNG, UNDER, MIDDLE = 4.0, 8.0, 40.0
 """Lengths of a ray, mm: a pixel shows lung from this length in lung on, hides lung under a dome from this length in
 `BELOW` on, and between the lungs from this length in `BETWEEN` on."""
 
 FRONTAL_LUNGS, FRONTAL_HEART = 60.0, 45.0
 """Largest turn from a frontal view, degrees, at which lungs and heart as drawn on frontal radiographs are known."""
 
-FLAT, ROUND = 0.1, 0.1
+SOLID, SMOOTH = 20.0, 0.025
+"""Length of a ray in the spine from which it hides the lungs, mm, and radius of the filter that smooths drawn lungs, as
+a share of their height."""
+
+FLAT, ROUND = 0.06, 0.1
 """Share of the heart's height that readers leave out below, and radius of the opening that rounds it, as a share."""
 
 
@@ -121,22 +125,32 @@ def drawn(depth: Callable[[str], RayMap | None], angle: float) -> dict[str, Mask
                 continue
             shown = (lung > LUNG) & (lung >= other) & free
             if spine is not None:
-                found[f"whole_lung_{side}"] = largest(shown & ~_shaft(spine))
+                found[f"whole_lung_{side}"] = smooth(shown & ~_shaft(spine))
             if heart is not None and between is not None:
-                found[f"visible_lung_{side}"] = largest(shown & (heart <= THRESHOLD) & (between <= MIDDLE))
+                found[f"visible_lung_{side}"] = smooth(shown & (heart <= THRESHOLD) & (between <= MIDDLE))
     if turn <= FRONTAL_HEART and heart is not None:
         found["drawn_heart"] = as_drawn(heart > THRESHOLD)
     return found
 
 
 def _shaft(spine: RayMap) -> Mask:
-    """Returns the bodies of the vertebrae without their processes."""
-    return np.asarray(spine > 20.0)
+    """Returns the bodies of the vertebrae without their processes, which are lower than a body."""
+    solid = (spine > SOLID).astype(np.uint8)
+    rows = np.flatnonzero(solid.any(axis=1))
+    if not rows.size:
+        return solid > 0
+    tall = np.ones((2 * round(0.03 * rows.size) + 1, 1), np.uint8)
+    opened = cv2.morphologyEx(solid, cv2.MORPH_OPEN, tall)
+    return np.asarray(cv2.morphologyEx(opened, cv2.MORPH_CLOSE, tall) > 0)
 
 
-def largest(mask: Mask) -> Mask:
-    """Returns a mask without stray components, see `main_parts`."""
-    return main_parts(mask) if mask.any() else mask
+def smooth(mask: Mask) -> Mask:
+    """Returns a mask without stray components (`main_parts`) and with a smooth outline, as readers draw it."""
+    if not mask.any():
+        return mask
+    rows = np.flatnonzero(mask.any(axis=1))
+    size = 2 * max(1, round(SMOOTH * rows.size)) + 1
+    return np.asarray(cv2.medianBlur(main_parts(mask).astype(np.uint8), size) > 0)
 
 
 def as_drawn(heart: Mask) -> Mask:

@@ -29,8 +29,8 @@ class PartialLabels(NamedTuple):
 
     Attributes:
         targets: (b, k, y, x) in [0, 1]; finite, but without meaning where a structure is unknown or absent.
-        known: (b, k), whether `targets` holds the structure.
-        absent: (b, k), whether the structure is known not to show; this overrules `known`.
+        known: (b, k), whether the structure is labelled: `targets` holds it.
+        absent: (b, k), whether the structure cannot show, labelled or not; its target is 0, whatever `targets` holds.
     """
 
     targets: Maps
@@ -63,12 +63,13 @@ def zero_fill(logits: Maps, labels: PartialLabels, weights: Weights | None = Non
 
 
 def masked(logits: Maps, labels: PartialLabels, weights: Weights | None = None) -> Scalar:
-    """Computes the loss over the known structures alone; `PartialLabels.absent` teaches nothing.
+    """Computes the loss over the known structures alone: one that is absent, but not known to be, teaches nothing.
 
     See `masked_negatives` for the arguments and the terms.
     """
-    held = labels.known.bool() & ~labels.absent.bool()
-    return _entropy_and_dice(logits, labels.targets, held, held, held, weights)
+    known = labels.known.bool()
+    held = known & ~labels.absent.bool()
+    return _entropy_and_dice(logits, labels.targets, held, known, held, weights)
 
 
 def masked_negatives(logits: Maps, labels: PartialLabels, weights: Weights | None = None) -> Scalar:
@@ -93,6 +94,25 @@ def masked_negatives(logits: Maps, labels: PartialLabels, weights: Weights | Non
     absent = labels.absent.bool()
     held = labels.known.bool() & ~absent
     return _entropy_and_dice(logits, labels.targets, held, held | absent, held, weights)
+
+
+def masked_shares(shares: Maps, labels: PartialLabels, weights: Weights | None = None) -> Scalar:
+    """Computes the same as `masked` from probabilities that are no sigmoids of logits, such as those of a softmax.
+
+    Args:
+        shares: (b, k, y, x) in [0, 1].
+        labels: what is known of the batch.
+        weights: (k,), weights of the structures.
+    """
+    known = labels.known.bool()
+    held = known & ~labels.absent.bool()
+    targets = labels.targets.to(shares)
+    inside = shares.clamp(1e-6, 1 - 1e-6)
+    background = -torch.log1p(-inside)
+    foreground = targets * (inside.log() + background)
+    sums = (background, foreground, targets * shares, shares.square())
+    maps = tuple(each.sum(dim=(2, 3)) for each in sums)
+    return _combined(maps, _squares(targets), shares[0, 0].numel(), (held, known, held), weights)
 
 
 def _entropy_and_dice(
@@ -153,11 +173,13 @@ class _Sums(torch.autograd.Function):
 
 
 def _dot(first: Tensor, second: Tensor) -> Tensor:
-    """Returns the sum of the product of two (b, k, y, x) over their pixels, (b, k)."""
-    return (first.flatten(2).unsqueeze(2) @ second.flatten(2).unsqueeze(3)).squeeze(3).squeeze(2)
+    """Returns the sum of the product of two (b, k, y, x) over their pixels, (b, k).
+
+    A product of matrices would take ten times as long where the channels lie innermost in memory.
+    """
+    return (first * second).sum(dim=(2, 3))
 
 
 def _squares(maps: Tensor) -> Tensor:
     """Returns the sum of the squares of (b, k, y, x) over the pixels, (b, k)."""
-    norms: Tensor = torch.linalg.vector_norm(maps, dim=(2, 3))
-    return norms.square()
+    return maps.square().sum(dim=(2, 3))

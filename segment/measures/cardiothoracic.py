@@ -9,10 +9,20 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from artasyn.arrays import Mask
+from artasyn.arrays import Heatmap, Mask
 from artasyn.errors import DataError
-from artasyn.segment.measures.footprints import Point, check_frontal, check_masks, main_parts, mean_place
-from artasyn.segment.projection.projection import Projection
+from artasyn.segment.measures.footprints import (
+    EDGE,
+    HEARTS,
+    THORAX,
+    Structures,
+    check_frontal,
+    check_masks,
+    footprint,
+    largest_parts,
+    outline,
+)
+from artasyn.segment.places import Point, mean_place
 from artasyn.segment.structures import find_members
 
 
@@ -55,37 +65,37 @@ class CardiothoracicRatio:
     thorax: Span
 
     @classmethod
-    def of(cls, projection: Projection) -> CardiothoracicRatio:
-        """Measures the ratio in a frontal projection, across the body's axis at the roll of the view.
+    def of(cls, structures: Structures) -> CardiothoracicRatio:
+        """Measures the ratio on a frontal projection or radiograph, across the body's axis at the roll of the view.
 
-        The midline is at the centroid of the spine in the rows of the heart. Without a labelled spine, it is the middle
-        of the thorax.
+        The heart is the one that readers draw, where it is known, and the thorax is measured between the outer edges of
+        the lungs. The midline is at the centroid of the spine in the rows of the heart. Without a spine, it is the
+        middle of the thorax.
 
         Args:
-            projection: a projection with lungs and heart.
+            structures: a projection or an anatomy with lungs and heart.
 
         Raises:
-            DataError: the view is not frontal, or heart or lungs are missing or cut by the image's border.
+            DataError: the view is not frontal, or heart or lungs are missing, not sure or cut by the image's border.
         """
-        check_frontal(projection)
-        heart, lungs = projection.mask("heart"), projection.mask("lungs")
-        if not heart.any():
-            raise DataError("the heart is not in the picture")
-        roll, spine = projection.view.roll, find_members("spine", projection.names)
-        rows = heart.any(axis=1, keepdims=True)
-        midline = mean_place(projection.depth("spine") * rows) if spine else None
-        return cardiothoracic_ratio(heart, lungs, midline=midline, roll=roll)
+        check_frontal(structures)
+        heart = footprint(structures, HEARTS, "the heart is")
+        lungs = footprint(structures, THORAX, "the lungs are")
+        midline = None
+        if find_members("spine", structures.names):
+            midline = mean_place(structures.soft_mask("spine") * (heart >= EDGE).any(axis=1, keepdims=True))
+        return cardiothoracic_ratio(heart, lungs, midline=midline, roll=structures.pose[2])
 
 
 def cardiothoracic_ratio(
-    heart: Mask, lungs: Mask, *, midline: Point | None = None, roll: float = 0.0
+    heart: Mask | Heatmap, lungs: Mask | Heatmap, *, midline: Point | None = None, roll: float = 0.0
 ) -> CardiothoracicRatio:
     """Measures the heart's greatest width relative to the inner width of the thorax on a frontal radiograph.
 
     Args:
-        heart: (h, w), bool.
-        lungs: both lungs, (h, w), bool. Only their outer edges matter, so the mask may or may not include lung behind
-            the heart.
+        heart: (h, w), bool; or float32 with the edge at 0.5, whose widths are finer than a pixel.
+        lungs: both lungs, (h, w), the same. Only their outer edges matter, so the mask may or may not include lung
+            behind the heart.
         midline: a point on the body's midline, such as a spinous process; None for the middle of the thorax. The
             midline divides the heart's width into a right and a left part and does not change the ratio.
         roll: roll of the patient in the image, clockwise, degrees, as in `View`; widths are across the body's axis.
@@ -103,9 +113,9 @@ def cardiothoracic_ratio(
         0.5
     """
     check_masks({"heart": heart, "lungs": lungs})
-    heart, lungs = main_parts(heart), main_parts(lungs)
+    heart, lungs = (largest_parts(mask.astype(np.float32)) for mask in (heart, lungs))
     for name, mask in (("heart", heart), ("lungs", lungs)):
-        if mask[:, [0, -1]].any():
+        if (mask[:, [0, -1]] >= EDGE).any():
             raise DataError(f"the picture's border cuts the {name} at a side; take a larger field")
     axes = _Axes.of(roll)
     thorax = axes.widest_row(lungs)
@@ -153,20 +163,20 @@ class _Axes(NamedTuple):
         )
         return Span(start, end)
 
-    def _places(self, mask: Mask) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        rows, columns = np.nonzero(mask)
+    def _outline(self, soft: Heatmap) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        rows, columns = outline(soft).T
         return rows * self.cosine - columns * self.sine, columns * self.cosine + rows * self.sine
 
-    def extremes(self, mask: Mask) -> tuple[Point, Point]:
+    def extremes(self, soft: Heatmap) -> tuple[Point, Point]:
         """Returns the outermost edges across, each in the middle of all equally distant points."""
-        along, across = self._places(mask)
+        along, across = self._outline(soft)
         low, high = float(across.min()), float(across.max())
         nearest, farthest = (float(np.median(along[np.abs(across - edge) < 1e-6])) for edge in (low, high))
-        return (nearest, low - 0.5), (farthest, high + 0.5)
+        return (nearest, low), (farthest, high)
 
-    def widest_row(self, mask: Mask) -> Span:
+    def widest_row(self, soft: Heatmap) -> Span:
         """Returns the widest row across, between its outermost edges; the middle row of several equally wide rows."""
-        along, across = self._places(mask)
+        along, across = self._outline(soft)
         row = np.rint(along).astype(np.int64)
         first = int(row.min())
         low, high = np.full((2, int(row.max()) - first + 1), np.inf)
@@ -176,4 +186,4 @@ class _Axes(NamedTuple):
         equals = np.flatnonzero(widths > widths.max() - 1e-6)
         widest = int(equals[equals.size // 2])
         place = float(first + widest)
-        return Span((place, float(low[widest]) - 0.5), (place, float(-high[widest]) + 0.5))
+        return Span((place, float(low[widest])), (place, float(-high[widest])))

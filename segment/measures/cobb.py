@@ -10,10 +10,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from artasyn.arrays import Mask, StructureMasks, Thickness
 from artasyn.errors import DataError
-from artasyn.segment.measures.footprints import Point, at_border, check_frontal, main_parts, mean_place
-from artasyn.segment.projection.projection import THRESHOLD, Projection
+from artasyn.segment.measures.footprints import SURE, Structures, check_frontal
+from artasyn.segment.places import Point
 from artasyn.segment.structures import vertebra
 
 LEAST_VERTEBRAE = 5
@@ -62,18 +61,21 @@ class CobbAngle:
     centroids: tuple[Point, ...]
 
     @classmethod
-    def of(cls, projection: Projection) -> CobbAngle:
-        """Measures the angle in a frontal projection, from vertebrae that neither the scan nor the image cuts.
+    def of(cls, structures: Structures) -> CobbAngle:
+        """Measures the angle on a frontal projection or radiograph, from vertebrae that are sure and not cut.
 
         Args:
-            projection: a projection with vertebrae by their names, such as ``vertebrae_T4``.
+            structures: a projection or an anatomy with vertebrae by their names, such as ``vertebrae_T4``.
 
         Raises:
-            DataError: the view is not frontal, or fewer than 5 vertebrae are whole.
+            DataError: the view is not frontal, or fewer than 5 vertebrae are sure and whole.
         """
-        check_frontal(projection)
-        found = vertebra_centroids(projection.thickness, projection.names, covered=projection.covered)
-        return cobb_angle(np.array(list(found.values())).reshape(-1, 2), tuple(found))
+        check_frontal(structures)
+        order = {name: level for name in structures.names if (level := vertebra(name)) is not None}
+        sure = [name for name in sorted(order, key=order.__getitem__) if structures.sure(name) >= SURE]
+        found = {name: place for name in sure if (place := structures.place(name)) is not None}
+        centroids = np.array(list(found.values()), float).reshape(-1, 2)
+        return cobb_angle(centroids, tuple(found))
 
 
 def cobb_angle(centroids: npt.NDArray[np.float64], names: Sequence[str] | None = None) -> CobbAngle:
@@ -122,27 +124,3 @@ def cobb_angle(centroids: npt.NDArray[np.float64], names: Sequence[str] | None =
         names=tuple(names),
         centroids=places,
     )
-
-
-def vertebra_centroids(
-    structures: Thickness | StructureMasks, names: Sequence[str], *, covered: Mask | None = None
-) -> dict[str, Point]:
-    """Returns the centroids of the vertebrae, from head to foot, without vertebrae that are cut.
-
-    Args:
-        structures: length of rays in each structure, mm, float32 (k, h, w), which weights the centroid; or bool masks.
-        names: names of the k structures; structures that are not vertebrae are ignored.
-        covered: pixels whose rays run within the scan, bool (h, w), see `Projection.covered`; None for all pixels.
-            Vertebrae that reach outside these pixels or to the image's border may be cut, and are left out.
-    """
-    order = {name: vertebra(name) for name in names}
-    found = {}
-    for name in sorted((name for name in names if order[name] is not None), key=lambda name: order[name] or 0):
-        weights = structures[list(names).index(name)]
-        footprint = main_parts(weights if weights.dtype == np.bool_ else weights > THRESHOLD)
-        if at_border(footprint) or (covered is not None and not covered[footprint].all()):
-            continue
-        place = mean_place(weights * footprint)
-        if place is not None:
-            found[name] = place
-    return found

@@ -1,15 +1,18 @@
-"""Measures of a chest: cardiothoracic ratio, Cobb angle and lung areas, all from one projection."""
+"""Measures of a chest, all from one projection or from the anatomy of one radiograph."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from artasyn.errors import DataError
 from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio
+from artasyn.segment.measures.carina import BRONCHI, CarinalAngle
 from artasyn.segment.measures.cobb import CobbAngle
+from artasyn.segment.measures.diaphragm import DiaphragmHeights
+from artasyn.segment.measures.footprints import HEARTS, THORAX, Structures, chosen, lung_names
 from artasyn.segment.measures.lung_areas import LungAreas
-from artasyn.segment.projection.projection import Convention, Projection
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,10 @@ class Measures:
         spacing: size of a pixel for lengths and areas, mm; None if it is unknown. In a projection it is the size at the
             isocentre: structures nearer to the source appear larger, structures nearer to the detector smaller.
         reasons: reasons why measures are None, by the name of the measure.
+        carinal_angle: None if it cannot be measured.
+        diaphragm_heights: None if they cannot be measured.
+        confidence: confidence of the measures that are not None, by the name of the measure: that of the structure they
+            rest on that is least sure, and of the Cobb angle the mean of its vertebrae. 1 in a projection.
     """
 
     cardiothoracic_ratio: CardiothoracicRatio | None = None
@@ -30,20 +37,23 @@ class Measures:
     lung_areas: LungAreas | None = None
     spacing: float | None = None
     reasons: dict[str, str] = field(default_factory=dict)
+    carinal_angle: CarinalAngle | None = None
+    diaphragm_heights: DiaphragmHeights | None = None
+    confidence: dict[str, float] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the measures as plain numbers, words, lists and dictionaries, for JSON."""
         return {name: _plain(value) for name, value in asdict(self).items()}
 
 
-def measure(projection: Projection, convention: Convention = "visible") -> Measures:
-    """Measures a projection; measures that the projection does not allow are None, with a reason.
+def measure(structures: Structures, convention: str = "visible") -> Measures:
+    """Measures a projection or an anatomy; measures that are not possible are None, with a reason.
 
-    `artasyn.segment.check_volume` tells whether the scan holds the whole lungs and heart.
+    `artasyn.segment.check_volume` tells whether a scan holds the whole lungs and heart.
 
     Args:
-        projection: a projection of a volume with structures.
-        convention: lungs whose areas are measured, see `Projection.lungs`.
+        structures: a projection of a volume with structures, or the anatomy of a radiograph.
+        convention: lungs whose areas are measured, see `Projection.lungs` and `Anatomy.lungs`.
 
     Example:
         >>> import numpy as np
@@ -58,22 +68,38 @@ def measure(projection: Projection, convention: Convention = "visible") -> Measu
         >>> affine[[2, 1, 0, 3], [0, 1, 2, 3]] = -5, -5, -5, 1
         >>> volume = Volume(np.zeros((40, 40, 60), np.int16), affine, structures)
         >>> measures = measure(project(volume, View(source_to_detector=None, size=None)))
-        >>> measures.cardiothoracic_ratio.value, measures.reasons
-        (0.4, {'cobb_angle': 'the curve of the spine needs 5 whole vertebrae, found 0'})
+        >>> measures.cardiothoracic_ratio.value, measures.reasons["cobb_angle"]
+        (0.4, 'the curve of the spine needs 5 whole vertebrae, found 0')
     """
     found: dict[str, Any] = {}
     reasons: dict[str, str] = {}
-    for name, way in (
-        ("cardiothoracic_ratio", CardiothoracicRatio.of),
-        ("cobb_angle", CobbAngle.of),
-        ("lung_areas", lambda projection: LungAreas.of(projection, convention)),
-    ):
+    ways: dict[str, Callable[[], Any]] = {
+        "cardiothoracic_ratio": lambda: CardiothoracicRatio.of(structures),
+        "cobb_angle": lambda: CobbAngle.of(structures),
+        "lung_areas": lambda: LungAreas.of(structures, convention),
+        "carinal_angle": lambda: CarinalAngle.of(structures),
+        "diaphragm_heights": lambda: DiaphragmHeights.of(structures),
+    }
+    for name, way in ways.items():
         try:
-            found[name] = way(projection)
+            found[name] = way()
         except DataError as error:
-            found[name] = None
             reasons[name] = str(error)
-    return Measures(spacing=projection.spacing_isocentre, reasons=reasons, **found)
+    confidence = {name: _confidence(structures, name, each, convention) for name, each in found.items()}
+    return Measures(spacing=structures.pixel, reasons=reasons, confidence=confidence, **found)
+
+
+def _confidence(structures: Structures, name: str, found: Any, convention: str) -> float:
+    """Returns the confidence of a measure, from the structures it rests on."""
+    if isinstance(found, CobbAngle):
+        return sum(map(structures.sure, found.names)) / len(found.names)
+    used = {
+        "cardiothoracic_ratio": (HEARTS, THORAX),
+        "lung_areas": (lung_names(convention),),
+        "carinal_angle": (BRONCHI,),
+        "diaphragm_heights": (lung_names("whole"),),
+    }
+    return min(structures.sure(each) for choices in used[name] for each in chosen(structures, choices, name))
 
 
 def _plain(value: Any) -> Any:

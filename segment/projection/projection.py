@@ -10,11 +10,12 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from artasyn.arrays import LEFT, RIGHT, Image, Mask, RayMap, SoftMasks, StructureMasks, Thickness
+from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, Mask, RayMap, SoftMasks, StructureMasks, Thickness
 from artasyn.errors import DataError
 from artasyn.fields import Within
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.lungs import Lungs
+from artasyn.segment.places import Point, whole_place
 from artasyn.segment.projection.rays import Rays
 from artasyn.segment.projection.tone import BODY, Tone
 from artasyn.segment.projection.view import Exposure, View
@@ -82,6 +83,20 @@ class Projection:
         """Pixels whose rays pass the patient within the scan, bool (h, w)."""
         return np.asarray(self.coverage >= COVERED)
 
+    @property
+    def pose(self) -> tuple[float, float, float]:
+        """Turn, tilt and roll of the view, degrees."""
+        return self.view.angle, self.view.tilt, self.view.roll
+
+    @property
+    def pixel(self) -> float:
+        """Size of a pixel at the isocentre, mm."""
+        return self.spacing_isocentre
+
+    def sure(self, name: str) -> float:
+        """Returns 1: the structures of a projection are known. `Anatomy` has the same method."""
+        return 1.0
+
     def depth(self, name: str) -> RayMap:
         """Returns the length of every ray in a structure or a group, mm, float32 (h, w).
 
@@ -124,6 +139,30 @@ class Projection:
             threshold: length of a ray in a structure, mm.
         """
         return np.asarray(np.clip(self.thickness / np.float32(2 * threshold), 0, 1))
+
+    def soft_mask(self, name: str, threshold: float = THRESHOLD) -> Heatmap:
+        """Returns the footprint of a structure or a group with a soft border, see `soft_masks`, float32 (h, w).
+
+        Args:
+            name: name of a structure, or a key of `artasyn.segment.structures.GROUPS`.
+            threshold: length of a ray in it, mm.
+
+        Raises:
+            DataError: there is no structure and no group of this name.
+        """
+        return np.asarray(np.clip(self.depth(name) / np.float32(2 * threshold), 0, 1))
+
+    def place(self, name: str) -> Point | None:
+        """Returns the centroid of a structure, weighted by depth; None if it is not there, or if scan or image cut it.
+
+        Args:
+            name: name of a structure, or a key of `artasyn.segment.structures.GROUPS`.
+
+        Raises:
+            DataError: there is no structure and no group of this name.
+        """
+        depth = self.depth(name)
+        return whole_place(depth, np.asarray(depth > THRESHOLD), self.covered)
 
     def lungs(self, convention: Convention = "visible", threshold: float = THRESHOLD, *, part: str = "lungs") -> Lungs:
         """Returns the lungs; a ray through both lungs counts for the lung with the longer path.

@@ -240,11 +240,7 @@ def _notes(volume: Volume) -> Iterator[str]:
         yield f"metal or undiluted contrast agent: {metal:.1f} ml are denser than {METAL_HU} HU"
     if find_members("bones", volume.structures) and not find_members("ribs", volume.structures):
         yield "bones are labelled, but no ribs"
-    touched = [
-        name
-        for name, structure in volume.structures.items()
-        if any(part.start == 0 or part.stop == n for part, n in zip(structure.box, volume.hu.shape, strict=True))
-    ]
+    touched = volume.cut
     if touched:
         listed = ", ".join(touched[:8]) + (" ..." if len(touched) > 8 else "")
         yield f"the scan cuts off {len(touched)} structures: {listed}"

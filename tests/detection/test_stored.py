@@ -19,9 +19,9 @@ from safetensors.torch import load_file, save_file
 from artasyn.detection.detector import Detector
 from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.settings import DetectorSettings
-from artasyn.detection.stored import is_complete, is_hub_id
 from artasyn.errors import ImageError, ModelError
 from artasyn.networks.encoders import create_encoder
+from artasyn.networks.stored import is_complete, is_hub_id
 from artasyn.phantom.film import Phantom
 from tests.conftest import ROOT
 

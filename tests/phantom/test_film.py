@@ -15,14 +15,16 @@ from artasyn.arrays import check_image
 from artasyn.errors import SynthesisError
 from artasyn.evaluation.overlap import dice
 from artasyn.phantom.film import Phantom, PhantomRadiograph, PhantomVolume, lesion_centre
-from artasyn.phantom.lesions import KINDS, PhantomLesion, draw_lesion, lesion_body
+from artasyn.phantom.intervals import covered, length
+from artasyn.phantom.lesions import KINDS, draw_lesion, lesion_body
+from artasyn.phantom.organs import stomach_gas
 from artasyn.phantom.outlines import smooth_curve
-from artasyn.phantom.thorax import ThoraxRecord, anatomy, covered, length
-from artasyn.phantom.tissues import MU, STRUCTURES, TISSUE_HU, coarse_grid, line_integral, stomach_gas
-from artasyn.phantom.tubes import Tubes, chords, inside_lung, ribs, round_chords, vessels
+from artasyn.phantom.sections import ray_sections
+from artasyn.phantom.skeleton import ribs
+from artasyn.phantom.thorax import ThoraxRecord
+from artasyn.phantom.tissues import MU, TISSUE_HU, coarse_grid
+from artasyn.phantom.tubes import Tubes, chords, inside_lung, round_chords, vessels
 from artasyn.segment.ct.attenuation import attenuation
-from artasyn.segment.ct.volume import Volume
-from artasyn.segment.structures import canonical, members
 
 SEEDS = range(20)
 SMALL = Phantom(size=128)
@@ -41,7 +43,7 @@ def ill(seed: int) -> PhantomRadiograph:
 @cache
 def upright() -> tuple[ThoraxRecord, PhantomVolume]:
     """A straight thorax in the middle of its film, without lesions, and its volume."""
-    record = replace(SMALL.draw(np.random.default_rng(3)), roll=0.0, shift=(0.0, 0.0), curve=0.0)
+    record = replace(SMALL.draw(np.random.default_rng(3)), roll=0.0, shift=(0.0, 0.0), curve=0.0, growth=1.0)
     return record, SMALL.volume(record, spacing=3.0)
 
 
@@ -159,11 +161,11 @@ def test_lesions_change_nothing_but_what_they_cover(seed: int) -> None:
     assert change.min() >= 0
     x, z = ray_grid(made.record)
     lit = change > 0
-    assert not lit[anatomy(made.record, x, z).lung_depth <= 0].any()
+    assert not lit[ray_sections(made.record, x, z).lung_depth <= 0].any()
     assert np.array_equal(made.lesions, made.lungs.mask & (change >= SMALL.tolerance))
     reached = np.zeros_like(lit)  # no pixel may change that lies farther from every lesion than it reaches
     coarse = coarse_grid(made.record)
-    straight = anatomy(made.record, x, z).x
+    straight = ray_sections(made.record, x, z).x
     for lesion in made.record.lesions:
         centre = lesion_centre(lesion, coarse)
         reached |= np.hypot(straight - centre[0], z - centre[2]) <= 1.5 * lesion.reach + 3
@@ -226,24 +228,24 @@ def test_proportions(seed: int) -> None:
     for side in (lungs.right, lungs.left):
         assert cv2.connectedComponents(side.astype(np.uint8))[0] == 2
     x, z = ray_grid(replace(made.record, roll=0.0))
-    shape = anatomy(made.record, x, z)
-    heart = (length(shape.holes[1]) > 2) & (z > 0.6 * made.record.height) & (z < made.record.height)
+    shape = ray_sections(made.record, x, z)
+    heart = (length(shape.heart) > 2) & (z > 0.6 * made.record.height) & (z < made.record.height)
     inside = length(shape.lung) > 0
     widest_heart = (heart.sum(axis=1)).max()
     widest_lungs = max(np.ptp(np.flatnonzero(row)) + 1 for row in inside if row.any())
-    assert 0.38 < widest_heart / widest_lungs < 0.58
+    assert 0.33 < widest_heart / widest_lungs < 0.68
     low = heart[(z[:, 0] > 0.85 * made.record.height) & heart.any(axis=1)]
     columns = np.nonzero(low)[1]
     spine = np.abs(shape.x).argmin(axis=1).mean()
-    assert columns.max() - spine > 1.3 * (spine - columns.min())  # the apex points to the patient's left
+    assert columns.max() - spine > 1.1 * (spine - columns.min())  # the apex points to the patient's left
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_lungs_are_darker_than_what_surrounds_them(seed: int) -> None:
     image, lungs = film(seed).image, film(seed).lungs
     x, z = ray_grid(film(seed).record)
-    shape = anatomy(film(seed).record, x, z)
-    heart = (length(shape.holes[1]) > 40) & (z > 100) & (z < film(seed).record.height)
+    shape = ray_sections(film(seed).record, x, z)
+    heart = (length(shape.heart) > 40) & (z > 100) & (z < film(seed).record.height)
     assert image[lungs.mask].mean() < image[heart].mean() - 0.15
     around = cv2.dilate(lungs.labels, np.ones((7, 7), np.uint8)).astype(bool) & ~lungs.mask
     assert image[lungs.mask].mean() < image[around].mean() - 0.1
@@ -256,7 +258,7 @@ def test_lungs_are_darker_than_what_surrounds_them(seed: int) -> None:
 def test_left_dome_stands_lower_and_hides_the_stomach() -> None:
     record = next(film(s).record for s in SEEDS if film(s).record.bubble > 25)
     x, z = ray_grid(record)
-    shape = anatomy(record, x, z)
+    shape = ray_sections(record, x, z)
     gas = stomach_gas(record, shape)
     where = gas > 5
     assert where.any()
@@ -264,7 +266,7 @@ def test_left_dome_stands_lower_and_hides_the_stomach() -> None:
     assert (z[where] > record.height + record.left_drop).all()
     assert (
         not film(0)
-        .lungs.mask[stomach_gas(film(0).record, anatomy(film(0).record, *ray_grid(film(0).record))) > 0]
+        .lungs.mask[stomach_gas(film(0).record, ray_sections(film(0).record, *ray_grid(film(0).record))) > 0]
         .any()
     )
     with_gas, without = SMALL.render(record).image, SMALL.render(replace(record, bubble=0.0)).image
@@ -274,19 +276,19 @@ def test_left_dome_stands_lower_and_hides_the_stomach() -> None:
 def test_breasts_hide_nothing_but_add_density() -> None:
     record = replace(film(0).record, breast=0.0)
     x, z = ray_grid(record)
-    full = anatomy(replace(record, breast=45.0), x, z)
-    flat = anatomy(record, x, z)
+    full = ray_sections(replace(record, breast=45.0), x, z)
+    flat = ray_sections(record, x, z)
     assert np.array_equal(full.visible, flat.visible)
     assert (length(full.body) - length(flat.body)).max() > 30
 
 
 def test_visible_lungs_leave_out_heart_and_dome() -> None:
     made = film(6)
-    shape = anatomy(made.record, *ray_grid(made.record))
+    shape = ray_sections(made.record, *ray_grid(made.record))
     assert (shape.lung_depth[made.lungs.mask] > 4).all()
-    assert (length(shape.holes[0])[made.lungs.mask] <= 2).all()
-    assert (length(shape.holes[1])[made.lungs.mask] <= 2).all()
-    behind_heart = (length(shape.holes[1]) > 20) & (shape.lung_depth > 20)
+    for part in (shape.dome, shape.heart, shape.mediastinum):
+        assert (length(part)[made.lungs.mask] <= 2).all()
+    behind_heart = (length(shape.heart) > 20) & (shape.lung_depth > 20)
     assert behind_heart.any()
     assert not made.lungs.mask[behind_heart].any()
 
@@ -375,108 +377,6 @@ def test_round_tubes_keep_their_volume_at_every_radius(radius: float) -> None:
     wide = Tubes.along(line, line + np.array([0, 0, 60]), radius=np.array([radius, 9.0]))
     drawn = round_chords(record, wide)[:120]
     assert drawn.sum() * (record.field / 192) ** 2 == pytest.approx(np.pi * radius**2 * 120, rel=0.03)
-
-
-# The volume
-
-
-def test_volume_has_tissues_in_their_ranges() -> None:
-    _, volume = upright()
-    assert volume.hu.dtype == np.float32
-    assert volume.labels.dtype == np.uint8
-    assert volume.hu.shape == volume.labels.shape
-    assert volume.names == STRUCTURES
-    expected = {
-        "air": (-1001, -850),
-        "lung_right": (-900, -780),
-        "lung_left": (-900, -780),
-        "soft_tissue": (-100, 60),
-        "mediastinum": (0, 80),
-        "abdomen": (-60, 60),
-        "vessel": (-700, 60),
-        "airway": (-1001, -300),
-        "rib": (100, 1000),
-        "vertebra": (60, 600),
-    }
-    for name, (low, high) in expected.items():
-        values = volume.hu[volume.labels == STRUCTURES.index(name)]
-        assert values.size > 20, name
-        assert low <= np.median(values) <= high, name
-    assert volume.hu.min() >= -1001
-    assert volume.hu.max() < 2000
-
-
-def test_structures_are_spelled_as_everywhere_and_belong_to_the_groups() -> None:
-    assert [canonical(name) for name in STRUCTURES] == list(STRUCTURES)
-    groups = {"lungs": ["lung_right", "lung_left"], "lung_right": ["lung_right"], "lung_left": ["lung_left"]}
-    groups |= {"ribs": ["rib"], "spine": ["vertebra"], "clavicles": ["clavicle"], "airways": ["airway"]}
-    for group, structures in groups.items():
-        assert members(group, STRUCTURES) == structures
-    volume = Volume.of_phantom(upright()[1])
-    assert volume.structures.keys() <= set(STRUCTURES[1:])
-    assert np.array_equal(volume.mask("lung_left"), upright()[1].labels == STRUCTURES.index("lung_left"))
-
-
-def test_volume_axes() -> None:
-    record, volume = upright()
-    z = volume.origin[0] + volume.spacing * np.nonzero(np.isin(volume.labels, (1, 2)))[0]
-    assert -5 < z.min() < 15
-    assert z.max() > record.height
-    left = volume.origin[2] + volume.spacing * np.nonzero(volume.labels == 2)[2]
-    assert left.min() > -6
-    vertebra = volume.origin[1] + volume.spacing * np.nonzero(volume.labels == 12)[1]
-    heart = volume.origin[1] + volume.spacing * np.nonzero(volume.labels == 4)[1]
-    assert vertebra.mean() > heart.mean() + 30  # the spine lies behind
-    litres = np.isin(volume.labels, (1, 2, 6)).sum() * volume.spacing**3 / 1e6
-    assert 2.5 < litres < 8.5
-
-
-def test_projected_labels_are_the_visible_lungs() -> None:
-    record, volume = upright()
-    lung = np.isin(volume.labels, (1, 2, 6)).sum(axis=1) * volume.spacing > 4
-    hidden = np.isin(volume.labels, (4, 5)).any(axis=1)
-    made = SMALL.render(record)
-    rows = volume.origin[0] + volume.spacing * np.arange(volume.labels.shape[0])
-    columns = volume.origin[2] + volume.spacing * np.arange(volume.labels.shape[2])
-    row, column = record.find(*np.meshgrid(columns, rows))
-    inside = (column > 0) & (column < 1)
-    drawn = cv2.remap(
-        made.lungs.mask.astype(np.float32),
-        (column * 128 - 0.5).astype(np.float32), (row * 128 - 0.5).astype(np.float32), cv2.INTER_LINEAR,
-    )  # fmt: skip
-    a, b = (lung & ~hidden)[inside], (drawn > 0.5)[inside]
-    assert dice(a, b) > 0.95
-
-
-def test_projected_volume_is_the_line_integral() -> None:
-    record, volume = upright()
-    summed = attenuation(volume.hu).sum(axis=1) * volume.spacing
-    x, z = ray_grid(record)
-    exact = line_integral(record, anatomy(record, x, z), coarse_grid(record)).integral
-    columns = (x - volume.origin[2]) / volume.spacing
-    rows = (z - volume.origin[0]) / volume.spacing
-    seen = cv2.remap(summed, columns, rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    assert np.corrcoef(seen.ravel(), exact.ravel())[0, 1] > 0.99
-    assert np.median(np.abs(seen - exact)) < 0.08
-
-
-def test_lesions_are_in_the_volume() -> None:
-    lesion = PhantomLesion("consolidation", 4, 1, 0.5, 0.5, 0.5, 30.0, (1.0, 1.2, 1.0), 20.0, 0.2, 0.5, 10.0)
-    record = replace(upright()[0], lesions=(lesion,))
-    volume = SMALL.volume(record)
-    changed = volume.labels == 13
-    assert changed.sum() * volume.spacing**3 > 2e4
-    assert np.isin(upright()[1].labels[changed], (1, 6)).mean() > 0.95  # all of it was right lung
-    assert volume.hu[changed].mean() > -400
-    assert (volume.hu >= upright()[1].hu - 1).all()
-    assert not (volume.hu - upright()[1].hu)[upright()[1].labels == 2].any()
-    assert ill(0).image.max() <= 1
-
-
-@pytest.mark.parametrize("spacing", [0.5, 7.0])
-def test_other_spacings_are_refused(spacing: float) -> None:
-    with pytest.raises(SynthesisError, match="spacing"):
-        SMALL.volume(upright()[0], spacing=spacing)
 
 
 def test_attenuation_of_the_tissues_rises_with_their_density() -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import LungOpacity, findings, rendering
 from artasyn.synthesis.context import CELLS, SAMPLES, Context, Window, averaged, blurred
+from artasyn.synthesis.places import Place
 from artasyn.synthesis.rendering import SHARPNESS, Extents
 from artasyn.synthesis.textures import CLOUDS, DEVIATION, GRID, NAMES, SIDE, TREES, bank, texture
 
@@ -82,7 +83,7 @@ def test_the_context_of_a_plain_film() -> None:
     image = np.where(lungs.mask, np.float32(0.3), np.float32(0.8))
     window = Window.around(lungs)
     assert window is not None
-    context = Context.of(image, lungs, window)
+    context = Context.of(image, Place.of(lungs), window)
     assert context.soft_tissue == pytest.approx(0.8, abs=1e-5)
     assert context.height == pytest.approx(160 / window.side)
     assert context.step[24, 12] == pytest.approx(0.5, abs=0.01)

@@ -116,7 +116,7 @@ def test_a_memory_forgets_what_was_not_asked_for_longest() -> None:
     memory, first, second, third = LungMemory(2), *films(3)
     Marking.asked = 0
     for film, asked in ((first, 1), (second, 2), (first, 2), (third, 3), (first, 3), (second, 4)):
-        lungs = memory.find(Marking(), film)
+        lungs = memory.find(Marking(), film).lungs
         assert Marking.asked == asked
         assert lungs.confidence == (float(film[0, 0]), 0.5)
         assert lungs.reasons == ("marked",)
@@ -140,7 +140,7 @@ def test_threads_share_a_memory() -> None:
     many = films(9) * 20
     with ThreadPoolExecutor(8) as threads:
         found = list(threads.map(lambda film: memory.find(Marking(), film), many))
-    assert [lungs.confidence[0] for lungs in found] == [float(film[0, 0]) for film in many]
+    assert [place.lungs.confidence[0] for place in found] == [float(film[0, 0]) for film in many]
     assert len(memory) == 4
 
 

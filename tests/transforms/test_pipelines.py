@@ -21,7 +21,8 @@ from torchvision.transforms import v2
 from artasyn.errors import ImageError, SynthesisError
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord, findings
-from artasyn.transforms.pipelines import LungOpacityTransform, OpacityDataset, RandomLungOpacity
+from artasyn.transforms.dataset import OpacityDataset
+from artasyn.transforms.pipelines import LungOpacityTransform, RandomLungOpacity
 from tests.conftest import ROOT
 
 

@@ -44,7 +44,7 @@ def plain(loss: Loss, logits: Tensor, labels: PartialLabels, weights: Tensor) ->
         for i in range(len(x)):
             held = known[i, k] and not absent[i, k]
             target = t[i, k] if held else np.zeros_like(t[i, k])
-            if held or loss is zero_fill or (loss is masked_negatives and absent[i, k]):
+            if known[i, k] or loss is zero_fill or (loss is masked_negatives and absent[i, k]):
                 entropies += w[k] * -np.mean(target * np.log(p[i, k]) + (1 - target) * np.log(1 - p[i, k]))
                 weight += w[k]
             if held or loss is zero_fill:
@@ -88,7 +88,7 @@ def test_a_batch_without_labels_teaches_nothing() -> None:
 def test_unknown_structures_get_no_gradient_and_their_targets_do_not_count() -> None:
     logits, labels = batch()
     changed = torch.where((labels.known & ~labels.absent)[..., None, None], labels.targets, 1 - labels.targets)
-    for loss, silent in ((masked, ~labels.known | labels.absent), (masked_negatives, ~labels.known & ~labels.absent)):
+    for loss, silent in ((masked, ~labels.known), (masked_negatives, ~labels.known & ~labels.absent)):
         value = loss(logits, labels)
         (gradient,) = torch.autograd.grad(value, logits, retain_graph=True)
         assert (gradient[silent] == 0).all()

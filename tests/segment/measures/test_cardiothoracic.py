@@ -10,7 +10,8 @@ import pytest
 from artasyn.errors import DataError
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio, Span, cardiothoracic_ratio
-from artasyn.segment.measures.footprints import check_masks, main_parts
+from artasyn.segment.measures.footprints import check_masks
+from artasyn.segment.places import main_parts
 from artasyn.segment.projection.projection import project
 from artasyn.segment.projection.view import View
 from tests.segment.measures.shapes import PARALLEL, thorax, turned

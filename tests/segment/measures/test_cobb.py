@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from artasyn.errors import DataError
 from artasyn.segment.ct.volume import Structure, Volume
-from artasyn.segment.measures.cobb import CobbAngle, cobb_angle, vertebra_centroids
+from artasyn.segment.measures.cobb import CobbAngle, cobb_angle
+from artasyn.segment.places import whole_place
 from artasyn.segment.projection.projection import project
 from artasyn.segment.projection.view import View
 from tests.segment.measures.shapes import arc, largest_angle, turned
@@ -92,24 +93,22 @@ def test_what_has_no_cobb_angle() -> None:
         cobb_angle(arc(40.0, 6)[[0, 1, 2, 2, 4, 5]])
 
 
-def test_centroids_from_head_to_foot() -> None:
-    names = ["vertebrae_L1", "heart", "vertebrae_T12", "vertebrae_T11", "vertebrae_T10", "vertebrae_T9"]
-    thickness = np.zeros((6, 60, 40), np.float32)
-    thickness[0, 40:44, 10:20] = 30
-    thickness[1, 10:50, 5:35] = 90
-    thickness[2, 30:34, 10:15], thickness[2, 30:34, 15:20] = 30, 10
-    thickness[3, :4, 10:20] = 30  # at the border
-    thickness[4, 10:14, 10:20] = 30
-    thickness[4, 50, 30] = 30  # stray
-    found = vertebra_centroids(thickness, names)
-    assert list(found) == ["vertebrae_T10", "vertebrae_T12", "vertebrae_L1"]  # nothing of T9
-    assert found["vertebrae_T10"] == (11.5, 14.5)
-    assert found["vertebrae_T12"] == pytest.approx((31.5, 0.75 * 12 + 0.25 * 17))
-    masks = vertebra_centroids(thickness > 2, names)
-    assert masks["vertebrae_T12"] == (31.5, 14.5)
+def test_centroids_are_those_of_whole_structures_without_strays() -> None:
+    def place(depth: np.ndarray, covered: np.ndarray | None = None) -> tuple[float, float] | None:
+        return whole_place(depth, depth > 2, covered)
+
+    depth = np.zeros((60, 40), np.float32)
+    assert place(depth) is None
+    depth[30:34, 10:15], depth[30:34, 15:20] = 30, 10
+    depth[50, 30] = 30  # stray
+    assert place(depth) == pytest.approx((31.5, 0.75 * 12 + 0.25 * 17))
+    assert whole_place(np.ones_like(depth), depth > 2) == (31.5, 14.5)
     covered = np.ones((60, 40), bool)
-    covered[43:] = False
-    assert list(vertebra_centroids(thickness, names, covered=covered)) == ["vertebrae_T10", "vertebrae_T12"]
+    covered[34:] = False
+    assert place(depth, covered) is not None
+    covered[33:] = False
+    assert place(depth, covered) is None
+    assert place(np.roll(depth, -30, axis=0)) is None  # at the border
 
 
 def bent_spine() -> Volume:

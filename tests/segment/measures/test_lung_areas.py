@@ -19,12 +19,16 @@ def test_areas_of_rectangles_and_ellipses() -> None:
     areas = lung_areas(right, left, 0.5)
     assert areas.right == pytest.approx(math.pi * 55 * 30 / 100, rel=0.005)
     assert areas.left == pytest.approx(math.pi * 45 * 22.5 / 100, rel=0.005)
-    assert areas.total == areas.right + areas.left
+    assert areas.total == pytest.approx(math.pi * (55 * 30 + 45 * 22.5) / 100, rel=0.005)
     assert areas.left_share == pytest.approx(90 * 45 / (90 * 45 + 110 * 60), abs=0.002)
     assert areas.right_size == pytest.approx((110, 60), abs=1)
     assert areas.right_centre == pytest.approx((199.5, 129.5))
     doubled = lung_areas(right, left, 1.0)
-    assert doubled.total == pytest.approx(4 * areas.total)
+    assert doubled.total == pytest.approx(4 * (areas.total or 0))
+    unknown = lung_areas(right, left, None)
+    assert (unknown.right, unknown.left, unknown.total, unknown.right_size) == (None, None, None, None)
+    assert (unknown.left_share, unknown.left_centre) == (areas.left_share, areas.left_centre)
+    assert areas.left_to_right == pytest.approx(areas.left_share / (1 - areas.left_share))
     right[2, 2] = True
     assert lung_areas(right, left, 0.5) == areas
 

@@ -19,9 +19,9 @@ from artasyn.segment.lungs import Lungs
 from artasyn.segment.structures import ANATOMY
 from artasyn.shapes import Bool, Float32, UInt8
 from artasyn.synthesis.opacity import LungOpacity
-from artasyn.training.film_finish import Finish
-from artasyn.training.stock import Packed, Stock
-from artasyn.training.views import TISSUES
+from artasyn.stock.finish import Finish
+from artasyn.stock.packed import Packed, Stock
+from artasyn.stock.views import TISSUES
 
 Grid = Float32[np.ndarray, "h w"]
 

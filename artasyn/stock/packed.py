@@ -13,8 +13,8 @@ from artasyn.arrays import Mask, StructureMasks
 from artasyn.errors import DataError
 from artasyn.segment.anatomy.footprints import frontal_turn
 from artasyn.segment.structures import ANATOMY
-from artasyn.shapes import Bool, Float32, UInt8
-from artasyn.training.views import TISSUES, StockView
+from artasyn.shapes import Bool, Float32, Float64, UInt8
+from artasyn.stock.views import TISSUES, StockView
 
 LUNG_DEPTHS = ("lung_right", "lung_left")
 """Structures whose thickness films need, besides the attenuation of `TISSUES`: opacities lie in the lungs."""
@@ -78,11 +78,26 @@ class Stock:
 
     Attributes:
         views: the views.
-        shares: the probability of each view, float32 (n,).
+        shares: the probability of each view, float64 (n,).
     """
 
     views: tuple[Packed, ...]
-    shares: Float32[np.ndarray, " n"]
+    shares: Float64[np.ndarray, " n"]
+
+    def split(self, patients: Sequence[str]) -> tuple[Stock, Stock]:
+        """Returns the views of all other patients, and those of the given patients.
+
+        Raises:
+            DataError: a part is empty.
+        """
+        chosen = np.array([view.patient in set(patients) for view in self.views])
+        if chosen.all() or not chosen.any():
+            raise DataError(f"{int(chosen.sum())} of {len(chosen)} views are held out; hold out some, but not all")
+        rest, held = (
+            Stock(tuple(v for v, c in zip(self.views, part, strict=True) if c), _shares(self.shares[part]))
+            for part in (~chosen, chosen)
+        )
+        return rest, held
 
     @classmethod
     def read(cls, *folders: Path, weights: Sequence[float] | None = None) -> Stock:
@@ -104,5 +119,9 @@ class Stock:
             found = [Packed.of(StockView.read(file)) for file in tqdm(files, desc=f"read {folder.name}", unit="view")]
             views += found
             shares += [1.0 if weights is None else weights[number] / len(found)] * len(found)
-        chances = np.array(shares, np.float32)
-        return cls(tuple(views), chances / chances.sum())
+        return cls(tuple(views), _shares(np.array(shares)))
+
+
+def _shares(values: np.ndarray) -> Float64[np.ndarray, " n"]:
+    """Returns positive numbers divided by their sum."""
+    return np.asarray(values / values.sum(), np.float64)

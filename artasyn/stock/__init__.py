@@ -1,0 +1,1 @@
+"""Stocks of projected patients, and the films that are composed from them for training."""

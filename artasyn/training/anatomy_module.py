@@ -1,0 +1,88 @@
+"""The steps of a training that reads anatomy: loss over what is known, averaged weights, validation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from artasyn.segment.anatomy.network import AnatomyNetwork
+from artasyn.segment.anatomy.partial import PartialLabels, channel_weights, masked_negatives
+from artasyn.training.anatomy_data import FilmBatch, labels_of
+
+HEAVY = ("visible_lung_*", "whole_lung_*", "drawn_heart")
+"""Structures that weigh more: readers draw them, and measures are taken from them."""
+
+TOLD = 0.3
+"""Share of the films whose angle the network is told."""
+
+TURN = 0.5
+"""Weight of the error of the estimated turn."""
+
+
+class AnatomyTraining(lightning.LightningModule):
+    """Trains a network that reads anatomy.
+
+    Args:
+        network: the network.
+        learning_rate: highest learning rate of AdamW, after a warm-up, annealed by a cosine to 0.
+        weight_decay: of AdamW.
+        ema: decay of the averaged weights, which are those of the model.
+    """
+
+    def __init__(
+        self, network: AnatomyNetwork, *, learning_rate: float = 2e-3, weight_decay: float = 1e-2, ema: float = 0.998
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
+        self.averaged.requires_grad_(False)
+        self.learning_rate, self.weight_decay = learning_rate, weight_decay
+        self.register_buffer("weights", channel_weights(network.settings.names, heavy=HEAVY), persistent=False)
+        self.seen: list[tuple[Tensor, Tensor]] = []
+
+    def training_step(self, batch: FilmBatch, index: int) -> Tensor:
+        """Returns the loss of one batch."""
+        told = torch.rand(len(batch["angle"]), 1, device=self.device) < TOLD
+        logits, turn = self.network(batch["image"], torch.where(told, batch["angle"], torch.nan))
+        loss = masked_negatives(logits, labels_of(batch), self.weights)
+        total = loss + TURN * (turn - batch["angle"]).square().mean()
+        self.log("loss", total.detach(), prog_bar=True, on_step=True, on_epoch=False)
+        return total
+
+    def on_train_batch_end(self, outputs: Any, batch: FilmBatch, index: int) -> None:
+        """Averages the weights."""
+        self.averaged.update_parameters(self.network)
+
+    def validation_step(self, batch: FilmBatch, index: int) -> None:
+        """Adds the overlap of the averaged network's masks on a batch."""
+        logits, _ = self.averaged.eval()(batch["image"])
+        labels: PartialLabels = labels_of(batch)
+        found, true = logits > 0, labels.targets > 0.5
+        both = (found & true).sum(dim=(2, 3))
+        self.seen.append((2 * both, found.sum(dim=(2, 3)) + true.sum(dim=(2, 3))))
+        self.seen[-1] = (self.seen[-1][0] * labels.known, self.seen[-1][1] * labels.known)
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the mean Dice of the structures on films of patients held out."""
+        both, each = (torch.cat(parts).sum(dim=0).double() for parts in zip(*self.seen, strict=True))
+        self.seen = []
+        dice = both / each.clamp(min=1)
+        self.log("val/dice", dice[each > 0].mean().float(), prog_bar=True)
+        heavy = (self.weights > 1) & (each > 0)
+        self.log("val/drawn", dice[heavy].mean().float())
+
+    def configure_optimizers(self) -> Any:
+        """Returns AdamW with a warm-up and a cosine schedule, stepped every batch."""
+        optimizer = torch.optim.AdamW(self.network.parameters(), self.learning_rate, weight_decay=self.weight_decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            self.learning_rate,
+            total_steps=max(2, int(self.trainer.estimated_stepping_batches)),
+            pct_start=0.05,
+            div_factor=10,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
