@@ -48,7 +48,7 @@ from artasyn.segment.anatomy.footprints import frontal_turn
 from artasyn.segment.anatomy.net import AnatomyNet
 from artasyn.segment.anatomy.regions import ZONES, pool, region_names, regions
 from artasyn.segment.anatomy.window import Window
-from artasyn.segment.measures.cardiothoracic import cardiothoracic_ratio
+from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio
 from artasyn.segment.measures.footprints import FRONTAL
 from artasyn.testsets.layouts import find
 from artasyn.testsets.testset import TestFilm
@@ -169,7 +169,7 @@ def measures_of(anatomy: Anatomy, film: Image, masks: Mapping[str, Mask]) -> dic
     """
     lungs, heart = anatomy.lungs("visible"), anatomy.mask("drawn_heart")
     try:
-        ratio = cardiothoracic_ratio(heart, lungs.mask).value
+        ratio = CardiothoracicRatio.of(anatomy).value
     except DataError:
         ratio = math.nan
     right, left = (int(np.count_nonzero(lung)) for lung in (lungs.right, lungs.left))
