@@ -4,8 +4,8 @@ Each arm changes one thing and is trained anew with the same budget and seed; th
 of the real films (`real_anatomy`), without any calibration. One seed says little about small differences. The result
 holds every finished arm; a run that was stopped goes on with the arm that it was at.
 
-The stocks are folders that ``artasyn stock`` wrote: ``phantoms``; ``cts`` with deformed CTs; ``rigid`` with the same CTs
-as they are; ``one`` with variants of one CT alone. An arm whose stock is not given is left out.
+The stocks are folders that ``artasyn stock`` wrote: ``phantoms``; ``cts`` with deformed CTs; ``rigid`` with the same
+CTs as they are; ``one`` with variants of one CT alone. An arm whose stock is not given is left out.
 """
 
 from __future__ import annotations
