@@ -112,7 +112,7 @@ def views(
                     view = StockView.read(file)
                 else:
                     patient = patient or make()
-                    view = patient.seen(View(angle=float(angle)), SIZE)
+                    view, _ = patient.seen(View(angle=float(angle)), SIZE)
                     if file:
                         view.write(file)
                 yield Case.of(view)
