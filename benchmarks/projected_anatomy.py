@@ -26,7 +26,7 @@ from artasyn.segment.ct.volume import Volume
 from artasyn.segment.measures.cobb import CobbAngle
 from artasyn.segment.projection.tone import BODY, Tone
 from artasyn.segment.projection.view import View
-from artasyn.segment.structures import ANATOMY
+from artasyn.segment.structures import ANATOMY, SIDES
 from artasyn.stock.views import Patient, StockView
 from benchmarks.real_anatomy import Predict
 from benchmarks.reference_volumes import icrp_volume
@@ -71,7 +71,8 @@ class Case:
         """Makes the film of a view: the part around the lungs, with the greys of a radiograph."""
         masks, known = view.channels()
         integral = view.integrals.astype(np.float32).sum(axis=0)
-        rows, columns = _field(masks[[ANATOMY.index(f"lung_{side}") for side in ("right", "left")]].any(axis=0))
+        right, left = (masks[ANATOMY.index(f"lung_{side}")] for side in SIDES)
+        rows, columns = _field(right | left)
         image = Tone.film(integral, integral > BODY)(integral)[rows, columns]
         return cls(
             view.patient, float(view.view.angle), np.ascontiguousarray(image), masks[:, rows, columns].copy(), known
@@ -111,7 +112,7 @@ def views(
                     view = StockView.read(file)
                 else:
                     patient = patient or make()
-                    view = patient.seen(View(angle=float(angle)), SIZE)
+                    view, _ = patient.seen(View(angle=float(angle)), SIZE)
                     if file:
                         view.write(file)
                 yield Case.of(view)

@@ -43,7 +43,7 @@ def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
 
 def test_a_film_shows_the_lungs_with_a_margin(cases: list[Case]) -> None:
     for case in cases:
-        lungs = case.masks[[ANATOMY.index("lung_right"), ANATOMY.index("lung_left")]].any(axis=0)
+        lungs = case.masks[ANATOMY.index("lung_right")] | case.masks[ANATOMY.index("lung_left")]
         rows, columns = (np.flatnonzero(lungs.any(axis=axis)) for axis in (1, 0))
         assert case.image.shape == lungs.shape
         assert 0 < columns[0] < 0.15 * lungs.shape[1]
