@@ -76,8 +76,8 @@ ANATOMY = (
     *VERTEBRAE,
     *READ,
 )
-"""What `AnatomyNet` reads on a radiograph, in the order of its channels. All but `READ` are footprints of structures and
-groups."""
+"""What `AnatomyNet` reads on a radiograph, in the order of its channels. All but `READ` are footprints of structures
+and groups."""
 
 TOLD_BY: dict[str, tuple[tuple[str, ...], ...]] = {
     **{f"lung_{side}": (tuple(lobe for lobe in LOBES if lobe.endswith(side)),) for side in SIDES},

@@ -130,13 +130,13 @@ class Place:
         Raises:
             SynthesisError: the text is no place on a grid of this shape.
         """
-        size = shape[0] * shape[1]
+        size, inflate = shape[0] * shape[1], zlib.decompressobj()
         try:
-            data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size + 1)
+            data = inflate.decompress(base64.b64decode(text, validate=True), size + 1)
         except (binascii.Error, zlib.error, ValueError) as error:
             raise SynthesisError(f"the stored lungs are damaged ({error}); make the synthetic image anew") from error
-        if len(data) != size:
-            raise SynthesisError(f"the stored lungs have another size than the radiograph of {shape}")
+        if len(data) != size or not inflate.eof:
+            raise SynthesisError(f"the stored lungs are cut short or of another size than the radiograph of {shape}")
         return cls.decoded(np.frombuffer(data, np.uint8).reshape(shape), part, convention)
 
 

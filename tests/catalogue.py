@@ -25,6 +25,7 @@ CATALOGUE: list[tuple[type[LungOpacity], dict[str, Any]]] = [
     (LungOpacity, {"kinds_range": (3, 8), "tolerance": 0.02}),
     (LungOpacity, {"findings": findings(severity_range=(0.05, 0.06), size_range=(1.5, 2.0))}),
     (LungOpacity, {"findings": findings("mass", "nodule", sides=("left",), zones=("upper", "peripheral"))}),
+    (LungOpacity, {"findings": findings("consolidation", "nodule"), "part": "middle"}),
 ]
 """Classes and their arguments. Every class of `artasyn.synthesis` that renders on one image, and every finding, must be
 here; otherwise tests fail."""
@@ -35,7 +36,7 @@ def _thorax() -> ThoraxRecord:
 
 
 def _opacity() -> OpacityRecord:
-    return LungOpacity(kinds_range=(3, 4)).draw(Phantom(size=96)(1).lungs, np.random.default_rng(4))
+    return LungOpacity(kinds_range=(3, 4), part="lower").draw(Phantom(size=96)(1).lungs, np.random.default_rng(4))
 
 
 def _recipe() -> Recipe:

@@ -49,6 +49,7 @@ LONGEST = 1_000_000
 COMMANDS = {
     "demo": "the whole chain on phantoms, no data needed, five to ten minutes",
     "segment": "find the lungs",
+    "anatomy": "read structures at any angle, and measure them",
     "synthesise": "make anomalies with exact masks on normal radiographs",
     "project": "make radiographs with anatomy masks from CT, at any angle",
     "stock": "project phantoms and CTs as a stock, from which training composes films",
@@ -108,7 +109,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0 if every file succeeded, 1 if a file failed, 2 if the command could not run, 130 or 143 if it
-        was stopped by Ctrl-C or by SIGTERM. A radiograph that was read but is unusable has not failed.
+        was stopped by Ctrl-C or by SIGTERM. A radiograph that was read but is unusable has not failed, except for
+        `anatomy`.
     """
     with stoppable() as stops:
         try:
@@ -188,7 +190,7 @@ def _main(given: Sequence[str]) -> int:
             print(f"  {line}" + f" ({count} times)" * (count > 1), file=sys.stderr)
     for note in done.notes:
         print(note, file=sys.stderr)
-    return 1 if failures else 0
+    return 1 if failures or (done.strict and done.unusable) else 0
 
 
 def _list_unusable(done: Done) -> None:

@@ -95,12 +95,14 @@ class Done:
         outcomes: the outcome of every source.
         sections: the sections for a report.
         notes: sentences about the collection, for the end of the screen.
+        strict: whether unusable radiographs count as failures in the exit status.
     """
 
     written: tuple[Path, ...]
     outcomes: tuple[Outcome, ...] = ()
     sections: tuple[Section, ...] = ()
     notes: tuple[str, ...] = ()
+    strict: bool = False
 
     @property
     def failures(self) -> list[Outcome]:

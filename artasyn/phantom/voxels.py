@@ -63,7 +63,7 @@ class Voxels:
     """A thorax in voxels, to which one tissue after the other is added. All lengths are those of the record."""
 
     def __init__(self, record: ThoraxRecord, spacing: float) -> None:
-        self.record, self.spacing = record, spacing / record.growth
+        self.record, self.own_spacing, self.spacing = record, spacing, spacing / record.growth
         self._grid()
         down, across = np.meshgrid(self.z, self.x, indexing="ij")
         self.rays = ray_sections(record, across, down)
@@ -242,7 +242,7 @@ class Voxels:
         thin = tubes.radii * brush.max() < self.spacing / 2
         found = [
             self._spread(tubes.kept(chosen), brush, samples)
-            for chosen, samples in ((thin, 3), (~thin, 40))
+            for chosen, samples in ((thin, 3), (~thin, int(np.clip(250 / self.spacing**2, 9, 40))))
             if chosen.any()
         ]
         index, volume = (np.concatenate(parts) for parts in zip(*found, strict=True))
@@ -271,7 +271,7 @@ class Voxels:
 
     def add_lesion(self, lesion: PhantomLesion, centre: np.ndarray) -> None:
         """Replaces air of the lungs by a lesion around a centre, straight mm."""
-        level = np.float32(centre[2])
+        level = np.asarray(centre[2], dtype=np.float32)
         x, y = self.x - body_x(self.record, level), self.y - body_y(self.record, level)
         body = lesion_body(lesion, x - centre[0], y - centre[1], self.z - centre[2])
         part = body * self.lung
@@ -283,7 +283,7 @@ class Voxels:
         grown = self.record.growth
         hu = hounsfield(self.mu).astype(np.float32)
         origin = (float(self.z[0]) * grown, float(self.y[0]) * grown, float(self.x[0]) * grown)
-        return PhantomVolume(hu, self.labels, STRUCTURES, self.spacing * grown, origin)
+        return PhantomVolume(hu, self.labels, STRUCTURES, self.own_spacing, origin)
 
 
 def _grown(mask: np.ndarray, corners: bool) -> np.ndarray:
@@ -295,4 +295,4 @@ def _grown(mask: np.ndarray, corners: bool) -> np.ndarray:
         source = wide.copy() if corners else mask
         wide[tuple(ahead)] |= source[tuple(behind)]
         wide[tuple(behind)] |= source[tuple(ahead)]
-    return wide
+    return np.asarray(wide)

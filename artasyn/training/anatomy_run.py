@@ -25,7 +25,7 @@ from artasyn.stock.packed import Stock
 from artasyn.training.anatomy_calibration import calibrate
 from artasyn.training.anatomy_data import StockData
 from artasyn.training.anatomy_module import AnatomyTraining
-from artasyn.training.checkpoints import BEST, Checkpoints, check_checkpoint, going_on, resumable
+from artasyn.training.checkpoints import LAST, Checkpoints, check_checkpoint, going_on, resumable
 from artasyn.training.progress import Progress
 from artasyn.version import __version__
 
@@ -130,9 +130,7 @@ class AnatomyRun:
             workers=workers, seed=self.seed,
         )  # fmt: skip
         folder = out / "checkpoints"
-        checkpoints = ModelCheckpoint(
-            folder, Path(BEST).stem, monitor="val/dice", mode="max", save_last=True, enable_version_counter=False
-        )
+        checkpoints = ModelCheckpoint(folder, Path(LAST).stem, enable_version_counter=False)  # the latest epoch
         version = f"run_{sum(1 for _ in out.glob('logs/run_*')) + 1}"  # a resumed training keeps the earlier logs
         usual: dict[str, Any] = {
             "max_epochs": self.steps // self.epoch,

@@ -40,7 +40,7 @@ SKIRT = 10.0
 """How far the pull of the diaphragm reaches beyond the lungs' footprint in axial planes, mm."""
 BESIDE = 60.0
 """Distance from the axis, mm, beyond which planes across a bent spine tilt no farther."""
-AROUND = 1.6
+AROUND = 1.5
 """Reach of the change of the heart, relative to the heart."""
 SHOULDERS = 110.0
 """How far below the apices the shoulders' shift ends, mm."""
@@ -205,7 +205,7 @@ class Deformation:
         knots = [axis.ravel() / self.grain + 1 for axis in lattice.axes]
         splines = [_cubic(places, int(places[-1]) + 3) for places in knots]
         random = rng.normal(0, self.strength * _SPREAD, (3, *(spline.shape[1] for spline in splines)))
-        return np.einsum("zi,yj,xk,cijk->czyx", *splines, random, optimize=True).astype(np.float32)
+        return np.asarray(np.einsum("zi,yj,xk,cijk->czyx", *splines, random, optimize=True), np.float32)
 
     def _breath(self, chest: _Chest, lattice: Lattice) -> Points:
         z, y, x = (axis.ravel() for axis in lattice.axes)
@@ -321,7 +321,9 @@ class _Chest:
             for first, count, size in zip(lungs.start, lungs.mask.shape, spacing, strict=True)
         )
         top, half = lungs.start[0] * spacing[0], lungs.mask.shape[2] * spacing[2] / 2
-        return cls(spacing, top, (lungs.start[0] + dome) * spacing[0], (z, y, x), half, footprint)
+        return cls(
+            spacing, top, (lungs.start[0] + dome) * spacing[0], (z, y, x), half, np.asarray(footprint, np.float32)
+        )
 
 
 def _step(place: Points) -> Points:
@@ -334,7 +336,7 @@ def _cubic(places: Points, count: int) -> NDArray[np.float64]:
     """Returns the weights of knots 0, 1, 2 ... at some places in a cubic B-spline, (places, knots)."""
     away = np.abs(places[:, None].astype(np.float64) - np.arange(count))
     near, far = (4 - 6 * away**2 + 3 * away**3) / 6, np.maximum(2 - away, 0) ** 3 / 6
-    return np.where(away < 1, near, far)
+    return np.asarray(np.where(away < 1, near, far))
 
 
 def _scaled(volume: Volume, factors: tuple[float, float, float]) -> Volume:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Container, Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,7 +73,7 @@ def weights_of(old: int, new: int) -> Weights:
     return tents((edges[1:] + edges[:-1]) / 2 - 0.5, old)
 
 
-def tents(places: Sequence[float] | NDArray[np.float64], old: int) -> Weights:
+def tents(places: Sequence[float] | NDArray[np.floating[Any]], old: int) -> Weights:
     """Returns the shares of old voxels at some places by linear interpolation; beyond the ends, the ends go on.
 
     Args:
@@ -123,4 +124,4 @@ def rescaled(affine: Affine, factors: Sequence[float], old: Sequence[int], new: 
     scaled = affine.copy()
     scaled[:3, :3] *= factors
     scaled[:3, 3] += affine[:3, :3] @ ((np.array(old) - 1) / 2) - scaled[:3, :3] @ ((np.array(new) - 1) / 2)
-    return scaled
+    return np.asarray(scaled)

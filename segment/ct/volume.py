@@ -120,7 +120,7 @@ class Volume:
         >>> from artasyn import Phantom
         >>> volume = Volume.of_phantom(Phantom().volume(Phantom().draw(np.random.default_rng(0)), spacing=6.0))
         >>> volume.spacing, sorted(volume.structures)[:3]
-        ((6.0, 6.0, 6.0), ['abdomen', 'airway', 'clavicle'])
+        ((6.0, 6.0, 6.0), ['abdomen', 'aorta', 'breast_left'])
     """
 
     hu: Hounsfield

