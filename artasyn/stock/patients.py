@@ -80,7 +80,7 @@ class PatientRecord:
     name: str
     phantom: ThoraxRecord | None = None
     ct: CTRecord | None = None
-    variation: Variation = Variation()
+    variation: Variation = Variation()  # noqa: RUF009 (frozen)
     views: Annotated[tuple[View, ...], Count(1, 1000)] = (View(),)
     spacing: Voxel = VOXEL
     size: Side = SIDE
