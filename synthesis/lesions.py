@@ -14,9 +14,9 @@ from artasyn.arrays import LEFT, RIGHT
 from artasyn.errors import SynthesisError
 from artasyn.fields import STATED, Count, Within, check_fields
 from artasyn.records import make_record, read_record
+from artasyn.segment.anatomy.anatomy import Convention
 from artasyn.shapes import Float64, Int64
 from artasyn.synthesis.finding import Look
-from artasyn.synthesis.places import Convention
 
 MOST_STAMPS = 1024
 """Most stamps of a lesion."""

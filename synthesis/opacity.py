@@ -14,6 +14,7 @@ import numpy as np
 from artasyn.arrays import Attenuation, Image, Mask, check_image
 from artasyn.errors import ImageError, NothingShows, SynthesisError
 from artasyn.fields import Count, Within, check_fields
+from artasyn.segment.anatomy.anatomy import Convention
 from artasyn.shapes import Bool, Float32
 from artasyn.synthesis import rendering
 from artasyn.synthesis.anomaly import Anomaly, expose
@@ -21,7 +22,7 @@ from artasyn.synthesis.context import FADE_BLUR, Context, Window, blurred
 from artasyn.synthesis.drawing import draw_lesions
 from artasyn.synthesis.finding import CountRange, Finding, findings
 from artasyn.synthesis.lesions import Draws, OpacityRecord
-from artasyn.synthesis.places import Convention, Found, Place
+from artasyn.synthesis.places import Found, Place
 from artasyn.synthesis.rendering import Lesions
 from artasyn.synthesis.textures import DEVIATION, GRID, texture
 

@@ -7,13 +7,12 @@ import binascii
 import re
 import zlib
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT, Mask
 from artasyn.errors import DataError, SynthesisError
-from artasyn.segment.anatomy.anatomy import Anatomy
+from artasyn.segment.anatomy.anatomy import Anatomy, Convention
 from artasyn.segment.lungs import Lungs, Zone
 from artasyn.segment.projection.projection import Projection
 from artasyn.segment.structures import find_members
@@ -21,9 +20,6 @@ from artasyn.shapes import Bool, UInt8
 
 Found = Lungs | Anatomy | Projection
 """What tells where the lungs of a radiograph are: lungs alone, or all structures."""
-
-Convention = Literal["visible", "whole"]
-"""Extent of the lungs: the part visible beside the heart, or the part behind the heart too."""
 
 _ZONE = re.compile(r"(upper|middle|lower|central|peripheral)(?:_zone)?(?:_(right|left))?")
 _SIDES = {"right": RIGHT, "left": LEFT}
@@ -134,13 +130,13 @@ class Place:
         Raises:
             SynthesisError: the text is no place on a grid of this shape.
         """
-        size = shape[0] * shape[1]
+        size, inflate = shape[0] * shape[1], zlib.decompressobj()
         try:
-            data = zlib.decompressobj().decompress(base64.b64decode(text, validate=True), size + 1)
+            data = inflate.decompress(base64.b64decode(text, validate=True), size + 1)
         except (binascii.Error, zlib.error, ValueError) as error:
             raise SynthesisError(f"the stored lungs are damaged ({error}); make the synthetic image anew") from error
-        if len(data) != size:
-            raise SynthesisError(f"the stored lungs have another size than the radiograph of {shape}")
+        if len(data) != size or not inflate.eof:
+            raise SynthesisError(f"the stored lungs are cut short or of another size than the radiograph of {shape}")
         return cls.decoded(np.frombuffer(data, np.uint8).reshape(shape), part, convention)
 
 

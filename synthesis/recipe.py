@@ -45,7 +45,14 @@ class Recipe:
 
     @classmethod
     def draw(
-        cls, image: Image, lungs: Found, *, seed: int, copy: int, segmenter: PBTSeg | None, synthesis: LungOpacity
+        cls,
+        image: Image,
+        lungs: Found | Place,
+        *,
+        seed: int,
+        copy: int,
+        segmenter: PBTSeg | None,
+        synthesis: LungOpacity,
     ) -> tuple[Recipe, Anomaly]:
         """Draws a new recipe for a radiograph whose lungs are known, and returns it with its anomaly.
 
@@ -54,7 +61,7 @@ class Recipe:
 
         Args:
             image: the normal radiograph, float32 (h, w) in [0, 1].
-            lungs: its lungs, its anatomy or its projection.
+            lungs: its lungs, its anatomy or its projection, or the place of the anomaly in them.
             seed: the seed that the user gave.
             copy: which of the radiograph's synthetic images this is, from 1.
             segmenter: found these lungs; None where they come from elsewhere.

@@ -5,6 +5,7 @@ Worker processes of the tests import this file, so it must not import torch.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from artasyn.arrays import Image
 from artasyn.phantom.film import Phantom
 from artasyn.phantom.thorax import ThoraxRecord
 from artasyn.segment import DomainRandomisation, Lungs, PBTSeg, ProjectionRecord
+from artasyn.stock.patients import CTRecord, PatientRecord, Views, draw_variant
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord, Recipe, findings
 from tests.chest import chest
 
@@ -23,6 +25,7 @@ CATALOGUE: list[tuple[type[LungOpacity], dict[str, Any]]] = [
     (LungOpacity, {"kinds_range": (3, 8), "tolerance": 0.02}),
     (LungOpacity, {"findings": findings(severity_range=(0.05, 0.06), size_range=(1.5, 2.0))}),
     (LungOpacity, {"findings": findings("mass", "nodule", sides=("left",), zones=("upper", "peripheral"))}),
+    (LungOpacity, {"findings": findings("consolidation", "nodule"), "part": "middle"}),
 ]
 """Classes and their arguments. Every class of `artasyn.synthesis` that renders on one image, and every finding, must be
 here; otherwise tests fail."""
@@ -33,7 +36,7 @@ def _thorax() -> ThoraxRecord:
 
 
 def _opacity() -> OpacityRecord:
-    return LungOpacity(kinds_range=(3, 4)).draw(Phantom(size=96)(1).lungs, np.random.default_rng(4))
+    return LungOpacity(kinds_range=(3, 4), part="lower").draw(Phantom(size=96)(1).lungs, np.random.default_rng(4))
 
 
 def _recipe() -> Recipe:
@@ -43,11 +46,23 @@ def _recipe() -> Recipe:
 
 def _projection() -> ProjectionRecord:
     volume = chest((6.0, 5.0, 5.0), length=420.0)
-    return DomainRandomisation().draw(volume, np.random.default_rng(6), lesions=("nodule", "consolidation"))
+    return DomainRandomisation(deformation_share=1.0).draw(
+        volume, np.random.default_rng(6), lesions=("nodule", "consolidation")
+    )
+
+
+def _patient() -> PatientRecord:
+    ct = CTRecord("ct.nii.gz", "labels.nii.gz", "names.csv", resample=True)
+    record = draw_variant(ct, "ct", Views(frontal=1), 8, 2)
+    variation = dataclasses.replace(
+        record.variation, attenuations=(("heart", 1.5),), fat=4.0, lesions=_projection().variation.lesions
+    )
+    return dataclasses.replace(record, variation=variation, spacing=4.0, size=64)
 
 
 RECORDS: dict[type[Any], Callable[[], Any]] = {
     OpacityRecord: _opacity,
+    PatientRecord: _patient,
     ProjectionRecord: _projection,
     Recipe: _recipe,
     ThoraxRecord: _thorax,

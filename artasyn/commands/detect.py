@@ -13,14 +13,25 @@ import torch
 
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, available_cores, search_sources
-from artasyn.commands.options import DEVICE, FILES, MODEL, OUT, PRUNE, WORKERS, flag, option, paths
-from artasyn.commands.shared import UNUSABLE, Done, bulk_run, cautioned, note_gone, note_passed_over, write_sheets
+from artasyn.commands.options import DEVICE, FILES, MODEL, OUT, PRUNE, WORKERS, flag, option, paths, spread
+from artasyn.commands.shared import (
+    UNUSABLE,
+    Done,
+    LungOptions,
+    bulk_run,
+    cautioned,
+    described,
+    note_gone,
+    note_passed_over,
+    write_sheets,
+)
 from artasyn.detection.detector import Detector
 from artasyn.errors import ModelError
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
 from artasyn.files.tables import write_table
 from artasyn.pictures.overlays import write_picture
 from artasyn.pictures.panels import detection_panels
+from artasyn.testsets.measured import FilmLungs
 
 FOLDERS = {"heatmap": "heatmaps", "mask": "masks", "lungs": "lungs", "overlay": "overlays"}
 """The folder of each column of the manifest that names a picture."""
@@ -36,8 +47,9 @@ class DetectOptions:
     model: str = field(default="bundled", metadata=option(MODEL))
     restrict_to_lungs: bool = field(
         default=True,
-        metadata=option("look only at the lungs, found by PBTSeg, with a soft border around their convex hulls"),
+        metadata=option("look only at the lungs, with a soft border around their convex hulls"),
     )
+    by: LungOptions = field(default=LungOptions(), metadata=spread())
     device: str = field(default="auto", metadata=option(DEVICE))
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
@@ -52,14 +64,18 @@ def detect(options: DetectOptions) -> Done:
     (inverted, turned, from the side, not a chest, without lungs) has this status with the reason, comes last and is
     never abnormal.
 
+    The bundled detector was trained and calibrated with the lungs of PBTSeg. With other lungs its scores and its
+    thresholds fit less well; train a detector with the same --lungs for those.
+
     Args:
         options: what to read, where to write, and how.
     """
     found = search_sources(options.inputs, leave=options.out)
     done = detect_sources(
-        found.sources,
+        options.by.sources(found.sources),
         options.out,
         model=options.model,
+        lungs=None if options.by.lungs == "pbtseg" else options.by.finder(),
         restrict_to_lungs=options.restrict_to_lungs,
         device=options.device,
         workers=options.workers,
@@ -73,6 +89,7 @@ def detect_sources(
     out: Path,
     *,
     model: str,
+    lungs: FilmLungs | None = None,
     restrict_to_lungs: bool = True,
     device: str = "auto",
     workers: int = 0,
@@ -84,6 +101,7 @@ def detect_sources(
         sources: the radiographs.
         out: the folder to write to.
         model: the detector.
+        lungs: finds the lungs, or reads them; with None, PBTSeg finds them.
         restrict_to_lungs: look only inside the lungs.
         device: the device to run on; auto takes CUDA where available, otherwise the CPU.
         workers: number of processes; 0 takes every core, or one process on a GPU.
@@ -94,9 +112,10 @@ def detect_sources(
     detector = open_detector(model, device)
     shown = ("score", "novelty", "abnormal", "marked", "lungs_found", "status", "warnings", "reason")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": detector.digest}
+    options |= described(lungs) if lungs else {}
     workers = workers or (available_cores() if device == "cpu" else 1)
     run = bulk_run("detect", out, (*FOLDERS, *shown), options, files=tuple(FOLDERS), workers=workers, prune=prune)
-    work = _Detect(out, model, device, restrict_to_lungs, detector.digest)
+    work = _Detect(out, model, device, restrict_to_lungs, detector.digest, lungs)
     outcomes = run.run(work, sources, title="detect")
     done = Done((), tuple(outcomes), notes=note_gone(run, outcomes))
     ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, -float(item[1]["score"]), item[0]))
@@ -149,11 +168,13 @@ class _Detect:
     device: str
     restrict_to_lungs: bool
     digest: str
+    lungs: FilmLungs | None
 
     def __call__(self, source: Source) -> list[Row]:
         film = read_radiograph(source.path)
         detector = load_detector(self.model, self.device, self.digest)
-        detection = detector(film, restrict_to_lungs=self.restrict_to_lungs)
+        given = self.lungs(film, source) if self.lungs else None
+        detection = detector(film, given, restrict_to_lungs=self.restrict_to_lungs)
         row: Row = {column: f"{folder}/{source.name}.png" for column, folder in FOLDERS.items()}
         labels = detection.lungs.labels if detection.lungs else np.ones(film.shape, np.uint8)
         write_image(self.out / row["heatmap"], detection.heatmap, bits=16)

@@ -11,16 +11,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artasyn.bulk.run import BulkRun, Outcome, Row
-from artasyn.bulk.sources import Found, available_cores
+from artasyn.bulk.sources import Found, Source, available_cores
 from artasyn.cautions import usable
+from artasyn.errors import DataError
 from artasyn.files.tables import write_table
 from artasyn.pictures.overlays import contact_sheet, read_picture, write_picture
 from artasyn.pictures.report import Section
+from artasyn.segment import PBTSeg
+from artasyn.segment.anatomy.segmenters import AnatomyReader, LungsBy, NotFound
+from artasyn.testsets.measured import FilmLungs
+from artasyn.testsets.names import with_lungs
 from artasyn.version import __version__
 
 if TYPE_CHECKING:
     from artasyn.detection.examination import Detection
     from artasyn.segment import Lungs
+    from artasyn.segment.anatomy.anatomy import Anatomy
 
 UNUSABLE = "unusable"
 """The status of a radiograph that was read but cannot be judged, see `artasyn.cautions`."""
@@ -33,6 +39,54 @@ NAMED = 10
 
 
 @dataclass(frozen=True)
+class LungOptions:
+    """Who finds the lungs.
+
+    Attributes:
+        lungs: pbtseg finds them by rising thresholds, without training, in milliseconds; anatomy reads them with the
+            network that reads structures, which also tells lung in dense disease; given takes lungs that you have.
+        lungs_dir: the folder of the lungs that are given: for each radiograph a picture of its name, with labels (0, 1
+            the patient's right lung, 2 the left) or a mask of both lungs. A radiograph without one is refused.
+        lungs_model: the network for anatomy: bundled, or the folder that `artasyn train-anatomy` wrote as OUT/model.
+
+    Raises:
+        DataError: lungs are given without a folder, or a folder without lungs that are given.
+    """
+
+    lungs: LungsBy = "pbtseg"
+    lungs_dir: Path | None = None
+    lungs_model: str = "bundled"
+
+    def __post_init__(self) -> None:
+        if (self.lungs == "given") != (self.lungs_dir is not None):
+            raise DataError(
+                "lungs_dir holds lungs that are given: use --lungs given --lungs-dir FOLDER, or neither of them"
+            )
+
+    def sources(self, sources: Sequence[Source]) -> Sequence[Source]:
+        """Returns the radiographs with the files of their lungs, where these are given."""
+        return sources if self.lungs_dir is None else with_lungs(sources, self.lungs_dir)
+
+    def finder(self, pbtseg: PBTSeg = PBTSeg()) -> FilmLungs:
+        """Returns what finds or reads the lungs; a network stays the one that lies there now.
+
+        Args:
+            pbtseg: the segmenter for pbtseg.
+
+        Raises:
+            ModelError: there is no such network.
+        """
+        if self.lungs == "pbtseg":
+            return FilmLungs(pbtseg)
+        return FilmLungs(AnatomyReader(self.lungs_model).pinned() if self.lungs == "anatomy" else NotFound())
+
+
+def described(lungs: FilmLungs) -> dict[str, str]:
+    """Returns the settings of a run that tell who found the lungs; none for PBTSeg, whose options are settings."""
+    return {} if isinstance(lungs.segmenter, PBTSeg) else {"lungs": repr(lungs.segmenter)}
+
+
+@dataclass(frozen=True)
 class Done:
     """The results of a command.
 
@@ -41,12 +95,14 @@ class Done:
         outcomes: the outcome of every source.
         sections: the sections for a report.
         notes: sentences about the collection, for the end of the screen.
+        strict: whether unusable radiographs count as failures in the exit status.
     """
 
     written: tuple[Path, ...]
     outcomes: tuple[Outcome, ...] = ()
     sections: tuple[Section, ...] = ()
     notes: tuple[str, ...] = ()
+    strict: bool = False
 
     @property
     def failures(self) -> list[Outcome]:
@@ -75,13 +131,15 @@ def bulk_run(
     batch: int = 1,
     sealed: bool = False,
     prune: bool = False,
+    own: bool = False,
 ) -> BulkRun:
     """Returns a bulk run whose settings are the command's options and the version; 0 workers take every core."""
     settings: dict[str, Any] = {"command": command, "version": __version__}
     for name, option in options.items():
         is_record = dataclasses.is_dataclass(option) and not isinstance(option, type)
         settings[name] = dataclasses.asdict(option) if is_record else option
-    return BulkRun(out, settings, columns, files, workers or available_cores(), batch=batch, sealed=sealed, prune=prune)
+    workers = workers or available_cores()
+    return BulkRun(out, settings, columns, files, workers, batch=batch, sealed=sealed, prune=prune, own=own)
 
 
 def note_passed_over(out: Path, found: Found) -> tuple[str, ...]:
@@ -115,7 +173,7 @@ def note_gone(run: BulkRun, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
     ) * bool(names)
 
 
-def cautioned(found: Detection | Lungs) -> Row:
+def cautioned(found: Detection | Lungs | Anatomy) -> Row:
     """Returns the status, the words of the warnings and the reason of a radiograph, for the manifest."""
     words = " ".join(found.warnings)
     return {

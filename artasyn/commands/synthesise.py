@@ -16,8 +16,8 @@ from artasyn.arrays import Picture
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
 from artasyn.bulk.stores import Folders, Shards, StoredImage
-from artasyn.commands.options import FILES, OUT, PRUNE, WORKERS, flag, option, paths, python_only, several
-from artasyn.commands.shared import SHEET, Done, bulk_run, note_gone, note_passed_over, without
+from artasyn.commands.options import FILES, OUT, PRUNE, WORKERS, flag, option, paths, python_only, several, spread
+from artasyn.commands.shared import SHEET, Done, LungOptions, bulk_run, described, note_gone, note_passed_over, without
 from artasyn.errors import DataError
 from artasyn.files.radiograph import FEW_LEVELS, image_png, mask_png, needed_bits, read_radiograph
 from artasyn.files.rasters import decode_picture
@@ -26,10 +26,12 @@ from artasyn.outputs.summary import Region, draw_statistics, statistics, write_s
 from artasyn.pictures.overlays import contact_sheet, grey_picture, overlay_mask, write_picture
 from artasyn.pictures.thumbnails import TILE, on_grid, thumbnail
 from artasyn.segment import PBTSeg
+from artasyn.segment.anatomy.anatomy import Convention
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS, LungOpacity
 from artasyn.synthesis import findings as presets
 from artasyn.synthesis.recipe import Recipe
+from artasyn.testsets.measured import FilmLungs
 
 SUMMARY = ("sheet-1.png", "statistics.png", "annotations.json", "statistics.json")
 """The files about the whole collection; they are deleted where there is nothing to sum up."""
@@ -68,6 +70,17 @@ class SynthesiseOptions:
             metavar="ZONE",
         ),
     )
+    part: str = field(
+        default="lungs",
+        metadata=option(
+            "the part of the lungs that the anomalies lie in, and end at: lungs, lung_right, lung_left, a zone (upper, "
+            "lower_zone_left, peripheral ...), or with --lungs anatomy a structure, such as lung_lower_lobe_left"
+        ),
+    )
+    convention: Convention = field(
+        default="visible",
+        metadata=option("extent of the lungs with --lungs anatomy: visible, or whole, which is behind the heart too"),
+    )
     per_image: int = field(default=1, metadata=option("anomalous images made of each radiograph"))
     seed: int = field(default=0, metadata=option("another seed, other anomalies"))
     bits: int = field(
@@ -82,6 +95,7 @@ class SynthesiseOptions:
     )
     samples_per_shard: int = field(default=500, metadata=option("synthetic images in a tar file, at most"))
     synthesis: LungOpacity = field(default=LungOpacity(), metadata=python_only())
+    by: LungOptions = field(default=LungOptions(), metadata=spread())
     segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg"))
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(WORKERS))
@@ -104,9 +118,10 @@ class SynthesiseOptions:
         changes: dict[str, Any] = {"severity_range": self.severity} if self.severity else {}
         changes |= {"zones": tuple(self.zones)} if self.zones else {}
         if self.findings:
-            return dataclasses.replace(self.synthesis, findings=presets(*self.findings, **changes))
-        changed = tuple(dataclasses.replace(finding, **changes) for finding in self.synthesis.findings)
-        return dataclasses.replace(self.synthesis, findings=changed)
+            chosen = presets(*self.findings, **changes)
+        else:
+            chosen = tuple(dataclasses.replace(finding, **changes) for finding in self.synthesis.findings)
+        return dataclasses.replace(self.synthesis, findings=chosen, part=self.part, convention=self.convention)
 
     def store(self) -> Folders | Shards:
         """Returns the store that the samples are written to."""
@@ -125,6 +140,7 @@ def synthesise(options: SynthesiseOptions) -> Done:
     """Makes lung anomalies with exact masks on normal radiographs, one or a hundred thousand.
 
     For example: artasyn synthesise normals/ --out synthetic --findings nodule mass --severity 0.3 0.6 --zones upper
+    A pneumonia of one lobe: --findings consolidation --lungs anatomy --part lung_lower_lobe_left
 
     Writes to OUT, as folders: images/NAME_K.png, masks/NAME_K.png (0 and 255: exactly the pixels that changed),
     records/NAME_K.json (remakes the image bit for bit), annotations/NAME_K.json (every finding: mask, area, severity,
@@ -141,21 +157,23 @@ def synthesise(options: SynthesiseOptions) -> Done:
         options: what to read, where to write, and what to make.
     """
     store, synthesis = options.store(), options.chosen_synthesis()
+    finder = options.by.finder(options.segmenter)
     columns = ("copy", *store.columns, "width", "height", "bits", "area", "severity", "findings")
     run = bulk_run(
         "synthesise",
         options.out,
         columns,
-        options.settings(),
+        options.settings() | described(finder),
         files=store.files,
         workers=options.workers,
         batch=store.batch,
         sealed=store.sealed,
         prune=options.prune,
     )
-    make = _Make(options.per_image, options.seed, options.bits, synthesis, options.segmenter)
+    make = _Make(options.per_image, options.seed, options.bits, synthesis, finder)
     found = search_sources(options.inputs, leave=options.out)
-    outcomes = run.run_batches(store.work(make, columns), found.sources, title="synthesise")
+    sources = options.by.sources(found.sources)
+    outcomes = run.run_batches(store.work(make, columns), sources, title="synthesise")
     notes = (*note_passed_over(options.out, found), *note_gone(run, outcomes))
     done = Done((), tuple(outcomes), notes=notes)
     names = list(dict.fromkeys([*FINDINGS, *(finding.name for finding in synthesis.findings)]))
@@ -171,18 +189,20 @@ class _Make:
     seed: int
     bits: int
     synthesis: LungOpacity
-    segmenter: PBTSeg
+    finder: FilmLungs
 
     def __call__(self, source: Source) -> list[StoredImage]:
         film = read_radiograph(source.path)
-        lungs = self.segmenter(film)
+        place = self.synthesis.place(self.finder(film, source))
+        lungs = place.lungs
         if not lungs.found:
             raise DataError(f"{source.path}: lungs not found ({lungs.doubts}); no anomaly can be placed")
+        segmenter = self.finder.segmenter if isinstance(self.finder.segmenter, PBTSeg) else None
         bits = needed_bits(film) if self.bits == 0 else 16 if self.bits == 16 else 8
         samples = []
         for copy in range(1, self.per_image + 1):
             recipe, anomaly = Recipe.draw(
-                film, lungs, seed=self.seed, copy=copy, segmenter=self.segmenter, synthesis=self.synthesis
+                film, place, seed=self.seed, copy=copy, segmenter=segmenter, synthesis=self.synthesis
             )
             described = annotated(anomaly, lungs)
             files = {

@@ -11,7 +11,7 @@ from artasyn.bulk.lock import claimed
 from artasyn.bulk.run import Outcome, read_manifest
 from artasyn.bulk.sources import available_cores, search_sources
 from artasyn.commands.options import FILES, option, several, spread
-from artasyn.commands.shared import Done, note_passed_over
+from artasyn.commands.shared import Done, LungOptions, note_passed_over
 from artasyn.training.run import TrainingRun
 
 
@@ -23,6 +23,7 @@ class TrainOptions:
     out: Path = field(metadata=option("the folder to write to"))
     _: KW_ONLY
     training: TrainingRun = field(default=TrainingRun(), metadata=spread())
+    by: LungOptions = field(default=LungOptions(), metadata=spread())
     trainer: dict[str, Any] | None = field(
         default=None,
         metadata=option("""further options of lightning.Trainer, as '{"devices": 2, "strategy": "ddp"}'"""),
@@ -38,16 +39,18 @@ def train(options: TrainOptions) -> Done:
     cache/ (prepared radiographs; manifest.csv lists the radiographs left out, with reasons), passed_over.csv (if files
     were not read), settings.json. The same command continues a training that was killed.
 
+    A detector sees the window around the lungs. Train it with the lungs that it will be used with: `artasyn detect`
+    takes those of PBTSeg, unless --lungs says otherwise.
+
     Args:
         options: what to read, where to write, and how to train.
     """
     out, workers = options.out, options.workers or available_cores()
     found = search_sources(options.normal, leave=out)
+    sources, lungs = options.by.sources(found.sources), options.by.finder()
     with claimed(out):
-        options.training.fit(found.sources, out, workers=workers, trainer=options.trainer)
+        options.training.fit(sources, out, workers=workers, trainer=options.trainer, lungs=lungs)
         notes = note_passed_over(out, found)
     manifest = out / "cache" / "manifest.csv"
     reasons = {row["name"]: row["reason"] for row in read_manifest(manifest)}
-    return Done(
-        (out / "model", manifest), tuple(Outcome(s, reason=reasons[s.name]) for s in found.sources), notes=notes
-    )
+    return Done((out / "model", manifest), tuple(Outcome(s, reason=reasons[s.name]) for s in sources), notes=notes)

@@ -16,6 +16,7 @@ from artasyn.detection.onnx_network import OnnxNetwork
 from artasyn.detection.settings import DetectorSettings
 from artasyn.errors import ImageError, ModelError
 from artasyn.segment import Lungs
+from artasyn.segment.anatomy.anatomy import Anatomy
 
 
 @runtime_checkable
@@ -154,13 +155,13 @@ class Detector:
 
     @overload
     def __call__(
-        self, images: Image, lungs: Lungs | None = None, *, restrict_to_lungs: bool | None = None
+        self, images: Image, lungs: Lungs | Anatomy | None = None, *, restrict_to_lungs: bool | None = None
     ) -> Detection: ...
     @overload
     def __call__(
         self,
         images: Sequence[Image],
-        lungs: Sequence[Lungs | None] | None = None,
+        lungs: Sequence[Lungs | Anatomy | None] | None = None,
         *,
         restrict_to_lungs: bool | None = None,
     ) -> list[Detection]: ...
@@ -169,9 +170,10 @@ class Detector:
 
         Args:
             images: float32 (h, w) in [0, 1], or a sequence of such arrays.
-            lungs: the lungs to examine, on the image's grid; with None, PBTSeg finds them. A radiograph on which not
-                both lungs are found is examined as a whole. A radiograph that is unusable (`Detection.status`) is
-                examined too, but never called abnormal.
+            lungs: the lungs to examine, on the image's grid, or an anatomy, whose visible lungs are taken; with None,
+                PBTSeg finds them. The bundled detector was calibrated with the lungs of PBTSeg: with others, its scores
+                and its thresholds fit less well. A radiograph on which not both lungs are found is examined as a whole.
+                A radiograph that is unusable (`Detection.status`) is examined too, but never called abnormal.
             restrict_to_lungs: examine only the lungs; None takes the value of the settings.
 
         Returns:

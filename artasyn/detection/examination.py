@@ -15,6 +15,8 @@ from artasyn.detection.settings import DetectorSettings
 from artasyn.detection.window import LungWindow, lung_region, prepare
 from artasyn.errors import ImageError, ModelError
 from artasyn.segment import Lungs, PBTSeg
+from artasyn.segment.anatomy.anatomy import Anatomy
+from artasyn.segment.anatomy.segmenters import visible_lungs
 from artasyn.shapes import Float32
 
 Squares = Float32[np.ndarray, "b 1 size size"]
@@ -74,8 +76,8 @@ def examine(images: Sequence[Any], lungs: Sequence[Any], settings: DetectorSetti
 
     Args:
         images: float32 (h, w) in [0, 1].
-        lungs: the lungs of each image, on its grid; where None, PBTSeg finds them. The view is checked by PBTSeg even
-            where the lungs are given.
+        lungs: the lungs of each image, on its grid, or its anatomy, whose visible lungs count; where None, PBTSeg finds
+            them. The view is checked by PBTSeg even where the lungs are given.
         settings: of the detector.
         maps: the network.
 
@@ -93,6 +95,7 @@ def examine(images: Sequence[Any], lungs: Sequence[Any], settings: DetectorSetti
         >>> found.score, found.heatmap.shape, bool(found.mask.any())
         (0.25, (40, 50), False)
     """
+    lungs = [visible_lungs(each) if isinstance(each, Anatomy) else each for each in lungs]
     _check(images, lungs)
     if not len(images):
         return []

@@ -94,13 +94,19 @@ STRUCTURE_COLOURS: dict[str, Colour] = {
 """The colours of the structures that an overlay may show."""
 
 
-def overlay_structures(image: Image, tints: Mapping[str, Mask], contours: Mapping[str, Mask]) -> Picture:
+def overlay_structures(
+    image: Image,
+    tints: Mapping[str, Mask],
+    contours: Mapping[str, Mask],
+    colours: Mapping[str, Colour] = STRUCTURE_COLOURS,
+) -> Picture:
     """Tints some structures, such as bones, and draws the contours of others, each in its own colour.
 
     Args:
         image: (h, w), float32 in [0, 1].
-        tints: maps keys of `STRUCTURE_COLOURS` to masks, (h, w) bool, of structures to tint.
+        tints: maps keys of `colours` to masks, (h, w) bool, of structures to tint.
         contours: the same, of structures to outline.
+        colours: the colour of each structure.
 
     Raises:
         ImageError: not an image, or a mask of another shape.
@@ -109,11 +115,11 @@ def overlay_structures(image: Image, tints: Mapping[str, Mask], contours: Mappin
     picture = grey_picture(image)
     for name, mask in tints.items():
         check_overlay(image, mask, name)
-        tint = 0.72 * picture[mask] + 0.28 * np.array(STRUCTURE_COLOURS[name])
+        tint = 0.72 * picture[mask] + 0.28 * np.array(colours[name])
         picture[mask] = np.rint(tint).astype(np.uint8)
     for name, mask in contours.items():
         check_overlay(image, mask, name)
-        _outline(picture, mask, STRUCTURE_COLOURS[name])
+        _outline(picture, mask, colours[name])
     return picture
 
 

@@ -11,11 +11,12 @@ TILE = 256
 """The longer side of an overlay, in pixels."""
 
 
-def thumbnail(image: Image) -> np.ndarray:
-    """Scales an image down so that its longer side is at most `TILE`; smaller images keep their size.
+def thumbnail(image: Image, side: int = TILE) -> np.ndarray:
+    """Scales an image down so that its longer side is at most `side`; smaller images keep their size.
 
     Args:
         image: (h, w), float32 in [0, 1].
+        side: in pixels.
 
     Returns:
         The image on its own, smaller grid, float32 in [0, 1].
@@ -24,7 +25,7 @@ def thumbnail(image: Image) -> np.ndarray:
         >>> thumbnail(np.zeros((1024, 512), np.float32)).shape
         (256, 128)
     """
-    scale = min(1.0, TILE / max(image.shape))
+    scale = min(1.0, side / max(image.shape))
     shape = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
     return np.asarray(np.clip(cv2.resize(image, shape, interpolation=cv2.INTER_AREA), 0, 1))
 

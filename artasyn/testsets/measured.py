@@ -1,4 +1,7 @@
-"""Films of a test set with a method's results and the ground truth; figures are collected film by film."""
+"""Films of a test set with a method's results and the ground truth; figures are collected film by film.
+
+The lungs of films, true or given, are read here too.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,17 @@ from typing import Literal
 import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, Mask
-from artasyn.errors import ArtasynError, DataError, RadiographError
+from artasyn.bulk.sources import Source
+from artasyn.errors import ArtasynError, DataError, ImageError, RadiographError
 from artasyn.evaluation.boxes import Box, pointing
 from artasyn.evaluation.evaluation import Evaluation, anatomy_prior
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_labels, read_mask, read_radiograph
 from artasyn.segment import Lungs, PBTSeg
+from artasyn.segment.anatomy.anatomy import Anatomy
+from artasyn.segment.anatomy.segmenters import AnatomyReader, NotFound
 from artasyn.testsets.testset import TestFilm, TestSet
-from artasyn.testsets.truth import UPRIGHT, own_pose, resized
+from artasyn.testsets.truth import UPRIGHT, Pose, own_pose, read_pose, resized
 
 Method = Callable[[Image, Lungs], tuple[float, Heatmap]]
 """Maps a radiograph and its lungs by PBTSeg to a score and a heatmap."""
@@ -153,6 +159,55 @@ def _read_sides(path: Path) -> list[Mask]:
     return [labels == RIGHT, labels == LEFT]
 
 
+def given_lungs(path: Path, film: Path, shape: tuple[int, int]) -> Lungs:
+    """Reads the lungs that are given for a radiograph, on the radiograph's grid.
+
+    Args:
+        path: labels (0, 1 right, 2 left) or a mask of both lungs; turned and resampled as its radiograph is.
+        film: the file of the radiograph.
+        shape: rows and columns of the radiograph.
+
+    Raises:
+        RadiographError: the lungs are not readable.
+        DataError: the lungs have another aspect ratio than the radiograph, it is not known how they are turned, or one
+            side is drawn on the other.
+        ImageError: the file does not tell labels from a mask.
+    """
+    sides = _placed_sides(path, read_pose(film), shape)
+    if len(sides) == 1:
+        return Lungs.from_mask(sides[0])
+    try:
+        return Lungs.from_array((RIGHT * sides[0] + LEFT * sides[1]).astype(np.uint8))
+    except ImageError as error:
+        raise ImageError(f"{path}: {error}") from error
+
+
+@dataclass(frozen=True)
+class FilmLungs:
+    """Finds the lungs of the radiographs of a collection, or reads the lungs that are given.
+
+    Attributes:
+        segmenter: finds them; `NotFound` reads the first of each radiograph's further inputs, see
+            `artasyn.testsets.names.with_lungs`.
+    """
+
+    segmenter: PBTSeg | AnatomyReader | NotFound = PBTSeg()  # noqa: RUF009 (frozen)
+
+    def __call__(self, image: Image, source: Source) -> Lungs | Anatomy:
+        """Returns the lungs of a radiograph, or its anatomy.
+
+        Args:
+            image: (h, w), float32 in [0, 1].
+            source: the file of the radiograph.
+
+        Raises:
+            ArtasynError: under the conditions of the segmenter or of `given_lungs`.
+        """
+        if isinstance(self.segmenter, NotFound):
+            return given_lungs(source.inputs[0], source.path, (image.shape[0], image.shape[1]))
+        return self.segmenter(image)
+
+
 def lungs_of(film: TestFilm, shape: tuple[int, int]) -> Mask | None:
     """Reads the true lungs of a film on the film's grid; None if the set does not have them.
 
@@ -166,19 +221,29 @@ def lungs_of(film: TestFilm, shape: tuple[int, int]) -> Mask | None:
     """
     if film.lungs is None:
         return None
-    pose = own_pose(film.lungs, film.pose)
+    return np.asarray(np.logical_or.reduce(_placed_sides(film.lungs, film.pose, shape)))
+
+
+def _placed_sides(path: Path, film: Pose, shape: tuple[int, int]) -> list[Mask]:
+    """Reads the right and the left lung, or the lungs of a mask as one, on the grid of a film with a pose.
+
+    Raises:
+        RadiographError: the lungs are not readable.
+        DataError: as for `lungs_of`.
+    """
+    pose = own_pose(path, film)
     try:
-        sides = [resized(side, shape, pose) for side in _read_sides(film.lungs)]
+        sides = [resized(side, shape, pose) for side in _read_sides(path)]
     except DataError as error:
-        raise DataError(f"{film.lungs}: {error}") from error
+        raise DataError(f"{path}: {error}") from error
     if pose != UPRIGHT and len(sides) > 1 and all(side.any() for side in sides):
         right, left = (side.nonzero()[1].mean() for side in sides)
         if right > left:
             raise DataError(
-                f"{film.lungs}: turned as its film, the right lung (1) lies on the image's right; draw labels on the "
+                f"{path}: turned as its film, the right lung (1) lies on the image's right; draw labels on the "
                 "stored pixels of the film, or save the film as it is shown"
             )
-    return np.asarray(np.logical_or.reduce(sides))
+    return sides
 
 
 def measure_film(film: TestFilm, methods: Mapping[str, Method | None]) -> dict[str, Measured]:

@@ -12,6 +12,7 @@ import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -213,6 +214,30 @@ class Beside:
                 f"{ways} with any suffix, and found besides the other films' masks: {there}. Add the masks, or leave "
                 "those films out: missing is not empty"
             )
+
+
+def with_lungs(films: Sequence[Source], folder: Path) -> list[Source]:
+    """Returns radiographs with the files that hold their lungs, as the first of their further inputs.
+
+    A radiograph without such a file gets a fault, so that it is named and nobody else is asked for its lungs.
+
+    Args:
+        films: the radiographs.
+        folder: the folder of the lungs, with the names of the radiographs and any suffix, also with ``mask``.
+
+    Raises:
+        DataError: there is no such folder or nothing in it, or a name fits several files or radiographs.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; give the folder that holds the lungs of the radiographs")
+    found = Beside(folder).of(films)
+    missing = "{}: no lungs are given for it; {} holds no file of this name"
+    return [
+        replace(film, inputs=(found[film.name], *film.inputs))
+        if film.name in found
+        else replace(film, fault=film.fault or missing.format(film.path, folder))
+        for film in films
+    ]
 
 
 def _own_names(film: Source, *, labelled: bool) -> list[str]:

@@ -18,6 +18,7 @@ from artasyn.bulk.workers import follow_parent
 from artasyn.errors import DataError
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Synthesis
+from artasyn.testsets.measured import FilmLungs
 from artasyn.training.film_variation import FilmVariation
 from artasyn.training.normals import Normals, load_normals, prepare_normals
 from artasyn.training.samples import Sample, SyntheticAnomalies
@@ -43,6 +44,7 @@ class NormalsData(lightning.LightningDataModule):
         held_out: share of the radiographs for validation; all radiographs of a patient are held out or none.
         patients: how patients are told apart, see `artasyn.training.patients.patient_of`.
         synthesis: makes the anomalies.
+        lungs: finds the lungs of the radiographs, or reads them.
     """
 
     def __init__(
@@ -57,16 +59,21 @@ class NormalsData(lightning.LightningDataModule):
         held_out: float = 0.15,
         patients: str = "auto",
         synthesis: Synthesis | None = None,
+        lungs: FilmLungs = FilmLungs(),
     ) -> None:
         super().__init__()
         self.sources, self.cache, self.size = sources, cache, size
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.held_out, self.patients, self.synthesis = held_out, patients, synthesis or LungOpacity()
+        self.lungs = lungs
         self.normals: tuple[Normals, Normals] | None = None
 
     def prepare_data(self) -> None:
         """Reads, segments and caches the radiographs; on one process of each machine."""
-        prepare_normals(self.sources, self.cache, size=self.size, workers=max(1, self.workers), patients=self.patients)
+        workers = max(1, self.workers)
+        prepare_normals(
+            self.sources, self.cache, size=self.size, workers=workers, patients=self.patients, lungs=self.lungs
+        )
 
     def setup(self, stage: str) -> None:
         """Loads the cache and holds out the validation part."""

@@ -16,8 +16,10 @@ from artasyn.detection.window import MARGIN, LungWindow, resized
 from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
-from artasyn.segment import Lungs, PBTSeg
+from artasyn.segment import Lungs
+from artasyn.segment.anatomy.segmenters import visible_lungs
 from artasyn.shapes import UInt8, UInt16
+from artasyn.testsets.measured import FilmLungs
 from artasyn.training.patients import check_patients, patient_of
 
 FINEST = 65535
@@ -131,12 +133,12 @@ class _PrepareOne:
 
     cache: Path
     size: int
-    segmenter: PBTSeg
+    lungs: FilmLungs
     patients: str
 
     def __call__(self, source: Source) -> list[Row]:
         film = read_radiograph(source.path)
-        lungs = self.segmenter(film)
+        lungs = visible_lungs(self.lungs(film, source))
         if not lungs.found:
             raise DataError(f"{source.path}: lungs not found ({lungs.doubts}); left out of training")
         window, stored = LungWindow.around(lungs, ROOM), stored_size(self.size)
@@ -154,7 +156,7 @@ def prepare_normals(
     cache: Path,
     *,
     size: int,
-    segmenter: PBTSeg | None = None,
+    lungs: FilmLungs = FilmLungs(),
     workers: int = 1,
     patients: str = "auto",
 ) -> list[Outcome]:
@@ -164,7 +166,7 @@ def prepare_normals(
         sources: their files.
         cache: a folder for the prepared radiographs; `load_normals` reads it.
         size: rows and columns that the network sees.
-        segmenter: finds the lungs.
+        lungs: finds the lungs, or reads them.
         workers: processes.
         patients: how patients are told apart, see `artasyn.training.patients.patient_of`.
 
@@ -172,10 +174,9 @@ def prepare_normals(
         The outcome of each source; sources without lungs are left out, with the reason.
     """
     check_patients(patients)
-    segmenter = segmenter or PBTSeg()
-    settings = {"size": size, "room": ROOM, "segmenter": repr(segmenter), "patients": patients}
+    settings = {"size": size, "room": ROOM, "segmenter": repr(lungs.segmenter), "patients": patients}
     run = BulkRun(cache, settings, ("file", "identity", "folder", "patient"), files=("file",), workers=workers)
-    return run.run(_PrepareOne(cache, size, segmenter, patients), sources, title="prepare normals")
+    return run.run(_PrepareOne(cache, size, lungs, patients), sources, title="prepare normals")
 
 
 def load_normals(cache: Path) -> Normals:

@@ -29,6 +29,7 @@ from artasyn.files.tables import write_table
 from artasyn.networks.stored import is_complete
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Synthesis
+from artasyn.testsets.measured import FilmLungs
 from artasyn.training.checkpoints import BEST, Checkpoints, check_checkpoint, going_on, resumable
 from artasyn.training.data import NormalsData
 from artasyn.training.module import LossWeights, ReconstructionTraining
@@ -96,6 +97,7 @@ class TrainingRun:
         workers: int = 0,
         trainer: Mapping[str, Any] | None = None,
         synthesis: Synthesis | None = None,
+        lungs: FilmLungs = FilmLungs(),
     ) -> Detector:
         """Trains on normal radiographs, or resumes a killed training in the same folder.
 
@@ -110,6 +112,7 @@ class TrainingRun:
             workers: processes that prepare and synthesise.
             trainer: further options of `lightning.Trainer`: devices, num_nodes, strategy, max_time, ...
             synthesis: makes the anomalies; None for `LungOpacity`.
+            lungs: finds the lungs of the radiographs, or reads them.
 
         Returns:
             The detector; its network is a `DetectorNetwork`.
@@ -123,7 +126,7 @@ class TrainingRun:
         claim(out, {"command": "train", "version": __version__, "synthesis": made_by} | dataclasses.asdict(self))
         data = NormalsData(
             sources, out / "cache", size=self.size, batch_size=self.batch_size, workers=workers, seed=self.seed,
-            held_out=self.held_out, patients=self.patients, synthesis=synthesis,
+            held_out=self.held_out, patients=self.patients, synthesis=synthesis, lungs=lungs,
         )  # fmt: skip
         with going_on(out):
             rank_zero_only(_prepare)(data, out)  # Lightning starts the other processes after that

@@ -15,13 +15,13 @@ import numpy.typing as npt
 from artasyn.arrays import Image, Mask, identity
 from artasyn.errors import ImageError, SynthesisError
 from artasyn.segment import Lungs, PBTSeg
-from artasyn.segment.anatomy.anatomy import Anatomy
+from artasyn.segment.anatomy.anatomy import Anatomy, Convention
 from artasyn.segment.anatomy.segmenters import Segmenter
 from artasyn.segment.lungs import Zone
 from artasyn.segment.projection.projection import Projection
 from artasyn.synthesis import Anomaly, LungOpacity, OpacityRecord, findings
 from artasyn.synthesis.finding import Side
-from artasyn.synthesis.places import Convention, Found, Place
+from artasyn.synthesis.places import Found, Place
 from artasyn.transforms.boxes import LesionBox, lesion_boxes
 from artasyn.transforms.given import region
 

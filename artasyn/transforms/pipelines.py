@@ -14,12 +14,13 @@ from PIL import Image as PILImage
 from torch import Tensor
 
 from artasyn.errors import ImageError, SynthesisError
+from artasyn.segment.anatomy.anatomy import Convention
 from artasyn.segment.anatomy.segmenters import LungsBy, Segmenter
 from artasyn.segment.anatomy.segmenters import segmenter as find_segmenter
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord
 from artasyn.synthesis.finding import Side
-from artasyn.synthesis.places import Convention, Found
+from artasyn.synthesis.places import Found
 from artasyn.transforms.boxes import LabelFields, with_boxes
 from artasyn.transforms.given import as_tensor, check_moved, pixels, region
 from artasyn.transforms.insertion import Inserted, Insertion, as_lungs, opacity

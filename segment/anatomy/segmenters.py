@@ -7,7 +7,7 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from artasyn.arrays import Image
 from artasyn.errors import DataError, ModelError
@@ -83,7 +83,7 @@ def _load(model: str, device: str, digest: str) -> AnatomyNet:
 class NotFound:
     """Finds no lungs: they must be given with every radiograph."""
 
-    def __call__(self, image: Image) -> Lungs:
+    def __call__(self, image: Image) -> NoReturn:
         """Refuses a radiograph whose lungs were not given.
 
         Args:

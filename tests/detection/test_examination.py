@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,7 @@ from artasyn.detection.examination import Detection, examine
 from artasyn.detection.settings import DetectorSettings
 from artasyn.phantom.film import Phantom
 from artasyn.segment import Lungs
+from tests.anatomies import seen
 
 SETTINGS = DetectorSettings(size=32, image_threshold=0.5)
 
@@ -80,3 +83,12 @@ def test_a_dim_film_is_cautioned_and_judged(film: Image) -> None:
     assert "low_range" in found.warnings
     assert "levels of grey" in found.reason
     assert (found.status, found.abnormal) == ("ok", True)
+
+
+def test_an_anatomy_stands_for_its_visible_lungs() -> None:
+    image, anatomy = seen(320)
+    read = replace(anatomy, shape=image.shape)
+    (by_anatomy,) = examine([image], [read], SETTINGS, alarmed)
+    (by_lungs,) = examine([image], [read.lungs("visible")], SETTINGS, alarmed)
+    assert by_anatomy.score == by_lungs.score
+    np.testing.assert_array_equal(by_anatomy.heatmap, by_lungs.heatmap)

@@ -1,0 +1,358 @@
+"""The command that reads the anatomy of radiographs."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from artasyn.arrays import Mask
+from artasyn.bulk.run import Row
+from artasyn.bulk.sources import Source, available_cores, search_sources
+from artasyn.commands.options import DEVICE, FILES, OUT, PRUNE, WORKERS, flag, option, paths, several
+from artasyn.commands.shared import (
+    UNUSABLE,
+    Done,
+    bulk_run,
+    cautioned,
+    note_gone,
+    note_passed_over,
+    without,
+    write_sheets,
+)
+from artasyn.errors import DataError
+from artasyn.files import atomic
+from artasyn.files.opened import Radiograph, open_radiograph
+from artasyn.files.radiograph import write_mask
+from artasyn.outputs.coco import outlined, write_coco
+from artasyn.outputs.measured import COLUMNS, measures_text, read_measures, write_measures
+from artasyn.pictures.anatomy import overlay_anatomy
+from artasyn.pictures.measures import draw_measures
+from artasyn.pictures.overlays import read_picture, write_picture
+from artasyn.pictures.report import Section, write_report
+from artasyn.pictures.thumbnails import thumbnail
+from artasyn.records import parse_json
+from artasyn.segment.anatomy.anatomy import Anatomy
+from artasyn.segment.anatomy.segmenters import AnatomyReader
+from artasyn.segment.structures import GROUPS, find_members
+from artasyn.shapes import UInt8
+
+Output = Literal["png", "npz", "coco"]
+"""A format of masks."""
+
+FILES_OF = ("measures", "overlay", "measured", "masks", "npz", "annotations")
+"""The columns of the manifest that name a file; the masks are a folder."""
+
+SHOWN = ("angle", "confidence", "status", "warnings", "reason")
+"""The columns that the manifest and the table of measures share."""
+
+DRAWN = 1024
+"""The longer side of the pictures with measures, in pixels, at most."""
+
+LEAST_SURE = 12
+"""The number of radiographs that the report shows."""
+
+
+@dataclass(frozen=True)
+class AnatomyOptions:
+    """Options of `anatomy`.
+
+    Raises:
+        DataError: the angle is no number of degrees, or no format of masks is chosen.
+    """
+
+    inputs: Sequence[Path] = field(metadata=paths(FILES))
+    out: Path = field(metadata=option(OUT))
+    _: KW_ONLY
+    model: str = field(
+        default="bundled",
+        metadata=option(
+            "bundled is the one that comes with artasyn; or the folder that `artasyn train-anatomy` wrote as "
+            "OUT/model, or the id of a model on the Hugging Face hub"
+        ),
+    )
+    structures: Sequence[str] | None = field(
+        default=None,
+        metadata=several(
+            f"the masks to write: structures of the model, groups ({', '.join(GROUPS)}) and zones such as "
+            "upper_zone_right (default: every structure of the model, under its own name)",
+            metavar="NAME",
+        ),
+    )
+    outputs: Sequence[Output] = field(
+        default=("png", "npz", "coco"),
+        metadata=several(
+            "the formats of the masks: png, a picture for each structure; npz, one file with all; coco, run lengths",
+            of=Output,
+            metavar="FORMAT",
+        ),
+    )
+    angle: float | None = field(
+        default=None,
+        metadata=option(
+            "turn of the patients about the body's axis, degrees, where it is known for all radiographs: 0 PA, 180 AP, "
+            "90 or -90 lateral (default: the network estimates it for each radiograph)"
+        ),
+    )
+    device: str = field(default="auto", metadata=option(DEVICE))
+    prune: bool = field(default=False, metadata=flag(PRUNE))
+    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
+
+    def __post_init__(self) -> None:
+        if self.angle is not None and not (math.isfinite(self.angle) and abs(self.angle) <= 360):
+            raise DataError(f"angle must be a number of degrees from -360 to 360, not {self.angle:g}")
+        if not self.outputs:
+            raise DataError("outputs names no format; choose from png, npz, coco")
+
+    def reader(self) -> AnatomyReader:
+        """Returns the reader of the model that lies there now.
+
+        Raises:
+            ModelError: there is no such model.
+        """
+        device = self.device
+        if device == "auto":
+            import torch  # takes seconds to import, which the help need not wait for
+
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        return AnatomyReader(self.model, device).pinned()
+
+    def wanted(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Returns the names of the masks to write, each once.
+
+        Args:
+            names: structures of the model.
+
+        Raises:
+            DataError: the model has no such structure, group or zone.
+        """
+        if self.structures is None:
+            return tuple(names)
+        probe = Anatomy(tuple(names), np.zeros((len(names), 2, 2), np.float32), 0.0, (0.0,) * len(names))
+        for name in self.structures:
+            probe.mask(name)
+        return tuple(dict.fromkeys(self.structures))
+
+
+def anatomy(options: AnatomyOptions) -> Done:
+    """Reads the structures of the chest on radiographs at any angle, and measures them.
+
+    For example: artasyn anatomy films/ --out anatomy --structures lungs heart spine --outputs png
+
+    Writes to OUT, for each radiograph: masks/NAME/STRUCTURE.png (0 and 255), npz/NAME.npz (names; masks, packed in
+    bits: numpy.unpackbits(file["masks"], axis=0, count=len(file["names"])); confidence; angle), annotations/NAME.json
+    (COCO annotations, run-length encoded), measures/NAME.json (measures with their places; confidence of every
+    structure), overlays/NAME.png (lungs, heart, spine, clavicles, trachea; with a legend), measured/NAME.png (the
+    measures drawn). A structure that is not there, or not sure, has no picture and an empty mask.
+
+    For the whole collection: report.html, sheet-1.png and following (the overlays, least sure first, unusable
+    radiographs at the end), measures.csv, annotations.json (COCO, for pycocotools), manifest.csv, passed_over.csv (if
+    files were not read), settings.json.
+
+    measures.csv has one row for each radiograph: cardiothoracic ratio, Cobb angle, areas of the lungs, carinal angle,
+    heights of the diaphragm; each with unit, confidence from 0 to 1, and the reason where it is missing. Lengths are in
+    mm where the file states the size of a pixel (DICOM), otherwise in px. ImagerPixelSpacing holds at the detector,
+    where everything is larger than in the patient; ratios and angles do not depend on it.
+
+    The confidence tells whether the network finds the same again on the mirrored and the altered radiograph. Look at
+    the least sure radiographs before figures are used. A radiograph that is unusable (inverted, turned, not a chest)
+    has this status with the reason, and the exit status is 1.
+
+    Args:
+        options: what to read, where to write, and how.
+    """
+    out, reader = options.out, options.reader()
+    wanted = options.wanted(reader.net.settings.names)
+    settings: dict[str, Any] = {"model": options.model, "weights": reader.digest, "structures": wanted}
+    settings |= {"angle": options.angle, "outputs": sorted(options.outputs)}
+    run = bulk_run(
+        "anatomy",
+        out,
+        (*FILES_OF, "width", "height", "spacing", "structures", *SHOWN),
+        settings,
+        files=FILES_OF,
+        workers=options.workers or (available_cores() if reader.device == "cpu" else 1),
+        prune=options.prune,
+    )
+    found = search_sources(options.inputs, leave=out)
+    work = _Read(out, reader, wanted, frozenset(options.outputs), options.angle)
+    outcomes = run.run(work, found.sources, title="anatomy")
+    notes = (*note_passed_over(out, found), *note_gone(run, outcomes))
+    done = Done((), tuple(outcomes), notes=notes, strict=True)
+    ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, float(item[1]["confidence"]), item[0]))
+    tables = _write_tables(out, done, wanted, "coco" in options.outputs)
+    sheets = tuple(write_sheets(out, [(_caption(*item), item[1]["overlay"]) for item in ranked], columns=6))
+    sections = _sections(out, done, ranked)
+    write_report(out / "report.html", "Anatomy of radiographs", sections)
+    written = (out / "report.html", *sheets, *tables, run.manifest)
+    return dataclasses.replace(done, written=written, sections=sections)
+
+
+def _caption(name: str, row: Row) -> str:
+    if row["status"] == UNUSABLE:
+        return f"unusable ({row['warnings']}): {name}"
+    return f"{float(row['confidence']):.2f} {name}"
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Reads, measures and writes one radiograph."""
+
+    out: Path
+    reader: AnatomyReader
+    wanted: tuple[str, ...]
+    outputs: frozenset[Output]
+    angle: float | None
+
+    def __call__(self, source: Source) -> list[Row]:
+        radiograph = open_radiograph(source.path)
+        found = self.reader.net(radiograph.image, self.angle, spacing=radiograph.spacing)
+        row: Row = {"measures": f"measures/{source.name}.json", "overlay": f"overlays/{source.name}.png"}
+        row |= {"height": radiograph.image.shape[0], "width": radiograph.image.shape[1]}
+        row["spacing"] = "" if found.pixel is None else f"{found.pixel:.4f}"
+        measures = found.measure()
+        row |= self._write_masks(source.name, found)
+        atomic.write_text(self.out / row["measures"], measures_text(measures, found))
+        if any(getattr(measures, column.of) for column in COLUMNS.values()):
+            row["measured"] = f"measured/{source.name}.png"
+            self._draw(self.out / row["measured"], radiograph, found)
+        write_picture(self.out / row["overlay"], overlay_anatomy(radiograph.image, found))
+        row |= {"angle": f"{found.angle:.1f}", "confidence": f"{sureness(found):.4f}"}
+        return [row | cautioned(found)]
+
+    def _write_masks(self, name: str, found: Anatomy) -> Row:
+        """Writes the masks in every format, one structure in memory at a time, and returns the manifest's columns."""
+        row: Row = {}
+        packed = np.zeros((-(-len(self.wanted) // 8), *found.grid), np.uint8)
+        described, there = [], 0
+        if "png" in self.outputs:
+            row["masks"] = f"masks/{name}"
+            (self.out / row["masks"]).mkdir(parents=True, exist_ok=True)
+        for place, structure in enumerate(self.wanted):
+            mask = found.mask(structure)
+            if not mask.any():
+                continue
+            there += 1
+            packed[place // 8] |= mask.astype(np.uint8) << (7 - place % 8)
+            if "png" in self.outputs:
+                write_mask(self.out / row["masks"] / f"{structure}.png", mask)
+            if "coco" in self.outputs:
+                described += outlined({structure: mask})
+        if "npz" in self.outputs:
+            row["npz"] = f"npz/{name}.npz"
+            atomic.write_bytes(self.out / row["npz"], self._npz(found, packed))
+        if "coco" in self.outputs:
+            row["annotations"] = f"annotations/{name}.json"
+            atomic.write_text(self.out / row["annotations"], json.dumps(described) + "\n")
+        return row | {"structures": there}
+
+    def _npz(self, found: Anatomy, packed: UInt8[np.ndarray, "bytes h w"]) -> bytes:
+        """Returns the file with all masks."""
+        buffer = io.BytesIO()
+        sure = np.array([confidence_of(found, name) for name in self.wanted], np.float32)
+        names = np.array(self.wanted)
+        np.savez_compressed(buffer, masks=packed, names=names, confidence=sure, angle=np.float32(found.angle))
+        return buffer.getvalue()
+
+    @staticmethod
+    def _draw(path: Path, radiograph: Radiograph, found: Anatomy) -> None:
+        """Draws the measures on the radiograph, which is reduced if it is large."""
+        small = np.asarray(thumbnail(radiograph.image, DRAWN), np.float32)
+        scale = [film / side for film, side in zip(radiograph.image.shape, small.shape, strict=True)]
+        spacing = found.spacing and (found.spacing[0] * scale[0], found.spacing[1] * scale[1])
+        reduced = dataclasses.replace(found, shape=(small.shape[0], small.shape[1]), spacing=spacing)
+        measures = reduced.measure()
+        lungs = reduced.lungs().labels if measures.lung_areas else None
+        heart: Mask | None = reduced.heart if measures.cardiothoracic_ratio else None
+        write_picture(path, draw_measures(small, measures, lungs=lungs, heart=heart))
+
+
+def sureness(found: Anatomy) -> float:
+    """Returns how sure the main structures of a radiograph are: the least of the lungs and the heart.
+
+    Args:
+        found: the anatomy.
+    """
+    names = ("visible_lung_right", "visible_lung_left", "drawn_heart")
+    there = [name for name in names if name in found.names]
+    if not there or not found.usable:
+        return min(found.confidence, default=0.0) if found.usable else 0.0
+    return min(found.sure(name) for name in there)
+
+
+def confidence_of(found: Anatomy, name: str) -> float:
+    """Returns the confidence of a structure, of a group, or of a zone, which is that of the lungs.
+
+    Args:
+        found: the anatomy.
+        name: as for `Anatomy.mask`.
+    """
+    return found.sure(name if find_members(name, found.names) else "lungs")
+
+
+def _write_tables(out: Path, done: Done, wanted: Sequence[str], coco: bool) -> tuple[Path, ...]:
+    """Writes the tables of the whole collection; those that are not wanted are deleted."""
+    first = ("name", "source", *SHOWN, "spacing")
+    known: list[tuple[Mapping[str, str], Path | None]] = []
+    for outcome in done.outcomes:
+        about = {"name": outcome.source.name, "source": str(outcome.source.path)}
+        if outcome.reason:
+            known.append(({**about, "status": "failed", "reason": outcome.reason}, None))
+        known += [({**row, **about}, out / row["measures"]) for row in outcome.rows]
+    write_measures(out / "measures.csv", known, first)
+    rows = [(outcome, row) for outcome in done.outcomes for row in outcome.rows]
+    if not (coco and rows):
+        return (out / "measures.csv", *without(out, "annotations.json"))
+    images = (
+        {"file_name": str(outcome.source.path), "width": int(row["width"]), "height": int(row["height"])}
+        for outcome, row in rows
+    )
+    described = (parse_json((out / row["annotations"]).read_text("utf-8")) for _, row in rows)
+    write_coco(out / "annotations.json", wanted, images, described, of="structure")
+    return out / "measures.csv", out / "annotations.json"
+
+
+def _sections(out: Path, done: Done, ranked: Sequence[tuple[str, Row]]) -> tuple[Section, ...]:
+    """Returns the sections of the report: what was read, the measures, the least sure and the unusable radiographs."""
+    good = [(name, row) for name, row in ranked if row["status"] != UNUSABLE]
+    text = (
+        f"{len(done.outcomes)} radiographs: {len(good)} read, {len(done.unusable)} unusable, {len(done.failures)} not "
+        "readable. The confidence of a radiograph is that of its least sure lung or of its heart, from 0 to 1. "
+        "All measures of every radiograph are in measures.csv."
+    )
+    tables = [read_measures(out / row["measures"]) for _, row in good]
+    sections = [Section("Measures", text, _MEASURED, [_summary(name, tables) for name in COLUMNS])]
+    shown = [(_caption(name, row), read_picture(out / row["overlay"])) for name, row in good[:LEAST_SURE]]
+    if shown:
+        said = "The radiographs to look at first: the network is least sure of them."
+        sections.append(Section("Least sure", said, pictures=shown))
+    names = {UNUSABLE: done.unusable, "failed": [(outcome, {"reason": outcome.reason}) for outcome in done.failures]}
+    listed = [[each.source.name, status, row["reason"]] for status, items in names.items() for each, row in items]
+    if listed:
+        said = "Nothing is measured on these radiographs that can be relied on."
+        sections.append(Section("Unusable and not readable", said, ("radiograph", "status", "reason"), listed))
+    return tuple(sections)
+
+
+_MEASURED = ("measure", "unit", "measured", "median", "5 %", "95 %", "most frequent reason where missing")
+"""The header of the table of measures in the report."""
+
+
+def _summary(name: str, tables: Sequence[Mapping[str, Mapping[str, Any]]]) -> list[str]:
+    """Returns a line about one measure; the figures are of the radiographs with its most frequent unit."""
+    units = Counter(table[name]["unit"] for table in tables if table[name]["value"] is not None)
+    reasons = Counter(table[name]["reason"] for table in tables if table[name]["value"] is None)
+    unit = units.most_common(1)[0][0] if units else ""
+    values = [each["value"] for each in (table[name] for table in tables) if each["unit"] == unit]
+    values = [value for value in values if value is not None]
+    figures = [f"{figure:.3g}" for figure in np.quantile(values, (0.5, 0.05, 0.95))] if values else ["-"] * 3
+    why = f"{reasons.most_common(1)[0][0]} ({reasons.most_common(1)[0][1]})" if reasons else ""
+    return [name.replace("_", " "), unit, str(sum(units.values())), *figures, why]
