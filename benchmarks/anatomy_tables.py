@@ -138,13 +138,13 @@ def anatomy_classification(result: dict[str, Any]) -> list[str]:
         cells = [interval(of["ways"][way]["difference"]) for of in sets.values()]
         rows.append(f"| {way} less {first} | {' | '.join(cells)} |")
     for key, label in (
-        ("zone", "strongest zone is the zone of the boxes"),
-        ("most_frequent_zone", "the same, always the most frequent zone"),
-        ("side", "strongest zone is on the side of the boxes"),
+        ("zone", "zone with the strongest reason holds a box"),
+        ("best_single_zone", "... the best single zone for all films"),
+        ("mean_zone", "... the mean of all zones"),
+        ("side", "its side is that of the boxes, boxes in one lung alone"),
     ):
-        cells = [
-            f"{of['reasons_and_boxes'][key]:.2f}" if key in of["reasons_and_boxes"] else "" for of in sets.values()
-        ]
+        reasons = [of["reasons_and_boxes"] for of in sets.values()]
+        cells = [f"{of[key]:.2f}" if of.get(key) is not None else "" for of in reasons]
         rows.append(f"| {label} | {' | '.join(cells)} |")
     return rows
 

@@ -23,10 +23,10 @@ from artasyn.evaluation.overlap import dice
 from artasyn.phantom.film import Phantom
 from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.segment.ct.volume import Volume
-from artasyn.segment.measures.cobb import cobb_angle, vertebra_centroids
+from artasyn.segment.measures.cobb import CobbAngle
 from artasyn.segment.projection.tone import BODY, Tone
 from artasyn.segment.projection.view import View
-from artasyn.segment.structures import ANATOMY
+from artasyn.segment.structures import ANATOMY, SIDES
 from artasyn.stock.views import Patient, StockView
 from benchmarks.real_anatomy import Predict
 from benchmarks.reference_volumes import icrp_volume
@@ -71,11 +71,18 @@ class Case:
         """Makes the film of a view: the part around the lungs, with the greys of a radiograph."""
         masks, known = view.channels()
         integral = view.integrals.astype(np.float32).sum(axis=0)
-        rows, columns = _field(masks[[ANATOMY.index(f"lung_{side}") for side in ("right", "left")]].any(axis=0))
+        right, left = (masks[ANATOMY.index(f"lung_{side}")] for side in SIDES)
+        rows, columns = _field(right | left)
         image = Tone.film(integral, integral > BODY)(integral)[rows, columns]
         return cls(
             view.patient, float(view.view.angle), np.ascontiguousarray(image), masks[:, rows, columns].copy(), known
         )
+
+    @property
+    def truth(self) -> Anatomy:
+        """The truth as an anatomy of the film."""
+        names = tuple(name for name, known in zip(ANATOMY, self.known, strict=True) if known)
+        return Anatomy(names, self.masks[self.known].astype(np.float32), self.angle, (1.0,) * len(names))
 
 
 def _field(lungs: Mask) -> tuple[slice, slice]:
@@ -105,7 +112,7 @@ def views(
                     view = StockView.read(file)
                 else:
                     patient = patient or make()
-                    view = patient.seen(View(angle=float(angle)), SIZE)
+                    view, _ = patient.seen(View(angle=float(angle)), SIZE)
                     if file:
                         view.write(file)
                 yield Case.of(view)
@@ -224,11 +231,10 @@ def angle_errors(pairs: Sequence[tuple[float, float]]) -> dict[str, float]:
     return {"median": round(float(np.median(apart)), 2), "mean": round(float(np.mean(apart)), 2)}
 
 
-def cobb_of(masks: StructureMasks, names: Sequence[str]) -> float:
-    """The Cobb angle of vertebrae, degrees; NaN where it cannot be measured."""
-    found = vertebra_centroids(masks, names)
+def cobb_of(anatomy: Anatomy) -> float:
+    """The Cobb angle, degrees; NaN where it cannot be measured."""
     try:
-        return cobb_angle(np.array(list(found.values())).reshape(-1, 2), tuple(found)).angle
+        return CobbAngle.of(anatomy).angle
     except DataError:
         return math.nan
 
@@ -240,14 +246,7 @@ def cobb_scores(predict: Predict, cases: Iterable[Case]) -> dict[str, Any]:
         predict: the predictor.
         cases: frontal films whose vertebrae are known.
     """
-    pairs = []
-    for case in cases:
-        (anatomy,) = predict([case.image])
-        vertebrae = [name for name in ANATOMY if name.startswith("vertebrae_") and name in anatomy.names]
-        predicted = np.stack([anatomy.mask(name) for name in vertebrae])
-        true = case.masks[[ANATOMY.index(name) for name in vertebrae]]
-        pairs.append((cobb_of(true, vertebrae), cobb_of(predicted, vertebrae)))
-    return cobb_figures(pairs)
+    return cobb_figures([(cobb_of(case.truth), cobb_of(predict([case.image])[0])) for case in cases])
 
 
 SEVERITY = {"below 10": (0, 10), "10 to 25": (10, 25), "25 to 40": (25, 40), "above 40": (40, 180)}

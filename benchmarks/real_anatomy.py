@@ -22,15 +22,14 @@ from artasyn.errors import DataError
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.segment import PBTSeg
-from artasyn.segment.anatomy.anatomy import Anatomy
+from artasyn.segment.anatomy.anatomy import Anatomy, Convention
 from artasyn.segment.lungs import Lungs
-from artasyn.segment.measures.cardiothoracic import cardiothoracic_ratio
+from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio
 
 Predict = Callable[[Sequence[Image]], Sequence[Anatomy]]
 """A predictor: films of any sizes in, one anatomy for each on the film's grid."""
 Split = Literal["odd", "even", "all"]
 """Films for choosing, for reporting, or both."""
-Convention = Literal["visible", "whole"]
 
 
 @dataclass(frozen=True)
@@ -127,17 +126,23 @@ def lungs_of(anatomy: Anatomy, convention: Convention) -> Lungs | None:
     sides = [f"{convention}_lung_{side}" for side in ("right", "left")]
     if not set(sides) <= set(anatomy.names):
         return None
-    right, left = (anatomy.probabilities[anatomy.names.index(side)] for side in sides)
-    labels = np.where(right >= left, np.uint8(1), np.uint8(2)) * (np.maximum(right, left) >= 0.5)
-    return Lungs.from_labels(labels.astype(np.uint8))
+    return anatomy.lungs(convention)
 
 
-def ratio(heart: Mask | None, lungs: Mask) -> float:
+def ratio(anatomy: Anatomy) -> float:
     """The cardiothoracic ratio; NaN where it cannot be measured."""
     try:
-        return math.nan if heart is None else cardiothoracic_ratio(heart, lungs).value
+        return CardiothoracicRatio.of(anatomy).value
     except DataError:
         return math.nan
+
+
+def anatomy_of_masks(truth: Mapping[str, Mask]) -> Anatomy:
+    """The anatomy of drawn lungs and heart."""
+    lungs = Lungs.from_mask(truth["lungs"])
+    parts = (truth.get("right_lung", lungs.right), truth.get("left_lung", lungs.left), truth["heart"])
+    names = ("visible_lung_right", "visible_lung_left", "drawn_heart")
+    return Anatomy(names, np.stack(parts).astype(np.float32), 0.0, (1.0,) * 3)
 
 
 def figures(anatomy: Anatomy, truth: Mapping[str, Mask], convention: Convention) -> Figures:
@@ -166,9 +171,8 @@ def figures(anatomy: Anatomy, truth: Mapping[str, Mask], convention: Convention)
         if folder in truth and drawn is not None:
             found[name] = dice(drawn, truth[folder])
     if "heart" in truth:
-        found["true_ctr"] = ratio(truth["heart"], truth["lungs"])
-        if lungs is not None:
-            found["ctr"] = ratio(union(anatomy, ("drawn_heart",)), lungs.mask)
+        found["true_ctr"] = ratio(anatomy_of_masks(truth))
+        found["ctr"] = ratio(anatomy)
     return found
 
 

@@ -2,12 +2,14 @@
 
 Films are told apart by logistic regression on features of an encoder. The features are means over the whole film, over
 a crop around the lungs, over the lungs, or over the regions of `artasyn.segment.anatomy.regions`; measures are added to
-the regions' means. All ways share encoder, folds and search of the penalty. Films of one patient are never in two
-folds. Every film gets its score from a classifier that did not see its patient. Intervals are bootstraps over patients.
+the regions' means. A region's features are how its mean differs from the whole film's, which is a feature of its own:
+so the reasons of a region are not those of the whole film, such as a portable exposure. All ways share encoder, folds
+and search of the penalty. Films of one patient are never in two folds. Every film gets its score from a classifier that
+did not see its patient. Intervals are bootstraps over patients.
 
 Children are healthy films of the ZhangLab training set against its pneumonia; adults are NIH films without a finding
 against NIH films with opacities in boxes. The reasons of a decision are the sums of weights times features by region.
-They are compared with the boxes: how often the zone with the strongest reason is the zone that holds most of a box.
+They are compared with the boxes: how often the zone with the strongest reason holds a box.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import math
 import os
 import platform
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -38,6 +40,7 @@ from tqdm import tqdm
 from artasyn.arrays import Image, Mask
 from artasyn.bulk.sources import find_sources
 from artasyn.errors import DataError
+from artasyn.evaluation.boxes import inside_boxes
 from artasyn.files.radiograph import read_radiograph
 from artasyn.networks.encoders import create_encoder, feature_maps
 from artasyn.segment.anatomy.anatomy import Anatomy
@@ -45,9 +48,10 @@ from artasyn.segment.anatomy.footprints import frontal_turn
 from artasyn.segment.anatomy.net import AnatomyNet
 from artasyn.segment.anatomy.regions import ZONES, pool, region_names, regions
 from artasyn.segment.anatomy.window import Window
-from artasyn.segment.measures.cardiothoracic import cardiothoracic_ratio
+from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio
 from artasyn.segment.measures.footprints import FRONTAL
 from artasyn.testsets.layouts import find
+from artasyn.testsets.testset import TestFilm
 from benchmarks.paired import aurocs
 
 ROOT = Path(__file__).parent.parent
@@ -55,6 +59,8 @@ SIZE = 256
 """Rows and columns of a film as the encoder sees it."""
 MARGIN = 0.05
 """Margin of the crop around the lungs, as a share of the box's longer side."""
+COVERED = 0.15
+"""Least share of a zone that boxes cover where the zone holds a box."""
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
 FOLDS, INNER_FOLDS = 5, 3
 WHOLE, CROP, LUNGS, MEASURES, REGIONS, BOTH = (
@@ -76,11 +82,13 @@ class Film:
         path: its file.
         patient: its patient.
         diseased: its label.
+        boxed: the film with its boxes around opacities; None for a film without.
     """
 
     path: Path
     patient: str
     diseased: bool
+    boxed: TestFilm | None = None
 
 
 def patient_of(path: Path) -> str:
@@ -101,17 +109,18 @@ def spread(films: Sequence[Film], most: int | None) -> list[Film]:
 def films_of(data: Path, most: int | None = None) -> dict[str, list[Film]]:
     """The films of both sets, at most so many of each class."""
 
-    def listed(paths: Iterable[Path], *, diseased: bool) -> list[Film]:
-        return spread([Film(path, patient_of(path), diseased) for path in sorted(paths)], most)
+    def listed(folder: str, *, diseased: bool) -> list[Film]:
+        paths = sorted(source.path for source in find_sources([data / folder]))
+        return spread([Film(path, patient_of(path), diseased) for path in paths], most)
 
-    def folder(name: str) -> list[Path]:
-        return [source.path for source in find_sources([data / name])]
-
-    boxed = [film.source.path for film in find(data / "opacity_boxes").films if film.diseased]
+    boxed = [film for film in find(data / "opacity_boxes").films if film.diseased]
+    opaque = [Film(film.source.path, patient_of(film.source.path), diseased=True, boxed=film) for film in boxed]
     return {
-        "children": listed(folder("zhanglab/train/healthy"), diseased=False)
-        + listed(folder("zhanglab/val/diseased"), diseased=True),
-        "adults": listed(folder("nih_normal"), diseased=False) + listed(boxed, diseased=True),
+        "children": [
+            *listed("zhanglab/train/healthy", diseased=False),
+            *listed("zhanglab/val/diseased", diseased=True),
+        ],
+        "adults": [*listed("nih_normal", diseased=False), *spread(opaque, most)],
     }
 
 
@@ -160,7 +169,7 @@ def measures_of(anatomy: Anatomy, film: Image, masks: Mapping[str, Mask]) -> dic
     """
     lungs, heart = anatomy.lungs("visible"), anatomy.mask("drawn_heart")
     try:
-        ratio = cardiothoracic_ratio(heart, lungs.mask).value
+        ratio = CardiothoracicRatio.of(anatomy).value
     except DataError:
         ratio = math.nan
     right, left = (int(np.count_nonzero(lung)) for lung in (lungs.right, lungs.left))
@@ -193,12 +202,13 @@ def features_of(image: Image, anatomy: Anatomy, encode: Encode) -> tuple[dict[st
     around = np.zeros((SIZE, SIZE), bool)
     around[frame.inside] = True
     (crop,) = pool(encode(frame.prepare(part)), {"crop": around})
-    pooled = pool(maps, masks)
+    pooled = pool(maps, masks) - whole
     measures = measures_of(anatomy, film, masks)
     values = np.array(list(measures.values()), np.float32)
-    owners = [name for name in masks for _ in range(pooled.shape[1])] + [name.split(":")[0] for name in measures]
-    found = {WHOLE: whole, CROP: crop, LUNGS: inside, MEASURES: values, REGIONS: pooled.ravel()}
-    return found | {BOTH: np.concatenate([pooled.ravel(), values])}, owners
+    owners = [name for name in (WHOLE, *masks) for _ in whole] + [name.split(":")[0] for name in measures]
+    regional = np.concatenate([whole, pooled.ravel()])
+    found = {WHOLE: whole, CROP: crop, LUNGS: inside, MEASURES: values, REGIONS: regional}
+    return found | {BOTH: np.concatenate([regional, values])}, owners
 
 
 def classifier(penalty: float) -> Pipeline:
@@ -247,50 +257,47 @@ def by_region(parts: np.ndarray, owners: Sequence[str]) -> dict[str, np.ndarray]
     return {str(name): parts[:, named == name].sum(axis=1) for name in dict.fromkeys(owners)}
 
 
-def zone_of_boxes(boxes: Sequence[tuple[int, int, int, int]], masks: Mapping[str, Mask]) -> str | None:
-    """The zone that holds most of the boxes' pixels; None if no zone holds one."""
-    shape = next(iter(masks.values())).shape
-    marked = np.zeros(shape, bool)
-    for x, y, width, height in boxes:
-        marked[y : y + height, x : x + width] = True
-    held = {name: int(np.count_nonzero(masks[name] & marked)) for name in ZONES}
-    best = max(held, key=lambda name: held[name])
-    return best if held[best] else None
+def zones_of_boxes(marked: Mask, masks: Mapping[str, Mask]) -> list[bool]:
+    """Which zones boxes cover by a share of `COVERED` or more.
+
+    Args:
+        marked: pixels inside the boxes.
+        masks: the regions.
+    """
+    return [np.count_nonzero(masks[name] & marked) >= COVERED * max(1, np.count_nonzero(masks[name])) for name in ZONES]
 
 
-def reasons_right(reasons: Mapping[str, np.ndarray], zones: Sequence[str | None]) -> dict[str, Any]:
-    """How often the zone with the strongest reason is the zone of the boxes, beside the most frequent zone.
+def reasons_right(reasons: Mapping[str, np.ndarray], zones: Sequence[list[bool] | None]) -> dict[str, Any]:
+    """How often the zone with the strongest reason holds a box, and how often it is on the right side.
 
     Args:
         reasons: the contribution of every region, (films,).
-        zones: the zone of each film's boxes; None for films without.
+        zones: which zones hold a box, for each film; None for a film without boxes.
+
+    Returns:
+        ``zone`` and, over films with boxes in one lung alone, ``side``; beside them the best that one and the same
+        zone reaches for all films, and the mean of all zones.
     """
-    stacked = np.stack([reasons[name] for name in ZONES])
-    known = [(place, zone) for place, zone in enumerate(zones) if zone is not None]
-    if not known:
+    places = [place for place, held in enumerate(zones) if held is not None and any(held)]
+    if not places:
         return {"films": 0}
-    tops = [ZONES[int(stacked[:, place].argmax())] for place, _ in known]
-    sides = [top.rsplit("_", 1)[1] == zone.rsplit("_", 1)[1] for top, (_, zone) in zip(tops, known, strict=True)]
-    frequent = max(ZONES, key=[zone for _, zone in known].count)
+    held = np.array([zones[place] for place in places])
+    strength = np.stack([reasons[name][places] for name in ZONES], axis=1)
+    right = np.array([name.endswith("_right") for name in ZONES])
+    single = held[:, right].any(axis=1) != held[:, ~right].any(axis=1)
+    sides = right[strength.argmax(axis=1)] == held[:, right].any(axis=1)
     return {
-        "films": len(known),
-        "zone": round(float(np.mean([top == zone for top, (_, zone) in zip(tops, known, strict=True)])), 4),
-        "side": round(float(np.mean(sides)), 4),
-        "most_frequent_zone": round(float(np.mean([zone == frequent for _, zone in known])), 4),
+        "films": len(places),
+        "zone": round(float(held[np.arange(len(held)), strength.argmax(axis=1)].mean()), 4),
+        "best_single_zone": round(float(held.mean(axis=0).max()), 4),
+        "mean_zone": round(float(held.mean()), 4),
+        "films_one_side": int(single.sum()),
+        "side": round(float(sides[single].mean()), 4) if single.any() else None,
     }
 
 
-def boxes_of(data: Path) -> dict[str, list[tuple[int, int, int, int]]]:
-    """The boxes of every film with opacities, in pixels of the film, by the film's name."""
-    found: dict[str, list[tuple[int, int, int, int]]] = {}
-    for film in find(data / "opacity_boxes").films:
-        for box in film.boxes or ():
-            found.setdefault(film.source.path.stem, []).append(tuple(map(round, box)))  # type: ignore[arg-type]
-    return found
-
-
 def set_figures(
-    films: Sequence[Film], read: Callable[[Image], Anatomy], encode: Encode, boxes: Mapping[str, Any], seed: int = 0
+    films: Sequence[Film], read: Callable[[Image], Anatomy], encode: Encode, seed: int = 0
 ) -> dict[str, Any]:
     """The figures of one set.
 
@@ -298,18 +305,21 @@ def set_figures(
         films: the films of both classes.
         read: the anatomy of a film.
         encode: the encoder.
-        boxes: the boxes of films with opacities, by the film's name.
         seed: of the folds and of the bootstrap.
     """
-    rows, zones = [], []
+    rows: list[dict[str, Vector]] = []
+    zones: list[list[bool] | None] = []
     owners: list[str] = []
     for film in tqdm(films, desc="features", unit="film"):
         image = read_radiograph(film.path)
         anatomy = read(image)
         found, owners = features_of(image, anatomy, encode)
         rows.append(found)
-        own = boxes.get(film.path.stem) if film.diseased else None
-        zones.append(zone_of_boxes(own, regions(anatomy)) if own and frontal_turn(anatomy.angle) <= FRONTAL else None)
+        if film.boxed is None or frontal_turn(anatomy.angle) > FRONTAL:
+            zones.append(None)
+        else:
+            marked = inside_boxes(film.boxed.boxes_on(image.shape), image.shape)
+            zones.append(zones_of_boxes(marked, regions(anatomy)))
     diseased = np.array([film.diseased for film in films])
     patients = np.array([film.patient for film in films])
     scores, parts = {}, np.zeros(0)
@@ -370,9 +380,8 @@ def main() -> None:
         "seed": given.seed,
         "sets": {},
     }
-    boxes = boxes_of(given.data)
     for name, films in films_of(given.data, given.films).items():
-        result["sets"][name] = set_figures(films, net, encode, boxes, given.seed)
+        result["sets"][name] = set_figures(films, net, encode, given.seed)
     given.out.write_text(json.dumps(result, indent=1) + "\n")
     print(given.out)
 

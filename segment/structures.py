@@ -76,8 +76,33 @@ ANATOMY = (
     *VERTEBRAE,
     *READ,
 )
-"""What `AnatomyNet` reads on a radiograph, in the order of its channels. All but `READ` are footprints of structures and
-groups."""
+"""What `AnatomyNet` reads on a radiograph, in the order of its channels. All but `READ` are footprints of structures
+and groups."""
+
+TOLD_BY: dict[str, tuple[tuple[str, ...], ...]] = {
+    **{f"lung_{side}": (tuple(lobe for lobe in LOBES if lobe.endswith(side)),) for side in SIDES},
+    "heart": (
+        (
+            "heart_atrium_right",
+            "heart_atrium_left",
+            "heart_ventricle_right",
+            "heart_ventricle_left",
+            "heart_myocardium",
+        ),
+    ),
+    "mediastinum": (("heart", "aorta", "superior_vena_cava", "trachea", "esophagus"),),
+    "abdomen": (("liver", "spleen", "stomach", "kidney_right", "kidney_left", "colon", "small_bowel"),),
+    **{f"ribs_{side}": (tuple(f"rib_{side}_{number}" for number in range(1, 13)),) for side in SIDES},
+    "spine": (tuple(name for name in VERTEBRAE if "_T" in name),),
+    **{f"visible_lung_{side}": (("lung_right", "lung_left", "heart"),) for side in SIDES},
+    **{f"whole_lung_{side}": (("lung_right", "lung_left", "spine"),) for side in SIDES},
+    "drawn_heart": (("heart",),),
+}
+"""What tells a channel of `ANATOMY` beside a structure of its name: lists of structures and channels, each of which is
+enough if the whole list is known."""
+
+RUNNING = ("body", "spine", "aorta", "inferior_vena_cava", "trachea", "esophagus", "mediastinum", "abdomen")
+"""Channels that run on beyond every chest scan. An end of the scan spoils them no more than the border of a film."""
 
 HIDING = ("heart", "liver", "spleen", "stomach")
 """Structures that hide lung on a frontal radiograph; lungs drawn on radiographs end at their shadows."""
@@ -91,14 +116,41 @@ SPINE_ORDER = (
 """The vertebrae from head to foot."""
 
 
+SPELLINGS: tuple[tuple[str, str], ...] = (
+    (r"(left|right)_(.+)", r"\2_\1"),
+    (r"(.+_(?:left|right))_patient", r"\1"),
+    (r"lungs", "lung"),
+    (r"(upper|middle|lower)_lobe_(left|right)", r"lung_\1_lobe_\2"),
+    (r"(atrium|ventricle)_(left|right)", r"heart_\1_\2"),
+    (r"main_bronchus_(left|right)", r"bronchus_\1"),
+    (r"(?:breast_tissue|mamma)_(left|right)", r"breast_\1"),
+    (r"clavicle_(left|right)", r"clavicula_\1"),
+    (r"rib_?(\d+)_(left|right)", r"rib_\2_\1"),
+    (r"rib_(left|right)_?0*(\d+)", r"rib_\1_\2"),
+    (r"vertebra_([ctls]\d+)", r"vertebrae_\1"),
+    (r"oesophagus", "esophagus"),
+    (r"svc", "superior_vena_cava"),
+    (r"ivc", "inferior_vena_cava"),
+    (r"trachea_above_carina", "trachea"),
+    (r"air_cavity_trachea_throat", "airway"),
+    (r"bronchi_tree", "bronchi"),
+    (r"body_soft_tissue", "body"),
+)
+"""Patterns of whole names in other label sets, with TotalSegmentator's spelling; applied in this order."""
+
+
 def canonical(name: str) -> str:
     """Spells a structure's name in this library's way: lower case except a vertebra's level, words joined by ``_``.
 
+    Names of other label sets become those of TotalSegmentator, see `SPELLINGS`.
+
     Example:
-        >>> canonical("Left Lung"), canonical("vertebrae_T4")
-        ('left_lung', 'vertebrae_T4')
+        >>> canonical("Left Lung"), canonical("vertebra T4"), canonical("clavicle_left")
+        ('lung_left', 'vertebrae_T4', 'clavicula_left')
     """
     plain = re.sub(r"[^a-z0-9]+", "_", name.strip().lower()).strip("_")
+    for other, ours in SPELLINGS:
+        plain = re.sub(f"^(?:{other})$", ours, plain)
     return re.sub(r"(?<=vertebrae_)([ctls])(?=\d)", lambda found: found[1].upper(), plain)
 
 

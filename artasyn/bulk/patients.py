@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from artasyn.bulk.run import reason_of
-from artasyn.bulk.sources import Source
+from artasyn.bulk.sources import Found, Source, search_cts
 from artasyn.errors import ArtasynError, DataError
-from artasyn.files.ct import MASKS
+from artasyn.files.ct import MASKS, read_names
 from artasyn.files.ct_volumes import VOLUME_SUFFIXES
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.projection.quality import Quality, check_volume
@@ -183,3 +185,62 @@ def labels_of(ct: Source, labels: Path | None, *, alone: bool) -> Path:
     if labels is not None and alone and any(file.name.lower().endswith(SUFFIXES) for file in labels.iterdir()):
         return labels
     raise DataError(f"{ct.path}: no labels; looked for {looked[0]} and the like; give them with --labels")
+
+
+def search_patients(
+    inputs: Sequence[Path],
+    *,
+    labels: Path | None = None,
+    names: Path | None = None,
+    masks: Sequence[Path] = (),
+    leave: Path | None = None,
+) -> Found:
+    """Finds CTs as `artasyn.bulk.sources.search_cts` does, each with the files of its labels among its inputs.
+
+    A folder of labels that lies in a folder of CTs holds no CTs. A CT without labels is found, too; it fails when it is
+    read.
+
+    Args:
+        inputs: CTs, and folders of them.
+        labels: a label map of the only CT, or a folder of labels, see `labels_of`.
+        names: a file with the names of the labels in the label maps.
+        masks: further masks of the only CT.
+        leave: a folder for results. It is left out if it holds results already.
+
+    Raises:
+        DataError: there is nothing to read, or labels, names or masks would fail for every CT.
+    """
+    found = search_cts(inputs, leave=leave)
+    cts = _without_labels(found.sources, inputs, labels)
+    if len(cts) > 1 and (masks or (labels and labels.is_file())):
+        raise DataError(
+            f"{len(cts)} CTs were found, but labels of one; give a folder with labels of each, and no masks"
+        )
+    for path in (labels, *masks):
+        if path and not path.exists():
+            raise DataError(f"{path} does not exist; check the path")
+    if names:
+        read_names(names)
+    if len({called(mask) for mask in masks}) < len(masks):
+        raise DataError(f"two masks are called alike: {', '.join(map(str, masks))}; rename one of the files")
+    alone = len(cts) == 1
+    return dataclasses.replace(found, sources=[_with_inputs(ct, labels, names, masks, alone=alone) for ct in cts])
+
+
+def _without_labels(cts: list[Source], inputs: Sequence[Path], labels: Path | None) -> list[Source]:
+    """Returns the CTs without the files in the folder of labels, if this folder lies inside an input."""
+    if labels is None or not labels.is_dir() or not any(each.resolve() in labels.resolve().parents for each in inputs):
+        return cts
+    outside = [ct for ct in cts if not ct.path.resolve().is_relative_to(labels.resolve())]
+    if not outside:
+        raise DataError(f"all CTs lie in {labels}, the folder of the labels; name that folder as the input, too")
+    return outside
+
+
+def _with_inputs(ct: Source, labels: Path | None, names: Path | None, masks: Sequence[Path], *, alone: bool) -> Source:
+    """Returns a CT with all files that its films depend on: the labels, their names and further masks."""
+    inputs = [*ct.inputs, *masks]
+    with contextlib.suppress(DataError):  # without labels the films fail, and are tried again
+        found = labels_of(ct, labels, alone=alone)
+        inputs += [found, *([names] if names and not found.is_dir() else [])]
+    return dataclasses.replace(ct, inputs=tuple(inputs))

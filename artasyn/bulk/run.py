@@ -152,6 +152,7 @@ class BulkRun:
         sealed: whether every batch becomes one file, and is finished as a whole or not at all. Batches are then
             consecutive sources of the whole collection, and the collection is one of the settings.
         prune: whether to delete the results of sources that are gone.
+        own: whether the sources lie in `out`, because the command itself wrote them there.
     """
 
     out: Path
@@ -162,6 +163,7 @@ class BulkRun:
     batch: int = 1
     sealed: bool = False
     prune: bool = False
+    own: bool = False
 
     @property
     def manifest(self) -> Path:
@@ -173,7 +175,7 @@ class BulkRun:
 
         Args:
             work: the work on one source, in a worker process; returns the source's manifest rows, at least one.
-            sources: the collection; files that an earlier run wrote to `out` are left out.
+            sources: the collection; files that an earlier run wrote to `out` are left out, unless they are `own`.
             title: of the progress bar.
 
         Returns:
@@ -194,7 +196,7 @@ class BulkRun:
             sources: the collection.
             title: of the progress bar.
         """
-        sources = self._outside(sources)
+        sources = list(sources) if self.own else self._outside(sources)
         with claimed(self.out):
             claim(self.out, {**self.settings, "collection": _digest(sources)} if self.sealed else self.settings)
             entries, left = self._kept(sources)

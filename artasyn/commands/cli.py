@@ -16,11 +16,19 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, Namespace  # type: ignore[attr-defined]
+import yaml
+from jsonargparse import (  # type: ignore[attr-defined]
+    ActionConfigFile,
+    ArgumentParser,
+    DefaultHelpFormatter,
+    Namespace,
+    get_loader,
+    set_loader,
+)
 
-from artasyn.commands.config import check_config, guard_yaml
 from artasyn.commands.options import add_options, read_options
 from artasyn.errors import ArtasynError, DataError, OutputError
 from artasyn.limits import Limits, limits, using
@@ -35,18 +43,24 @@ that find real anomalies they have never seen. Start with: artasyn demo. Options
 LISTED = 20
 """Largest number of different failures that are printed, each once; the manifest lists all failures."""
 
+LONGEST = 1_000_000
+"""Largest number of characters of a configuration."""
+
 COMMANDS = {
     "demo": "the whole chain on phantoms, no data needed, five to ten minutes",
     "segment": "find the lungs",
     "anatomy": "read structures at any angle, and measure them",
     "synthesise": "make anomalies with exact masks on normal radiographs",
     "project": "make radiographs with anatomy masks from CT, at any angle",
+    "stock": "project phantoms and CTs as a stock, from which training composes films",
     "train": "train a detector on normal radiographs",
+    "train-anatomy": "train a reader of anatomy on projections alone",
     "detect": "look for anomalies with a trained detector",
     "evaluate": "measure a detector on a test set",
     "export": "write a trained detector as one ONNX file, which runs without torch",
 }
-"""The name of each command with a summary. The command's module and function have the same name."""
+"""The name of each command with a summary. The command's module and function have the same name, with ``_`` for a
+hyphen."""
 
 
 def command_function(name: str) -> tuple[Callable[[Any], Done], Any]:
@@ -54,6 +68,7 @@ def command_function(name: str) -> tuple[Callable[[Any], Done], Any]:
 
     The module of the command is imported only now, because some modules take seconds to import.
     """
+    name = name.replace("-", "_")
     function: Callable[[Any], Done] = getattr(importlib.import_module(f"artasyn.commands.{name}"), name)
     return function, get_type_hints(function)["options"]
 
@@ -211,3 +226,61 @@ def _quiet() -> None:
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning")
+
+
+def guard_yaml() -> None:
+    """Makes the command line refuse YAML that would need much time or memory; options need none of it."""
+    usual = get_loader("yaml")
+
+    def load(text: str, **options: Any) -> Any:
+        check_yaml(text)
+        return usual(text, **options)
+
+    if not hasattr(usual, "guarded"):
+        load.guarded = True  # type: ignore[attr-defined]
+        set_loader("yaml", load, exceptions=(yaml.YAMLError,))
+
+
+def check_config(arguments: Sequence[str]) -> None:
+    """Refuses pipes and devices as configuration files, which may never end.
+
+    Args:
+        arguments: of the command line.
+
+    Raises:
+        DataError: the option ``--config`` names something that exists but is no regular file.
+    """
+    joined = [argument.partition("=")[2] for argument in arguments if argument.startswith("--config=")]
+    for name in [*joined, *(name for option, name in itertools.pairwise(arguments) if option == "--config")]:
+        if Path(name).exists() and not Path(name).is_file():
+            raise DataError(f"{name} is no regular file; save the options in a file of YAML")
+
+
+def check_yaml(text: str) -> None:
+    """Refuses YAML that is long or deep, or that repeats parts of itself.
+
+    A few lines of aliases can stand for a billion values.
+
+    Args:
+        text: the YAML.
+
+    Raises:
+        yaml.YAMLError: the YAML is refused, or is none.
+
+    Example:
+        >>> check_yaml("a: [1, 2]")
+        >>> check_yaml("[&a [1], *a]")
+        Traceback (most recent call last):
+            ...
+        yaml.error.YAMLError: line 1 repeats another part (*a); write the value itself
+    """
+    if len(text) > LONGEST:
+        raise yaml.YAMLError(f"{len(text)} characters are no options; {LONGEST} are allowed")
+    depth = 0
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        if isinstance(event, yaml.AliasEvent):
+            line = event.start_mark.line + 1
+            raise yaml.YAMLError(f"line {line} repeats another part (*{event.anchor}); write the value itself")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > limits().nesting:
+            raise yaml.YAMLError(f"brackets or indents are nested deeper than {limits().nesting}; flatten them")

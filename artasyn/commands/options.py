@@ -57,7 +57,7 @@ def several(
     help: str,
     *,
     of: Any = None,
-    count: int | Literal["+"] = "+",
+    count: int | Literal["+", "*"] = "+",
     metavar: str | tuple[str, ...] | None = None,
     positional: bool = False,
 ) -> About:
@@ -66,7 +66,7 @@ def several(
     Args:
         help: the help text.
         of: the type of each value; None keeps each value as the parser read it.
-        count: the number of values; "+" for one or more.
+        count: the number of values; "+" for one or more, "*" for any number.
         metavar: the name of a value in the help, or a name for each value.
         positional: the values stand on the command line without the option's name.
     """
@@ -76,9 +76,14 @@ def several(
     return about | ({POSITIONAL: True} if positional else {})
 
 
-def paths(help: str) -> About:
-    """Returns the metadata of the files and folders that a command reads, given without the option's name."""
-    return several(help, of=Path, positional=True)
+def paths(help: str, *, least: Literal[0, 1] = 1) -> About:
+    """Returns the metadata of the files and folders that a command reads, given without the option's name.
+
+    Args:
+        help: the help text.
+        least: the fewest that must be given; the field has the default None if that is 0.
+    """
+    return several(help, of=Path, count="+" if least else "*", positional=True)
 
 
 def spread(*without: str) -> About:

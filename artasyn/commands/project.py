@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
@@ -14,14 +13,13 @@ from typing import Any, Literal, get_args
 
 from tqdm import tqdm
 
-from artasyn.bulk.patients import Patients, called, labels_of
+from artasyn.bulk.patients import Patients, search_patients
 from artasyn.bulk.run import Outcome, Row
-from artasyn.bulk.sources import Source, search_cts
+from artasyn.bulk.sources import Source
 from artasyn.commands.options import OUT, PRUNE, WORKERS, flag, option, paths, several
 from artasyn.commands.project_films import COLUMNS, FILES, DrawFilm, FilmTask, MakeFilm
 from artasyn.commands.shared import Done, bulk_run, note_gone, note_passed_over, without, write_sheets
 from artasyn.errors import DataError
-from artasyn.files.ct import read_names
 from artasyn.files.tables import write_table
 from artasyn.findings import LesionKind, lesion_kind
 from artasyn.outputs.coco import write_coco
@@ -36,6 +34,13 @@ LABELS = (
     "structure, as TotalSegmentator writes them; for many CTs a folder that has NAME.nii.gz, NAME_labels.nii.gz, "
     "NAME.dcm or a folder of masks NAME for each. Left out: NAME_labels.nii.gz beside each CT"
 )
+
+NAMES = (
+    "a file with the label map's numbers and names: CSV, JSON, a colour table of 3D Slicer, or label descriptions of "
+    "ITK-SNAP. Left out: the names that the label map itself holds"
+)
+
+RESAMPLE = "resample labels on another grid to the CT, each voxel to the label of the nearest voxel"
 
 TOGETHER, MOST = 16, 64
 """Films that a worker takes at once: up to `TOGETHER`, or the films of one CT if these are more, but at most `MOST`.
@@ -59,13 +64,7 @@ class ProjectOptions:
     out: Path = field(metadata=option(OUT))
     _: KW_ONLY
     labels: Path | None = field(default=None, metadata=option(LABELS))
-    names: Path | None = field(
-        default=None,
-        metadata=option(
-            "a file with the label map's numbers and names: CSV, JSON, a colour table of 3D Slicer, or label "
-            "descriptions of ITK-SNAP. Left out: the names that the label map itself holds"
-        ),
-    )
+    names: Path | None = field(default=None, metadata=option(NAMES))
     masks: Sequence[Path] | None = field(
         default=None,
         metadata=several(
@@ -108,10 +107,7 @@ class ProjectOptions:
     keep_rejected: bool = field(
         default=False, metadata=flag("make films of volumes, and keep films, that quality control rejects")
     )
-    resample_labels: bool = field(
-        default=False,
-        metadata=flag("resample labels on another grid to the CT, each voxel to the label of the nearest voxel"),
-    )
+    resample_labels: bool = field(default=False, metadata=flag(RESAMPLE))
     randomisation: DomainRandomisation = field(
         default=DomainRandomisation(), metadata=option("what is drawn, and from where")
     )
@@ -181,10 +177,8 @@ def project(options: ProjectOptions) -> Done:
         options: what to read, where to write, and what to make.
     """
     out, masks = options.out, tuple(options.masks or ())
-    found = search_cts(options.inputs, leave=out)
-    cts = _without_labels(found.sources, options.inputs, options.labels)
-    _check_labels(len(cts), options.labels, options.names, masks)
-    cts = [_with_inputs(ct, options, alone=len(cts) == 1) for ct in cts]
+    found = search_patients(options.inputs, labels=options.labels, names=options.names, masks=masks, leave=out)
+    cts = found.sources
     tasks = _tasks(cts, [*options.usual_views()], options.randomise)
     each = len(tasks) // len(cts)
     batch = min(MOST, each * max(1, TOGETHER // each))
@@ -196,38 +190,6 @@ def project(options: ProjectOptions) -> Done:
     done = Done((), tuple(outcomes))
     notes = (*_remarks(done), *note_passed_over(out, found), *note_gone(run, outcomes))
     return dataclasses.replace(done, written=(*_summarise(out, done), run.manifest), notes=notes)
-
-
-def _without_labels(cts: list[Source], inputs: Sequence[Path], labels: Path | None) -> list[Source]:
-    """Returns the CTs without the files in the folder of labels, if this folder lies inside an input."""
-    if labels is None or not labels.is_dir() or not any(each.resolve() in labels.resolve().parents for each in inputs):
-        return cts
-    outside = [ct for ct in cts if not ct.path.resolve().is_relative_to(labels.resolve())]
-    if not outside:
-        raise DataError(f"all CTs lie in {labels}, the folder of the labels; name that folder as the input, too")
-    return outside
-
-
-def _with_inputs(ct: Source, options: ProjectOptions, *, alone: bool) -> Source:
-    """Returns a CT with all files that its films depend on: the labels, their names and further masks."""
-    inputs = [*ct.inputs, *(options.masks or ())]
-    with contextlib.suppress(DataError):  # without labels the films fail, and are tried again
-        labels = labels_of(ct, options.labels, alone=alone)
-        inputs += [labels, *([options.names] if options.names and not labels.is_dir() else [])]
-    return dataclasses.replace(ct, inputs=tuple(inputs))
-
-
-def _check_labels(count: int, labels: Path | None, names: Path | None, masks: Sequence[Path]) -> None:
-    """Raises an error for labels, names or masks that would fail for every CT, before any CT is read."""
-    if count > 1 and (masks or (labels and labels.is_file())):
-        raise DataError(f"{count} CTs were found, but labels of one; give a folder with labels of each, and no masks")
-    for path in (labels, *masks):
-        if path and not path.exists():
-            raise DataError(f"{path} does not exist; check the path")
-    if names:
-        read_names(names)
-    if len({called(mask) for mask in masks}) < len(masks):
-        raise DataError(f"two masks are called alike: {', '.join(map(str, masks))}; rename one of the files")
 
 
 def _tasks(cts: Sequence[Source], views: Sequence[str], randomise: int) -> list[FilmTask]:

@@ -131,13 +131,15 @@ def bulk_run(
     batch: int = 1,
     sealed: bool = False,
     prune: bool = False,
+    own: bool = False,
 ) -> BulkRun:
     """Returns a bulk run whose settings are the command's options and the version; 0 workers take every core."""
     settings: dict[str, Any] = {"command": command, "version": __version__}
     for name, option in options.items():
         is_record = dataclasses.is_dataclass(option) and not isinstance(option, type)
         settings[name] = dataclasses.asdict(option) if is_record else option
-    return BulkRun(out, settings, columns, files, workers or available_cores(), batch=batch, sealed=sealed, prune=prune)
+    workers = workers or available_cores()
+    return BulkRun(out, settings, columns, files, workers, batch=batch, sealed=sealed, prune=prune, own=own)
 
 
 def note_passed_over(out: Path, found: Found) -> tuple[str, ...]:

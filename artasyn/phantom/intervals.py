@@ -14,7 +14,7 @@ RayMask = Bool[np.ndarray, "h w"]
 """A selection of rays: bool (h, w)."""
 
 
-def around(middle: np.ndarray, half: np.ndarray) -> RayInterval:
+def around(middle: np.ndarray | float, half: np.ndarray) -> RayInterval:
     """Returns intervals of a half length around a middle depth; empty where the half length is not positive."""
     middle, half = np.broadcast_arrays(middle, half)
     return np.stack([middle - half, np.where(half > 0, middle + half, -np.inf)]).astype(np.float32)
@@ -61,5 +61,8 @@ def interval_share(part: RayInterval, y: np.ndarray, step: float) -> np.ndarray:
     """
     middle, half = np.atleast_2d(y.astype(np.float32))[:, :, None], np.float32(step / 2)
     low, high = part[0][:, None], part[1][:, None]
-    inside = np.minimum(high, middle + half) - np.maximum(low, middle - half)
-    return np.asarray(np.clip(inside, 0, step) / np.float32(step))
+    inside = np.minimum(high, middle + half)
+    inside -= np.maximum(low, middle - half)
+    np.clip(inside, 0, np.float32(step), out=inside)
+    inside /= np.float32(step)
+    return np.asarray(inside)

@@ -14,7 +14,7 @@ from artasyn.phantom.thorax import ThoraxRecord
 def abdominal_organs(record: ThoraxRecord, rays: RaySections) -> dict[str, RayInterval]:
     """Returns liver, spleen and stomach along the rays of a film.
 
-    The liver fills the right dome and reaches across the middle in front of the stomach, which lies under the left dome.
+    The liver fills the right dome and reaches across the middle in front of the stomach under the left dome.
     The spleen lies behind and beside the stomach.
 
     Args:
@@ -33,7 +33,8 @@ def abdominal_organs(record: ThoraxRecord, rays: RaySections) -> dict[str, RayIn
     high = np.where(inside, back, -np.inf)
     liver = overlap(np.stack([np.broadcast_to(front, x.shape), high]).astype(np.float32), rays.dome)
     wide = record.width / 125
-    spleen = _tilted(x, left, ((94 + rng.normal(0, 4)) * wide, 44 + rng.normal(0, 6), 30.0), (26 * wide, 46, 34), 0.25)
+    middle = ((94 + rng.normal(0, 4)) * wide, 44 + rng.normal(0, 6), 30.0)
+    spleen = _tilted(x, left, middle, (26 * wide, 46.0, 34.0), 0.25)
     size = 0.9 + 0.004 * record.bubble
     stomach = _tilted(
         x, left, (58 * wide + rng.normal(0, 4), 48.0, -2.0), (42 * size * wide, 56 * size, 40 * size), 0.35
@@ -47,7 +48,7 @@ def _tilted(
     """Returns an ellipsoid around (x, z, y) whose lower part leans to the middle."""
     down = (z - centre[1]) / half[1]
     across = (x - centre[0] + lean * (z - centre[1])) / half[0]
-    return around(np.float32(centre[2]), (half[2] * root(1 - across**2 - down**2, 2.0)).astype(np.float32))
+    return around(centre[2], (half[2] * root(1 - across**2 - down**2, 2.0)).astype(np.float32))
 
 
 def stomach_gas(record: ThoraxRecord, rays: RaySections) -> Map:
@@ -62,7 +63,7 @@ def stomach_gas(record: ThoraxRecord, rays: RaySections) -> Map:
 
 
 def great_vessels(record: ThoraxRecord) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """Yields the name, the straight centreline (n, 3) and the radii (n,) of each part of the great vessels and the gullet.
+    """Yields name, straight centreline (n, 3) and radii (n,) of each part of the great vessels and the gullet.
 
     Args:
         record: the thorax.
@@ -73,7 +74,7 @@ def great_vessels(record: ThoraxRecord) -> Iterator[tuple[str, np.ndarray, np.nd
     root_z = max(top + 12, 100 * s)
     out = 25 * wide + 2
 
-    def line(*points: tuple[float, float, float]) -> np.ndarray:
+    def line(*points: tuple[float | int, float | int, float | int]) -> np.ndarray:
         return _spline(np.array(points) * [1, deep, 1] + rng.normal(0, 1.0, (len(points), 3)))
 
     bottom = record.height + 150
@@ -126,18 +127,15 @@ def lobe_numbers(record: ThoraxRecord, rays: RaySections, y: np.ndarray) -> np.n
     """
     rng = np.random.default_rng([record.seed, 15])
     s = record.height / 207
-    lobes = np.zeros((*y.shape, rays.x.shape[1]), np.uint8)
     depth = (y / np.float32(record.depth))[:, :, None]
+    lower = []
     for left in (False, True):
         steep = np.float32((1.1 + 0.1 * left + rng.normal(0, 0.12)) * s)
         middle = np.float32((134 + rng.normal(0, 9)) * s)
         turned = np.float32(rng.normal(0.1, 0.08)) * np.abs(rays.x)
-        lower = (rays.z + turned - middle)[:, None] + steep * depth > 0
-        if left:
-            lobes = np.where(rays.left[:, None], 3 + lower, lobes).astype(np.uint8)
-        else:
-            level = np.float32((108 + rng.normal(0, 7)) * s)
-            slope, fall = np.float32(rng.normal(0.06, 0.08)), np.float32(rng.normal(-0.1, 0.1))
-            below = (rays.z - level + slope * (np.abs(rays.x) - 70))[:, None] + fall * depth > 0
-            lobes = np.where(lower, 2, below).astype(np.uint8)
-    return lobes
+        lower.append((rays.z + turned - middle)[:, None] + steep * depth > 0)
+    level = np.float32((108 + rng.normal(0, 7)) * s)
+    slope, fall = np.float32(rng.normal(0.06, 0.08)), np.float32(rng.normal(-0.1, 0.1))
+    middle_lobe = (rays.z - level + slope * (np.abs(rays.x) - 70))[:, None] + fall * depth > 0
+    lobes = np.maximum(middle_lobe.view(np.uint8), 2 * lower[0].view(np.uint8))
+    return np.asarray(np.where(rays.left[:, None], 3 + lower[1].view(np.uint8), lobes))

@@ -1,7 +1,7 @@
 """The large structures that every ray from back to front meets, in millimetres.
 
-Each large structure (body, lungs, organs below the diaphragm, heart, mediastinum, spine, aorta) is given as the interval
-of depth that a ray of a frontal projection spends in the structure. The interval is a closed formula of the
+Each large structure (body, lungs, organs below the diaphragm, heart, mediastinum, spine, aorta) is given as the
+interval of depth that a ray of a frontal projection spends in the structure. The interval is a closed formula of the
 position of the ray. The structures are therefore sharp at every image size, and a CT volume of any spacing samples
 the same formulas.
 

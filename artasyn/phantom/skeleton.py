@@ -15,11 +15,13 @@ from artasyn.phantom.tubes import Tubes, bend, off
 from artasyn.segment.structures import SIDES, VERTEBRAE
 
 _RIB_Z = (-4.0, 2.0, 14.0, 29.0, 48.0, 70.0, 93.0, 117.0, 142.0, 168.0, 196.0, 226.0)
-_RIB_FALL = (40.0, 52.0, 66.0, 84.0, 96.0, 106.0, 114.0, 124.0, 134.0, 138.0, 140.0, 130.0)
+_RIB_FALL = (28.0, 52.0, 66.0, 84.0, 96.0, 106.0, 114.0, 124.0, 134.0, 138.0, 140.0, 130.0)
 _RIB_END = (198.0, 172.0, 160.0, 154.0, 152.0, 150.0, 147.0, 140.0, 130.0, 115.0, 85.0, 55.0)
 _VERTEBRA_Z = np.array(
     (-106, -90, -74, -58, -42, -26, -8, 8, 24, 41, 60, 81, 104, 128, 153, 179, 207, 237, 268, 300, 333), np.float64
 )
+_FIRST_RIB = 6
+"""The place of T1 in the table."""
 _UNNAMED = 3
 """Vertebrae of the table above the first of `VERTEBRAE`."""
 _VERTEBRA_BACK = ((-110, 34), (-58, 58), (-20, 78), (5, 84), (400, 84))
@@ -99,7 +101,7 @@ def ribs(record: ThoraxRecord) -> list[np.ndarray]:
                 z0
                 + 1.12
                 * drop
-                * (np.maximum(turn + (0.5, 0.3, 0.1)[number] if number < 3 else turn - 0.1, 0) / np.pi) ** 1.5
+                * (np.maximum(turn + (0.3, 0.2, 0.1)[number] if number < 3 else turn - 0.1, 0) / np.pi) ** 1.5
             )
             cut = section(record, np.maximum(z, 5.0))
             square, gap = max(0.88 - 0.04 * number, 0.8), max(6.5 - 0.6 * number, 3.5)
@@ -108,11 +110,16 @@ def ribs(record: ThoraxRecord) -> list[np.ndarray]:
                 np.sign(across) * np.abs(across) ** square,
                 np.sign(depth) * np.abs(depth) ** square,
             )
-            z = z - 5 + 0.3 * np.clip(np.sin(turn), -0.3, 1) * cut.outer
+            z = z - 5 + 0.3 * np.clip(np.sin(turn), -0.12, 1) * cut.outer
             x = cut.middle_x + np.where(turn > 0, (cut.outer + gap) * across, (cut.middle_x - 8) * across)
             y = cut.middle_y + np.where(depth > 0, cut.back + gap, cut.front + gap) * depth
-            to_spine = np.clip(turn / turn[0], 0, 1) * beside(record, z)  # the heads stay at a bent spine
-            curves.append(np.stack([side * x + to_spine, y, z], axis=1))
+            # the neck leads from the ribcage to the head, which lies above the middle of its vertebra, beside the body
+            out = np.clip((turn - turn[0]) / np.deg2rad(max(95 - 18 * number, 40)), 0, 1)
+            neck = out * out * (3 - 2 * out)
+            level = (0.35 * _VERTEBRA_Z[_FIRST_RIB + number - 1] + 0.65 * _VERTEBRA_Z[_FIRST_RIB + number]) * scale
+            head = np.array([side * 19 + float(beside(record, np.array(level))), 70, level])
+            curve = np.stack([side * x, y, z], axis=1)
+            curves.append(head + neck[:, None] * (curve - head))
     return curves
 
 
@@ -128,7 +135,7 @@ def clavicles(record: ThoraxRecord) -> list[np.ndarray]:
         z = smooth_curve(
             t, ((0, 46), (0.12, 40), (0.4, 21 - 0.4 * rise), (0.7, 5 - 0.8 * rise), (1, 1 - rise))
         ) + rng.normal(0, 1.5)
-        y = smooth_curve(t, ((0, -58), (0.3, -66), (0.75, -12), (1, 0)))
+        y = smooth_curve(t, ((0, -55), (0.3, -53), (0.75, -10), (1, 0)))
         curves.append(np.stack([side * x, record.depth * y, z], axis=1))
     return curves
 
@@ -161,7 +168,7 @@ def girdle(record: ThoraxRecord) -> list[Shoulder]:
         joint, tip = np.array([160, 20, 34.0]), np.array([126 + rng.normal(0, 5), 95, 168 + rng.normal(0, 6)])
         angle, spine = np.array([98 + rng.normal(0, 5), 88, 22.0]), np.array([96, 100, 52.0])
         acromion, process = np.array([184, 26, 2.0]), np.array([148, -22, 27.0])
-        turn = np.deg2rad(0.3 * max(record.arm - 30, 0))
+        turn = np.deg2rad(0.06 * max(record.arm - 30, 0))
         spin = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0], [-np.sin(turn), 0, np.cos(turn)]])
 
         def placed(
@@ -262,7 +269,8 @@ def spine(record: ThoraxRecord, rays: RaySections) -> Map:
 
 def _place(record: ThoraxRecord, z: np.ndarray) -> np.ndarray:
     """Returns the place along the spine in vertebrae of the table; whole numbers are the middles of the bodies."""
-    return np.interp(z, _VERTEBRA_Z * record.height / 207, np.arange(len(_VERTEBRA_Z))).astype(np.float32)
+    place = np.interp(z, _VERTEBRA_Z * record.height / 207, np.arange(len(_VERTEBRA_Z)))
+    return np.asarray(place, dtype=np.float32)
 
 
 def _half_width(z: np.ndarray) -> np.ndarray:

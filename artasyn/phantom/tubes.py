@@ -162,7 +162,7 @@ def airways(record: ThoraxRecord, shape: RaySections) -> dict[str, Tubes]:
 
 def _in_mediastinum(shape: RaySections, points: np.ndarray) -> np.ndarray:
     cell = _cells(shape, points)
-    return _between(shape.mediastinum, cell, points) | _between(shape.heart, cell, points)
+    return np.asarray(_between(shape.mediastinum, cell, points) | _between(shape.heart, cell, points))
 
 
 def vessels(record: ThoraxRecord, shape: RaySections) -> Tubes:

@@ -73,8 +73,8 @@ def draw_thorax(rng: np.random.Generator, size: int) -> ThoraxRecord:
 def _age(rng: np.random.Generator, values: dict[str, float]) -> dict[str, float]:
     """Returns the size and proportions of a child's or an old patient's thorax; most are adults.
 
-    A child's thorax is round and short, with a high diaphragm, a wide heart and thin bones. An old patient's is deep and
-    its mineral is low.
+    A child's thorax is round and short, with a high diaphragm, a wide heart and thin bones. An old patient's is deep
+    and its mineral is low.
     """
     age, child = rng.uniform(), float(rng.uniform())
     if age < 0.15:

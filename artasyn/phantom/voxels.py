@@ -63,7 +63,7 @@ class Voxels:
     """A thorax in voxels, to which one tissue after the other is added. All lengths are those of the record."""
 
     def __init__(self, record: ThoraxRecord, spacing: float) -> None:
-        self.record, self.spacing = record, spacing / record.growth
+        self.record, self.own_spacing, self.spacing = record, spacing, spacing / record.growth
         self._grid()
         down, across = np.meshgrid(self.z, self.x, indexing="ij")
         self.rays = ray_sections(record, across, down)
@@ -162,8 +162,8 @@ class Voxels:
         self.labels[box][inside] = found[inside] + np.uint8(_INDEX[CHAMBERS[0]])
         low = np.isin(self.labels, [_INDEX[name] for name in ("abdomen", "liver", "stomach", "spleen")])
         near = self.breathing
-        for _ in range(max(round(_SHEET / self.spacing), 1)):
-            near = _grown(near)
+        for number in range(max(round(_SHEET / self.spacing), 1)):
+            near = _grown(near, number % 2 == 0)  # alternately a cube and its dual make a sheet of even thickness
         self._sides(near & low, "diaphragm")
 
     def _vessels(self) -> None:
@@ -179,8 +179,10 @@ class Voxels:
             self._stamp(Tubes.along(line, radius=float(radii.mean())), radii[1:], np.ones(3), name, keep)
         self._fill(vessels(record, self.coarse), np.ones(3), MU["organ"] - MU["lung"])
         for name, tubes in airways(record, self.coarse).items():
-            part = self._fill(tubes, np.ones(3), MU["air"] - MU["organ"])
-            self._name((part > 0.35) & ~self.breathing & (self.labels > 0), name)
+            first, part = self._fill(tubes, np.ones(3), MU["air"] - MU["organ"])
+            place = first + np.flatnonzero(part > 0.35)
+            labels = self.labels.reshape(-1)
+            labels[place[~self.breathing.reshape(-1)[place] & (labels[place] > 0)]] = _INDEX[name]
 
     def _bones(self) -> None:
         record, rays = self.record, self.rays
@@ -235,19 +237,22 @@ class Voxels:
         index = index[inside]
         self.labels.reshape(-1)[index[keep.reshape(-1)[index]]] = _INDEX[name]
 
-    def _fill(self, tubes: Tubes, brush: np.ndarray, mu: float) -> np.ndarray:
-        """Adds the attenuation of tubes and returns the share of every voxel in them."""
+    def _fill(self, tubes: Tubes, brush: np.ndarray, mu: float) -> tuple[int, np.ndarray]:
+        """Adds the attenuation of tubes; returns the share of voxels in them, (n,), from a first voxel on."""
         thin = tubes.radii * brush.max() < self.spacing / 2
-        part = np.zeros(self.mu.size)
-        for chosen, samples in ((thin, 3), (~thin, 40)):
-            if chosen.any():
-                part += self._filled(tubes.kept(chosen), brush, samples)
-        share = np.minimum(part, 1).astype(np.float32).reshape(self.mu.shape)
-        self.mu += np.float32(mu) * share
-        return share
+        found = [
+            self._spread(tubes.kept(chosen), brush, samples)
+            for chosen, samples in ((thin, 3), (~thin, int(np.clip(250 / self.spacing**2, 9, 40))))
+            if chosen.any()
+        ]
+        index, volume = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        first = int(index.min())
+        part = np.minimum(np.bincount(index - first, volume), 1).astype(np.float32)
+        self.mu.reshape(-1)[first : first + len(part)] += np.float32(mu) * part
+        return first, part
 
-    def _filled(self, tubes: Tubes, brush: np.ndarray, samples: int) -> np.ndarray:
-        """Returns the share of every voxel in tubes: every point spreads its volume over an ellipsoid."""
+    def _spread(self, tubes: Tubes, brush: np.ndarray, samples: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns voxels and the share of each that points fill: every point spreads its volume over an ellipsoid."""
         number = np.arange(samples) + 0.5
         radius, height = np.cbrt(number / samples), 1 - 2 * number / samples
         # every point has a different turn, because equal turns would leave gaps between neighbours
@@ -262,11 +267,11 @@ class Voxels:
             keep &= (cell >= 0) & (cell < len(places))
             index = index * len(places) + cell
         volume = tubes.lengths * (np.pi * brush[0] * brush[2] / samples / self.spacing**3) * tubes.radii**2
-        return np.bincount(index[keep], np.broadcast_to(volume[:, None], keep.shape)[keep], self.mu.size)
+        return index[keep], np.broadcast_to(volume[:, None], keep.shape)[keep]
 
     def add_lesion(self, lesion: PhantomLesion, centre: np.ndarray) -> None:
         """Replaces air of the lungs by a lesion around a centre, straight mm."""
-        level = np.float32(centre[2])
+        level = np.asarray(centre[2], dtype=np.float32)
         x, y = self.x - body_x(self.record, level), self.y - body_y(self.record, level)
         body = lesion_body(lesion, x - centre[0], y - centre[1], self.z - centre[2])
         part = body * self.lung
@@ -278,15 +283,16 @@ class Voxels:
         grown = self.record.growth
         hu = hounsfield(self.mu).astype(np.float32)
         origin = (float(self.z[0]) * grown, float(self.y[0]) * grown, float(self.x[0]) * grown)
-        return PhantomVolume(hu, self.labels, STRUCTURES, self.spacing * grown, origin)
+        return PhantomVolume(hu, self.labels, STRUCTURES, self.own_spacing, origin)
 
 
-def _grown(mask: np.ndarray) -> np.ndarray:
-    """Adds the six neighbours of all voxels of a mask."""
+def _grown(mask: np.ndarray, corners: bool) -> np.ndarray:
+    """Adds the neighbours of all voxels of a mask: the six across faces, or all 26 with `corners`."""
     wide = mask.copy()
     for axis in range(3):
         ahead, behind = ([slice(None)] * 3 for _ in range(2))
         ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
-        wide[tuple(ahead)] |= mask[tuple(behind)]
-        wide[tuple(behind)] |= mask[tuple(ahead)]
-    return wide
+        source = wide.copy() if corners else mask
+        wide[tuple(ahead)] |= source[tuple(behind)]
+        wide[tuple(behind)] |= source[tuple(ahead)]
+    return np.asarray(wide)

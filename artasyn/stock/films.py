@@ -12,16 +12,17 @@ from typing import Annotated, TypedDict
 import cv2
 import numpy as np
 
-from artasyn.arrays import Image, Mask
+from artasyn.arrays import Image
 from artasyn.errors import ArtasynError, DataError
 from artasyn.fields import Interval, Share, Within, check_fields
+from artasyn.segment.anatomy.window import Window
 from artasyn.segment.lungs import Lungs
 from artasyn.segment.structures import ANATOMY
 from artasyn.shapes import Bool, Float32, UInt8
-from artasyn.synthesis.opacity import LungOpacity
 from artasyn.stock.finish import Finish
-from artasyn.stock.packed import Packed, Stock
-from artasyn.stock.views import TISSUES
+from artasyn.stock.packed import LUNG_DEPTHS, Packed, Stock
+from artasyn.stock.views import TISSUES, StockView
+from artasyn.synthesis.opacity import LungOpacity
 
 Grid = Float32[np.ndarray, "h w"]
 
@@ -35,12 +36,21 @@ Margin = Annotated[float, Within(-0.5, 1)]
 
 
 class FilmSample(TypedDict):
-    """One film with its masks, as a training takes it."""
+    """One film with its masks, as a training takes it.
+
+    Keys:
+        image: (1, s, s), as the network expects it.
+        masks: how many of the four pixels under each pixel of half the size belong to each mask, (s / 2, s / 2, k).
+        known: which masks are known.
+        angle: sine and cosine of the view's angle.
+        window: the film's place in the square.
+    """
 
     image: Float32[np.ndarray, "1 h w"]
     masks: UInt8[np.ndarray, "y x k"]
     known: Bool[np.ndarray, " k"]
     angle: Float32[np.ndarray, " 2"]
+    window: Window
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class Films:
     stretch: Share = 0.09
     warp: Share = 0.02
     opacity_share: Share = 0.2
-    finish: Finish = Finish()
+    finish: Finish = Finish()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
         check_fields(self, DataError)
@@ -79,23 +89,23 @@ class Films:
         rng = np.random.default_rng(seed)
         view = stock.views[int(rng.choice(len(stock.views), p=stock.shares))]
         frame = _Frame.drawn(self, view, size, rng)
-        maps = cv2.remap(
-            view.maps, frame.columns, frame.rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
+        maps = cv2.remap(view.maps, frame.columns, frame.rows, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         tissues, depths = maps[..., : len(TISSUES)], 1000 * maps[..., len(TISSUES) :]
         masks = frame.gathered(view.bits)
         integral = self._integral(tissues, rng)
         integral += self._opacities(depths, rng)
-        film = self.finish.developed(integral, depths.sum(axis=-1) > 20, frame.field, rng)
+        inside = frame.window.inside
+        film = self.finish.developed(integral, depths.sum(axis=-1) > 20, inside, rng)
         if rng.random() < self.opacity_share and view.frontal:
             film = _with_opacity(film, masks, rng)
-        film = self.finish(film, frame.field, rng)
+        film = self.finish(film, inside, rng)
         turn = np.radians(view.angle)
         return {
             "image": film[None],
             "masks": pooled(masks),
             "known": view.known,
             "angle": np.array([np.sin(turn), np.cos(turn)], np.float32),
+            "window": frame.window,
         }
 
     def _integral(self, tissues: np.ndarray, rng: np.random.Generator) -> Grid:
@@ -135,12 +145,12 @@ class _Frame:
     Attributes:
         rows: rows in the view, float32 (h, w).
         columns: columns in the view, float32 (h, w).
-        field: pixels of the film, bool (h, w); the others pad it to a square.
+        window: the place of the film in the square; the rest pads it.
     """
 
     rows: Grid
     columns: Grid
-    field: tuple[slice, slice]
+    window: Window
 
     @classmethod
     def drawn(cls, films: Films, view: Packed, size: int, rng: np.random.Generator) -> _Frame:
@@ -148,19 +158,16 @@ class _Frame:
         tall, wide = bottom - top, right - left
         low, high = films.margin_range
         common = rng.uniform(low, high)
-        above, below, before, after = np.clip(common + rng.normal(0, 0.06, 4), low, high + 0.1)
+        spread = high - low
+        above, below, before, after = np.clip(common + 0.18 * spread * rng.normal(0, 1, 4), low, high + 0.3 * spread)
         height, width = tall * (1 + above + below), wide * (1 + before + after)
         middle = np.array([top - above * tall + height / 2, left - before * wide + width / 2])
         shown = width / height * np.exp(films.stretch * rng.normal() * np.sqrt(2))
         if rng.random() < 0.15 and films.stretch:
             shown = 1.0  # collections are stored squashed to squares
-        rows, columns = (
-            (size, max(size // 2, round(size * shown))) if shown < 1 else (max(size // 2, round(size / shown)), size)
-        )
-        start = (size - rows) // 2, (size - columns) // 2
-        field = slice(start[0], start[0] + rows), slice(start[1], start[1] + columns)
-        y = ((np.arange(size, dtype=np.float32) + 0.5 - start[0]) / rows - 0.5) * height
-        x = ((np.arange(size, dtype=np.float32) + 0.5 - start[1]) / columns - 0.5) * width
+        window = Window.of((1000, round(1000 * float(np.clip(shown, 0.5, 2)))), size)
+        y = ((np.arange(size, dtype=np.float32) + 0.5 - window.top) / window.height - 0.5) * height
+        x = ((np.arange(size, dtype=np.float32) + 0.5 - window.left) / window.width - 0.5) * width
         roll = np.radians(rng.uniform(*films.roll_range) * rng.random() ** 0.5)
         down = y[:, None] * np.cos(roll) + x * np.sin(roll)
         across = x * np.cos(roll) - y[:, None] * np.sin(roll)
@@ -168,20 +175,27 @@ class _Frame:
         for cells in (2, 4, 7):
             down = down + strength * rng.random() * 2 / cells * noise(rng, down.shape, cells)
             across = across + strength * rng.random() * 2 / cells * noise(rng, down.shape, cells)
-        return cls(
-            (middle[0] + down - 0.5).astype(np.float32), (middle[1] + across - 0.5).astype(np.float32), field
-        )
+        return cls((middle[0] + down - 0.5).astype(np.float32), (middle[1] + across - 0.5).astype(np.float32), window)
 
     def gathered(self, bits: np.ndarray) -> UInt8[np.ndarray, "h w k"]:
         """Returns the masks of packed bits at the film's pixels, 0 or 1; nothing beside the view and the film."""
         row, column = np.rint(self.rows).astype(np.intp), np.rint(self.columns).astype(np.intp)
         h, w = bits.shape[:2]
         there = np.zeros(row.shape, bool)
-        there[self.field] = True
+        there[self.window.inside] = True
         there &= (row >= 0) & (row < h) & (column >= 0) & (column < w)
         found = bits.reshape(h * w, -1)[np.clip(row, 0, h - 1) * w + np.clip(column, 0, w - 1)]
         found[~there] = 0
         return np.unpackbits(found, axis=-1, count=len(ANATOMY))
+
+
+def plain_film(view: StockView) -> Image:
+    """Returns a view as a film without anything drawn, float32 (h, w) in [0, 1]."""
+    plain = Finish(tone_share=0.0, extras_share=0.0, invert_share=0.0, noise=0.0)
+    integral = view.integrals.astype(np.float32).sum(axis=0)
+    lungs = np.sum([view.thickness[view.names.index(name)] for name in LUNG_DEPTHS], axis=0, dtype=np.float32) > 20
+    whole = slice(0, integral.shape[0]), slice(0, integral.shape[1])
+    return plain.developed(integral, lungs, whole, np.random.default_rng(0))
 
 
 def pooled(masks: np.ndarray) -> UInt8[np.ndarray, "y x k"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from artasyn.errors import DataError
 from artasyn.segment.anatomy.footprints import frontal_turn
 from artasyn.segment.structures import ANATOMY
 from artasyn.shapes import Bool, Float32, Float64, UInt8
-from artasyn.stock.views import TISSUES, StockView
+from artasyn.stock.views import StockView
 
 LUNG_DEPTHS = ("lung_right", "lung_left")
 """Structures whose thickness films need, besides the attenuation of `TISSUES`: opacities lie in the lungs."""
@@ -98,6 +99,14 @@ class Stock:
             for part in (~chosen, chosen)
         )
         return rest, held
+
+    def identity(self) -> str:
+        """Returns a fingerprint of the views and their shares."""
+        found = hashlib.blake2b(digest_size=8)
+        for view, share in zip(self.views, self.shares, strict=True):
+            found.update(f"{view.patient} {view.angle:.3f} {view.box} {share:.9f} ".encode())
+            found.update(view.known.tobytes())
+        return f"{len(self.views)} views, {found.hexdigest()}"
 
     @classmethod
     def read(cls, *folders: Path, weights: Sequence[float] | None = None) -> Stock:

@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 
+from artasyn.arrays import generator
+from artasyn.bulk.patients import Patients
+from artasyn.bulk.sources import Source
 from artasyn.errors import DataError
 from artasyn.fields import Count, Interval, Share, Within, check_fields
 from artasyn.phantom.film import Phantom, ThoraxRecord
 from artasyn.records import read_record, record_text
+from artasyn.segment.ct.deformation import Deformation
+from artasyn.segment.ct.truth import known
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Volume
+from artasyn.segment.projection.quality import Quality
 from artasyn.segment.projection.view import View
+from artasyn.segment.structures import find_members
 from artasyn.stock.views import Patient
 
-VOXEL = 2.5
+Voxel = Annotated[float, Within(1, 6)]
 """Spacing of the volumes that are projected, mm."""
+
+Side = Annotated[int, Within(32, 1024)]
+"""Rows and columns of a view."""
+
+SHALLOW, HEARTS, RAISED = 0.45, 0.5, 0.2
+"""Shares of the phantoms with a shallow breath, with a heart of another size, and with raised arms."""
+
+VOXEL, SIDE = 2.5, 224
+"""The usual spacing, mm, and the usual rows and columns."""
+
+PROLONGED = (60.0, 60.0)
+"""What is added to a CT at the head and at the feet, mm, so that rays at a film's margins stay in tissue."""
+
+FAT_SHARE, FAT = 0.3, (3.0, 25.0)
+"""Share of the variants of a CT with more fat, and its thickness, mm."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +54,13 @@ class CTRecord:
         path: the CT.
         labels: its label map, or a folder of masks.
         names: the names of the label map's numbers; empty if the labels hold them.
+        resample: whether labels on another grid are resampled to the CT.
     """
 
     path: str
     labels: str
     names: str = ""
+    resample: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,19 +68,25 @@ class PatientRecord:
     """A patient and its views, as plain numbers.
 
     Attributes:
+        name: name of the patient; all variants of a CT are one patient.
         phantom: the thorax; None for a CT.
         ct: the CT; None for a phantom.
         variation: the change of the CT.
         views: the views.
+        spacing: spacing of the volume that is projected, mm.
+        size: rows and columns of the views.
 
     Raises:
-        DataError: neither a phantom nor a CT, or both.
+        DataError: a number is out of range, or there is neither a phantom nor a CT, or both.
     """
 
+    name: str
     phantom: ThoraxRecord | None = None
     ct: CTRecord | None = None
-    variation: Variation = Variation()
+    variation: Variation = Variation()  # noqa: RUF009 (frozen)
     views: Annotated[tuple[View, ...], Count(1, 1000)] = (View(),)
+    spacing: Voxel = VOXEL
+    size: Side = SIDE
 
     def __post_init__(self) -> None:
         check_fields(self, DataError)
@@ -73,24 +106,56 @@ class PatientRecord:
         """
         return read_record(text, cls, what="the record of a patient", error=DataError)
 
-    def patient(self, name: str) -> Patient:
-        """Makes the patient; deterministic.
+    def volume(self) -> tuple[Volume, Quality]:
+        """Makes the volume, deterministic, and checks its quality.
 
-        Args:
-            name: name of the patient.
+        A CT is checked before it is changed. A phantom's labels are exact, and nothing in it is checked.
 
         Raises:
-            DataError: a file of the CT cannot be read, or there are no lungs.
+            DataError: a file of the CT cannot be read, or the CT cannot be changed so.
+            SynthesisError: the numbers give no thorax.
         """
         if self.phantom is not None:
-            return Patient.of(Volume.of_phantom(Phantom().volume(self.phantom, spacing=VOXEL)), name)
+            return Volume.of_phantom(Phantom().volume(self.phantom, spacing=self.spacing)), Quality()
         assert self.ct is not None
-        return Patient.of(self.variation(_read(self.ct)), name)
+        volume, quality = _read(self.ct)
+        if not quality.ok:
+            return volume, quality
+        return _suited(self.variation, volume)(_resampled(volume, self.spacing)), quality
+
+    def told(self, volume: Volume) -> tuple[str, ...] | None:
+        """Returns the channels that the labels of the volume tell; None for all: a phantom is labelled throughout."""
+        return None if self.phantom is not None else known(volume)
+
+    def patient(self) -> Patient:
+        """Makes the patient, whatever its quality.
+
+        Raises:
+            DataError: there are no lungs, or under the conditions of `volume`.
+            SynthesisError: the numbers give no thorax.
+        """
+        volume, _ = self.volume()
+        return Patient.of(volume, self.name, self.told(volume))
 
 
-@functools.lru_cache(maxsize=2)
-def _read(ct: CTRecord) -> Volume:
-    return Volume.read(ct.path, ct.labels, ct.names or None)
+def _read(ct: CTRecord) -> tuple[Volume, Quality]:
+    """Reads a CT, or returns the one that was read last, see `Patients.read`."""
+    names = Path(ct.names) if ct.names else None
+    patients = Patients(Path(ct.labels), names, alone=True, resample=ct.resample, run="stock")
+    return patients.read(Source(Path(ct.path), ct.path))
+
+
+@functools.lru_cache(maxsize=1)
+def _resampled(volume: Volume, spacing: float) -> Volume:
+    return volume.resampled(spacing)
+
+
+def _suited(variation: Variation, volume: Volume) -> Variation:
+    """Returns a variation that leaves the heart as it is where none is labelled."""
+    shape = variation.deformation
+    if shape is None or find_members("heart", volume.structures):
+        return variation
+    return dataclasses.replace(variation, deformation=dataclasses.replace(shape, heart_width=1.0, heart_height=1.0))
 
 
 @dataclass(frozen=True)
@@ -106,8 +171,8 @@ class Views:
         anteroposterior: share of the frontal views from the front.
     """
 
-    frontal: Annotated[int, Within(0, 1000)] = 2
-    around: Annotated[int, Within(0, 1000)] = 1
+    frontal: Annotated[int, Within(0, 100)] = 2
+    around: Annotated[int, Within(0, 100)] = 1
     turn: Annotated[float, Within(0, 45)] = 4.0
     tilt: Annotated[float, Within(0, 30)] = 4.0
     distance_range: Interval[Annotated[float, Within(600, 5000)]] = (1000.0, 2000.0)
@@ -115,6 +180,8 @@ class Views:
 
     def __post_init__(self) -> None:
         check_fields(self, DataError)
+        if self.frontal + self.around == 0:
+            raise DataError("a patient has one view at least; raise frontal or around")
 
     def draw(self, rng: np.random.Generator) -> tuple[View, ...]:
         """Draws the views of one patient."""
@@ -122,7 +189,8 @@ class Views:
         for number in range(self.frontal + self.around):
             angle = float(rng.uniform(-180, 180))
             if number < self.frontal:
-                angle = 180.0 * bool(rng.random() < self.anteroposterior) + float(np.clip(rng.normal(0, self.turn), -25, 25))
+                front = 180.0 * bool(rng.random() < self.anteroposterior)
+                angle = front + float(np.clip(rng.normal(0, self.turn), -25, 25))
             tilt = float(np.clip(rng.normal(0, self.tilt), -20, 20))
             views.append(View(angle, tilt=tilt, source_to_detector=float(rng.uniform(*self.distance_range))))
         return tuple(views)
@@ -137,4 +205,47 @@ def draw_phantom(views: Views, seed: int, number: int) -> PatientRecord:
         number: of the patient; every number gives another patient.
     """
     rng = np.random.default_rng([seed, number])
-    return PatientRecord(phantom=Phantom().draw(rng), views=views.draw(rng))
+    thorax = Phantom().draw(rng)
+    return PatientRecord(f"phantom_{number:05d}", phantom=_widened(thorax, rng), views=views.draw(rng))
+
+
+def _widened(thorax: ThoraxRecord, rng: np.random.Generator) -> ThoraxRecord:
+    """Returns a thorax as hospitals see it: often in shallow inspiration, with a heart of any size, or raised arms.
+
+    A network that has only seen deep breaths and usual hearts takes their mean where a film shows little.
+    """
+    if rng.random() < SHALLOW:
+        thorax = dataclasses.replace(
+            thorax,
+            height=thorax.height * rng.uniform(0.72, 1.0),
+            sulcus=max(12.0, thorax.sulcus * rng.uniform(0.3, 1.1)),
+        )
+    if rng.random() < HEARTS:
+        size = rng.uniform(0.8, 1.4, 3)
+        thorax = dataclasses.replace(
+            thorax,
+            heart_left=min(thorax.heart_left * size[0], 0.95 * thorax.width),
+            heart_right=min(thorax.heart_right * size[1], 0.6 * thorax.width),
+            heart_rise=thorax.heart_rise * (0.5 + 0.5 * size[2]),
+        )
+    return dataclasses.replace(thorax, arm=150.0) if rng.random() < RAISED else thorax
+
+
+def draw_variant(ct: CTRecord, name: str, views: Views, seed: int, number: int) -> PatientRecord:
+    """Draws a variant of a CT and its views.
+
+    Args:
+        ct: the CT.
+        name: name of the CT.
+        views: the ranges of the views.
+        seed: of the stock.
+        number: of the variant; 0 for the CT as it is.
+    """
+    identity = hashlib.blake2b(name.encode(), digest_size=8).hexdigest()
+    rng = generator(seed, identity, number)
+    drawn, shape = views.draw(rng), Deformation()
+    fat = float(rng.uniform(*FAT)) if rng.random() < FAT_SHARE and number else 0.0
+    if number:
+        shape = Deformation.draw(rng)
+    variation = Variation(fat=fat, deformation=dataclasses.replace(shape, prolonged=PROLONGED))
+    return PatientRecord(name, ct=ct, variation=variation, views=drawn)

@@ -5,22 +5,25 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 
 from artasyn.arrays import Mask, StructureMasks
 from artasyn.errors import DataError
+from artasyn.fields import Count, Within, build
 from artasyn.files import atomic
+from artasyn.records import parse_json
 from artasyn.segment.anatomy.footprints import BELOW, BETWEEN, footprints, with_landmarks
 from artasyn.segment.ct.attenuation import attenuation
 from artasyn.segment.ct.volume import Structure, Volume
-from artasyn.segment.projection.projection import rays_of, thickness_of
+from artasyn.segment.projection.projection import COVERED, Projection, rays_of, thickness_of
 from artasyn.segment.projection.rays import Rays
-from artasyn.segment.projection.tone import BODY
+from artasyn.segment.projection.tone import BODY, Tone
 from artasyn.segment.projection.view import View
 from artasyn.segment.structures import ANATOMY, READ, find_members
 from artasyn.shapes import Float
@@ -46,6 +49,9 @@ WIDER = 1.5
 
 Maps = Float[np.ndarray, "k h w"]
 
+Names = Annotated[tuple[str, ...], Count(0, 1000)]
+"""Names of structures."""
+
 
 @dataclass(frozen=True, eq=False)
 class StockView:
@@ -58,6 +64,7 @@ class StockView:
         view: the view.
         spacing: size of a pixel at the isocentre, mm.
         patient: name of the patient.
+        told: the channels of `ANATOMY` that the volume's labels tell; None for all whose structures are among `names`.
     """
 
     thickness: Maps
@@ -66,11 +73,16 @@ class StockView:
     view: View
     spacing: float
     patient: str
+    told: tuple[str, ...] | None = None
 
     def channels(self) -> tuple[StructureMasks, Mask]:
         """Returns the masks of `ANATOMY`, bool (k, h, w), and which of them are known, bool (k,)."""
         body = np.asarray(self.integrals.astype(np.float32).sum(axis=0) > BODY)
-        return footprints(self.thickness.astype(np.float32), self.names, body, self.view.angle)
+        masks, known = footprints(self.thickness.astype(np.float32), self.names, body, self.view.angle)
+        if self.told is not None:
+            known &= np.isin(ANATOMY, self.told)
+        masks[~known] = False
+        return masks, known
 
     def write(self, path: Path) -> None:
         """Writes the view as NPZ, whole or not at all."""
@@ -79,11 +91,10 @@ class StockView:
             "view": dataclasses.asdict(self.view),
             "spacing": self.spacing,
             "patient": self.patient,
+            "told": self.told,
         }
         held = io.BytesIO()
-        np.savez_compressed(
-            held, thickness=self.thickness, integrals=self.integrals, about=np.array(json.dumps(about))
-        )
+        np.savez_compressed(held, thickness=self.thickness, integrals=self.integrals, about=np.array(json.dumps(about)))
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic.replacing(path) as temporary:
             temporary.write_bytes(held.getvalue())
@@ -96,15 +107,26 @@ class StockView:
             DataError: the file is missing or damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                about: dict[str, Any] = json.loads(str(file["about"]))
-                view = View(**{k: tuple(v) if isinstance(v, list) else v for k, v in about["view"].items()})
-                found = cls(
-                    file["thickness"], tuple(about["names"]), file["integrals"], view, about["spacing"], about["patient"]
-                )
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            with path.open("rb") as held, np.load(held, allow_pickle=False) as file:
+                about = build(_About, parse_json(str(file["about"])))
+                thickness, integrals = file["thickness"], file["integrals"]
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"{path}: cannot be read as a view of a stock ({error}); make the stock again") from error
-        return found
+        shapes = (len(about.names), *integrals.shape[1:]), (len(TISSUES), *thickness.shape[1:])
+        if (thickness.shape, integrals.shape) != shapes or {thickness.dtype, integrals.dtype} != {np.dtype(np.float16)}:
+            raise DataError(f"{path}: is no view of a stock; make the stock again")
+        return cls(thickness, about.names, integrals, about.view, about.spacing, about.patient, about.told)
+
+
+@dataclass(frozen=True)
+class _About:
+    """What a file says of a view besides its maps, see `StockView`."""
+
+    names: Names
+    view: View
+    spacing: Annotated[float, Within(1e-6, 1e5)]
+    patient: str
+    told: Names | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,19 +137,22 @@ class Patient:
         volume: the volume with its landmarks.
         tissues: attenuation per mm of each of `TISSUES`, with its first voxel.
         name: name of the patient.
+        told: see `StockView`.
     """
 
     volume: Volume
     tissues: tuple[tuple[tuple[int, int, int], np.ndarray], ...]
     name: str
+    told: tuple[str, ...] | None = None
 
     @classmethod
-    def of(cls, volume: Volume, name: str) -> Patient:
+    def of(cls, volume: Volume, name: str, told: tuple[str, ...] | None = None) -> Patient:
         """Prepares a volume.
 
         Args:
             volume: the patient, with lungs by their sides.
             name: name of the patient.
+            told: see `StockView`.
 
         Raises:
             DataError: there are no lungs.
@@ -153,7 +178,7 @@ class Patient:
             box = Structure.of(there).box
             start = (box[0].start, box[1].start, box[2].start)
             tissues.append((start, np.ascontiguousarray(mu[box] * there[box])))
-        return cls(volume, tuple(tissues), name)
+        return cls(volume, tuple(tissues), name, told)
 
     @property
     def middle(self) -> tuple[float, float, float]:
@@ -176,8 +201,8 @@ class Patient:
         pixel = WIDER * self.extent * view.magnification / size
         return dataclasses.replace(view, size=(size, size), pixel=pixel, isocentre=self.middle)
 
-    def seen(self, view: View, size: int) -> StockView:
-        """Returns the patient as a view of a stock.
+    def seen(self, view: View, size: int) -> tuple[StockView, Projection]:
+        """Returns the patient as a view of a stock, and the same rays as a projection, whose quality can be checked.
 
         Args:
             view: the view; its detector is placed by `placed`.
@@ -193,9 +218,17 @@ class Patient:
         names = tuple(name for name, members in known.items() if members)
         thickness = np.stack([np.sum([depths[member] for member in known[name]], axis=0) for name in names])
         integrals = np.stack([_integral(rays, start, mu) for start, mu in self.tissues])
-        return StockView(
-            thickness.astype(np.float16), names, integrals.astype(np.float16), view, rays.pixel, self.name
+        seen = StockView(
+            thickness.astype(np.float16), names, integrals.astype(np.float16), view, rays.pixel, self.name, self.told
         )
+        for helper in (BELOW, BETWEEN):
+            depths.pop(helper, None)
+        attenuation, coverage = integrals.sum(axis=0), rays.coverage(Structure.of(self.volume.hu > -1000).box)
+        projection = Projection(
+            attenuation, np.stack(list(depths.values())), tuple(depths), coverage,
+            Tone.film(attenuation, coverage >= COVERED), view, rays.exposure.pixel, rays.pixel,
+        )  # fmt: skip
+        return seen, projection
 
 
 def _integral(rays: Rays, start: tuple[int, int, int], mu: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The data of a training that reads anatomy: batches of films composed on the fly, the same for any number of workers."""
+"""The data of a training that reads anatomy: films composed on the fly, the same for any number of workers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ class FilmBatches(Dataset[FilmBatch]):
         seed: the films of a batch follow from it and the batch's number alone.
     """
 
-    def __init__(self, stock: Stock, films: Films, sizes: Sequence[int], batch_size: int, seed: tuple[int, ...]) -> None:
+    def __init__(
+        self, stock: Stock, films: Films, sizes: Sequence[int], batch_size: int, seed: tuple[int, ...]
+    ) -> None:
         self.stock, self.films, self.sizes, self.batch_size, self.seed = stock, films, sizes, batch_size, seed
 
     def __len__(self) -> int:
@@ -88,7 +90,7 @@ class StockData(lightning.LightningDataModule):
         held_out: names of patients for the validation.
         films: the ranges of the films.
         sizes: rows and columns of every batch of the training, in order.
-        validation: batches of the validation, of the last size.
+        validation: batches of the validation.
         epoch: batches of an epoch.
         batch_size: films in a batch.
         workers: processes that compose.
@@ -102,7 +104,7 @@ class StockData(lightning.LightningDataModule):
         films: Films,
         sizes: Sequence[int],
         *,
-        validation: int = 8,
+        validation: int = 4,
         epoch: int = 250,
         batch_size: int = 16,
         workers: int = 1,
@@ -125,8 +127,9 @@ class StockData(lightning.LightningDataModule):
         return self._loader(batches, range(first, min(first + self.epoch, len(self.sizes))))
 
     def val_dataloader(self) -> DataLoader[FilmBatch]:
-        """Returns films of the patients held out, the same at every epoch."""
-        sizes = [self.sizes[-1]] * self.validation
+        """Returns films of the patients held out, of the size that the training has reached."""
+        current = self.trainer.current_epoch if self.trainer is not None else 0
+        sizes = [self.sizes[min(current * self.epoch, len(self.sizes) - 1)]] * self.validation
         batches = FilmBatches(self.parts[1], self.films, sizes, self.batch_size, (self.seed, HELD_OUT))
         return self._loader(batches, range(len(sizes)))
 

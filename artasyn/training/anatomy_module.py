@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -31,12 +32,20 @@ class AnatomyTraining(lightning.LightningModule):
         learning_rate: highest learning rate of AdamW, after a warm-up, annealed by a cosine to 0.
         weight_decay: of AdamW.
         ema: decay of the averaged weights, which are those of the model.
+        seed: of the choice of the films whose angle is told.
     """
 
     def __init__(
-        self, network: AnatomyNetwork, *, learning_rate: float = 2e-3, weight_decay: float = 1e-2, ema: float = 0.998
+        self,
+        network: AnatomyNetwork,
+        *,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 1e-2,
+        ema: float = 0.998,
+        seed: int = 0,
     ) -> None:
         super().__init__()
+        self.seed = seed
         self.network = network
         self.averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
         self.averaged.requires_grad_(False)
@@ -46,7 +55,8 @@ class AnatomyTraining(lightning.LightningModule):
 
     def training_step(self, batch: FilmBatch, index: int) -> Tensor:
         """Returns the loss of one batch."""
-        told = torch.rand(len(batch["angle"]), 1, device=self.device) < TOLD
+        rng = np.random.default_rng([self.seed, self.global_step])  # a training that goes on tells the same films
+        told = torch.from_numpy(rng.random((len(batch["angle"]), 1)) < TOLD).to(self.device)
         logits, turn = self.network(batch["image"], torch.where(told, batch["angle"], torch.nan))
         loss = masked_negatives(logits, labels_of(batch), self.weights)
         total = loss + TURN * (turn - batch["angle"]).square().mean()
@@ -62,9 +72,8 @@ class AnatomyTraining(lightning.LightningModule):
         logits, _ = self.averaged.eval()(batch["image"])
         labels: PartialLabels = labels_of(batch)
         found, true = logits > 0, labels.targets > 0.5
-        both = (found & true).sum(dim=(2, 3))
-        self.seen.append((2 * both, found.sum(dim=(2, 3)) + true.sum(dim=(2, 3))))
-        self.seen[-1] = (self.seen[-1][0] * labels.known, self.seen[-1][1] * labels.known)
+        both, each = 2 * (found & true).sum(dim=(2, 3)), found.sum(dim=(2, 3)) + true.sum(dim=(2, 3))
+        self.seen.append((both * labels.known, each * labels.known))
 
     def on_validation_epoch_end(self) -> None:
         """Logs the mean Dice of the structures on films of patients held out."""

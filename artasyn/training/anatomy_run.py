@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import cv2
 import lightning
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
@@ -16,13 +17,15 @@ from lightning.pytorch.loggers import CSVLogger
 from artasyn.bulk.sources import claim
 from artasyn.errors import DataError
 from artasyn.fields import Count, Seed, Share, Within, check_fields
+from artasyn.networks.stored import is_complete
 from artasyn.segment.anatomy.network import AnatomyNetwork
 from artasyn.segment.anatomy.settings import MULTIPLE, AnatomySettings
 from artasyn.stock.films import Films
 from artasyn.stock.packed import Stock
+from artasyn.training.anatomy_calibration import calibrate
 from artasyn.training.anatomy_data import StockData
 from artasyn.training.anatomy_module import AnatomyTraining
-from artasyn.training.checkpoints import BEST, Checkpoints, check_checkpoint, going_on, resumable
+from artasyn.training.checkpoints import LAST, Checkpoints, check_checkpoint, going_on, resumable
 from artasyn.training.progress import Progress
 from artasyn.version import __version__
 
@@ -41,7 +44,8 @@ class AnatomyRun:
         epoch: batches between two checkpoints.
         batch_size: films in a batch.
         learning_rate: highest learning rate of AdamW.
-        held_out: share of the patients for validation.
+        held_out: share of the patients for validation and calibration.
+        calibration: number of films of patients held out for calibration.
         seed: of weights and films.
         pretrained: start from weights learnt on photographs: those of efficientnet_lite0 come with
             artasyn[pretrained], others are downloaded.
@@ -56,9 +60,10 @@ class AnatomyRun:
     batch_size: Annotated[int, Within(1, 65536)] = 16
     learning_rate: Annotated[float, Within(1e-9, 10)] = 2e-3
     held_out: Share = 0.04
+    calibration: Annotated[int, Within(1, 1_000_000)] = 256
     seed: Seed = 0
     pretrained: bool = True
-    films: Films = Films()
+    films: Films = Films()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
         check_fields(self, DataError)
@@ -76,32 +81,48 @@ class AnatomyRun:
     def fit(
         self, stock: Stock, out: Path, *, workers: int = 1, trainer: Mapping[str, Any] | None = None
     ) -> AnatomyNetwork:
-        """Trains on films of a stock and returns the network with averaged weights.
+        """Trains on films of a stock, or resumes a killed training in the same folder.
+
+        Writes ``checkpoints/`` (last and best), ``logs/run_N/`` (CSV) and, at the end, ``model/`` for
+        `AnatomyNet.from_pretrained`. The model holds the averaged weights at the end of the training. Its thresholds
+        and usual agreements come from films of patients held out.
 
         Args:
             stock: the views.
-            out: a folder for checkpoints and logs. A training that was killed goes on there.
+            out: the folder to write to.
             workers: processes that compose films.
             trainer: further options of `lightning.Trainer`.
 
         Raises:
-            DataError: the folder holds another training, or memory or disk are used up.
+            DataError: the folder holds another training or one on another stock, a checkpoint is damaged, or memory or
+                disk are used up.
         """
-        claim(out, {"command": "train-anatomy", "version": __version__} | dataclasses.asdict(self))
-        with going_on(out):
-            return self._fit(stock, out, workers, trainer or {})
+        about = {"command": "train-anatomy", "version": __version__, "stock": stock.identity()}
+        claim(out, about | dataclasses.asdict(self))
+        if is_complete(out / "model"):
+            return AnatomyNetwork.from_pretrained(out / "model")
+        threads = cv2.getNumThreads()
+        try:
+            with going_on(out):
+                network = self._fit(stock, out, workers, trainer or {})
+                _, held_out = stock.split(self.patients_held_out(stock))
+                calibrate(network, held_out, self.films, count=self.calibration, seed=self.seed)
+                network.save_pretrained(out / "model")
+        finally:
+            cv2.setNumThreads(threads)  # `StockData` takes one
+        return network
 
     def patients_held_out(self, stock: Stock) -> list[str]:
-        """Returns the names of the patients for validation: every n-th by name, and one at least."""
+        """Returns the names of the patients held out: evenly spread over all names, and one at least."""
         names = sorted({view.patient for view in stock.views})
-        every = max(2, round(1 / max(self.held_out, 1e-6)))
-        return names[:: min(every, len(names))]
+        count = max(1, round(self.held_out * len(names)))
+        return [names[(2 * number + 1) * len(names) // (2 * count)] for number in range(count)]
 
     def _fit(self, stock: Stock, out: Path, workers: int, options: Mapping[str, Any]) -> AnatomyNetwork:
         lightning.seed_everything(self.seed, workers=True, verbose=False)
         settings = AnatomySettings(encoder=self.encoder, size=self.sizes[-1])
         module = AnatomyTraining(
-            AnatomyNetwork(settings, pretrained=self.pretrained), learning_rate=self.learning_rate
+            AnatomyNetwork(settings, pretrained=self.pretrained), learning_rate=self.learning_rate, seed=self.seed
         )
         held_out = self.patients_held_out(stock)
         data = StockData(
@@ -109,9 +130,7 @@ class AnatomyRun:
             workers=workers, seed=self.seed,
         )  # fmt: skip
         folder = out / "checkpoints"
-        checkpoints = ModelCheckpoint(
-            folder, Path(BEST).stem, monitor="val/dice", mode="max", save_last=True, enable_version_counter=False
-        )
+        checkpoints = ModelCheckpoint(folder, Path(LAST).stem, enable_version_counter=False)  # the latest epoch
         version = f"run_{sum(1 for _ in out.glob('logs/run_*')) + 1}"  # a resumed training keeps the earlier logs
         usual: dict[str, Any] = {
             "max_epochs": self.steps // self.epoch,
@@ -120,10 +139,12 @@ class AnatomyRun:
             "log_every_n_steps": 10,
             "gradient_clip_val": 1.0,
         }
+        given = dict(options)
+        plugins = given.pop("plugins", None) or []
         fitting = lightning.Trainer(
-            **usual | dict(options),
+            **usual | given,
             callbacks=[checkpoints, Progress("train")],
-            plugins=[Checkpoints()],
+            plugins=[Checkpoints(), *(plugins if isinstance(plugins, (list, tuple)) else [plugins])],
             enable_progress_bar=False,
             default_root_dir=out,
             num_sanity_val_steps=0,
@@ -132,7 +153,7 @@ class AnatomyRun:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Checkpoint directory .* exists and is not empty")  # it goes on there
             if earlier := resumable(folder):
-                check_checkpoint(earlier, module.state_dict())
+                check_checkpoint(earlier, module.state_dict(), thresholds=False)
             fitting.fit(module, data, ckpt_path=earlier, weights_only=True)
         found = module.averaged.module
         assert isinstance(found, AnatomyNetwork)

@@ -79,13 +79,16 @@ def read_checkpoint(path: Path, map_location: Any = "cpu", *, remedy: str = "") 
     return found
 
 
-def check_checkpoint(path: Path, like: Mapping[str, Tensor], *, remedy: str = "") -> dict[str, Any]:
+def check_checkpoint(
+    path: Path, like: Mapping[str, Tensor], *, remedy: str = "", thresholds: bool = True
+) -> dict[str, Any]:
     """Reads a checkpoint and compares it with the training that it shall go into.
 
     Args:
         path: the file.
         like: the weights of the training's module by name.
         remedy: as for `read_checkpoint`.
+        thresholds: whether the checkpoint must hold the thresholds of a detector.
 
     Raises:
         DataError: under the conditions of `read_checkpoint`, or if weights are missing, unknown or of another shape, or
@@ -95,8 +98,8 @@ def check_checkpoint(path: Path, like: Mapping[str, Tensor], *, remedy: str = ""
     shapes = {name: tuple(getattr(value, "shape", ())) for name, value in found["state_dict"].items()}
     wanted = {name: tuple(value.shape) for name, value in like.items()}
     differing = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
-    thresholds = found.get("thresholds")
-    if not differing and isinstance(thresholds, (tuple, list)) and len(thresholds) == 2:
+    held = found.get("thresholds")
+    if not differing and (not thresholds or (isinstance(held, (tuple, list)) and len(held) == 2)):
         return found
     what = f"{differing[0]} is missing, unknown or of another shape" if differing else "it has no thresholds"
     remedy = remedy or "delete it, and the same command goes on without it"

@@ -1,4 +1,4 @@
-"""Variants of the patient of one CT: tissues of other density, more fat, lesions."""
+"""Variants of the patient of one CT: another shape, tissues of other density, more fat, lesions."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from artasyn.errors import DataError
 from artasyn.fields import Count, Within, check_fields
 from artasyn.segment.ct.attenuation import attenuation, hounsfield
 from artasyn.segment.ct.body import find_body
+from artasyn.segment.ct.deformation import Deformation
 from artasyn.segment.ct.lesion import CTLesion, insert_lesion
 from artasyn.segment.ct.volume import Volume
 
@@ -36,6 +37,7 @@ class Variation:
         attenuations: names of structures, each with the factor that multiplies its attenuation.
         fat: thickness of the fat that is added around the patient in every axial slice, within the volume, mm.
         lesions: lesions that are inserted last, in this order. Their structures are called ``lesion_1`` and so on.
+        deformation: the change of the patient's shape, which comes first; None for none.
 
     Raises:
         DataError: a number is out of range.
@@ -44,6 +46,7 @@ class Variation:
     attenuations: Annotated[tuple[tuple[str, Annotated[float, Within(0, 1000)]], ...], Count(0, 10_000)] = ()
     fat: Fat = 0.0
     lesions: Annotated[tuple[CTLesion, ...], Count(0, "lesions")] = ()
+    deformation: Deformation | None = None
 
     def __post_init__(self) -> None:
         check_fields(self, DataError)
@@ -68,10 +71,14 @@ class Variation:
         missing = [name for name, _ in self.attenuations if name not in volume.structures]
         if missing:
             raise DataError(f"no {', '.join(missing)} in this volume; the record belongs to another one")
+        if self.deformation:
+            volume = self.deformation(volume)
         if not (self.attenuations or self.fat):
             return volume
         hu = volume.hu.copy()
         for name, factor in self.attenuations:
+            if name not in volume.structures:  # lost by the deformation, which notes it
+                continue
             structure = volume.structures[name]
             part = hu[structure.box]
             part[structure.mask] = _multiplied(factor)[part[structure.mask].astype(np.intp) - LOWEST]

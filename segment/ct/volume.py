@@ -111,6 +111,7 @@ class Volume:
         affine: float64 (4, 4), from a voxel (z, y, x, 1) to RAS+ millimetres, as in NIfTI; may be oblique.
         structures: structures by name, spelled as `artasyn.segment.structures.canonical` does.
         notes: remarks about the files that the volume was read from, which nobody must act on.
+        cut_before: structures that an end of the scan cut off before the volume was changed.
 
     Raises:
         DataError: another dtype or range, or a structure outside the volume.
@@ -119,13 +120,14 @@ class Volume:
         >>> from artasyn import Phantom
         >>> volume = Volume.of_phantom(Phantom().volume(Phantom().draw(np.random.default_rng(0)), spacing=6.0))
         >>> volume.spacing, sorted(volume.structures)[:3]
-        ((6.0, 6.0, 6.0), ['abdomen', 'airway', 'clavicle'])
+        ((6.0, 6.0, 6.0), ['abdomen', 'aorta', 'breast_left'])
     """
 
     hu: Hounsfield
     affine: Affine
     structures: Mapping[str, Structure] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    cut_before: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.hu.dtype != np.int16 or self.hu.ndim != 3:
@@ -219,6 +221,14 @@ class Volume:
         """The middle of the volume, RAS+ mm."""
         return self.place((np.array(self.hu.shape) - 1) / 2)
 
+    @property
+    def cut(self) -> tuple[str, ...]:
+        """Names of the structures that reach an end of the scan, now or before the volume was changed."""
+        return tuple(name for name, each in self.structures.items() if name in self.cut_before or self._ends(each))
+
+    def _ends(self, structure: Structure) -> bool:
+        return any(s.start == 0 or s.stop == n for s, n in zip(structure.box, self.hu.shape, strict=True))
+
     def place(self, voxel: Vector) -> Vector:
         """Returns the position of a voxel (z, y, x), RAS+ mm."""
         return np.asarray(self.affine[:3, :3] @ voxel + self.affine[:3, 3])
@@ -309,6 +319,38 @@ class Volume:
             DataError: nothing in the volume is as dense as a body.
         """
         return dataclasses.replace(self, hu=np.where(find_body(self.hu, self.spacing), self.hu, np.int16(LOWEST)))
+
+    def resampled(self, spacing: float) -> Volume:
+        """Returns the volume with cubic voxels, as nearly as a whole number of voxels allows.
+
+        Hounsfield units are means where voxels become larger and interpolated where they become smaller. A new voxel
+        belongs to a structure that fills at least half of the voxel. A note names the structures without a voxel left.
+
+        Args:
+            spacing: size of a voxel, mm.
+
+        Raises:
+            DataError: the spacing is not a size, or the volume would be over the limit of voxels.
+        """
+        if not 0.1 <= spacing <= 100:
+            raise DataError(f"a spacing of {spacing:g} mm, not from 0.1 to 100; choose a size of voxels in millimetres")
+        from artasyn.segment.ct.resampling import resampled
+
+        return resampled(self, spacing)
+
+    def prolonged(self, up: float, down: float) -> Volume:
+        """Returns the volume with its outermost slices repeated, so that rays at a film's margins stay in tissue.
+
+        Only ``body`` goes on with the Hounsfield units. All other structures keep their ends. A note says what was
+        added.
+
+        Args:
+            up: what is added at the head, mm.
+            down: what is added at the feet, mm.
+        """
+        from artasyn.segment.ct.resampling import prolonged
+
+        return prolonged(self, up, down)
 
 
 def _named(path: Path, notes: Iterable[str]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from artasyn.errors import DataError
 from artasyn.fields import Interval, Share, Within, check_fields
 from artasyn.findings import LesionKind, respelled
 from artasyn.records import read_record, record_text
+from artasyn.segment.ct.deformation import Deformation
 from artasyn.segment.ct.lesion import CTLesion
 from artasyn.segment.ct.variation import Fat, Variation
 from artasyn.segment.ct.volume import Volume
@@ -151,6 +152,7 @@ class DomainRandomisation:
         invert_share: share of the films that are inverted.
         extras_share: share of the films with each of detail, adaptive equalisation, scatter, streaks, blur, noise, each
             collimated border and a marker.
+        deformation_share: share of the patients that are deformed, see `Deformation.draw`.
 
     Source: AnyCXR, multi-stage domain randomisation (Dong et al. 2025, arXiv 2512.17263); FleXray for the figures.
     """
@@ -171,6 +173,7 @@ class DomainRandomisation:
     contrast_range: Interval[Factor] = (0.5, 2.0)
     invert_share: Share = 0.5
     extras_share: Share = 0.4
+    deformation_share: Share = 0.0
 
     def __post_init__(self) -> None:
         """Checks ranges and shares.
@@ -199,10 +202,14 @@ class DomainRandomisation:
         Raises:
             DataError: `lesions` is not empty, and there are no lungs.
         """
+        deformation = None
+        if self.deformation_share and rng.uniform() < self.deformation_share:
+            deformation = Deformation.draw(rng, list(volume.structures))
         variation = Variation(
             self._attenuations(list(volume.structures), rng),
             float(rng.uniform(*self.fat_range)) if rng.uniform() < self.fat_share else 0.0,
-            self.draw_lesions(volume, rng, lesions),
+            self.draw_lesions(deformation(volume) if deformation and lesions else volume, rng, lesions),
+            deformation,
         )
         return ProjectionRecord(variation, self._view(volume, view, rng), self._look(rng))
 

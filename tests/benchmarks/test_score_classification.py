@@ -22,7 +22,7 @@ from benchmarks.score_classification import (
     reasons_right,
     spread,
     squared,
-    zone_of_boxes,
+    zones_of_boxes,
 )
 
 
@@ -91,17 +91,22 @@ def test_reasons_are_sums_over_a_regions_features() -> None:
     assert last["film"] == "1.png"
 
 
-def test_reasons_are_compared_with_the_zone_of_the_boxes() -> None:
+def test_reasons_are_compared_with_the_zones_of_the_boxes() -> None:
     masks = {}
     for place, name in enumerate(ZONES):
         masks[name] = np.zeros((60, 60), bool)
         masks[name][place * 10 : place * 10 + 10] = True
-    assert zone_of_boxes([(5, 12, 20, 30)], masks) == ZONES[2]
-    assert zone_of_boxes([(5, 60, 20, 30)], masks) is None
-    reasons = {name: np.zeros(3) for name in ZONES}
+    marked = np.zeros((60, 60), bool)
+    marked[18:30, :20] = True  # a third of the third zone, and 7 % of the second
+    first = zones_of_boxes(marked, masks)
+    assert first == [False, False, True, False, False, False]
+    reasons = {name: np.zeros(4) for name in ZONES}
     reasons[ZONES[2]][:2], reasons[ZONES[4]][2] = 1, 1
-    found = reasons_right(reasons, [ZONES[2], ZONES[1], None])
-    assert found == {"films": 2, "zone": 0.5, "side": 1.0, "most_frequent_zone": 0.5}
+    found = reasons_right(reasons, [first, [True, False, False, False, False, False], [True] * 6, None])
+    assert found == {
+        "films": 3, "zone": 0.6667, "best_single_zone": 0.6667, "mean_zone": 0.4444, "films_one_side": 2, "side": 1.0,
+    }  # fmt: skip
+    assert reasons_right(reasons, [None] * 4) == {"films": 0}
 
 
 def test_masks_follow_their_film_into_the_square() -> None:

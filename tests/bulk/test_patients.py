@@ -110,7 +110,7 @@ def test_a_file_that_is_named_is_taken_and_one_that_is_missing_is_named(tmp_path
     ("file", "name"),
     [
         ("nodule.nii.gz", "nodule"),
-        ("a/Left Lung.nrrd", "left_lung"),
+        ("a/Left Lung.nrrd", "lung_left"),
         ("vertebrae_T4.nii", "vertebrae_T4"),
         ("lidc_0001_nodule.mha", "lidc_0001_nodule"),
     ],

@@ -91,7 +91,9 @@ def test_train_command_trains_and_lists_what_it_left_out(
     assert "3 of 6 failed" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["demo", "segment", "synthesise", "project", "train", "detect", "evaluate"])
+@pytest.mark.parametrize(
+    "command", ["demo", "segment", "synthesise", "project", "stock", "train", "train-anatomy", "detect", "evaluate"]
+)
 def test_help_names_every_option_with_a_text(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as shown:
         main([command, "--help"])
@@ -109,7 +111,7 @@ def test_a_command_is_a_function_of_one_frozen_dataclass_whose_fields_are_explai
     function, options = command_function(command)
     assert list(inspect.signature(function).parameters) == ["options"]
     assert options.__dataclass_params__.frozen
-    assert options.__module__ == function.__module__ == f"artasyn.commands.{command}"
+    assert options.__module__ == function.__module__ == f"artasyn.commands.{command.replace('-', '_')}"
     with pytest.raises(SystemExit):
         main([command, "--help"])
     text = " ".join(capsys.readouterr().out.split())
@@ -128,7 +130,7 @@ from artasyn.commands.cli import COMMANDS, main
 try:
     main(["--help"])
 except SystemExit:
-    heavy = {"torch", "lightning", "matplotlib", *(f"artasyn.commands.{name}" for name in COMMANDS)}
+    heavy = {"torch", "lightning", "matplotlib", *(f"artasyn.commands.{name.replace('-', '_')}" for name in COMMANDS)}
     print("imported:", *sorted(heavy & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)

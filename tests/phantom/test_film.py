@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from functools import cache
 from pathlib import Path
 
@@ -84,6 +84,17 @@ def test_records_of_earlier_versions_are_read() -> None:
     older = record.to_json().replace('"ground_glass_opacity"', '"ground glass"')
     assert older != record.to_json()
     assert ThoraxRecord.from_json(older) == record
+
+
+def test_records_from_before_the_full_thorax_are_read() -> None:
+    values = json.loads(film(0).record.to_json())
+    later = [field.name for field in fields(ThoraxRecord) if field.default is not MISSING and not field.metadata]
+    assert {"growth", "heart_rise", "kyphosis", "body_curve"} <= set(later)
+    older = ThoraxRecord.from_json(json.dumps({name: v for name, v in values.items() if name not in later}))
+    assert (older.growth, older.kyphosis, older.curve_span) == (1.0, 0.0, 240.0)
+    made = SMALL.render(older)
+    assert made.lungs.found
+    assert made.record.width == film(0).record.width
 
 
 def test_record_with_unknown_lesion_is_refused() -> None:

@@ -26,7 +26,8 @@ from artasyn.segment.projection.view import View
 from artasyn.segment.structures import ANATOMY, LOBES, SIDES, VERTEBRAE, canonical, members
 
 SMALL = Phantom(size=128)
-DRAWS = range(40)
+DRAWS = range(16)
+FEW = range(5)
 SOMETIMES = ("lesion", "breast_right", "breast_left")
 """Structures that only some thoraces have."""
 
@@ -90,7 +91,7 @@ def test_every_structure_is_in_nearly_every_thorax() -> None:
 
 
 def test_left_structures_lie_left() -> None:
-    for seed in DRAWS:
+    for seed in FEW:
         for name, place in middles(seed).items():
             other = name.replace("right", "left")
             if other != name and other in middles(seed):
@@ -99,25 +100,23 @@ def test_left_structures_lie_left() -> None:
 
 
 def test_bones_are_in_order_and_meet() -> None:
-    for seed in DRAWS:
+    for seed in FEW:
         record, volume = drawn(seed)
         heights = [middles(seed)[name][0] for name in VERTEBRAE]
         assert heights == sorted(heights), seed
-        x = np.arange(volume.labels.shape[2]) * volume.spacing + volume.origin[2]
+        spine = np.array([middles(seed)[f"vertebrae_T{n}"] for n in range(1, 13)])
         for side in SIDES:
-            ribs = [middles(seed)[f"rib_{side}_{n}"][0] for n in range(1, 11)]
-            assert ribs == sorted(ribs), (seed, side)
-            for number in (1, 2, 6, 11, 12):  # the head of a rib lies at its vertebra
-                rib, level = named(volume, f"rib_{side}_{number}"), middles(seed)[f"vertebrae_T{number}"]
-                z, _, at = np.nonzero(rib)
-                head = np.abs(x[at] - level[2]).argsort()[:5]
-                assert np.abs(x[at[head]] - level[2]).max() < 45 * record.growth, (seed, number)
-                near = z[head] * volume.spacing + volume.origin[0] - level[0]
-                assert np.abs(near).max() < 28 * record.growth, (seed, side, number)
+            order = [middles(seed)[f"rib_{side}_{n}"][0] for n in range(1, 11)]
+            assert order == sorted(order), (seed, side)
+            for number in range(1, 13):  # the head of a rib lies at its vertebra
+                rib = np.argwhere(named(volume, f"rib_{side}_{number}")) * volume.spacing + volume.origin
+                distance = np.linalg.norm(rib[rib[:, 1] >= spine[number - 1, 1] - 30][:, None] - spine, axis=2)
+                assert distance.min() < 40 * record.growth, (seed, side, number)
+                assert int(distance.min(axis=0).argmin()) in (number - 2, number - 1), (seed, side, number)
 
 
 def test_lobes_have_their_sides_and_levels() -> None:
-    for seed in DRAWS:
+    for seed in FEW:
         at = middles(seed)
         for side in SIDES:
             upper, lower = at[f"lung_upper_lobe_{side}"], at[f"lung_lower_lobe_{side}"]
@@ -128,7 +127,7 @@ def test_lobes_have_their_sides_and_levels() -> None:
 
 
 def test_chambers_and_vessels_lie_as_in_a_chest() -> None:
-    for seed in DRAWS:
+    for seed in FEW:
         at = middles(seed)
         assert at["heart_atrium_left"][1] > at["heart_ventricle_right"][1]
         assert at["heart_atrium_right"][2] < at["heart_ventricle_left"][2]
@@ -171,7 +170,7 @@ def test_thoraces_vary_in_age_and_posture() -> None:
 
 
 def test_nearly_all_draws_show_both_lungs() -> None:
-    films = [Phantom(size=64)(seed) for seed in range(100)]
+    films = [Phantom(size=64)(seed) for seed in range(16)]
     assert all(film.lungs.found for film in films)
     assert all(np.isfinite(film.image).all() for film in films)
 
@@ -183,7 +182,7 @@ def test_cobb_angle_is_that_of_the_geometry(curve: float, span: float, start: fl
     found = CobbAngle.of(film)
     z = np.array([vertebra_places(record)[name] for name in VERTEBRAE])
     slope = np.degrees(np.arctan(np.gradient(spine_x(record, z).astype(float), z)))
-    assert found.degrees == pytest.approx(slope.max() - slope.min(), abs=3)
+    assert found.angle == pytest.approx(slope.max() - slope.min(), abs=3)
 
 
 def test_growth_scales_everything() -> None:
@@ -221,7 +220,7 @@ def test_volume_has_tissues_in_their_ranges() -> None:
         "air": (-1001, -850),
         **dict.fromkeys(LOBES, (-900, -760)),
         "soft_tissue": (-100, 60),
-        "mediastinum": (0, 80),
+        "mediastinum": (-60, 80),
         "abdomen": (-60, 60),
         "heart_ventricle_left": (0, 80),
         "liver": (0, 80),
@@ -243,7 +242,7 @@ def test_volume_has_tissues_in_their_ranges() -> None:
 
 def test_volume_axes() -> None:
     record, volume = upright()
-    z = volume.origin[0] + volume.spacing * np.nonzero(np.isin(volume.labels, (1, 2)))[0]
+    z = volume.origin[0] + volume.spacing * np.nonzero(named(volume, *LOBES))[0]
     assert -5 < z.min() < 15
     assert z.max() > record.height
     left = volume.origin[2] + volume.spacing * np.nonzero(named(volume, *LOBES[3:]))[2]

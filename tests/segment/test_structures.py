@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from artasyn.errors import DataError
-from artasyn.segment.structures import GROUPS, SPINE_ORDER, canonical, find_members, members, vertebra
+from artasyn.segment.structures import (
+    ANATOMY,
+    GROUPS,
+    RUNNING,
+    SPINE_ORDER,
+    TOLD_BY,
+    canonical,
+    find_members,
+    members,
+    vertebra,
+)
 
 LOBES = [
     "lung_upper_lobe_left", "lung_lower_lobe_left",
@@ -80,11 +90,33 @@ def test_a_structure_called_as_a_group_belongs_to_it() -> None:
         ("vertebrae_l5", "vertebrae_L5"),
         ("trachea", "trachea"),
         ("rib/left.3", "rib_left_3"),
+        ("Left Clavicle", "clavicula_left"),
+        ("right_upper_lobe", "lung_upper_lobe_right"),
+        ("lung_left (patient)", "lung_left"),
+        ("left ventricle", "heart_ventricle_left"),
+        ("Rib 04 right", "rib_right_4"),
+        ("left_rib_12", "rib_left_12"),
+        ("vertebra_t11", "vertebrae_T11"),
+        ("air cavity (trachea/throat)", "airway"),
+        ("body (soft tissue)", "body"),
+        ("clavicle", "clavicle"),
     ],
 )
 def test_names_are_spelled_in_one_way(name: str, expected: str) -> None:
     assert canonical(name) == expected
     assert canonical(expected) == expected
+
+
+def test_names_of_this_library_stay_as_they_are() -> None:
+    assert [canonical(name) for name in ANATOMY] == list(ANATOMY)
+
+
+def test_what_tells_a_channel_is_named_as_structures_or_channels_are() -> None:
+    assert TOLD_BY.keys() <= set(ANATOMY)
+    assert set(RUNNING) <= set(ANATOMY)
+    names = {name for lists in TOLD_BY.values() for each in lists for name in each}
+    assert names - set(ANATOMY) == {"heart_myocardium", "kidney_right", "kidney_left", "colon", "small_bowel"}
+    assert all(canonical(name) == name for name in names)
 
 
 def test_vertebrae_stand_in_order() -> None:

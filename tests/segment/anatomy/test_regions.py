@@ -58,8 +58,8 @@ def test_mirrored_films_have_mirrored_regions() -> None:
     mirrored = dataclasses.replace(given, maps=given.maps[order, :, ::-1].copy())
     found, expected = regions(mirrored), regions(given)
     for name in (*ZONES, *PLACES):
-        other = name.replace("right", "l_ft").replace("left", "right").replace("l_ft", "left")
-        np.testing.assert_array_equal(found[name], expected[other][:, ::-1])
+        counterpart = name.replace("right", "l_ft").replace("left", "right").replace("l_ft", "left")
+        np.testing.assert_array_equal(found[name], expected[counterpart][:, ::-1])
 
 
 def test_a_missing_lung_leaves_its_regions_empty() -> None:
