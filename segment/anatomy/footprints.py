@@ -15,8 +15,8 @@ import numpy as np
 
 from artasyn.arrays import Mask, RayMap, StructureMasks, Thickness, VolumeMask
 from artasyn.segment.ct.volume import Structure, Volume
-from artasyn.segment.projection.projection import THRESHOLD
 from artasyn.segment.places import main_parts
+from artasyn.segment.projection.projection import THRESHOLD
 from artasyn.segment.structures import ANATOMY, READ, find_members
 
 BELOW, BETWEEN = "below", "between"
