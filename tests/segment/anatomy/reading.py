@@ -77,6 +77,8 @@ class GreyNetwork:
         left = lung - right
         sure = 1 - self.doubt * negative
         all_maps = dict(zip(NAMES, (right, left, right, left, heart, spine), strict=True))
-        found = [sure * all_maps[name].reshape(side // 2, 2, side // 2, 2).mean(axis=(1, 3)) for name in self.settings.names]
+        found = [
+            sure * all_maps[name].reshape(side // 2, 2, side // 2, 2).mean(axis=(1, 3)) for name in self.settings.names
+        ]
         more = 2 * float(right.sum() - left.sum()) / max(1.0, float(lung.sum()))
         return np.stack(found).astype(np.float32), (more, 1.0)
