@@ -106,11 +106,11 @@ SCENARIOS: dict[str, Scenario] = {
 def corrupt(
     masks: UInt8[np.ndarray, "y x k"], channel: int, names: Sequence[str], rng: np.random.Generator
 ) -> UInt8[np.ndarray, "y x"]:
-    """Returns a mask of a film shifted, eroded, or exchanged for that of the other side."""
+    """Returns a mask of a film shifted, eroded, or exchanged for that of the other side; without one it is shifted."""
     mask = np.ascontiguousarray(masks[:, :, channel])
     kind = rng.choice(("shift", "erode", "swap"))
     other = opposite(names[channel])
-    if kind == "swap" and other in names:
+    if kind == "swap" and other != names[channel] and other in names:
         return np.ascontiguousarray(masks[:, :, names.index(other)])
     if kind == "erode":
         return np.asarray(cv2.erode(mask, np.ones((3, 3), np.uint8), borderValue=0), np.uint8)

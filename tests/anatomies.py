@@ -51,18 +51,16 @@ class Exact:
         self, image: Image, angle: float | None = None, *, spacing: tuple[float, float] | None = None
     ) -> Anatomy:
         film, anatomy = seen()
-        about = {"angle": float(angle or 0), "spacing": spacing, "shape": (image.shape[0], image.shape[1])}
-        alike = np.corrcoef(resample(image, film.shape).ravel(), film.ravel())[0, 1] > 0.95
-        if alike:
-            sure = tuple(0.7 + 0.01 * (place % 20) for place in range(len(anatomy.names)))
-            return replace(anatomy, confidence=sure, **about)
+        shape = (image.shape[0], image.shape[1])
+        anatomy = replace(anatomy, angle=float(angle or 0), spacing=spacing, shape=shape)
+        if np.corrcoef(resample(image, film.shape).ravel(), film.ravel())[0, 1] > 0.95:
+            return replace(anatomy, confidence=tuple(0.7 + 0.01 * (place % 20) for place in range(len(anatomy.names))))
         return replace(
             anatomy,
             maps=np.zeros_like(anatomy.maps),
             confidence=(0.0,) * len(anatomy.names),
             reasons=(CAUTIONS["not_a_chest"],),
             warnings=("not_a_chest",),
-            **about,
         )
 
 

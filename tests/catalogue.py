@@ -5,6 +5,7 @@ Worker processes of the tests import this file, so it must not import torch.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from artasyn.arrays import Image
 from artasyn.phantom.film import Phantom
 from artasyn.phantom.thorax import ThoraxRecord
 from artasyn.segment import DomainRandomisation, Lungs, PBTSeg, ProjectionRecord
+from artasyn.stock.patients import CTRecord, PatientRecord, Views, draw_variant
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord, Recipe, findings
 from tests.chest import chest
 
@@ -49,8 +51,18 @@ def _projection() -> ProjectionRecord:
     )
 
 
+def _patient() -> PatientRecord:
+    ct = CTRecord("ct.nii.gz", "labels.nii.gz", "names.csv", resample=True)
+    record = draw_variant(ct, "ct", Views(frontal=1), 8, 2)
+    variation = dataclasses.replace(
+        record.variation, attenuations=(("heart", 1.5),), fat=4.0, lesions=_projection().variation.lesions
+    )
+    return dataclasses.replace(record, variation=variation, spacing=4.0, size=64)
+
+
 RECORDS: dict[type[Any], Callable[[], Any]] = {
     OpacityRecord: _opacity,
+    PatientRecord: _patient,
     ProjectionRecord: _projection,
     Recipe: _recipe,
     ThoraxRecord: _thorax,

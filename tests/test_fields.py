@@ -25,8 +25,14 @@ from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.phantom.thorax import ThoraxRecord
 from artasyn.records import make_record
 from artasyn.segment import DomainRandomisation, Film, PBTSeg, ProjectionRecord, View
+from artasyn.segment.anatomy.settings import AnatomySettings
 from artasyn.segment.ct.volume import Volume
+from artasyn.stock.films import Films, plain_film
+from artasyn.stock.making import Plan
+from artasyn.stock.patients import PatientRecord
+from artasyn.stock.views import Patient
 from artasyn.synthesis import LungOpacity, OpacityRecord, Recipe
+from artasyn.training.anatomy_run import AnatomyRun
 from tests.catalogue import RECORDS
 from tests.chest import chest
 
@@ -123,7 +129,11 @@ def numbers(hint: Any, place: str, bounded: bool = False) -> Iterator[str]:
         yield place
 
 
-@pytest.mark.parametrize("kind", [*RECORDS, LungOpacity, DomainRandomisation, DetectorSettings])
+SETTINGS = (LungOpacity, DomainRandomisation, DetectorSettings, AnatomySettings, Plan, Films, AnatomyRun)
+"""Other dataclasses whose numbers come from people."""
+
+
+@pytest.mark.parametrize("kind", [*RECORDS, *SETTINGS])
 def test_every_number_and_every_list_of_a_record_has_its_range(kind: type[Any]) -> None:
     assert not list(numbers(kind, kind.__name__))
 
@@ -149,6 +159,9 @@ USES: dict[type[Any], Callable[[Any], Image]] = {
     OpacityRecord: lambda record: LungOpacity().render(phantom().image, phantom().lungs, record).image,
     Recipe: lambda recipe: recipe.remake(phantom().image).image,
     ThoraxRecord: lambda record: Phantom().render(dataclasses.replace(record, size=64)).image,
+    PatientRecord: lambda record: plain_film(
+        Patient.of(record.variation(patient()), "").seen(record.views[0], min(record.size, 96))[0]
+    ),
     ProjectionRecord: lambda record: Film.of(patient(), small(record)).image,
 }
 """How an image is made of each record."""

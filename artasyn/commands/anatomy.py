@@ -171,8 +171,8 @@ def anatomy(options: AnatomyOptions) -> Done:
     """
     out, reader = options.out, options.reader()
     wanted = options.wanted(reader.net.settings.names)
-    settings = {"model": options.model, "weights": reader.digest, "structures": wanted, "angle": options.angle}
-    settings["outputs"] = sorted(options.outputs)
+    settings: dict[str, Any] = {"model": options.model, "weights": reader.digest, "structures": wanted}
+    settings |= {"angle": options.angle, "outputs": sorted(options.outputs)}
     run = bulk_run(
         "anatomy",
         out,

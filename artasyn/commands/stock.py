@@ -1,4 +1,4 @@
-"""The command that makes a stock of projected patients, from which the training of a reader of anatomy composes films."""
+"""The command that makes a stock of projected patients, from which a training of anatomy composes its films."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def _prune(out: Path, sources: Sequence[Source]) -> None:
 
 
 def _write_sheet(out: Path, files: Sequence[str]) -> tuple[Path, ...]:
-    """Writes a sheet of some views as films, evenly chosen, and returns its path; deletes an older one without views."""
+    """Writes a sheet of some views as films, evenly chosen, and returns its path; without views deletes an old one."""
     if not files:
         return without(out, "sheet-1.png")
     chosen = [files[n] for n in np.unique(np.linspace(0, len(files) - 1, min(SHOWN, len(files))).round().astype(int))]

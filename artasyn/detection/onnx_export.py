@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import copy
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from artasyn.detection.detector import Network
 from artasyn.detection.examination import Squares
 from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.onnx_network import INPUT, OUTPUTS
 from artasyn.detection.window import prepare
-from artasyn.doors import required
-from artasyn.errors import ArtasynError, ModelError
-from artasyn.files import atomic
+from artasyn.networks.onnx_export import write_onnx
 from artasyn.phantom.film import Phantom
 from artasyn.shapes import Float
 from artasyn.tensors import Images
@@ -27,13 +24,6 @@ TOLERANCE = 1e-4
 
 BATCHES = (1, 3, 5)
 """Sizes of the batches that are compared; the network is traced with another size."""
-
-OPSET = 18
-"""Operator set of the file: the one that torch's exporter writes without a conversion. onnxruntime reads it since 1.18,
-the first version that reads the file's format."""
-
-OLDEST = (2, 9)
-"""The first torch that writes ONNX through torch.export by default; older versions do not know today's onnxscript."""
 
 ABOUT = """A detector of anomalies on chest radiographs, written by artasyn. Input: the lungs' window of a radiograph,
 bright = dense, as artasyn.detection.window.prepare gives it. Detector.from_onnx of artasyn does all the rest."""
@@ -49,29 +39,15 @@ def export_onnx(network: DetectorNetwork, path: Path) -> None:
     Raises:
         ArtasynError: onnx or onnxscript is not installed, or torch is too old.
     """
-    onnx = required("onnx", extra="onnx")
-    required("onnxscript", extra="onnx")
-    version = tuple(int(part) for part in torch.__version__.split(".")[:2])
-    if version < OLDEST:
-        raise ArtasynError(f"export needs torch {'.'.join(map(str, OLDEST))} or newer, not {torch.__version__}")
     size = network.settings.size
-    program = torch.onnx.export(
-        _Maps(copy.deepcopy(network).cpu().float()).eval().requires_grad_(False),
-        (torch.rand(2, 1, size, size, generator=torch.Generator().manual_seed(0)),),
-        input_names=[INPUT],
-        output_names=OUTPUTS,
-        opset_version=OPSET,
-        dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
-        dynamo=True,
-        verbose=False,
+    write_onnx(
+        _Maps(copy.deepcopy(network)),
+        path,
+        inputs={INPUT: torch.rand(2, 1, size, size, generator=torch.Generator().manual_seed(0))},
+        outputs=OUTPUTS,
+        metadata=network.settings.to_metadata(),
+        about=ABOUT,
     )
-    if program is None:
-        raise ModelError("torch wrote no ONNX program")
-    proto = program.model_proto
-    _forget_sources(proto)
-    proto.doc_string = ABOUT
-    onnx.helper.set_model_props(proto, network.settings.to_metadata())
-    atomic.write_bytes(path, proto.SerializeToString())
 
 
 def largest_difference(network: Network, other: Network) -> float:
@@ -106,14 +82,3 @@ class _Maps(nn.Module):
     def forward(self, images: Images) -> tuple[Images, Images, Float[Tensor, " b"]]:
         reconstructions, heatmaps, novelties = self.network(images)
         return reconstructions.clone(), heatmaps, novelties
-
-
-def _forget_sources(proto: Any) -> None:
-    """Deletes the exporter's notes about the source code, which name folders of this machine."""
-    graph = proto.graph
-    parts = [proto, graph, *graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info]
-    for function in proto.functions:
-        parts += [function, *function.node, *function.value_info]
-    for part in parts:
-        del part.metadata_props[:]
-        part.doc_string = ""

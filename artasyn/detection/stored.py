@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from artasyn.detection.settings import DetectorSettings
-from artasyn.networks.stored import ModelKind
+from artasyn.networks.stored import PACKAGE, ModelKind
 
-BUNDLED = Path(__file__).parents[1] / "model"
+BUNDLED = PACKAGE / "model"
 """The folder of the detector that comes with artasyn."""
 
 DETECTOR = ModelKind(

@@ -16,12 +16,16 @@ from typing import Any, Generic, Protocol, TypeVar
 import torch
 from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from artasyn.errors import DataError, ModelError
 from artasyn.files.atomic import LEFTOVER
 from artasyn.files.texts import read_text
 from artasyn.records import parse_json
+
+PACKAGE = Path(__file__).parents[1]
+"""The folder of artasyn, which holds the bundled models."""
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 """The files of a model."""
@@ -251,6 +255,27 @@ def replacing_model(folder: Path) -> Iterator[Path]:
                 file.replace(folder / file.name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def save_model(folder: Path, state: Mapping[str, Tensor], settings: Any) -> None:
+    """Writes the settings and the weights of a model, the weights in half precision: both files or none.
+
+    Lists of numbers, as norms and biases have them, are small, and may be out of the range of half precision: they stay
+    as they are.
+
+    Args:
+        folder: the folder to write to; it is created if it is missing.
+        state: every parameter and buffer by its name.
+        settings: a dataclass of plain values.
+    """
+    weights = {
+        name: (value.half() if value.is_floating_point() and value.ndim > 1 else value).cpu().contiguous()
+        for name, value in state.items()
+    }
+    with replacing_model(folder) as temporary:
+        temporary.mkdir()
+        save_file(weights, temporary / WEIGHTS)
+        (temporary / CONFIG).write_text(json.dumps(asdict(settings), indent=1) + "\n", encoding="utf-8")
 
 
 def digest_of(state: Mapping[str, Tensor], settings: Any) -> str:

@@ -155,7 +155,7 @@ def read_measures(path: Path) -> dict[str, dict[str, Any]]:
 
 def _cells(path: Path) -> dict[str, str]:
     """Returns the cells of a radiograph."""
-    cells = {}
+    cells: dict[str, str] = {}
     for name, each in read_measures(path).items():
         value = each["value"]
         cells |= {name: "" if value is None else f"{value:.4g}" if abs(value) < 1 else f"{value:.2f}"}

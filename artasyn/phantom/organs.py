@@ -33,7 +33,8 @@ def abdominal_organs(record: ThoraxRecord, rays: RaySections) -> dict[str, RayIn
     high = np.where(inside, back, -np.inf)
     liver = overlap(np.stack([np.broadcast_to(front, x.shape), high]).astype(np.float32), rays.dome)
     wide = record.width / 125
-    spleen = _tilted(x, left, ((94 + rng.normal(0, 4)) * wide, 44 + rng.normal(0, 6), 30.0), (26 * wide, 46.0, 34.0), 0.25)
+    middle = ((94 + rng.normal(0, 4)) * wide, 44 + rng.normal(0, 6), 30.0)
+    spleen = _tilted(x, left, middle, (26 * wide, 46.0, 34.0), 0.25)
     size = 0.9 + 0.004 * record.bubble
     stomach = _tilted(
         x, left, (58 * wide + rng.normal(0, 4), 48.0, -2.0), (42 * size * wide, 56 * size, 40 * size), 0.35

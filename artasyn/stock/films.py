@@ -12,17 +12,17 @@ from typing import Annotated, TypedDict
 import cv2
 import numpy as np
 
-from artasyn.arrays import Image, Mask
+from artasyn.arrays import Image
 from artasyn.errors import ArtasynError, DataError
 from artasyn.fields import Interval, Share, Within, check_fields
 from artasyn.segment.anatomy.window import Window
 from artasyn.segment.lungs import Lungs
 from artasyn.segment.structures import ANATOMY
 from artasyn.shapes import Bool, Float32, UInt8
-from artasyn.synthesis.opacity import LungOpacity
 from artasyn.stock.finish import Finish
 from artasyn.stock.packed import LUNG_DEPTHS, Packed, Stock
 from artasyn.stock.views import TISSUES, StockView
+from artasyn.synthesis.opacity import LungOpacity
 
 Grid = Float32[np.ndarray, "h w"]
 
@@ -73,7 +73,7 @@ class Films:
     stretch: Share = 0.09
     warp: Share = 0.02
     opacity_share: Share = 0.2
-    finish: Finish = Finish()
+    finish: Finish = Finish()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
         check_fields(self, DataError)

@@ -55,7 +55,7 @@ class Plan:
     variants: Annotated[int, Within(1, 1000)] = 1
     size: Side = SIDE
     spacing: Voxel = VOXEL
-    views: Views = Views()
+    views: Views = Views()  # noqa: RUF009 (frozen)
     seed: Seed = 0
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from artasyn.errors import DataError
 from artasyn.segment.anatomy.footprints import frontal_turn
 from artasyn.segment.structures import ANATOMY
 from artasyn.shapes import Bool, Float32, Float64, UInt8
-from artasyn.stock.views import TISSUES, StockView
+from artasyn.stock.views import StockView
 
 LUNG_DEPTHS = ("lung_right", "lung_left")
 """Structures whose thickness films need, besides the attenuation of `TISSUES`: opacities lie in the lungs."""

@@ -33,6 +33,9 @@ Voxel = Annotated[float, Within(1, 6)]
 Side = Annotated[int, Within(32, 1024)]
 """Rows and columns of a view."""
 
+SHALLOW, HEARTS, RAISED = 0.45, 0.5, 0.2
+"""Shares of the phantoms with a shallow breath, with a heart of another size, and with raised arms."""
+
 VOXEL, SIDE = 2.5, 224
 """The usual spacing, mm, and the usual rows and columns."""
 
@@ -80,7 +83,7 @@ class PatientRecord:
     name: str
     phantom: ThoraxRecord | None = None
     ct: CTRecord | None = None
-    variation: Variation = Variation()
+    variation: Variation = Variation()  # noqa: RUF009 (frozen)
     views: Annotated[tuple[View, ...], Count(1, 1000)] = (View(),)
     spacing: Voxel = VOXEL
     size: Side = SIDE
@@ -202,7 +205,30 @@ def draw_phantom(views: Views, seed: int, number: int) -> PatientRecord:
         number: of the patient; every number gives another patient.
     """
     rng = np.random.default_rng([seed, number])
-    return PatientRecord(f"phantom_{number:05d}", phantom=Phantom().draw(rng), views=views.draw(rng))
+    thorax = Phantom().draw(rng)
+    return PatientRecord(f"phantom_{number:05d}", phantom=_widened(thorax, rng), views=views.draw(rng))
+
+
+def _widened(thorax: ThoraxRecord, rng: np.random.Generator) -> ThoraxRecord:
+    """Returns a thorax as hospitals see it: often in shallow inspiration, with a heart of any size, or raised arms.
+
+    A network that has only seen deep breaths and usual hearts takes their mean where a film shows little.
+    """
+    if rng.random() < SHALLOW:
+        thorax = dataclasses.replace(
+            thorax,
+            height=thorax.height * rng.uniform(0.72, 1.0),
+            sulcus=max(12.0, thorax.sulcus * rng.uniform(0.3, 1.1)),
+        )
+    if rng.random() < HEARTS:
+        size = rng.uniform(0.8, 1.4, 3)
+        thorax = dataclasses.replace(
+            thorax,
+            heart_left=min(thorax.heart_left * size[0], 0.95 * thorax.width),
+            heart_right=min(thorax.heart_right * size[1], 0.6 * thorax.width),
+            heart_rise=thorax.heart_rise * (0.5 + 0.5 * size[2]),
+        )
+    return dataclasses.replace(thorax, arm=150.0) if rng.random() < RAISED else thorax
 
 
 def draw_variant(ct: CTRecord, name: str, views: Views, seed: int, number: int) -> PatientRecord:

@@ -107,7 +107,7 @@ class StockView:
             DataError: the file is missing or damaged.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with path.open("rb") as held, np.load(held, allow_pickle=False) as file:
                 about = build(_About, parse_json(str(file["about"])))
                 thickness, integrals = file["thickness"], file["integrals"]
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:

@@ -1,4 +1,4 @@
-"""The data of a training that reads anatomy: batches of films composed on the fly, the same for any number of workers."""
+"""The data of a training that reads anatomy: films composed on the fly, the same for any number of workers."""
 
 from __future__ import annotations
 

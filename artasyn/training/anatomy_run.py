@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -63,7 +63,7 @@ class AnatomyRun:
     calibration: Annotated[int, Within(1, 1_000_000)] = 256
     seed: Seed = 0
     pretrained: bool = True
-    films: Films = Films()
+    films: Films = Films()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
         check_fields(self, DataError)
@@ -84,8 +84,8 @@ class AnatomyRun:
         """Trains on films of a stock, or resumes a killed training in the same folder.
 
         Writes ``checkpoints/`` (last and best), ``logs/run_N/`` (CSV) and, at the end, ``model/`` for
-        `AnatomyNet.from_pretrained`. The model holds the averaged weights at the end of the training. Its thresholds and
-        usual agreements come from films of patients held out.
+        `AnatomyNet.from_pretrained`. The model holds the averaged weights at the end of the training. Its thresholds
+        and usual agreements come from films of patients held out.
 
         Args:
             stock: the views.

@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artasyn.errors import ModelError
+from artasyn.errors import ImageError, ModelError
 from artasyn.networks.blocks import block, enlarged
 from artasyn.networks.encoders import create_encoder, feature_maps
+from artasyn.networks.onnx_export import write_onnx
+from artasyn.networks.stored import PACKAGE, ModelKind, digest_of, save_model
+from artasyn.segment.anatomy.looks import LookMaps, Squares, Turns
+from artasyn.segment.anatomy.onnx_network import INPUTS, OUTPUTS
 from artasyn.segment.anatomy.settings import AnatomySettings
 from artasyn.segment.anatomy.window import STRIDE
 from artasyn.shapes import Float
 from artasyn.tensors import Images
+
+ANATOMY_MODEL = ModelKind(
+    noun="a reader of anatomy",
+    settings=AnatomySettings,
+    bundled=PACKAGE / "anatomy_model",
+    command="artasyn train-anatomy",
+    from_onnx="AnatomyNet.from_onnx",
+)
+"""The readers of anatomy among the stored models."""
+
+ABOUT = """A reader of anatomy on chest radiographs, written by artasyn. Input: the whole radiograph, bright = dense, as
+artasyn.segment.anatomy.window.prepare gives it, and the patient's turn, where it is known. AnatomyNet.from_onnx of
+artasyn does all the rest."""
 
 REDUCTIONS = (4, 8, 16)
 """Pixels of the input, in rows and in columns, for one pixel of the encoder's maps that the decoder uses."""
@@ -97,3 +117,81 @@ class AnatomyNetwork(nn.Module):
             return like.new_zeros(len(like), 3)
         known = angle.isfinite().all(dim=1, keepdim=True)
         return torch.cat([torch.where(known, angle, 0.0), known.to(angle.dtype)], dim=1)
+
+    @property
+    def device(self) -> torch.device:
+        """The device that holds the network."""
+        return self.turn.weight.device
+
+    @property
+    def digest(self) -> str:
+        """A string that tells two models apart: a hash over all weights and all settings."""
+        return digest_of(self.state_dict(), self.settings)
+
+    @torch.inference_mode()
+    def read(self, images: Squares, turns: Turns) -> tuple[LookMaps, Turns]:
+        """Runs the network on numpy arrays, in evaluation mode; see `artasyn.segment.anatomy.net.Network`."""
+        size = self.settings.size
+        if images.shape[1:] != (1, size, size):
+            raise ImageError(f"the network takes images of (b, 1, {size}, {size}), not {images.shape}")
+        training = self.training
+        self.eval()
+        given = torch.from_numpy(images).to(self.device, memory_format=torch.channels_last)
+        logits, turn = self(given, torch.from_numpy(turns).to(self.device))
+        self.train(training)
+        maps = torch.sigmoid(logits).cpu().contiguous().numpy()
+        return np.asarray(maps, np.float32), np.asarray(turn.cpu().numpy(), np.float32)
+
+    def export_onnx(self, path: Path) -> None:
+        """Writes the network with its settings as one ONNX file, for batches of any size.
+
+        Args:
+            path: the file to write, complete or not at all; its folder is created.
+
+        Raises:
+            ArtasynError: onnx or onnxscript is not installed, or torch is too old.
+        """
+        size = self.settings.size
+        images = torch.rand(2, 1, size, size, generator=torch.Generator().manual_seed(0))
+        write_onnx(
+            _Probabilities(copy.deepcopy(self)),
+            path,
+            inputs=dict(zip(INPUTS, (images, torch.tensor([[0.0, 1.0], [torch.nan, torch.nan]])), strict=True)),
+            outputs=OUTPUTS,
+            metadata=self.settings.to_metadata(),
+            about=ABOUT,
+        )
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``config.json`` and ``model.safetensors`` in half precision: both or none.
+
+        Args:
+            folder: the folder to write to; it is created if it is missing.
+        """
+        save_model(Path(folder), self.state_dict(), self.settings)
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path = "bundled", **options: Any) -> AnatomyNetwork:
+        """Loads a network with its settings, in evaluation mode.
+
+        Args:
+            model: a folder that `save_pretrained` or training wrote, or the id of a model on the Hugging Face hub;
+                ``bundled`` is the one that comes with artasyn (its card: ``artasyn/anatomy_model/README.md``).
+            **options: options of `huggingface_hub.hf_hub_download` (revision, token, ...).
+
+        Raises:
+            ModelError: there is no such model, or its files are damaged or of another kind.
+        """
+        return ANATOMY_MODEL.load(cls, model, options)
+
+
+class _Probabilities(nn.Module):
+    """The network as an ONNX file has it: with probabilities in the place of logits."""
+
+    def __init__(self, network: AnatomyNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Images, angle: Angles) -> tuple[Float[Tensor, "b k y x"], Angles]:
+        logits, turn = self.network(images, angle)
+        return torch.sigmoid(logits), turn

@@ -50,7 +50,7 @@ def table(path: Path) -> dict[str, dict[str, str]]:
 
 
 def decoded(annotation: Mapping[str, Any]) -> NDArray[np.bool_]:
-    return np.asarray(rle.decode(annotation["segmentation"]) > 0)  # type: ignore[arg-type]
+    return np.asarray(rle.decode(annotation["segmentation"]) > 0)
 
 
 def test_everything_is_written_and_the_least_sure_come_first(

@@ -41,7 +41,7 @@ def test_large_films_are_reduced_and_nothing_is_made_up() -> None:
     film = overlay_anatomy(image, nothing)
     assert (film[..., 0] == film[..., 1])[:300].all()
     with pytest.raises(ImageError):
-        overlay_anatomy(image.astype(np.float64), large)  # type: ignore[arg-type]
+        overlay_anatomy(image.astype(np.float64), large)
 
 
 def test_legends_break_lines_and_colours_differ() -> None:

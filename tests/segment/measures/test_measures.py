@@ -9,7 +9,7 @@ import pytest
 
 from artasyn.errors import DataError
 from artasyn.phantom.film import Phantom
-from artasyn.segment.ct.volume import Volume
+from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio
 from artasyn.segment.measures.carina import CarinalAngle
 from artasyn.segment.measures.cobb import CobbAngle, cobb_angle
@@ -79,10 +79,7 @@ def test_measures_are_plain(volume: Volume) -> None:
 def test_the_phantom() -> None:
     phantom = Phantom()
     volume = Volume.of_phantom(phantom.volume(phantom.draw(np.random.default_rng(0)), spacing=4.0))
-    lungs = {
-        f"lung_{side}": next(each for name, each in volume.structures.items() if side in name and "lung" in name)
-        for side in ("right", "left")
-    }
+    lungs = {name: Structure.of(volume.mask(name)) for name in ("lung_right", "lung_left")}
     measures = measure(project(Volume(volume.hu, volume.affine, lungs), View(size=(192, 192))))
     areas = measures.lung_areas
     assert areas is not None

@@ -1,0 +1,312 @@
+"""The reader of anatomy: radiographs in, their structures with confidence and the patient's turn out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, overload, runtime_checkable
+
+import numpy as np
+
+from artasyn.arrays import Image, Prepared, check_image
+from artasyn.cautions import pixel_cautions
+from artasyn.errors import ImageError, ModelError
+from artasyn.segment.anatomy.anatomy import Anatomy
+from artasyn.segment.anatomy.judgement import Judgement, is_inverted, judge_chest, judge_view, lungs_sure
+from artasyn.segment.anatomy.looks import (
+    LookMaps,
+    Squares,
+    Turns,
+    agreements,
+    aligned,
+    centred,
+    looks_at,
+    mean_turn,
+    told_turns,
+)
+from artasyn.segment.anatomy.onnx_network import OnnxAnatomyNetwork
+from artasyn.segment.anatomy.settings import AnatomySettings
+from artasyn.segment.anatomy.window import Window
+from artasyn.segment.pbtseg.pbtseg import PBTSeg
+
+BATCH = 8
+"""Films that the network sees at once."""
+
+BLANK = 1 / 255
+"""Range of grey below which an image is blank."""
+
+
+@runtime_checkable
+class Network(Protocol):
+    """A trained network with its settings, independent of the library that runs it.
+
+    `artasyn.segment.anatomy.network.AnatomyNetwork` runs in torch,
+    `artasyn.segment.anatomy.onnx_network.OnnxAnatomyNetwork` in onnxruntime.
+
+    Attributes:
+        settings: the settings of the reader.
+    """
+
+    settings: AnatomySettings
+
+    @property
+    def digest(self) -> str:
+        """A string that tells two trained networks apart."""
+
+    def read(self, images: Squares, turns: Turns) -> tuple[LookMaps, Turns]:
+        """Returns the probabilities of the structures, and the estimated turns.
+
+        Args:
+            images: float32 (b, 1, size, size) in [0, 1], from `artasyn.segment.anatomy.window.prepare`.
+            turns: float32 (b, 2), sine and cosine of the patient's turn; NaN where it is unknown.
+
+        Returns:
+            Probabilities float32 (b, k, size / 2, size / 2), and turns (b, 2).
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class AnatomyNet:
+    """Reads the anatomy of radiographs at any angle with a network that has seen projections only.
+
+    The network sees the whole film, and the film's mirrored negative. Their mean is the result, and their agreement is
+    the confidence of each structure. A structure below the confidence `AnatomySettings.floor` is left empty. Nothing is
+    read on a film that shows no chest, or a turned one: the result is empty and says why.
+
+    A reader runs on torch (`from_pretrained`) or on onnxruntime (`from_onnx`). Only `from_pretrained` imports torch.
+
+    Attributes:
+        network: the network with its settings.
+
+    Source: networks that read real films and have seen projected CT only: CXAS (Seibold et al. 2023) and AnyCXR (Dong
+        et al. 2025).
+    """
+
+    network: Network
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path = "bundled", *, device: str = "cpu", **options: Any) -> AnatomyNet:
+        """Loads a reader that runs on torch.
+
+        Args:
+            model: a folder that `save_pretrained` or training wrote, or the id of a model on the Hugging Face hub;
+                ``bundled`` is the one that comes with artasyn (its card: ``artasyn/anatomy_model/README.md``).
+            device: a device of torch: cpu, cuda, cuda:1, mps.
+            **options: options of `huggingface_hub.hf_hub_download` (revision, token, ...).
+
+        Raises:
+            ModelError: there is no such model, or its files are damaged or of another kind.
+        """
+        from artasyn.segment.anatomy.network import AnatomyNetwork  # needs torch and timm; from_onnx does not
+
+        return cls(AnatomyNetwork.from_pretrained(model, **options).to(device))
+
+    @classmethod
+    def from_onnx(
+        cls, path: str | Path, providers: Sequence[str] | None = None, threads: int | None = None
+    ) -> AnatomyNet:
+        """Loads a reader from the file that `artasyn export` wrote; the reader runs on onnxruntime, without torch.
+
+        Args:
+            path: the file, which also holds the settings.
+            providers: execution providers of onnxruntime, the best first; None takes CUDA if this onnxruntime has it,
+                then the CPU.
+            threads: number of threads that work on one batch; None takes onnxruntime's default, the physical cores.
+
+        Raises:
+            ModelError: the file does not exist or is no reader of anatomy, or a provider is not available.
+            ArtasynError: onnxruntime is not installed.
+        """
+        return cls(OnnxAnatomyNetwork(path, providers, threads))
+
+    @property
+    def settings(self) -> AnatomySettings:
+        """The settings of the reader."""
+        return self.network.settings
+
+    @property
+    def digest(self) -> str:
+        """A string that tells two trained readers apart."""
+        return self.network.digest
+
+    def calibrate(self, thresholds: Sequence[float] | None = None, agreements: Sequence[float] | None = None) -> None:
+        """Replaces thresholds and usual agreements; `save_pretrained` writes the new ones.
+
+        Args:
+            thresholds: probability from which a pixel belongs to each structure; None keeps those that are there.
+            agreements: usual agreement of each structure, see `usual_agreements`; None keeps those that are there.
+        """
+        self.network.settings = self.settings.calibrated(thresholds, agreements)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Writes ``config.json`` and ``model.safetensors``, for `from_pretrained`; the weights in half precision.
+
+        Args:
+            folder: the folder to write to; it is created if it is missing.
+
+        Raises:
+            ModelError: the reader runs on onnxruntime.
+        """
+        self._torch("save_pretrained")(folder)
+
+    def export_onnx(self, path: str | Path) -> None:
+        """Writes the reader as one ONNX file, for `from_onnx`.
+
+        Args:
+            path: the file to write, complete or not at all; its folder is created.
+
+        Raises:
+            ModelError: the reader runs on onnxruntime.
+            ArtasynError: onnx or onnxscript is not installed, or torch is too old.
+        """
+        self._torch("export_onnx")(Path(path))
+
+    def _torch(self, method: str) -> Any:
+        """Returns a method that only the network in torch has."""
+        found = getattr(self.network, method, None)
+        if found is None:
+            raise ModelError("a reader from an ONNX file has no weights to write; copy the file")
+        return found
+
+    @overload
+    def __call__(
+        self, images: Image, angle: float | None = None, *, spacing: tuple[float, float] | None = None
+    ) -> Anatomy: ...
+    @overload
+    def __call__(
+        self,
+        images: Sequence[Image],
+        angle: Sequence[float | None] | None = None,
+        *,
+        spacing: Sequence[tuple[float, float] | None] | None = None,
+    ) -> list[Anatomy]: ...
+    def __call__(self, images: Any, angle: Any = None, *, spacing: Any = None) -> Any:
+        """Reads the anatomy of one radiograph, or of several of any sizes.
+
+        Args:
+            images: float32 (h, w) in [0, 1], or a sequence of such arrays.
+            angle: the turn of each patient about the body's axis, degrees, as in `View`; with None, it is estimated.
+            spacing: size of a pixel of each radiograph, mm, rows and columns, as `Radiograph.spacing`; None if it is
+                unknown.
+
+        Returns:
+            An `Anatomy`, or a list of them.
+
+        Raises:
+            ImageError: an image is not valid, or there are angles or spacings for another number of images.
+            ModelError: the network gives values that are not finite.
+        """
+        if not isinstance(images, (np.ndarray, Sequence)) or isinstance(images, str):
+            raise ImageError(
+                f"images must be a numpy array (h, w), or a list of such arrays, not {type(images).__name__}; "
+                "tensors: image.numpy()"
+            )
+        if isinstance(images, np.ndarray):
+            return self([images], [angle], spacing=[spacing])[0]
+        for number, image in enumerate(images):
+            check_image(image, f"image {number}")
+        angles, spacings = ([None] * len(images) if given is None else list(given) for given in (angle, spacing))
+        if not len(images) == len(angles) == len(spacings):
+            raise ImageError(f"{len(images)} images, but {len(angles)} angles and {len(spacings)} spacings")
+        found: list[Anatomy] = []
+        for first in range(0, len(images), BATCH):
+            part = slice(first, first + BATCH)
+            found += self._read(images[part], angles[part], spacings[part])
+        return found
+
+    def usual_agreements(self, images: Sequence[Image]) -> list[float]:
+        """Measures the usual agreement of the looks about each structure, for `calibrate`.
+
+        Args:
+            images: upright films of chests, held out from training.
+
+        Returns:
+            For each structure the median over the films that show it; 1 if none does.
+        """
+        found = np.stack([agreements(maps) for image in images for maps, _ in self._looked([image], [None])[1]])
+        shown = np.ma.masked_less_equal(found, 0)
+        return [float(each) for each in np.ma.median(shown, axis=0).filled(1)]
+
+    def _looked(
+        self, images: Sequence[Image], angles: Sequence[float | None]
+    ) -> tuple[list[tuple[Window, Prepared]], list[tuple[LookMaps, Turns]]]:
+        """Returns the prepared films with their windows, and the aligned maps and the turns of all looks at each."""
+        settings, count = self.settings, self.settings.looks
+        windows = [Window.of((image.shape[0], image.shape[1]), settings.size) for image in images]
+        squares = [window.prepare(image) for window, image in zip(windows, images, strict=True)]
+        seen = [looks_at(square, window, count) for square, window in zip(squares, windows, strict=True)]
+        maps, turns = self._run(np.concatenate(seen), np.concatenate([told_turns(angle, count) for angle in angles]))
+        looks = [
+            (aligned(maps[first : first + count], settings.names), turns[first : first + count])
+            for first in range(0, len(maps), count)
+        ]
+        return list(zip(windows, squares, strict=True)), looks
+
+    def _run(self, squares: Squares, turns: Turns) -> tuple[LookMaps, Turns]:
+        maps, found = self.network.read(squares, turns)
+        if not (np.isfinite(maps).all() and np.isfinite(found).all()):
+            raise ModelError("the network gives values that are not finite; its weights are damaged")
+        return maps, found
+
+    def _read(
+        self, images: Sequence[Image], angles: Sequence[float | None], spacings: Sequence[tuple[float, float] | None]
+    ) -> list[Anatomy]:
+        """Reads films of one batch."""
+        prepared, looks = self._looked(images, angles)
+        return [
+            self._anatomy(image, angle, spacing, *film, *look)
+            for image, angle, spacing, film, look in zip(images, angles, spacings, prepared, looks, strict=True)
+        ]
+
+    def _anatomy(
+        self,
+        image: Image,
+        angle: float | None,
+        spacing: tuple[float, float] | None,
+        window: Window,
+        square: Prepared,
+        looks: LookMaps,
+        turns: Turns,
+    ) -> Anatomy:
+        """Joins the looks at one film, and judges it."""
+        settings = self.settings
+        usual = np.array(settings.agreements or [1.0] * len(settings.names), np.float32)
+        confidence = np.minimum(agreements(looks) / np.maximum(usual, 1e-3), 1)
+        maps = centred(np.asarray(looks.mean(axis=0), np.float32), settings.thresholds)
+        sine, cosine = mean_turn(turns)
+        turn = float(np.degrees(np.arctan2(sine, cosine))) if angle is None else float(angle)
+        sure = lungs_sure(confidence.tolist(), settings.names)
+        if np.ptp(image) < BLANK:
+            judgement = Judgement().adding("not_a_chest", "the image is blank", readable=False)
+        else:
+            judgement = judge_chest(sure, self._evidence(looks[0]), PBTSeg()(image), lambda: self._turned(square))
+        if judgement.readable:
+            if is_inverted(square, maps, settings.names):
+                judgement = judgement.adding("inverted")
+            judgement = judge_view(judgement, turn, sure)
+            for word in pixel_cautions(image):
+                judgement = judgement.adding(word)
+        seen = (confidence >= settings.floor) & judgement.readable
+        maps = window.cut(maps) * seen[:, None, None]
+        confidence = confidence * judgement.readable
+        return Anatomy(
+            settings.names,
+            np.asarray(maps, np.float32),
+            turn,
+            tuple(round(each, 4) for each in confidence.tolist()),
+            spacing,
+            judgement.reasons,
+            judgement.warnings,
+            window.shape,
+        )
+
+    def _evidence(self, maps: LookMaps) -> float:
+        """Returns the mean confidence of all structures on one look."""
+        return float(agreements(maps[None]).mean())
+
+    def _turned(self, square: Prepared) -> list[float]:
+        """Returns the evidence for the film turned by one, two and three quarter turns counter-clockwise."""
+        films = np.stack([np.rot90(square, quarter) for quarter in (1, 2, 3)])[:, None]
+        maps, _ = self._run(np.ascontiguousarray(films), np.full((3, 2), np.nan, np.float32))
+        return [self._evidence(each) for each in maps]
