@@ -143,7 +143,7 @@ class AnatomyRun:
         plugins = given.pop("plugins", None) or []
         fitting = lightning.Trainer(
             **usual | given,
-            callbacks=[checkpoints, Progress("train")],
+            callbacks=[best, last, Progress("train")],
             plugins=[Checkpoints(), *(plugins if isinstance(plugins, (list, tuple)) else [plugins])],
             enable_progress_bar=False,
             default_root_dir=out,
