@@ -83,7 +83,7 @@ class AnatomyRun:
     ) -> AnatomyNetwork:
         """Trains on films of a stock, or resumes a killed training in the same folder.
 
-        Writes ``checkpoints/`` (last and best), ``logs/run_N/`` (CSV) and, at the end, ``model/`` for
+        Writes ``checkpoints/`` (last), ``logs/run_N/`` (CSV) and, at the end, ``model/`` for
         `AnatomyNet.from_pretrained`. The model holds the averaged weights at the end of the training. Its thresholds
         and usual agreements come from films of patients held out.
 
@@ -143,7 +143,7 @@ class AnatomyRun:
         plugins = given.pop("plugins", None) or []
         fitting = lightning.Trainer(
             **usual | given,
-            callbacks=[best, last, Progress("train")],
+            callbacks=[checkpoints, Progress("train")],
             plugins=[Checkpoints(), *(plugins if isinstance(plugins, (list, tuple)) else [plugins])],
             enable_progress_bar=False,
             default_root_dir=out,
