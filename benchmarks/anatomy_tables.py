@@ -85,6 +85,7 @@ def anatomy_projections(result: dict[str, Any]) -> list[str]:
         rows.append(f"| {KINDS.get(name, name)}, mean Dice of structures | {' | '.join(cells)} |")
     turns = ", ".join(f"{turn}: {number(value)}" for turn, value in result["turns"].items())
     rows.append(f"| by turn, degrees | {turns} | | |")
+    rows.append(f"| structures not found at all | | {result['missed']:.1%} | |")
     for name, of in result["patients"].items():
         for structure, value in grouped(of["structures"]).items():
             rows.append(f"| {KINDS.get(name, name)}: {structure} | {value:.3f} | | |")

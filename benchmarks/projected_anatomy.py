@@ -161,7 +161,8 @@ def projected_scores(predict: Predict, cases: Iterable[Case]) -> dict[str, Any]:
 
     Returns:
         The mean Dice over structures on frontal films and at all angles, by patient's kind and by structure; the mean
-        at every angle; the loss from 0 to 40 degrees over the structures that both show; the error of the angle.
+        at every angle; the loss from 0 to 40 degrees over the structures that both show; the share of structures that
+        are not found at all, because the predictor is not sure of them; the error of the angle.
     """
     rows: list[tuple[str, float, str, float]] = []
     errors = []
@@ -181,6 +182,7 @@ def scores_of(rows: Sequence[tuple[str, float, str, float]]) -> dict[str, Any]:
         "all_angles": by_structure(rows)[0],
         "turns": {f"{turn:g}": by_structure(row for row in rows if abs(row[1]) == turn)[0] for turn in turns},
         "loss_at_40": loss(rows, 40),
+        "missed": round(sum(value == 0 for _, _, _, value in rows) / max(1, len(rows)), 4),
         "patients": {},
     }
     for each in sorted(kinds):

@@ -50,6 +50,7 @@ from benchmarks.real_anatomy import (
     union,
 )
 from benchmarks.reference_volumes import ICRP
+from benchmarks.score_refusals import films_of
 
 ROOT = Path(__file__).parent.parent
 HALVES: tuple[Split, Split] = ("odd", "even")
@@ -135,8 +136,8 @@ def other_figures(predict: Predict, data: Path) -> dict[str, Any]:
     noise = [rng.random((256, 256), np.float32) for _ in range(10)]
     smooth = [np.clip(0.5 + 4 * (cv2.GaussianBlur(each, (0, 0), 12) - 0.5), 0, 1) for each in noise]
     kinds: dict[str, tuple[Iterator[Image] | list[Image], str | None]] = {
-        "side views": (map(read_radiograph, sorted((data / "lateral").iterdir())), None),
-        "hands": (map(read_radiograph, sorted((data / "other").iterdir())), None),
+        "side views": (films_of(data / "lateral"), "lateral"),
+        "hands": (films_of(data / "other"), "not_a_chest"),
         "blank": (blank, None),
         "noise": (noise, None),
         "smooth noise": ([np.asarray(each, np.float32) for each in smooth], None),

@@ -1,5 +1,7 @@
 """Segmentation of the lungs on radiographs, and radiographs with anatomy masks from CT."""
 
+from artasyn.segment.anatomy.anatomy import Anatomy
+from artasyn.segment.anatomy.net import AnatomyNet
 from artasyn.segment.ct.lesion import CTLesion, insert_lesion
 from artasyn.segment.ct.volume import Structure, Volume
 from artasyn.segment.lungs import Lungs
@@ -12,6 +14,8 @@ from artasyn.segment.projection.randomisation import DomainRandomisation, Film, 
 from artasyn.segment.projection.view import View
 
 __all__ = [
+    "Anatomy",
+    "AnatomyNet",
     "CTLesion",
     "DomainRandomisation",
     "Film",

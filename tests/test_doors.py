@@ -15,8 +15,8 @@ DOORS = {
     "artasyn": "Anomaly ArtasynError BatchLungOpacity Detection Detector Image LungLabels LungOpacity Lungs Mask "
     "OpacityRecord PBTSeg Phantom Radiograph __version__ open_radiograph read_radiograph write_image write_mask",
     "artasyn.evaluation": "Evaluation Interval Metrics anatomy_prior",
-    "artasyn.segment": "CTLesion DomainRandomisation Film Lungs Measures PBTSeg Pair Projection ProjectionRecord "
-    "Quality Structure View Volume check_projection check_volume insert_lesion measure project",
+    "artasyn.segment": "Anatomy AnatomyNet CTLesion DomainRandomisation Film Lungs Measures PBTSeg Pair Projection "
+    "ProjectionRecord Quality Structure View Volume check_projection check_volume insert_lesion measure project",
     "artasyn.synthesis": "Anomalies Anomaly BatchLungOpacity FINDINGS Finding Lesion Look LungOpacity OpacityRecord "
     "Recipe findings",
     "artasyn.testsets": "LAYOUTS Layout TestFilm TestSet find",

@@ -94,7 +94,9 @@ def _exported(model: str, path: Path) -> float:
         float(np.abs(one - same).max())
         for count in BATCHES
         for one, same in zip(
-            network.read(films[:count, None], turns[:count]), other.read(films[:count, None], turns[:count]), strict=True
+            network.read(films[:count, None], turns[:count]),
+            other.read(films[:count, None], turns[:count]),
+            strict=True,
         )
     )
 

@@ -49,14 +49,13 @@ def write_onnx(
     version = tuple(int(part) for part in torch.__version__.split(".")[:2])
     if version < OLDEST:
         raise ArtasynError(f"export needs torch {'.'.join(map(str, OLDEST))} or newer, not {torch.__version__}")
-    batch = torch.export.Dim("batch")
     program = torch.onnx.export(
         network.cpu().float().eval().requires_grad_(False),
         tuple(inputs.values()),
         input_names=list(inputs),
         output_names=list(outputs),
         opset_version=OPSET,
-        dynamic_shapes=tuple({0: batch} for _ in inputs),
+        dynamic_shapes=tuple({0: torch.export.Dim.DYNAMIC} for _ in inputs),
         dynamo=True,
         verbose=False,
     )

@@ -99,7 +99,7 @@ def _shares(places: UInt8[np.ndarray, " pixels"]) -> dict[str, float]:
     return {zone: round(float(share), 4) for zone, share in zip(ZONES, [*counts.sum(0), *counts.sum(1)], strict=True)}
 
 
-DESCRIPTIONS = {"finding": "synthetic lung anomalies by artasyn", "structure": "chest anatomy from CT by artasyn"}
+DESCRIPTIONS = {"finding": "synthetic lung anomalies by artasyn", "structure": "chest anatomy by artasyn"}
 """Descriptions of the COCO file, by the kind of its annotations."""
 
 

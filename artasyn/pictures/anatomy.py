@@ -24,6 +24,7 @@ from artasyn.pictures.overlays import (
 from artasyn.pictures.thumbnails import thumbnail
 from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.segment.structures import find_members
+from artasyn.shapes import UInt8
 
 SIDE = 512
 """The longer side of the picture without the legend, in pixels."""
@@ -43,12 +44,15 @@ TINTED = ("spine", "clavicles")
 """Structures that are tinted; of the others the contours are drawn, because they overlap."""
 
 
-def overlay_anatomy(image: Image, anatomy: Anatomy) -> Picture:
+def overlay_anatomy(image: Image, anatomy: Anatomy) -> UInt8[np.ndarray, "rows columns 3"]:
     """Draws the main structures of a radiograph, with a legend that names those that were found.
 
     Args:
         image: (h, w), float32 in [0, 1]; it is reduced to `SIDE`.
         anatomy: of the image.
+
+    Returns:
+        A `Picture`, uint8 (rows, columns, 3), with more rows than the image because of the legend.
 
     Raises:
         ImageError: not an image.

@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from artasyn.arrays import Mask, RayMap, StructureMasks, Thickness, VolumeMask
+from artasyn.arrays import Mask, RayMap, Thickness, VolumeMask
 from artasyn.segment.ct.volume import Structure, Volume
-from artasyn.segment.projection.projection import THRESHOLD
 from artasyn.segment.places import main_parts
+from artasyn.segment.projection.projection import THRESHOLD
 from artasyn.segment.structures import ANATOMY, READ, find_members
+from artasyn.shapes import Bool
 
 BELOW, BETWEEN = "below", "between"
 """Structures that `with_landmarks` adds to a volume."""
@@ -76,7 +77,9 @@ def frontal_turn(angle: float) -> float:
     return math.degrees(math.acos(min(1.0, abs(math.cos(math.radians(angle))))))
 
 
-def footprints(thickness: Thickness, names: Sequence[str], body: Mask, angle: float) -> tuple[StructureMasks, Mask]:
+def footprints(
+    thickness: Thickness, names: Sequence[str], body: Mask, angle: float
+) -> tuple[Bool[np.ndarray, "channels h w"], Bool[np.ndarray, " channels"]]:
     """Returns the masks of the channels `ANATOMY`, and which of them the projection tells.
 
     Args:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
+import shutil
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from pycocotools import mask as rle
 from pycocotools.coco import COCO
@@ -18,9 +23,16 @@ from artasyn.arrays import Image
 from artasyn.bulk.run import read_manifest
 from artasyn.commands.anatomy import AnatomyOptions
 from artasyn.commands.cli import main
+from artasyn.errors import ModelError
 from artasyn.files.radiograph import read_mask, write_image
 from artasyn.outputs.measured import COLUMNS
+from artasyn.segment.anatomy.net import AnatomyNet
+from artasyn.segment.anatomy.network import AnatomyNetwork
+from artasyn.segment.anatomy.segmenters import AnatomyReader
+from artasyn.segment.anatomy.settings import AnatomySettings
+from artasyn.segment.structures import ANATOMY
 from tests.anatomies import Exact, ExactReader, seen
+from tests.conftest import ROOT
 from tests.files.made import dicom
 
 
@@ -173,3 +185,44 @@ def test_a_run_goes_on_where_it_stopped_and_prunes(
     (out / "measures" / "a.json").unlink()
     assert main(given) == 0
     assert "table" in json.loads((out / "measures" / "a.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of random weights, which is sure of nothing."""
+    torch.manual_seed(0)
+    settings = AnatomySettings(encoder="test_efficientnet", size=64)
+    folder = tmp_path_factory.mktemp("anatomy") / "model"
+    AnatomyNet(AnatomyNetwork(settings).eval()).save_pretrained(folder)
+    return folder
+
+
+def test_a_stored_network_runs_in_a_process_of_its_own(network: Path, films: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = [str(films / "b.dcm"), "--out", str(out), "--model", str(network), "--outputs", "npz", "--workers", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "artasyn", "anatomy", *given], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    assert "1 of 1 are unusable" in done.stderr
+    (row,) = read_manifest(out / "manifest.csv")
+    assert row["status"] == "unusable"
+    assert row["reason"]
+    with np.load(out / row["npz"]) as file:
+        assert file["names"].tolist() == list(ANATOMY)
+        assert not file["masks"].any()
+    found = table(out / "measures.csv")["b"]
+    assert all(found[name] == "" and found[f"{name}_reason"] for name in COLUMNS)
+    assert (out / "report.html").is_file()
+
+
+def test_a_reader_keeps_the_network_that_it_began_with(network: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(network, folder)
+    reader = AnatomyReader(str(folder)).pinned()
+    image = seen()[0]
+    assert reader(image).names == ANATOMY
+    assert reader(image).grid == image.shape
+    other = dataclasses.replace(reader, digest="another")
+    with pytest.raises(ModelError, match="was replaced by another model"):
+        other(image)

@@ -114,4 +114,4 @@ def test_structures_are_read_by_pycocotools(tmp_path: Path, capsys: pytest.Captu
         for name, mask in found.items():
             np.testing.assert_array_equal(mask > 0, made[name])
     info = json.loads((tmp_path / "a.json").read_text())["info"]
-    assert info == {"description": "chest anatomy from CT by artasyn"}
+    assert info == {"description": "chest anatomy by artasyn"}

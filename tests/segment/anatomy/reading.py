@@ -42,7 +42,8 @@ def film(shape: tuple[int, int] = (240, 200), *, turn: float = 0.0) -> tuple[Ima
     spine = np.zeros(shape, np.float32)
     spine[: round(0.5 * h), round(0.47 * w) : round(0.53 * w)] = 1
     image = np.where(spine > 0, np.float32(GREYS["spine"]), image)
-    return image.clip(0, 1), parts | {"spine": spine}
+    grain = np.random.default_rng(0).normal(0, 0.04, shape)
+    return (0.1 + 0.8 * image + grain).clip(0, 1).astype(np.float32), parts | {"spine": spine}
 
 
 class GreyNetwork:
@@ -65,18 +66,19 @@ class GreyNetwork:
 
     def _one(self, square: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
         side = len(square)
-        rows, columns = (np.flatnonzero(square.any(axis=axis)) for axis in (1, 0))
-        inside = np.zeros_like(square)
-        inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = 1
+        rows, columns = (square.any(axis=axis) for axis in (1, 0))
+        inside = np.outer(rows, columns).astype(np.float32)
         negative = square[side // 4, side // 2] < 0.5
         grey = 1 - square if negative else square
         lung = np.clip(1 - grey / GREYS["tissue"], 0, 1) * inside
         heart = np.clip((grey - 0.5) / 0.4, 0, 1) * (np.arange(side) > 0.55 * side)[:, None] * inside
-        spine = np.clip((grey - 0.9) / 0.1, 0, 1) * (np.arange(side) < 0.5 * side)[:, None] * inside
+        spine = np.clip((grey - 0.5) / 0.5, 0, 1) * (np.arange(side) < 0.5 * side)[:, None] * inside
         right = lung * (np.arange(side) < side / 2)
         left = lung - right
         sure = 1 - self.doubt * negative
         all_maps = dict(zip(NAMES, (right, left, right, left, heart, spine), strict=True))
-        found = [sure * all_maps[name].reshape(side // 2, 2, side // 2, 2).mean(axis=(1, 3)) for name in self.settings.names]
+        found = [
+            sure * all_maps[name].reshape(side // 2, 2, side // 2, 2).mean(axis=(1, 3)) for name in self.settings.names
+        ]
         more = 2 * float(right.sum() - left.sum()) / max(1.0, float(lung.sum()))
         return np.stack(found).astype(np.float32), (more, 1.0)
