@@ -225,8 +225,8 @@ class AnatomyNet:
             For each structure the median over the films that show it; 1 if none does.
         """
         found = np.stack([agreements(maps) for image in images for maps, _ in self._looked([image], [None])[1]])
-        shown = np.ma.masked_less_equal(found, 0)
-        return [float(each) for each in np.ma.median(shown, axis=0).filled(1)]
+        shown = [values[values > 0] for values in found.T]
+        return [float(np.median(values)) if values.size else 1.0 for values in shown]
 
     def _looked(
         self, images: Sequence[Image], angles: Sequence[float | None]
