@@ -22,8 +22,8 @@ from artasyn.segment.anatomy.looks import (
     aligned,
     centred,
     looks_at,
-    mean_turn,
     told_turns,
+    turn_of,
 )
 from artasyn.segment.anatomy.onnx_network import OnnxAnatomyNetwork
 from artasyn.segment.anatomy.settings import AnatomySettings
@@ -274,8 +274,7 @@ class AnatomyNet:
         usual = np.array(settings.agreements or [1.0] * len(settings.names), np.float32)
         confidence = np.minimum(agreements(looks) / np.maximum(usual, 1e-3), 1)
         maps = centred(np.asarray(looks.mean(axis=0), np.float32), settings.thresholds)
-        sine, cosine = mean_turn(turns)
-        turn = float(np.degrees(np.arctan2(sine, cosine))) if angle is None else float(angle)
+        turn = turn_of(turns) if angle is None else float(angle)
         sure = lungs_sure(confidence.tolist(), settings.names)
         if np.ptp(image) < BLANK:
             judgement = Judgement().adding("not_a_chest", "the image is blank", readable=False)
