@@ -84,7 +84,7 @@ def mirrored_order(names: Sequence[str]) -> list[int]:
 
 
 def turn_of(turns: Turns) -> float:
-    """Returns the turn of the patient as the film itself shows it, from those that were estimated on the looks, degrees.
+    """Returns the patient's turn as the film itself shows it, degrees, from the estimates on the looks.
 
     The mean sine tells how far the patient is turned, and the cosine only on which side of a lateral view: films from
     the front and from the back look alike, so that an estimate between both has a cosine near 0 without being lateral.

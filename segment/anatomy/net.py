@@ -279,7 +279,7 @@ class AnatomyNet:
         if np.ptp(image) < BLANK:
             judgement = Judgement().adding("not_a_chest", "the image is blank", readable=False)
         else:
-            judgement = judge_chest(sure, self._evidence(looks[0]), PBTSeg()(image), lambda: self._turned(square))
+            judgement = judge_chest(sure, self._evidence(looks[0]), turn, PBTSeg()(image), lambda: self._turned(square))
         if judgement.readable:
             if is_inverted(square, maps, settings.names):
                 judgement = judgement.adding("inverted")

@@ -138,7 +138,7 @@ def test_nothing_is_made_up_where_there_is_no_chest(monkeypatch: pytest.MonkeyPa
     image, _ = film()
     doubt_with(monkeypatch, "not_a_chest")
     assert reader()(image).warnings == ()  # the network is sure
-    assert reader(doubt=0.5)(image).warnings == ("not_a_chest",)
+    assert reader(doubt=0.7)(image).warnings == ("not_a_chest",)
 
 
 @pytest.mark.parametrize("quarters", [1, 2, 3])
