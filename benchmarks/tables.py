@@ -1,4 +1,4 @@
-"""Writes the tables of README.md and of pages in docs/ from results/: ``python benchmarks/tables.py``."""
+"""Writes the tables of README.md and of pages in docs/ from results/: ``python -m benchmarks.tables``."""
 
 from __future__ import annotations
 
