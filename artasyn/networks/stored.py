@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from huggingface_hub import hf_hub_download
@@ -41,6 +41,7 @@ _Made = TypeVar("_Made", covariant=True)
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
+@runtime_checkable
 class _Readable(Protocol[_Made]):
     """A class of settings that JSON values make."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +37,7 @@ THORAX = lung_names(*CONVENTIONS)
 """Names of the lungs, whose outer edges are the inner edges of the thorax."""
 
 
+@runtime_checkable
 class Structures(Protocol):
     """The structures of a chest, as measures need them. `Projection` and `Anatomy` have all this."""
 
