@@ -78,4 +78,4 @@ def best_thresholds(
         both = both + np.stack([(each & true).sum(axis=(1, 2)) for each in found])
         flagged = flagged + np.stack([each.sum(axis=(1, 2)) + true.sum(axis=(1, 2)) for each in found])
     dice = 2 * np.asarray(both) / np.maximum(np.asarray(flagged), 1)
-    return tuple(float(LEVELS[best]) for best in dice.argmax(axis=0))
+    return tuple(round(float(LEVELS[best]), 2) for best in dice.argmax(axis=0))
