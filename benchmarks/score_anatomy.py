@@ -216,7 +216,7 @@ def main() -> None:
             "python": platform.python_version(),
             "packages": {package: version(package) for package in PACKAGES},
         },
-        "model": str(given.model),
+        "model": net.digest,
     }
     for part in given.parts:
         if part == "real":

@@ -375,6 +375,7 @@ def main() -> None:
             "python": platform.python_version(),
             "packages": {package: version(package) for package in PACKAGES},
         },
+        "model": net.digest,
         "encoder": given.encoder,
         "size": SIZE,
         "seed": given.seed,

@@ -1,7 +1,7 @@
 """Time of the anatomy of a film beside PBTSeg, on one core: ``python -m benchmarks.speed_anatomy``.
 
 The films are every twelfth film of the real sets with masks, resized to 512 x 512 pixels. The network runs in torch,
-one film at a time and in batches, with one look at a film and with the model's own number of looks, and in onnxruntime.
+one film at a time and in batches, and in onnxruntime, with the model's own number of looks at a film.
 All ways and PBTSeg run in alternating blocks, so that ratios within one run can be compared. Reading and resizing are
 not timed; preparing the film, the network and the way back to the film's grid are.
 """
@@ -37,14 +37,13 @@ Way = Callable[[Sequence[Image]], object]
 """Reads some films."""
 
 
-def ways(model: str, folder: Path) -> dict[str, tuple[Way, int]]:
+def ways(net: AnatomyNet, folder: Path) -> dict[str, tuple[Way, int]]:
     """Every way to read films, and how many films it takes at once.
 
     Args:
-        model: the model's folder, or bundled.
+        net: the network in torch.
         folder: where the ONNX file is written.
     """
-    net = AnatomyNet.from_pretrained(model)
     exported = folder / "anatomy.onnx"
     net.export_onnx(exported)
     onnx, pbtseg = AnatomyNet.from_onnx(exported, threads=1), PBTSeg()
@@ -71,8 +70,9 @@ def main() -> None:
     torch.set_num_threads(1)
     films = [resized(read_radiograph(file), SIZE) for name in SETS for file in files(given.data, name)[::12]]
     films = films[: len(films) // BATCH * BATCH]
+    net = AnatomyNet.from_pretrained(given.model)
     with tempfile.TemporaryDirectory() as folder:
-        tried = ways(given.model, Path(folder))
+        tried = ways(net, Path(folder))
         times: dict[str, list[float]] = {name: [] for name in tried}
         for way, count in tried.values():
             way(films[:count])  # warm-up
@@ -87,7 +87,7 @@ def main() -> None:
             "cores": 1,
             "packages": {package: version(package) for package in PACKAGES},
         },
-        "model": str(given.model),
+        "model": net.digest,
         "films": len(films),
         "size": SIZE,
         "blocks": given.blocks,

@@ -39,7 +39,8 @@ class ExportOptions:
         default="bundled",
         metadata=option(
             "bundled is the detector that comes with artasyn, and anatomy its reader of anatomy; or the folder that "
-            "`artasyn train` or `artasyn train-anatomy` wrote as OUT/model, or the id of a model on the Hugging Face hub"
+            "`artasyn train` or `artasyn train-anatomy` wrote as OUT/model, or the id of a model on the Hugging Face "
+            "hub"
         ),
     )
 
@@ -90,15 +91,11 @@ def _exported(model: str, path: Path) -> float:
     other = OnnxAnatomyNetwork(path, CPU)
     films = np.stack([prepare(Phantom(size=96)(seed).image, network.settings.size) for seed in range(max(BATCHES))])
     turns = np.array([(0, 1), (1, 0), (np.nan, np.nan), (0, -1), (0.6, 0.8)], np.float32)
-    return max(
-        float(np.abs(one - same).max())
-        for count in BATCHES
-        for one, same in zip(
-            network.read(films[:count, None], turns[:count]),
-            other.read(films[:count, None], turns[:count]),
-            strict=True,
-        )
-    )
+    differences = []
+    for count in BATCHES:
+        ours, theirs = (each.read(films[:count, None], turns[:count]) for each in (network, other))
+        differences += [np.abs(one - same).max() for one, same in zip(ours, theirs, strict=True)]
+    return float(np.max(differences))
 
 
 def _is_anatomy(model: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from artasyn.detection.detector import Network
 from artasyn.detection.examination import Squares

@@ -31,6 +31,9 @@ SPREAD = {
 }  # fmt: skip
 """Standard deviation of the logarithm of each tissue's attenuation factor."""
 
+WIDE = np.array([0.35, 0.7, 0.35, 0.35])
+"""Most that the margins above, below, left and right of the lungs grow on a wide film, as shares of the lungs' box."""
+
 Margin = Annotated[float, Within(-0.5, 1)]
 """A margin around the lungs' box, as a share of its sides."""
 
@@ -60,6 +63,7 @@ class Films:
     Attributes:
         attenuation_share: share of the films with other attenuation of each tissue.
         margin_range: margins of the film around the lungs.
+        wide_share: share of the films on which the lungs are small: the margins grow by up to `WIDE`.
         roll_range: roll of the patient, degrees.
         stretch: standard deviation of the logarithm of the film's stretch, across and along the body.
         warp: strength of the smooth warps, as a share of the lungs' box.
@@ -69,6 +73,7 @@ class Films:
 
     attenuation_share: Share = 0.8
     margin_range: Interval[Margin] = (-0.04, 0.3)
+    wide_share: Share = 0.4
     roll_range: Interval[Annotated[float, Within(-180, 180)]] = (-8.0, 8.0)
     stretch: Share = 0.09
     warp: Share = 0.02
@@ -160,6 +165,8 @@ class _Frame:
         common = rng.uniform(low, high)
         spread = high - low
         above, below, before, after = np.clip(common + 0.18 * spread * rng.normal(0, 1, 4), low, high + 0.3 * spread)
+        if rng.random() < films.wide_share:
+            above, below, before, after = np.array([above, below, before, after]) + WIDE * rng.random(4)
         height, width = tall * (1 + above + below), wide * (1 + before + after)
         middle = np.array([top - above * tall + height / 2, left - before * wide + width / 2])
         shown = width / height * np.exp(films.stretch * rng.normal() * np.sqrt(2))

@@ -83,7 +83,7 @@ class AnatomyRun:
     ) -> AnatomyNetwork:
         """Trains on films of a stock, or resumes a killed training in the same folder.
 
-        Writes ``checkpoints/`` (last and best), ``logs/run_N/`` (CSV) and, at the end, ``model/`` for
+        Writes ``checkpoints/`` (last), ``logs/run_N/`` (CSV) and, at the end, ``model/`` for
         `AnatomyNet.from_pretrained`. The model holds the averaged weights at the end of the training. Its thresholds
         and usual agreements come from films of patients held out.
 

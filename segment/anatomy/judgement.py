@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from artasyn.arrays import Prepared, SoftMasks
 from artasyn.cautions import CAUTIONS, Caution
+from artasyn.segment.anatomy.footprints import frontal_turn
 from artasyn.segment.anatomy.window import STRIDE
 from artasyn.segment.lungs import Lungs
 from artasyn.segment.pbtseg.pose import TURNS
@@ -18,14 +18,15 @@ from artasyn.segment.structures import CONVENTIONS, SIDES
 LATERAL = 50.0
 """Turn from straight through the chest above which a view is lateral, degrees."""
 
-LEAST_CHEST = 0.25
+LEAST_CHEST = 0.45
 """Confidence of the lungs below which nothing on a film is read."""
 
-LEAST_DOUBTED_CHEST = 0.6
+LEAST_DOUBTED_CHEST = 0.55
 """The same, for a film on which PBTSeg sees no lungs or no chest."""
 
-UPRIGHT_LEAD = 0.05
-"""How much surer the structures of a turned film must be for it to count as turned."""
+UPRIGHT, UPRIGHT_LEAD = 0.4, 0.05
+"""How sure the structures of a film that is turned back must be, and how much surer than those of the film itself, for
+the film to count as turned."""
 
 DENSER = 0.05
 """How much denser the lungs must be than what lies between them for a film to count as inverted, in [0, 1]."""
@@ -74,13 +75,14 @@ def lungs_sure(confidence: Sequence[float], names: Sequence[str]) -> tuple[float
 
 
 def judge_chest(
-    sure: tuple[float, float], evidence: float, lungs: Lungs, turned: Callable[[], Sequence[float]]
+    sure: tuple[float, float], evidence: float, angle: float, lungs: Lungs, turned: Callable[[], Sequence[float]]
 ) -> Judgement:
     """Judges whether a film shows an upright chest.
 
     Args:
         sure: confidence of the right and of the left lung.
         evidence: mean confidence of all structures on the film alone.
+        angle: turn of the patient, degrees, as in `View`.
         lungs: what PBTSeg found on the film.
         turned: returns the same evidence for the film turned back by one, two and three quarter turns, clockwise. It is
             asked only where PBTSeg, or the network, doubts the film.
@@ -90,10 +92,12 @@ def judge_chest(
     if doubted or chest < LEAST_DOUBTED_CHEST:
         others = turned()
         best = int(np.argmax(others))
-        if others[best] > evidence + UPRIGHT_LEAD:
+        if others[best] > max(UPRIGHT, evidence + UPRIGHT_LEAD):
             return Judgement().adding("turned", f"the image seems to be {TURNS[3 - best]}", readable=False)
     said = [word for word in NO_LUNGS if word in lungs.warnings]
     if chest < (LEAST_DOUBTED_CHEST if said else LEAST_CHEST):
+        if frontal_turn(angle) > LATERAL or "lateral" in lungs.warnings:
+            return Judgement().adding("lateral", f"{CAUTIONS['lateral']} (confidence of lungs {chest:.2f})")
         word: Caution = said[0] if said else "no_lungs"
         return Judgement().adding(word, f"{CAUTIONS[word]} (confidence {chest:.2f})", readable=False)
     return Judgement()
@@ -107,8 +111,8 @@ def judge_view(judgement: Judgement, angle: float, sure: tuple[float, float]) ->
         angle: degrees, as in `View`.
         sure: confidence of the right and of the left lung.
     """
-    turn = math.degrees(math.acos(min(1.0, abs(math.cos(math.radians(angle))))))
-    if turn > LATERAL:
+    turn = frontal_turn(angle)
+    if turn > LATERAL and "lateral" not in judgement.warnings:
         judgement = judgement.adding("lateral", f"{CAUTIONS['lateral']} (turned by {turn:.0f} degrees)")
     for side, each in zip(SIDES, sure, strict=True):
         if each < UNCERTAIN:

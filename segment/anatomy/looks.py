@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from artasyn.arrays import Prepared, SoftMasks
 from artasyn.segment.anatomy.window import Window
@@ -84,10 +83,20 @@ def mirrored_order(names: Sequence[str]) -> list[int]:
     return [places.get(other, place) for place, other in enumerate(others)]
 
 
-def mean_turn(turns: Turns) -> npt.NDArray[np.float32]:
-    """Returns the mean of the turns that were estimated on the looks, as the film itself shows it: sine and cosine."""
+def turn_of(turns: Turns) -> float:
+    """Returns the patient's turn as the film itself shows it, degrees, from the estimates on the looks.
+
+    The mean sine tells how far the patient is turned, and the cosine only on which side of a lateral view: films from
+    the front and from the back look alike, so that an estimate between both has a cosine near 0 without being lateral.
+
+    Example:
+        >>> round(turn_of(np.array([[0.5, 0.8], [-0.5, 0.9]], np.float32))), round(turn_of(np.float32([[0.1, -0.05]])))
+        (30, 174)
+    """
     signs = np.array([(-1 if mirrored else 1, 1) for mirrored, *_ in LOOKS[: len(turns)]], np.float32)
-    return np.asarray((turns * signs).mean(axis=0), np.float32)
+    sine, cosine = (turns * signs).mean(axis=0)
+    angle = float(np.degrees(np.arcsin(np.clip(sine, -1, 1))))
+    return angle if cosine >= 0 else float(np.copysign(180.0, angle)) - angle
 
 
 def agreements(maps: LookMaps) -> Agreement:

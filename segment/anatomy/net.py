@@ -22,8 +22,8 @@ from artasyn.segment.anatomy.looks import (
     aligned,
     centred,
     looks_at,
-    mean_turn,
     told_turns,
+    turn_of,
 )
 from artasyn.segment.anatomy.onnx_network import OnnxAnatomyNetwork
 from artasyn.segment.anatomy.settings import AnatomySettings
@@ -225,8 +225,8 @@ class AnatomyNet:
             For each structure the median over the films that show it; 1 if none does.
         """
         found = np.stack([agreements(maps) for image in images for maps, _ in self._looked([image], [None])[1]])
-        shown = np.ma.masked_less_equal(found, 0)
-        return [float(each) for each in np.ma.median(shown, axis=0).filled(1)]
+        shown = [values[values > 0] for values in found.T]
+        return [float(np.median(values)) if values.size else 1.0 for values in shown]
 
     def _looked(
         self, images: Sequence[Image], angles: Sequence[float | None]
@@ -274,13 +274,12 @@ class AnatomyNet:
         usual = np.array(settings.agreements or [1.0] * len(settings.names), np.float32)
         confidence = np.minimum(agreements(looks) / np.maximum(usual, 1e-3), 1)
         maps = centred(np.asarray(looks.mean(axis=0), np.float32), settings.thresholds)
-        sine, cosine = mean_turn(turns)
-        turn = float(np.degrees(np.arctan2(sine, cosine))) if angle is None else float(angle)
+        turn = turn_of(turns) if angle is None else float(angle)
         sure = lungs_sure(confidence.tolist(), settings.names)
         if np.ptp(image) < BLANK:
             judgement = Judgement().adding("not_a_chest", "the image is blank", readable=False)
         else:
-            judgement = judge_chest(sure, self._evidence(looks[0]), PBTSeg()(image), lambda: self._turned(square))
+            judgement = judge_chest(sure, self._evidence(looks[0]), turn, PBTSeg()(image), lambda: self._turned(square))
         if judgement.readable:
             if is_inverted(square, maps, settings.names):
                 judgement = judgement.adding("inverted")

@@ -87,8 +87,8 @@ def diaphragm_heights(right: Heatmap, left: Heatmap, spacing: float | None) -> D
     """
     (dome, height), (left_dome, left_height) = _dome(right, "right"), _dome(left, "left")
     right_height, left_height, difference = heights = height, left_height, left_dome[0] - dome[0]
-    lengths = [None if spacing is None else each * spacing for each in heights]
-    return DiaphragmHeights(right_height, left_height, difference, *lengths, right_dome=dome, left_dome=left_dome)
+    right_mm, left_mm, difference_mm = (None if spacing is None else each * spacing for each in heights)
+    return DiaphragmHeights(right_height, left_height, difference, right_mm, left_mm, difference_mm, dome, left_dome)
 
 
 def _lung(structures: Structures, side: str) -> Heatmap:

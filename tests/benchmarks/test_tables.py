@@ -12,7 +12,7 @@ def test_the_tables_are_generated_from_the_results() -> None:
     results = ROOT / "benchmarks" / "results"
     documents = [(ROOT / name).read_text(encoding="utf-8") for name in DOCUMENTS]
     for text in documents:
-        assert with_tables(text, results) == text, "run python benchmarks/tables.py"
+        assert with_tables(text, results) == text, "run python -m benchmarks.tables"
     marks = set(re.findall(r"<!-- results:(\w+) -->", "".join(documents)))
     assert marks == set(TABLES)
     assert {path.stem for path in results.glob("*.json")} == set(TABLES)

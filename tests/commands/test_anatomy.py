@@ -226,3 +226,11 @@ def test_a_reader_keeps_the_network_that_it_began_with(network: Path, tmp_path: 
     other = dataclasses.replace(reader, digest="another")
     with pytest.raises(ModelError, match="was replaced by another model"):
         other(image)
+
+
+def test_a_collection_without_a_readable_film_still_has_its_tables(exact: None, films: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert main(["anatomy", str(films / "cut.png"), "--out", str(out), "--workers", "1"]) == 1
+    assert table(out / "measures.csv")["cut"]["status"] == "failed"
+    assert "Unusable and not readable" in (out / "report.html").read_text()
+    assert not (out / "annotations.json").exists()

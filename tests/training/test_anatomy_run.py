@@ -55,7 +55,7 @@ def fitted(stock: Stock, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
 
 def test_a_training_leaves_a_calibrated_model(fitted: tuple[Path, AnatomyNetwork], stock: Stock) -> None:
     out, network = fitted
-    for file in ("checkpoints/last.ckpt", "checkpoints/best.ckpt", "logs/run_1/metrics.csv", "settings.json"):
+    for file in ("checkpoints/last.ckpt", "logs/run_1/metrics.csv", "settings.json"):
         assert (out / file).is_file(), file
     assert json.loads((out / "settings.json").read_text())["stock"] == stock.identity()
     reader = AnatomyNet.from_pretrained(out / "model")

@@ -19,7 +19,8 @@ GREYS = {"lung": 0.0, "heart": 0.9, "spine": 1.0, "tissue": 0.5}
 def disc(shape: tuple[int, int], centre: tuple[float, float], radius: float) -> np.ndarray:
     """The share of every pixel that a disc covers, to a hundredth of a pixel."""
     rows, columns = np.mgrid[: shape[0], : shape[1]]
-    return np.clip(radius + 0.5 - np.hypot(rows - centre[0], columns - centre[1]), 0, 1).astype(np.float32)
+    away = np.hypot(rows - centre[0], columns - centre[1])
+    return np.asarray(np.clip(radius + 0.5 - away, 0, 1), np.float32)
 
 
 def film(shape: tuple[int, int] = (240, 200), *, turn: float = 0.0) -> tuple[Image, dict[str, np.ndarray]]:
