@@ -36,7 +36,9 @@ def test_every_voxel_has_the_units_of_its_structure_and_the_rest_is_air() -> Non
 def test_names_are_spelled_as_elsewhere() -> None:
     labels, numbers = blocks("body", "Left Lung", "right_lung")
     volume = painted(labels, AFFINE, numbers)
-    assert set(volume.structures) == {"body", "lung_left", "lung_right"} == {canonical(name) for name in numbers.values()}
+    assert (
+        set(volume.structures) == {canonical(name) for name in numbers.values()} == {"body", "lung_left", "lung_right"}
+    )
     assert (volume.hu[labels > 1] == TISSUES["lungs"]).all()
 
 
