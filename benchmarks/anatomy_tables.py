@@ -59,7 +59,7 @@ LINES = {
 def anatomy_unreadable(result: dict[str, Any]) -> list[str]:
     """Films that cannot be read, and how they are told."""
     rows = [
-        "| films, second half | films | unusable | told by its word | with a reason | median turn from frontal, degrees "
+        "| films, second half | films | unusable | told by its word | with a reason | median turn, from frontal "
         "| median confidence | pixels called lung |",
         "|---|---|---|---|---|---|---|---|",
     ]
