@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks import anatomy_tables
+
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "docs/anatomy.md", "docs/detection.md", "docs/files.md", "docs/hostile.md", "docs/pbtseg.md")
 
@@ -376,6 +378,12 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "hostile": hostile,
     "kills": kills,
     "partial": partial,
+    "anatomy": anatomy_tables.anatomy,
+    "anatomy_unreadable": anatomy_tables.anatomy_unreadable,
+    "anatomy_projections": anatomy_tables.anatomy_projections,
+    "anatomy_classification": anatomy_tables.anatomy_classification,
+    "anatomy_ablation": anatomy_tables.anatomy_ablation,
+    "speed_anatomy": anatomy_tables.speed_anatomy,
 }
 
 
