@@ -11,7 +11,7 @@ HALVES = ("odd", "even")
 def anatomy(result: dict[str, Any]) -> list[str]:
     """Real films with masks: every figure on both halves, with PBTSeg and the difference on the second half."""
     rows = [
-        "| real radiographs | films | first half | second half | own grid | PBTSeg | difference |",
+        "| real radiographs | films | first half | second half | ... own grid | ... PBTSeg | ... difference |",
         "|---|---|---|---|---|---|---|",
     ]
     sets, theirs = result["sets"], result["pbtseg"]
@@ -59,7 +59,7 @@ LINES = {
 def anatomy_unreadable(result: dict[str, Any]) -> list[str]:
     """Films that cannot be read, and how they are told."""
     rows = [
-        "| films, second half | films | unusable | told by its word | with a reason | median turn, degrees "
+        "| films, second half | films | unusable | told by its word | with a reason | median turn, from frontal "
         "| median confidence | pixels called lung |",
         "|---|---|---|---|---|---|---|---|",
     ]

@@ -32,6 +32,7 @@ from artasyn.cautions import UNUSABLE
 from artasyn.files.radiograph import read_radiograph
 from artasyn.pictures.overlays import contact_sheet, overlay_structures, write_picture
 from artasyn.segment.anatomy.anatomy import Anatomy
+from artasyn.segment.anatomy.footprints import frontal_turn
 from artasyn.segment.anatomy.net import AnatomyNet
 from artasyn.stock.views import Patient
 from benchmarks.paired import mean_difference
@@ -100,7 +101,7 @@ def judged(anatomies: Sequence[Anatomy], word: str | None) -> dict[str, Any]:
     """
     words = [frozenset(each.warnings) & UNUSABLE for each in anatomies]
     told = [bool(each) if word is None else word in each for each in words]
-    turns = [abs(each.angle) for each in anatomies if math.isfinite(each.angle)]
+    turns = [frontal_turn(each.angle) for each in anatomies if math.isfinite(each.angle)]
     lung = [0.0 if (lungs := lungs_of(each, "whole")) is None else float(lungs.mask.mean()) for each in anatomies]
     return {
         "films": len(anatomies),
@@ -108,7 +109,7 @@ def judged(anatomies: Sequence[Anatomy], word: str | None) -> dict[str, Any]:
         "told": round(float(np.mean(told)), 4),
         "with_a_reason": round(float(np.mean([bool(each.reasons) for each in anatomies])), 4),
         "median_turn": round(float(np.median(turns)), 1) if turns else None,
-        "turned_over_45": round(float(np.mean([45 < each < 135 for each in turns])), 4) if turns else None,
+        "turned_over_45": round(float(np.mean([each > 45 for each in turns])), 4) if turns else None,
         "median_confidence": round(float(np.median([np.median(each.confidence) for each in anatomies])), 4),
         "lung_pixels": round(float(np.mean(lung)), 4),
         "words": dict(sorted(Counter(word for each in words for word in sorted(each)).items())),
