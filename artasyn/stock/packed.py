@@ -13,6 +13,7 @@ from tqdm import tqdm
 from artasyn.arrays import Mask, StructureMasks
 from artasyn.errors import DataError
 from artasyn.segment.anatomy.footprints import frontal_turn
+from artasyn.segment.projection.projection import THRESHOLD
 from artasyn.segment.structures import ANATOMY
 from artasyn.shapes import Bool, Float32, Float64, UInt8
 from artasyn.stock.views import StockView
@@ -55,7 +56,8 @@ class Packed:
         depths = [view.thickness[view.names.index(name)] / np.float16(1000) for name in LUNG_DEPTHS]
         maps = np.stack([*view.integrals, *depths], axis=-1).astype(np.float32)
         bits = np.packbits(np.moveaxis(masks, 0, -1), axis=-1)
-        return cls(maps, bits, known, _box(masks, known), view.view.angle, view.patient)
+        box = _box(masks, known, np.stack(depths) > THRESHOLD / 1000)
+        return cls(maps, bits, known, box, view.view.angle, view.patient)
 
     @property
     def frontal(self) -> bool:
@@ -63,12 +65,18 @@ class Packed:
         return frontal_turn(self.angle) < 30
 
 
-def _box(masks: StructureMasks, known: Mask) -> tuple[float, float, float, float]:
-    for names in (("visible_lung_right", "visible_lung_left"), ("lung_right", "lung_left")):
-        places = [ANATOMY.index(name) for name in names]
-        if known[places].all() and masks[places].any(axis=(1, 2)).all():
-            shown = masks[places].any(axis=0)
-            rows, columns = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))
+def _box(masks: StructureMasks, known: Mask, footprints: StructureMasks) -> tuple[float, float, float, float]:
+    """Returns the box of the lungs as they are drawn, or of their footprints where it is not known how they are drawn.
+
+    Args:
+        masks: the channels `ANATOMY`.
+        known: which of them are known.
+        footprints: of both lungs, bool (2, h, w).
+    """
+    places = [ANATOMY.index(name) for name in ("visible_lung_right", "visible_lung_left")]
+    for each in ([masks[places]] if known[places].all() else []) + [footprints]:
+        if each.any(axis=(1, 2)).all():
+            rows, columns = (np.flatnonzero(each.any(axis=(0, axis))) for axis in (2, 1))
             return float(rows[0]), float(columns[0]), float(rows[-1] + 1), float(columns[-1] + 1)
     raise DataError("a view without lungs cannot become a film")
 

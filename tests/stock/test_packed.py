@@ -42,6 +42,14 @@ def test_a_view_without_lungs_is_refused(ellipsoids: Patient) -> None:
         Packed.of(dataclasses.replace(view, thickness=np.zeros_like(view.thickness)))
 
 
+def test_lungs_place_the_film_even_where_labels_do_not_tell_how_they_are_drawn(frontal: StockView) -> None:
+    packed = Packed.of(dataclasses.replace(frontal, told=("heart",)))
+    lungs = [frontal.thickness[frontal.names.index(f"lung_{side}")] > 2 for side in ("right", "left")]
+    rows, columns = (np.flatnonzero(np.any(lungs, axis=(0, axis))) for axis in (2, 1))
+    assert packed.box == (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
+    assert packed.known.sum() == 1
+
+
 @pytest.fixture(scope="module")
 def folder(ellipsoids: Patient, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stock of three views of two patients, and one of one view."""
