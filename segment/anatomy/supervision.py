@@ -97,18 +97,18 @@ class Teacher:
     """Completes unknown structures where a slow copy of the network is sure of them, then trains by `masked_negatives`.
 
     Truth comes first: what is known or absent stays as it is. The copy is an exponential moving average of the network.
-    It is sure of a structure that it shows at all, if the mean of its probabilities p, each weighted by itself,
-    ``sum(p^2) / sum(p)``, is large enough. Its structure counts from the probability 0.5 on.
+    Its structure counts from the probability 0.5 on. It is sure of a structure if the mean probability of the
+    structure's pixels is large enough.
 
     Attributes:
         decay: share of the copy that stays in each step.
-        sure: least weighted mean.
+        sure: least mean probability.
 
     Source: Mean teachers (Tarvainen, Valpola; NeurIPS 2017), with labels for whole structures.
     """
 
     decay: Share = 0.99
-    sure: Share = 0.9
+    sure: Share = 0.75
 
     def __post_init__(self) -> None:
         check_fields(self, ModelError)
@@ -131,10 +131,10 @@ class Teacher:
             found: (b, k, y, x), the probabilities of the copy.
         """
         known, absent = labels.known.bool(), labels.absent.bool()
-        total = found.sum(dim=(2, 3))
-        shown = found.amax(dim=(2, 3)) > 0.5
-        added = ~known & ~absent & shown & (found.square().sum(dim=(2, 3)) >= self.sure * total)
-        targets = torch.where(added[..., None, None], (found > 0.5).to(labels.targets), labels.targets)
+        shown = (found > 0.5).to(labels.targets)
+        area = shown.sum(dim=(2, 3))
+        added = ~known & ~absent & (area > 0) & ((shown * found).sum(dim=(2, 3)) >= self.sure * area)
+        targets = torch.where(added[..., None, None], shown, labels.targets)
         return PartialLabels(targets, known | added, absent)
 
     def probabilities(self, logits: Maps) -> Maps:

@@ -227,7 +227,7 @@ def test_a_run_is_not_done_again_and_the_result_is_written(tmp_path: Path, monke
         "--steps",
         "4",
     ]
-    monkeypatch.setattr(sys, "argv", ["score_partial", *options, "--encoder", "test_efficientnet"])
+    monkeypatch.setattr(sys, "argv", ["score_partial", *options, "--random", "test_efficientnet"])
     threads = torch.get_num_threads()
     try:
         score_partial.main()
