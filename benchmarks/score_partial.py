@@ -245,13 +245,13 @@ def _difference(pairs: list[tuple[Run, Run]], part: str) -> dict[str, Any] | Non
 
 
 def wins(scenarios: dict[str, Any]) -> list[dict[str, str]]:
-    """Ways that beat their base on real films: an interval above 0, and every seed on the same side."""
+    """Ways that beat their base on real films: an interval above 0, and two or more seeds, all on the same side."""
     found = []
     for scenario, ways in scenarios.items():
         for way, figures in ways.items():
             for part, sign in (("lungs", 1), ("heart", 1), ("ratio_error", -1)):
                 apart = figures.get("against", {}).get(part)
-                if not apart or apart["low"] is None:
+                if not apart or apart["low"] is None or len(apart["each_seed"]) < 2:
                     continue
                 for wanted, word in ((1, "better"), (-1, "worse")):
                     side = sign * wanted

@@ -173,8 +173,10 @@ def test_the_summary_pairs_seeds_and_films() -> None:
 
 
 def test_a_lower_error_is_better() -> None:
-    runs = [run("zero_fill", 0, [0.5] * 8), run("masked", 0, [0.5] * 8)]
-    runs[1]["real"]["ratio_error"]["JSRT"] = [0.05] * 7
+    runs = [run(way, seed, [0.5] * 8) for way in ("zero_fill", "masked") for seed in range(2)]
+    for better in runs[2:]:
+        better["real"]["ratio_error"]["JSRT"] = [0.05] * 7
+    assert not wins(summary(runs[1:3]))  # one seed each, and not the same
     verdicts = wins(summary(runs))
     assert {"scenario": "by source", "way": "masked", "figure": "ratio_error", "verdict": "better"} in verdicts
 
