@@ -226,7 +226,7 @@ def measure_scores(volume: Volume) -> dict[str, Any]:
     for name, view in views.items():
         found = measure(project(volume, view))
         ratio, cobb, areas = found.cardiothoracic_ratio, found.cobb_angle, found.lung_areas
-        if ratio is None or cobb is None or areas is None:
+        if ratio is None or cobb is None or areas is None or areas.total is None:
             raise RuntimeError(f"{name}: not measured: {found.reasons}")
         scores[name] = {
             "cardiothoracic_ratio": round(ratio.value, 4),

@@ -200,7 +200,8 @@ def plain_film(view: StockView) -> Image:
     """Returns a view as a film without anything drawn, float32 (h, w) in [0, 1]."""
     plain = Finish(tone_share=0.0, extras_share=0.0, invert_share=0.0, noise=0.0)
     integral = view.integrals.astype(np.float32).sum(axis=0)
-    lungs = np.sum([view.thickness[view.names.index(name)] for name in LUNG_DEPTHS], axis=0, dtype=np.float32) > 20
+    depths = np.stack([view.thickness[view.names.index(name)] for name in LUNG_DEPTHS])
+    lungs = np.asarray(depths.sum(axis=0, dtype=np.float32) > 20)
     whole = slice(0, integral.shape[0]), slice(0, integral.shape[1])
     return plain.developed(integral, lungs, whole, np.random.default_rng(0))
 

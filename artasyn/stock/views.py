@@ -190,7 +190,8 @@ class Patient:
     @property
     def extent(self) -> float:
         """The largest side of the lungs' box, mm."""
-        return max((part.stop - part.start) * size for part, size in zip(self._lungs, self.volume.spacing, strict=True))
+        sides = zip(self._lungs, self.volume.spacing, strict=True)
+        return max(float(part.stop - part.start) * size for part, size in sides)
 
     @property
     def _lungs(self) -> tuple[slice, slice, slice]:

@@ -35,6 +35,8 @@ class AnatomyTraining(lightning.LightningModule):
         seed: of the choice of the films whose angle is told.
     """
 
+    weights: Tensor
+
     def __init__(
         self,
         network: AnatomyNetwork,
@@ -47,7 +49,8 @@ class AnatomyTraining(lightning.LightningModule):
         super().__init__()
         self.seed = seed
         self.network = network
-        self.averaged = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(ema), use_buffers=True)
+        average: Any = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]
+        self.averaged = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
         self.averaged.requires_grad_(False)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.register_buffer("weights", channel_weights(network.settings.names, heavy=HEAVY), persistent=False)
@@ -59,7 +62,7 @@ class AnatomyTraining(lightning.LightningModule):
         told = torch.from_numpy(rng.random((len(batch["angle"]), 1)) < TOLD).to(self.device)
         logits, turn = self.network(batch["image"], torch.where(told, batch["angle"], torch.nan))
         loss = masked_negatives(logits, labels_of(batch), self.weights)
-        total = loss + TURN * (turn - batch["angle"]).square().mean()
+        total: Tensor = loss + TURN * (turn - batch["angle"]).square().mean()
         self.log("loss", total.detach(), prog_bar=True, on_step=True, on_epoch=False)
         return total
 

@@ -16,7 +16,7 @@ BASE = AnatomyRun(sizes=(64, 128), shares=(0.5, 0.5), steps=20, epoch=10)
 
 
 def flat(values: dict[str, Any], place: str = "") -> dict[str, Any]:
-    found = {}
+    found: dict[str, object] = {}
     for name, value in values.items():
         inner = flat(value, f"{place}{name}.") if isinstance(value, dict) else {f"{place}{name}": value}
         found |= inner

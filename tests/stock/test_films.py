@@ -41,7 +41,7 @@ def whole(view: StockView) -> tuple[Packed, np.ndarray]:
 def test_the_same_seed_gives_the_same_film_and_another_seed_another(stock: Stock) -> None:
     first, again, other = (Films().compose(stock, 64, seed) for seed in ((3, 1), (3, 1), (3, 2)))
     for name in ("image", "masks", "known", "angle"):
-        np.testing.assert_array_equal(first[name], again[name])  # type: ignore[literal-required]
+        np.testing.assert_array_equal(first[name], again[name])
     assert not np.array_equal(first["image"], other["image"])
     assert not np.array_equal(first["masks"], other["masks"])
 

@@ -23,7 +23,7 @@ def test_a_packed_view_holds_the_maps_and_masks_of_the_view(frontal: StockView) 
     np.testing.assert_array_equal(packed.maps[..., : len(TISSUES)], np.moveaxis(frontal.integrals, 0, -1))
     right = frontal.thickness[frontal.names.index("lung_right")]
     np.testing.assert_allclose(1000 * packed.maps[..., len(TISSUES)], right, rtol=2e-3)
-    drawn = masks[[ANATOMY.index(f"visible_lung_{side}") for side in ("right", "left")]].any(axis=0)
+    drawn = np.asarray(masks[[ANATOMY.index(f"visible_lung_{side}") for side in ("right", "left")]].any(axis=0))
     rows, columns = (np.flatnonzero(drawn.any(axis=axis)) for axis in (1, 0))
     assert packed.box == (rows[0], columns[0], rows[-1] + 1, columns[-1] + 1)
 

@@ -101,7 +101,7 @@ def test_a_record_is_of_one_kind_and_its_numbers_are_in_range(ct: CTRecord) -> N
             PatientRecord("a", **wrong)  # type: ignore[arg-type]
     for number in ({"size": 8}, {"spacing": 0.1}, {"views": ()}):
         with pytest.raises(DataError, match=next(iter(number))):
-            PatientRecord("a", ct=ct, **number)  # type: ignore[arg-type]
+            PatientRecord("a", ct=ct, **number)
     record = PatientRecord("a", ct=ct, views=(View(30.0),))
     assert PatientRecord.from_json(record.to_json()) == record
     assert record.variation.deformation is None
