@@ -122,8 +122,9 @@ class LungOpacity:
         Raises:
             SynthesisError: there are no lungs, or no such part of them.
         """
-        present = self.place(lungs).present
-        if self.part != "lungs" and not present.any():
+        place = self.place(lungs)
+        present = place.present
+        if place.lungs.mask.any() and not present.any():
             raise SynthesisError(f"no pixel of these lungs belongs to {self.part}; choose another part")
         lesions = self.draw_batch(present[None], rng).lesions(1)[0]
         return OpacityRecord(lesions, self.tolerance, self.part, self.convention)

@@ -220,7 +220,7 @@ def test_volume_has_tissues_in_their_ranges() -> None:
         "air": (-1001, -850),
         **dict.fromkeys(LOBES, (-900, -760)),
         "soft_tissue": (-100, 60),
-        "mediastinum": (-60, 80),
+        "mediastinum": (-20, 80),
         "abdomen": (-60, 60),
         "heart_ventricle_left": (0, 80),
         "liver": (0, 80),

@@ -222,7 +222,8 @@ def test_texture_shows_through(synthesis: LungOpacity) -> None:
         before, after = (fine_detail(image)[anomaly.mask] for image in (film.image, anomaly.image))
         kept.append((after**2).sum() / (before**2).sum())
     fluid = any(finding.dependent for finding in synthesis.findings) and len(synthesis.findings) == 1
-    assert (0.4 if fluid else 0.6) <= np.mean(kept) <= 1.7  # nets and nodules add detail, dense fluids saturate
+    most = 1.7 if synthesis.part == "lungs" else 1.9  # in a part of the lungs, much of an opacity is its rim
+    assert (0.4 if fluid else 0.6) <= np.mean(kept) <= most  # nets and nodules add detail, dense fluids saturate
 
 
 @every
