@@ -264,7 +264,8 @@ def zones_of_boxes(marked: Mask, masks: Mapping[str, Mask]) -> list[bool]:
         marked: pixels inside the boxes.
         masks: the regions.
     """
-    return [np.count_nonzero(masks[name] & marked) >= COVERED * max(1, np.count_nonzero(masks[name])) for name in ZONES]
+    found = {name: int(np.count_nonzero(masks[name])) for name in ZONES}
+    return [int(np.count_nonzero(masks[name] & marked)) >= COVERED * max(1, found[name]) for name in ZONES]
 
 
 def reasons_right(reasons: Mapping[str, np.ndarray], zones: Sequence[list[bool] | None]) -> dict[str, Any]:
@@ -368,7 +369,7 @@ def main() -> None:
     given = options.parse_args()
     cv2.setNumThreads(1)
     net = AnatomyNet.from_pretrained(given.model)
-    encode = imagenet_encoder() if given.encoder == "photographs" else encoder_of(net.network.encoder)
+    encode = imagenet_encoder() if given.encoder == "photographs" else encoder_of(getattr(net.network, "encoder"))  # noqa: B009 (a network in torch has one)
     result: dict[str, Any] = {
         "machine": {
             "processor": platform.processor() or platform.machine(),

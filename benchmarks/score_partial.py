@@ -154,8 +154,10 @@ def new_network(pool: Pool, encoder: Remembered, seed: int) -> AnatomyNetwork:
         float(pool.masks[told, :, :, channel].mean()) / FULL if told.any() else 0.0
         for channel, told in enumerate(pool.known.T)
     ]
+    bias = network.head.bias
+    assert bias is not None
     with torch.no_grad():
-        network.head.bias.copy_(torch.tensor(shares).clamp(1e-3, 0.5).logit().repeat_interleave(STRIDE**2))
+        bias.copy_(torch.tensor(shares).clamp(1e-3, 0.5).logit().repeat_interleave(STRIDE**2))
     return network.train()
 
 
@@ -180,7 +182,7 @@ def train(pool: Pool, way: Supervision, network: AnatomyNetwork, seed: int, step
         optimiser.step()
         schedule.step()
     seconds = time.process_time() - start
-    network.encoder.films = None
+    setattr(network.encoder, "films", None)  # noqa: B010 (a module's attributes have no types)
     network.eval()
     return seconds
 

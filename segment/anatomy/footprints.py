@@ -61,8 +61,8 @@ def with_landmarks(volume: Volume) -> Volume:
     columns = np.arange(right.shape[2])
     last = right.shape[2] - 1 - right[:, :, ::-1].argmax(axis=2)
     first = left.argmax(axis=2)
-    both = right.any(axis=2) & left.any(axis=2)
-    between = np.asarray((columns > last[..., None]) & (columns < first[..., None]) & both[..., None])
+    both = np.asarray(right.any(axis=2) & left.any(axis=2))
+    between = (columns > last[..., None]) & (columns < first[..., None]) & both[..., None]
     if between.any():
         found[BETWEEN] = Structure.of(between, (inside[0].start, inside[1].start, inside[2].start))
     return volume.with_structures(**found)

@@ -174,8 +174,12 @@ def test_lungs_as_users_hold_them() -> None:
         *((255 * mask).astype(np.uint8), mask * 255.0, mask * np.uint16(65535), torch.from_numpy(mask)[None]),
         *(Image.fromarray(lungs.labels), Image.fromarray(mask), Image.fromarray((255 * mask).astype(np.uint8))),
     ):
-        assert (as_lungs(given, mask.shape).labels == lungs.labels).all()
-    assert (as_lungs((7 * mask).astype(np.uint8), labelled=False).labels == lungs.labels).all()
+        found = as_lungs(given, mask.shape)
+        assert isinstance(found, Lungs)
+        assert (found.labels == lungs.labels).all()
+    found = as_lungs((7 * mask).astype(np.uint8), labelled=False)
+    assert isinstance(found, Lungs)
+    assert (found.labels == lungs.labels).all()
     for wrong, message in (
         ((7 * mask).astype(np.uint8), "found the values 0, 7"),
         (-lungs.labels.astype(np.int8), "found the values -2, -1, 0"),
