@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -43,6 +44,11 @@ LOOKS: dict[str, Change] = {
 }
 
 
+@cache
+def drawn(size: int, seed: int) -> Image:
+    return Phantom(size=size)(seed).image
+
+
 def words(film: np.ndarray) -> set[str]:
     lungs = segment(np.ascontiguousarray(film, np.float32))
     if not lungs.usable:
@@ -56,7 +62,7 @@ def words(film: np.ndarray) -> set[str]:
 @pytest.mark.parametrize("size", [96, 224])
 def test_phantoms_are_told_in_every_pose(look: str, size: int) -> None:
     for seed in range(3):
-        film = LOOKS[look](Phantom(size=size)(seed).image)
+        film = LOOKS[look](drawn(size, seed))
         assert words(film) == set(), seed
         for name, (turned, expected) in POSES.items():
             assert words(turned(film)) == expected, (seed, name)
