@@ -77,4 +77,4 @@ def weighted_auroc(scores: npt.NDArray[np.float64], diseased: npt.NDArray[np.boo
     sick, well = totals
     below = np.cumsum(well, axis=1) - well / 2
     pairs = sick.sum(axis=1) * well.sum(axis=1)
-    return np.divide((sick * below).sum(axis=1), pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+    return np.asarray(np.divide((sick * below).sum(axis=1), pairs, out=np.full(len(weights), np.nan), where=pairs > 0))

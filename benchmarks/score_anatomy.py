@@ -81,10 +81,12 @@ def real_figures(predict: Predict, data: Path) -> tuple[dict[str, Any], dict[str
         theirs = film_figures(pbtseg_anatomies, data, half, size=GRID)
         found["sets"][half] = summaries(ours)
         found["sets"][half]["own grid"] = summaries(film_figures(predict, data, half, size=None, batch=2))
-        found["pbtseg"][half] = summaries(theirs)
+        found["pbtseg"][half], found["difference"][half] = summaries(theirs), {}
         found["difference"][half] = {
-            name: mean_difference(*([film["dice"] for film in of[name].values()] for of in (ours, theirs)))
-            for name in SETS
+            name: mean_difference(
+                [film["dice"] for film in of.values()], [each["dice"] for each in theirs[name].values()]
+            )
+            for name, of in ours.items()
         }
         for name, of in ours.items():
             kept[name] = kept.get(name, {}) | of
