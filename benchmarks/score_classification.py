@@ -264,8 +264,8 @@ def zones_of_boxes(marked: Mask, masks: Mapping[str, Mask]) -> list[bool]:
         marked: pixels inside the boxes.
         masks: the regions.
     """
-    found = {name: int(np.count_nonzero(masks[name])) for name in ZONES}
-    return [int(np.count_nonzero(masks[name] & marked)) >= COVERED * max(1, found[name]) for name in ZONES]
+    zones = [masks[name] for name in ZONES]
+    return [bool(np.count_nonzero(zone & marked) >= COVERED * max(1, int(zone.sum()))) for zone in zones]
 
 
 def reasons_right(reasons: Mapping[str, np.ndarray], zones: Sequence[list[bool] | None]) -> dict[str, Any]:
@@ -369,7 +369,8 @@ def main() -> None:
     given = options.parse_args()
     cv2.setNumThreads(1)
     net = AnatomyNet.from_pretrained(given.model)
-    encode = imagenet_encoder() if given.encoder == "photographs" else encoder_of(getattr(net.network, "encoder"))  # noqa: B009 (a network in torch has one)
+    own = getattr(net.network, "encoder", None)
+    encode = encoder_of(own) if own is not None and given.encoder == "anatomy" else imagenet_encoder()
     result: dict[str, Any] = {
         "machine": {
             "processor": platform.processor() or platform.machine(),
