@@ -7,6 +7,9 @@ so the reasons of a region are not those of the whole film, such as a portable e
 and search of the penalty. Films of one patient are never in two folds. Every film gets its score from a classifier that
 did not see its patient. Intervals are bootstraps over patients.
 
+Choices: that a region's features are differences from the whole film, and `COVERED`, were chosen on these same films,
+among seven forms of features and reasons that were tried. Intervals do not hold this choice.
+
 Children are healthy films of the ZhangLab training set against its pneumonia; adults are NIH films without a finding
 against NIH films with opacities in boxes. The reasons of a decision are the sums of weights times features by region.
 They are compared with the boxes: how often the zone with the strongest reason holds a box.
