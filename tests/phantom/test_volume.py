@@ -26,7 +26,7 @@ from artasyn.segment.projection.view import View
 from artasyn.segment.structures import ANATOMY, LOBES, SIDES, VERTEBRAE, canonical, members
 
 SMALL = Phantom(size=128)
-DRAWS = range(16)
+DRAWS = range(8)
 FEW = range(5)
 SOMETIMES = ("lesion", "breast_right", "breast_left")
 """Structures that only some thoraces have."""
@@ -83,11 +83,13 @@ def test_structures_are_those_of_the_vocabulary() -> None:
         assert members(group, STRUCTURES)
 
 
-def test_every_structure_is_in_nearly_every_thorax() -> None:
+def test_every_structure_is_in_every_thorax() -> None:
     for name in STRUCTURES:
         if name not in SOMETIMES:
-            assert np.mean([name in middles(seed) for seed in DRAWS]) >= 0.95, name
-    assert 0.2 < np.mean(["breast_right" in middles(seed) for seed in DRAWS]) < 0.7
+            assert all(name in middles(seed) for seed in DRAWS), name
+    breasts = ["breast_right" in middles(seed) for seed in DRAWS]
+    assert any(breasts)
+    assert not all(breasts)
 
 
 def test_left_structures_lie_left() -> None:
@@ -167,10 +169,11 @@ def test_thoraces_vary_in_age_and_posture() -> None:
         values = [getattr(record, name) for record in records]
         assert min(values) < low, name
         assert max(values) > high, name
+    assert 0.2 < np.mean([record.breast > 0 for record in records]) < 0.7
 
 
-def test_nearly_all_draws_show_both_lungs() -> None:
-    films = [Phantom(size=64)(seed) for seed in range(16)]
+def test_draws_show_both_lungs() -> None:
+    films = [Phantom(size=64)(seed) for seed in range(100, 108)]
     assert all(film.lungs.found for film in films)
     assert all(np.isfinite(film.image).all() for film in films)
 
