@@ -24,7 +24,7 @@ from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.segment import PBTSeg
 from artasyn.segment.anatomy.anatomy import Anatomy, Convention
 from artasyn.segment.lungs import Lungs
-from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio
+from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio, cardiothoracic_ratio
 
 Predict = Callable[[Sequence[Image]], Sequence[Anatomy]]
 """A predictor: films of any sizes in, one anatomy for each on the film's grid."""
@@ -129,20 +129,20 @@ def lungs_of(anatomy: Anatomy, convention: Convention) -> Lungs | None:
     return anatomy.lungs(convention)
 
 
-def ratio(anatomy: Anatomy) -> float:
-    """The cardiothoracic ratio; NaN where it cannot be measured."""
+def ratio(heart: Mask, lungs: Mask) -> float:
+    """The cardiothoracic ratio of two masks; NaN where it cannot be measured."""
     try:
-        return CardiothoracicRatio.of(anatomy).value
+        return cardiothoracic_ratio(heart, lungs).value
     except DataError:
         return math.nan
 
 
-def anatomy_of_masks(truth: Mapping[str, Mask]) -> Anatomy:
-    """The anatomy of drawn lungs and heart."""
-    lungs = Lungs.from_mask(truth["lungs"])
-    parts = (truth.get("right_lung", lungs.right), truth.get("left_lung", lungs.left), truth["heart"])
-    names = ("visible_lung_right", "visible_lung_left", "drawn_heart")
-    return Anatomy(names, np.stack(parts).astype(np.float32), 0.0, (1.0,) * 3)
+def ratio_of(anatomy: Anatomy) -> float:
+    """The cardiothoracic ratio as the library measures it; NaN where it cannot be measured."""
+    try:
+        return CardiothoracicRatio.of(anatomy).value
+    except DataError:
+        return math.nan
 
 
 def figures(anatomy: Anatomy, truth: Mapping[str, Mask], convention: Convention) -> Figures:
@@ -171,8 +171,8 @@ def figures(anatomy: Anatomy, truth: Mapping[str, Mask], convention: Convention)
         if folder in truth and drawn is not None:
             found[name] = dice(drawn, truth[folder])
     if "heart" in truth:
-        found["true_ctr"] = ratio(anatomy_of_masks(truth))
-        found["ctr"] = ratio(anatomy)
+        found["true_ctr"] = ratio(truth["heart"], truth["lungs"])
+        found["ctr"] = ratio_of(anatomy)
     return found
 
 

@@ -72,10 +72,6 @@ POSES: dict[str, tuple[Callable[[Image], np.ndarray], str | None]] = {
 """What is done to a film, and the word that tells it."""
 
 
-def _dices(films: Mapping[str, Figures]) -> list[float]:
-    return [film["dice"] for film in films.values()]
-
-
 def real_figures(predict: Predict, data: Path) -> tuple[dict[str, Any], dict[str, dict[str, Figures]]]:
     """The figures on real films, and those of every film of both halves on the grid of 256 pixels."""
     found: dict[str, Any] = {"grid": GRID, "sets": {}, "pbtseg": {}, "difference": {}}
@@ -85,8 +81,13 @@ def real_figures(predict: Predict, data: Path) -> tuple[dict[str, Any], dict[str
         theirs = film_figures(pbtseg_anatomies, data, half, size=GRID)
         found["sets"][half] = summaries(ours)
         found["sets"][half]["own grid"] = summaries(film_figures(predict, data, half, size=None, batch=2))
-        found["pbtseg"][half] = summaries(theirs)
-        found["difference"][half] = {name: mean_difference(_dices(ours[name]), _dices(theirs[name])) for name in SETS}
+        found["pbtseg"][half], found["difference"][half] = summaries(theirs), {}
+        found["difference"][half] = {
+            name: mean_difference(
+                [film["dice"] for film in of.values()], [each["dice"] for each in theirs[name].values()]
+            )
+            for name, of in ours.items()
+        }
         for name, of in ours.items():
             kept[name] = kept.get(name, {}) | of
     found["sets"]["all"] = summaries(kept)

@@ -8,15 +8,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from artasyn.stock.packed import Packed, Stock
 from artasyn.training.anatomy_run import AnatomyRun
-from benchmarks.anatomy_ablation import ARMS, WEIGHTS, ablate
+from benchmarks.anatomy_ablation import ARMS, WEIGHTS, ablate, viewwise
 from benchmarks.anatomy_tables import anatomy_ablation
 
 BASE = AnatomyRun(sizes=(64, 128), shares=(0.5, 0.5), steps=20, epoch=10)
 
 
 def flat(values: dict[str, Any], place: str = "") -> dict[str, Any]:
-    found: dict[str, object] = {}
+    found: dict[str, Any] = {}
     for name, value in values.items():
         inner = flat(value, f"{place}{name}.") if isinstance(value, dict) else {f"{place}{name}": value}
         found |= inner
@@ -60,3 +63,12 @@ def test_finished_arms_are_kept_and_changed_ones_are_trained_again(tmp_path: Pat
     assert rows[0].startswith("| 20 steps of 16 films of 64, 128 px")
     assert [row.split("|")[1].strip() for row in rows[2:]] == ["everything", "one CT alone", "no opacities"]
     assert "| 0.900 |" in rows[2]
+
+
+def test_a_stock_of_one_patient_can_be_split() -> None:
+    maps, bits = np.zeros((8, 8, 10), np.float32), np.zeros((8, 8, 11), np.uint8)
+    view = Packed(maps, bits, np.zeros(87, bool), (0.0, 0.0, 8.0, 8.0), 0.0, "ct")
+    stock = viewwise(Stock((view,) * 3, np.full(3, 1 / 3)))
+    assert len(BASE.patients_held_out(stock)) == 1
+    rest, held = stock.split(BASE.patients_held_out(stock))
+    assert (len(rest.views), len(held.views)) == (2, 1)
