@@ -61,7 +61,7 @@ def write_cts(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_three_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: Path, tmp_path: Path) -> None:
+def test_the_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: Path, tmp_path: Path) -> None:
     from artasyn.phantom.film import Phantom
 
     shutil.copytree(phantoms, tmp_path / "data")
@@ -74,10 +74,10 @@ def test_the_three_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: P
     assert shorter != benchmark
     fewer = projecting.replace("--randomise 50", "--randomise 1 --pixel 2")
     assert fewer != projecting
-    *loops, detecting, remaking, from_ct = EXAMPLES["python"]
+    *loops, detecting, remaking, from_ct, reading = EXAMPLES["python"]
     assert len(loops) == 3
     commands = [("bash", block) for block in (shorter, augmenting, fewer)]
-    done = run([*commands, *(("python", block) for block in (*loops, detecting, remaking, from_ct))], tmp_path)
+    done = run([*commands, *(("python", block) for block in (*loops, detecting, remaking, from_ct, reading))], tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     for file in (
         "evaluation/report.html",
