@@ -381,8 +381,6 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "anatomy": anatomy_tables.anatomy,
     "anatomy_unreadable": anatomy_tables.anatomy_unreadable,
     "anatomy_projections": anatomy_tables.anatomy_projections,
-    "anatomy_classification": anatomy_tables.anatomy_classification,
-    "anatomy_ablation": anatomy_tables.anatomy_ablation,
     "speed_anatomy": anatomy_tables.speed_anatomy,
 }
 

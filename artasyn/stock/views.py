@@ -47,7 +47,8 @@ BLOOD = 55
 WIDER = 1.5
 """Side of the detector's field, relative to the lungs' largest extent in the view."""
 
-Maps = Float[np.ndarray, "k h w"]
+Depths = Float[np.ndarray, "n h w"]
+Integrals = Float[np.ndarray, "t h w"]
 
 Names = Annotated[tuple[str, ...], Count(0, 1000)]
 """Names of structures."""
@@ -67,9 +68,9 @@ class StockView:
         told: the channels of `ANATOMY` that the volume's labels tell; None for all whose structures are among `names`.
     """
 
-    thickness: Maps
+    thickness: Depths
     names: tuple[str, ...]
-    integrals: Maps
+    integrals: Integrals
     view: View
     spacing: float
     patient: str

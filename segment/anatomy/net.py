@@ -9,7 +9,7 @@ from typing import Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 
-from artasyn.arrays import Image, Prepared, check_image
+from artasyn.arrays import Image, Prepared, SoftMasks, check_image
 from artasyn.cautions import pixel_cautions
 from artasyn.errors import ImageError, ModelError
 from artasyn.segment.anatomy.anatomy import Anatomy
@@ -70,9 +70,10 @@ class Network(Protocol):
 class AnatomyNet:
     """Reads the anatomy of radiographs at any angle with a network that has seen projections only.
 
-    The network sees the whole film, and the film's mirrored negative. Their mean is the result, and their agreement is
-    the confidence of each structure. A structure below the confidence `AnatomySettings.floor` is left empty. Nothing is
-    read on a film that shows no chest, or a turned one: the result is empty and says why.
+    The network sees the whole film, and the film's mirrored negative. The film's own maps are the result; how well the
+    other look agrees is the confidence of each structure. (The mean of both is worse: it blurs what has one side.) A
+    structure below the confidence `AnatomySettings.floor` is left empty. Nothing is read on a film that shows no chest,
+    or a turned one: the result is empty and says why.
 
     A reader runs on torch (`from_pretrained`) or on onnxruntime (`from_onnx`). Only `from_pretrained` imports torch.
 
@@ -273,7 +274,7 @@ class AnatomyNet:
         settings = self.settings
         usual = np.array(settings.agreements or [1.0] * len(settings.names), np.float32)
         confidence = np.minimum(agreements(looks) / np.maximum(usual, 1e-3), 1)
-        maps = centred(np.asarray(looks.mean(axis=0), np.float32), settings.thresholds)
+        maps = centred(looks[0], settings.thresholds)
         turn = turn_of(turns) if angle is None else float(angle)
         sure = lungs_sure(confidence.tolist(), settings.names)
         if np.ptp(image) < BLANK:
@@ -300,7 +301,7 @@ class AnatomyNet:
             window.shape,
         )
 
-    def _evidence(self, maps: LookMaps) -> float:
+    def _evidence(self, maps: SoftMasks) -> float:
         """Returns the mean confidence of all structures on one look."""
         return float(agreements(maps[None]).mean())
 
