@@ -51,6 +51,8 @@ Thickness = Float32[np.ndarray, "k h w"]
 """The length of every ray of a projection inside each of k structures, mm."""
 StructureMasks = Bool[np.ndarray, "k h w"]
 """The footprints of k structures on a projection; they may overlap."""
+Flags = Bool[np.ndarray, " channels"]
+"""One truth for each structure: bool (k,)."""
 SoftMasks = Float32[np.ndarray, "k h w"]
 """Footprints with soft borders, float32 (k, h, w) in [0, 1]."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from artasyn.arrays import Mask, StructureMasks
+from artasyn.arrays import Flags, StructureMasks
 from artasyn.errors import DataError
 from artasyn.segment.anatomy.footprints import frontal_turn
 from artasyn.segment.projection.projection import THRESHOLD
@@ -65,7 +65,9 @@ class Packed:
         return frontal_turn(self.angle) < 30
 
 
-def _box(masks: StructureMasks, known: Mask, footprints: StructureMasks) -> tuple[float, float, float, float]:
+def _box(
+    masks: StructureMasks, known: np.ndarray, footprints: Bool[np.ndarray, "sides h w"]
+) -> tuple[float, float, float, float]:
     """Returns the box of the lungs as they are drawn, or of their footprints where it is not known how they are drawn.
 
     Args:

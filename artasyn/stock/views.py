@@ -13,7 +13,7 @@ from typing import Annotated
 
 import numpy as np
 
-from artasyn.arrays import Mask, StructureMasks
+from artasyn.arrays import Flags, StructureMasks
 from artasyn.errors import DataError
 from artasyn.fields import Count, Within, build
 from artasyn.files import atomic
@@ -76,7 +76,7 @@ class StockView:
     patient: str
     told: tuple[str, ...] | None = None
 
-    def channels(self) -> tuple[StructureMasks, Mask]:
+    def channels(self) -> tuple[StructureMasks, Flags]:
         """Returns the masks of `ANATOMY`, bool (k, h, w), and which of them are known, bool (k,)."""
         body = np.asarray(self.integrals.astype(np.float32).sum(axis=0) > BODY)
         masks, known = footprints(self.thickness.astype(np.float32), self.names, body, self.view.angle)

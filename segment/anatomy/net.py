@@ -230,7 +230,7 @@ class AnatomyNet:
         return [float(np.median(values)) if values.size else 1.0 for values in shown]
 
     def _looked(
-        self, images: Sequence[Image], angles: Sequence[float | None]
+        self, images: Sequence[np.ndarray], angles: Sequence[float | None]
     ) -> tuple[list[tuple[Window, Prepared]], list[tuple[LookMaps, Turns]]]:
         """Returns the prepared films with their windows, and the aligned maps and the turns of all looks at each."""
         settings, count = self.settings, self.settings.looks
@@ -251,7 +251,10 @@ class AnatomyNet:
         return maps, found
 
     def _read(
-        self, images: Sequence[Image], angles: Sequence[float | None], spacings: Sequence[tuple[float, float] | None]
+        self,
+        images: Sequence[np.ndarray],
+        angles: Sequence[float | None],
+        spacings: Sequence[tuple[float, float] | None],
     ) -> list[Anatomy]:
         """Reads films of one batch."""
         prepared, looks = self._looked(images, angles)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from artasyn.arrays import Affine, VolumeMask, VoxelMap
 from artasyn.segment.ct.volume import Structure, Volume
+from artasyn.shapes import Bool
 
 Weights = NDArray[np.float32]
 """The share of each old voxel in every new one along one axis, (new, old); rows sum to 1."""
@@ -97,7 +98,7 @@ def weighed(values: NDArray[np.generic], weights: Sequence[Weights]) -> VoxelMap
 
 
 def filled(
-    mask: VolumeMask, box: Sequence[slice], weights: Sequence[Weights]
+    mask: Bool[np.ndarray, "depth height width"], box: Sequence[slice], weights: Sequence[Weights]
 ) -> tuple[tuple[int, int, int], VolumeMask]:
     """Returns the new voxels of which a mask fills at least half, in a box, and the first voxel of the box.
 

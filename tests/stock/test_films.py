@@ -17,7 +17,7 @@ from artasyn.stock.views import Patient, StockView
 
 PLAIN = Finish(tone_share=0.0, extras_share=0.0, invert_share=0.0, noise=0.0)
 STILL = Films(
-    attenuation_share=0.0, margin_range=(0.0, 0.0), roll_range=(0.0, 0.0), stretch=0.0, warp=0.0, opacity_share=0.0,
+    attenuation_share=0.0, margin_range=(0.0, 0.0), wide_share=0.0, roll_range=(0.0, 0.0), stretch=0.0, warp=0.0, opacity_share=0.0,
     finish=PLAIN,
 )  # fmt: skip
 
@@ -91,6 +91,7 @@ def _roll(seed: int) -> float:
     rng.choice(1, p=[1.0])
     rng.uniform(0, 0)
     rng.normal(0, 1, 4)
+    rng.random()
     rng.normal()
     rng.random()
     rng.uniform(180, 180)

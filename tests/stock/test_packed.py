@@ -75,9 +75,9 @@ def test_stocks_are_read_and_their_patients_are_held_out_whole(folder: Path) -> 
 
 
 def test_folders_give_their_shares_of_the_films(folder: Path) -> None:
-    stock = Stock.read(folder / "a", folder / "b", weights=(1, 3))
+    stock = Stock.read(folder / "a", folder / "b", weights=(1.0, 3.0))
     assert stock.shares[[view.patient == "three" for view in stock.views]].tolist() == pytest.approx([0.75])
-    assert stock.identity() == Stock.read(folder / "a", folder / "b", weights=(2, 6)).identity()
+    assert stock.identity() == Stock.read(folder / "a", folder / "b", weights=(2.0, 6.0)).identity()
     others = {Stock.read(folder / "a").identity(), Stock.read(folder / "b").identity(), stock.identity()}
     assert len(others) == 3
     with pytest.raises(DataError, match="no views of a stock"):
