@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from artasyn.arrays import Flags, StructureMasks
+from artasyn.arrays import StructureMasks
 from artasyn.errors import DataError
 from artasyn.segment.anatomy.footprints import frontal_turn
 from artasyn.segment.projection.projection import THRESHOLD

@@ -216,7 +216,7 @@ class AnatomyNet:
             found += self._read(images[part], angles[part], spacings[part])
         return found
 
-    def usual_agreements(self, images: Sequence[Image]) -> list[float]:
+    def usual_agreements(self, images: Sequence[np.ndarray]) -> list[float]:
         """Measures the usual agreement of the looks about each structure, for `calibrate`.
 
         Args:

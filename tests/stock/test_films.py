@@ -17,8 +17,8 @@ from artasyn.stock.views import Patient, StockView
 
 PLAIN = Finish(tone_share=0.0, extras_share=0.0, invert_share=0.0, noise=0.0)
 STILL = Films(
-    attenuation_share=0.0, margin_range=(0.0, 0.0), wide_share=0.0, roll_range=(0.0, 0.0), stretch=0.0, warp=0.0, opacity_share=0.0,
-    finish=PLAIN,
+    attenuation_share=0.0, margin_range=(0.0, 0.0), wide_share=0.0, roll_range=(0.0, 0.0), stretch=0.0, warp=0.0,
+    opacity_share=0.0, finish=PLAIN,
 )  # fmt: skip
 
 
