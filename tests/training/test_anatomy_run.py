@@ -39,7 +39,9 @@ RUN = AnatomyRun(
 def stock() -> Stock:
     """One chest of ellipsoids from several sides, as if it were four patients."""
     patient = Patient.of(chest((8.0, 8.0, 8.0), length=330.0), "")
-    seen = {name: patient.seen(View(angle), 48)[0] for name, angle in (("a", 0), ("b", 10), ("c", 180), ("d", 70))}
+    seen = {
+        name: patient.seen(View(angle), 48)[0] for name, angle in (("a", 0.0), ("b", 10.0), ("c", 180.0), ("d", 70.0))
+    }
     views = tuple(Packed.of(dataclasses.replace(view, patient=name)) for name, view in seen.items())
     return Stock(views, np.full(4, 0.25))
 
