@@ -16,7 +16,7 @@ from artasyn.evaluation.overlap import dice
 from artasyn.segment.anatomy.supervision import Supervision
 from artasyn.segment.anatomy.window import Window, resample
 from benchmarks.partial_labels import FULL, Pool
-from benchmarks.real_anatomy import anatomy_of_masks, files, ratio, read_film
+from benchmarks.real_anatomy import files, ratio, read_film
 
 SIZE, GRID = 64, 256
 """Pixels of the network's input, and of the longer side on which real films are scored."""
@@ -99,7 +99,7 @@ class RealFilms:
         self.windows = [Window.of((image.shape[0], image.shape[1]), SIZE) for image, _ in read]
         self.images = np.stack([window.prepare(image) for window, (image, _) in zip(self.windows, read, strict=True)])
         self.truths = [truth for _, truth in read]
-        self.ratios = np.array([ratio(anatomy_of_masks(truth)) for truth in self.truths])
+        self.ratios = np.array([ratio(truth["heart"], truth["lungs"]) for truth in self.truths])
 
     def maps(self, network: nn.Module, way: Supervision, names: Sequence[str]) -> list[dict[str, np.ndarray]]:
         """The probabilities of lungs and heart of every film, on the grid of the truth."""
@@ -137,7 +137,7 @@ def real_figures(network: nn.Module, way: Supervision, sets: dict[str, RealFilms
     figures: Run = {part: scores(part, chosen[part], odd) for part in chosen}
     figures["ratio_error"] = {
         name: [
-            abs(ratio(anatomy_of_masks({part: found[part] >= chosen[part] for part in chosen})) - float(true))
+            abs(ratio(*(found[part] >= chosen[part] for part in ("heart", "lungs"))) - float(true))
             for found, true in zip(maps[name][odd], films.ratios[odd], strict=True)
         ]
         for name, films in sets.items()
