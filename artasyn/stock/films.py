@@ -73,7 +73,7 @@ class Films:
 
     attenuation_share: Share = 0.8
     margin_range: Interval[Margin] = (-0.04, 0.3)
-    wide_share: Share = 0.4
+    wide_share: Share = 0.3
     roll_range: Interval[Annotated[float, Within(-180, 180)]] = (-8.0, 8.0)
     stretch: Share = 0.09
     warp: Share = 0.02

@@ -21,8 +21,8 @@ from artasyn.stock.films import Films
 from artasyn.stock.packed import Stock
 from artasyn.training.data import _follow
 
-HELD_OUT = 1
-"""Stream of the seeds of films for validation."""
+HELD_OUT, SHARES = 1, 2
+"""Streams of the seeds of films for validation, and for the shares of the pixels (`shares_of_pixels`)."""
 
 
 class FilmBatch(TypedDict):
@@ -78,6 +78,18 @@ class FilmBatches(Dataset[FilmBatch]):
             "known": torch.from_numpy(np.stack([each["known"] for each in made])),
             "angle": torch.from_numpy(np.stack([each["angle"] for each in made])),
         }
+
+
+def shares_of_pixels(batches: FilmBatches) -> Float32[Tensor, " k"]:
+    """Returns the mean share of the pixels of each structure over the films that tell it; 0 where none does."""
+    shown: Tensor = torch.zeros(0)
+    told: Tensor = torch.zeros(0)
+    for number in range(len(batches)):
+        batch = batches[number]
+        shares = (batch["masks"].mean(dim=(2, 3)) * batch["known"]).sum(dim=0)
+        count = batch["known"].sum(dim=0)
+        shown, told = (shares, count) if number == 0 else (shown + shares, told + count)
+    return shown / told.clamp(min=1)
 
 
 class StockData(lightning.LightningDataModule):

@@ -14,8 +14,8 @@ from artasyn.segment.anatomy.network import AnatomyNetwork
 from artasyn.segment.anatomy.partial import PartialLabels, channel_weights, masked_negatives
 from artasyn.training.anatomy_data import FilmBatch, labels_of
 
-HEAVY = ("visible_lung_*", "whole_lung_*", "drawn_heart")
-"""Structures that weigh more: readers draw them, and measures are taken from them."""
+HEAVY, WEIGHT = ("visible_lung_*", "whole_lung_*", "drawn_heart"), 8.0
+"""Structures that weigh more, and how much: readers draw them, and measures are taken from them."""
 
 TOLD = 0.3
 """Share of the films whose angle the network is told."""
@@ -53,7 +53,7 @@ class AnatomyTraining(lightning.LightningModule):
         self.averaged = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
         self.averaged.requires_grad_(False)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.register_buffer("weights", channel_weights(network.settings.names, heavy=HEAVY), persistent=False)
+        self.register_buffer("weights", channel_weights(network.settings.names, heavy=HEAVY, weight=WEIGHT), persistent=False)
         self.seen: list[tuple[Tensor, Tensor]] = []
 
     def training_step(self, batch: FilmBatch, index: int) -> Tensor:

@@ -23,7 +23,7 @@ from artasyn.segment.anatomy.settings import MULTIPLE, AnatomySettings
 from artasyn.stock.films import Films
 from artasyn.stock.packed import Stock
 from artasyn.training.anatomy_calibration import calibrate
-from artasyn.training.anatomy_data import StockData
+from artasyn.training.anatomy_data import SHARES, FilmBatches, StockData, shares_of_pixels
 from artasyn.training.anatomy_module import AnatomyTraining
 from artasyn.training.checkpoints import LAST, Checkpoints, check_checkpoint, going_on, resumable
 from artasyn.training.progress import Progress
@@ -53,9 +53,9 @@ class AnatomyRun:
     """
 
     encoder: str = AnatomySettings.encoder
-    sizes: Annotated[tuple[Side, ...], Count(1, 16)] = (64, 96, 128, 192)
-    shares: Annotated[tuple[Share, ...], Count(1, 16)] = (0.4, 0.3, 0.2, 0.1)
-    steps: Annotated[int, Within(1, 10_000_000)] = 10_000
+    sizes: Annotated[tuple[Side, ...], Count(1, 16)] = (64, 96, 128)
+    shares: Annotated[tuple[Share, ...], Count(1, 16)] = (0.2, 0.35, 0.45)
+    steps: Annotated[int, Within(1, 10_000_000)] = 8_000
     epoch: Annotated[int, Within(1, 1_000_000)] = 250
     batch_size: Annotated[int, Within(1, 65536)] = 16
     learning_rate: Annotated[float, Within(1e-9, 10)] = 2e-3
@@ -121,9 +121,9 @@ class AnatomyRun:
     def _fit(self, stock: Stock, out: Path, workers: int, options: Mapping[str, Any]) -> AnatomyNetwork:
         lightning.seed_everything(self.seed, workers=True, verbose=False)
         settings = AnatomySettings(encoder=self.encoder, size=self.sizes[-1])
-        module = AnatomyTraining(
-            AnatomyNetwork(settings, pretrained=self.pretrained), learning_rate=self.learning_rate, seed=self.seed
-        )
+        network = AnatomyNetwork(settings, pretrained=self.pretrained)
+        network.start_at(shares_of_pixels(FilmBatches(stock, self.films, [64] * 8, 16, (self.seed, SHARES))))
+        module = AnatomyTraining(network, learning_rate=self.learning_rate, seed=self.seed)
         held_out = self.patients_held_out(stock)
         data = StockData(
             stock, held_out, self.films, self.schedule(), epoch=self.epoch, batch_size=self.batch_size,

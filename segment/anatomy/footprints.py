@@ -23,18 +23,24 @@ from artasyn.shapes import Bool
 BELOW, BETWEEN = "below", "between"
 """Structures that `with_landmarks` adds to a volume."""
 
-LUNG, UNDER, MIDDLE = 4.0, 8.0, 40.0
-"""Lengths of a ray, mm: a pixel shows lung from this length in lung on, hides lung under a dome from this length in
-`BELOW` on, and between the lungs from this length in `BETWEEN` on."""
+SHOWN = 0.15
+"""Share of the lung's deepest ray from which readers see lung: they draw its border inside that of its footprint."""
+
+UNDER, RECESS = 8.0, 0.15
+"""A dome hides lung from this length of the ray in `BELOW` on, mm, and from this share of the length in lung."""
+
+MIDDLE = {"right": 75.0, "left": 32.0}
+"""Length of the ray in `BETWEEN` from which the mediastinum hides the lung of a side, mm. The right border of the
+mediastinum is thin veins, the left one is the aorta."""
 
 FRONTAL_LUNGS, FRONTAL_HEART = 60.0, 45.0
 """Largest turn from a frontal view, degrees, at which lungs and heart as drawn on frontal radiographs are known."""
 
-SOLID, SMOOTH = 20.0, 0.025
+SOLID, SMOOTH = 20.0, 0.012
 """Length of a ray in the spine from which it hides the lungs, mm, and radius of the filter that smooths drawn lungs, as
 a share of their height."""
 
-FLAT, ROUND = 0.06, 0.1
+FLAT, ROUND = 0.15, 0.1
 """Share of the heart's height that readers leave out below, and radius of the opening that rounds it, as a share."""
 
 
@@ -118,21 +124,23 @@ def drawn(depth: Callable[[str], RayMap | None], angle: float) -> dict[str, Mask
         angle: angle of the view, degrees; what is not drawn at this angle is left out.
     """
     turn, found = frontal_turn(angle), {}
-    heart, below, between = (depth(name) for name in ("heart", BELOW, BETWEEN))
-    if turn <= FRONTAL_LUNGS and below is not None:
-        spine = depth("spine")
-        free = below <= UNDER
-        for side in ("right", "left"):
-            lung, other = depth(f"lung_{side}"), depth("lung_left" if side == "right" else "lung_right")
-            if lung is None or other is None:
-                continue
-            shown = (lung > LUNG) & (lung >= other) & free
-            if spine is not None:
-                found[f"whole_lung_{side}"] = smooth(shown & ~_shaft(spine))
-            if heart is not None and between is not None:
-                found[f"visible_lung_{side}"] = smooth(shown & (heart <= THRESHOLD) & (between <= MIDDLE))
-    if turn <= FRONTAL_HEART and heart is not None:
-        found["drawn_heart"] = as_drawn(heart > THRESHOLD)
+    heart, below, between, spine = (depth(name) for name in ("heart", BELOW, BETWEEN, "spine"))
+    silhouette = None if heart is None else as_drawn(heart > THRESHOLD)
+    if turn <= FRONTAL_HEART and silhouette is not None:
+        found["drawn_heart"] = silhouette
+    if turn > FRONTAL_LUNGS or below is None:
+        return found
+    for side in ("right", "left"):
+        lung, other = depth(f"lung_{side}"), depth("lung_left" if side == "right" else "lung_right")
+        if lung is None or other is None:
+            continue
+        shown = (lung > SHOWN * lung.max()) & (lung >= other)
+        free = below <= np.maximum(UNDER, RECESS * lung)
+        if spine is not None:
+            behind = free | (heart > THRESHOLD) if side == "left" and heart is not None else free
+            found[f"whole_lung_{side}"] = smooth(shown & behind & ~_shaft(spine))
+        if heart is not None and between is not None:
+            found[f"visible_lung_{side}"] = smooth(shown & free & (heart <= THRESHOLD) & (between <= MIDDLE[side]))
     return found
 
 

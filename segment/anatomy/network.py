@@ -90,6 +90,20 @@ class AnatomyNetwork(nn.Module):
         self.head = nn.Conv2d(narrow, STRIDE**2 * len(settings.names), 1)
         self.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
 
+    @torch.no_grad()
+    def start_at(self, shares: Float[Tensor, " k"]) -> None:
+        """Makes an untrained network answer with each structure's usual share of the pixels.
+
+        A training need not learn first how rare each structure is (Lin et al., "Focal loss for dense object detection",
+        ICCV 2017, section 3.3).
+
+        Args:
+            shares: mean share of the pixels of each structure, in [0, 1].
+        """
+        usual = torch.logit(shares.to(self.head.weight).clamp(0.001, 0.9))
+        assert self.head.bias is not None
+        self.head.bias.copy_(usual.repeat_interleave(STRIDE**2))
+
     def forward(self, images: Images, angle: Angles | None = None) -> tuple[Float[Tensor, "b k y x"], Angles]:
         """Returns the logits of all structures, and the estimated turns.
 
