@@ -53,7 +53,8 @@ class AnatomyTraining(lightning.LightningModule):
         self.averaged = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
         self.averaged.requires_grad_(False)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
-        self.register_buffer("weights", channel_weights(network.settings.names, heavy=HEAVY, weight=WEIGHT), persistent=False)
+        weights = channel_weights(network.settings.names, heavy=HEAVY, weight=WEIGHT)
+        self.register_buffer("weights", weights, persistent=False)
         self.seen: list[tuple[Tensor, Tensor]] = []
 
     def training_step(self, batch: FilmBatch, index: int) -> Tensor:
