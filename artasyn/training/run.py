@@ -30,7 +30,7 @@ from artasyn.networks.stored import is_complete
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Synthesis
 from artasyn.testsets.measured import FilmLungs
-from artasyn.training.checkpoints import BEST, Checkpoints, check_checkpoint, going_on, resumable
+from artasyn.training.checkpoints import BEST, LAST, Checkpoints, check_checkpoint, going_on, resumable
 from artasyn.training.data import NormalsData
 from artasyn.training.module import LossWeights, ReconstructionTraining
 from artasyn.training.patients import check_patients
@@ -155,9 +155,8 @@ class TrainingRun:
             detector.network = ReconstructionNet(self.encoder, size=self.size, levels=self.levels, pretrained=True)
         module = ReconstructionTraining(detector, weights=self.weights, learning_rate=self.learning_rate)
         folder = out / "checkpoints" if part == self.averaged else out / f"checkpoints-{part}"
-        checkpoints = ModelCheckpoint(
-            folder, Path(BEST).stem, monitor="val/dice", mode="max", save_last=True, enable_version_counter=False
-        )
+        best = ModelCheckpoint(folder, Path(BEST).stem, monitor="val/dice", mode="max", enable_version_counter=False)
+        last = ModelCheckpoint(folder, Path(LAST).stem, enable_version_counter=False)  # `save_last` skips worse epochs
         version = f"run_{sum(1 for _ in out.glob('logs/run_*')) + 1}"  # a resumed training keeps the earlier logs
         usual: dict[str, Any] = {
             "max_epochs": max(1, round(self.epochs * part / self.averaged)),
@@ -172,7 +171,7 @@ class TrainingRun:
         title = "train" if self.averaged == 1 else f"train {part} of {self.averaged}"
         fitting = lightning.Trainer(
             **usual | given,
-            callbacks=[checkpoints, Progress(title)],
+            callbacks=[best, last, Progress(title)],  # the last checkpoint knows the best one
             plugins=[Checkpoints(), *plugins],
             enable_progress_bar=False,
             default_root_dir=out,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -168,6 +169,7 @@ def test_training_with_a_synthesis_that_holds_a_function_goes_on_in_another_proc
 SCRIPT = """
 import sys, os, signal
 from pathlib import Path
+from typing import Any
 from artasyn.bulk.sources import find_sources
 from artasyn.training.run import TrainingRun
 from artasyn.training.progress import Progress
@@ -200,6 +202,23 @@ def test_a_killed_training_ends_with_the_same_weights_and_so_does_one_with_more_
         torch.testing.assert_close(states[1][key], value, rtol=1e-3, atol=1e-4)
     configs = [json.loads((folder / "model" / "config.json").read_text()) for folder in (trained, tmp_path)]
     assert configs[0] == pytest.approx(configs[1], abs=2e-3)
+
+
+def test_the_last_epoch_is_kept_where_it_is_worse_than_an_earlier_one(
+    phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_dict = ReconstructionTraining.log_dict
+
+    def worsening(self: ReconstructionTraining, values: dict[str, Any], **options: Any) -> None:
+        worse = {"val/dice": -float(self.current_epoch)} if "val/dice" in values else {}
+        log_dict(self, values | worse, **options)
+
+    monkeypatch.setattr(ReconstructionTraining, "log_dict", worsening)
+    RUN.fit(find_sources([phantoms / "train"]), tmp_path)
+    kept = [
+        torch.load(tmp_path / "checkpoints" / name, weights_only=True)["epoch"] for name in ("best.ckpt", "last.ckpt")
+    ]
+    assert kept == [0, 1]  # a killed training goes on from the last
 
 
 @pytest.fixture
