@@ -137,8 +137,10 @@ def drawn(depth: Callable[[str], RayMap | None], angle: float) -> dict[str, Mask
         shown = (lung > SHOWN * lung.max()) & (lung >= other)
         free = below <= np.maximum(UNDER, RECESS * lung)
         if spine is not None:
-            behind = free | (heart > THRESHOLD) if side == "left" and heart is not None else free
-            found[f"whole_lung_{side}"] = smooth(shown & behind & ~_shaft(spine))
+            above = free
+            if side == "left" and heart is not None:  # the heart lies on the left dome, and readers draw lung behind it
+                above = free | (heart > THRESHOLD)
+            found[f"whole_lung_{side}"] = smooth(shown & above & ~_shaft(spine))
         if heart is not None and between is not None:
             found[f"visible_lung_{side}"] = smooth(shown & free & (heart <= THRESHOLD) & (between <= MIDDLE[side]))
     return found
