@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -20,6 +21,9 @@ from artasyn.segment import PBTSeg, View, Volume, project
 
 ROOT = Path(__file__).parent.parent
 GRID = 20
+RAISED = 150.0
+"""Degrees by which arms are raised for side views."""
+
 Small = npt.NDArray[np.float32]
 
 
@@ -53,7 +57,7 @@ def main() -> None:
     films = [small(Phantom(size=size)(seed).image) for size in (128, 256, 384) for seed in range(20)]
     frontal = (2 * np.mean(films, axis=0) + seen(patient, 0)) / 3
     phantom = Phantom()
-    records = (phantom.draw(np.random.default_rng(seed)) for seed in range(10))
+    records = (replace(phantom.draw(np.random.default_rng(seed)), arm=RAISED) for seed in range(10))
     volumes = [Volume.of_phantom(phantom.volume(record, spacing=3.0)) for record in records]
     lateral = (np.mean([seen(volume, 90, -90) for volume in volumes], axis=0) + seen(patient, 90, -90)) / 2
     print(digits(np.asarray((frontal + frontal[:, ::-1]) / 2, np.float32)), "\n")

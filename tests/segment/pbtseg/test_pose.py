@@ -102,16 +102,16 @@ def test_what_is_no_chest_is_told() -> None:
 
 
 def test_a_chest_without_lungs_is_told() -> None:
-    """Lungs painted over from their borders, which leaves traces of ribs, and the abdomen below them."""
+    """Lungs painted over from their borders, which leaves traces of ribs and fissures, and the abdomen below them."""
     told = []
-    for seed in (1, 2, 3):
+    for seed in (1, 2, 3, 4, 5):
         phantom = Phantom(size=192)(seed)
         around = cv2.dilate(phantom.lungs.mask.astype(np.uint8), np.ones((7, 7), np.uint8))
         painted = cv2.inpaint(np.rint(phantom.image * 255).astype(np.uint8), around, 5, cv2.INPAINT_TELEA)
-        told.append(words(painted / np.float32(255)))
+        told.append(segment(painted / np.float32(255)).warnings)
         assert words(phantom.image[138:]) in ({"no_lungs"}, {"not_a_chest"})
-    assert told.count({"no_lungs"}) >= 1  # traces of ribs and fissures pass for lungs more often than not
-    assert all(faults <= {"no_lungs"} for faults in told)
+    assert all({"no_lungs", "uncertain"} & set(warnings) for warnings in told)
+    assert sum("no_lungs" in warnings for warnings in told) >= 2
 
 
 def test_a_phantom_resembles_its_own_pose_most() -> None:
