@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, overload, runtime_checkable
 
@@ -13,6 +13,7 @@ from artasyn.arrays import Image, Prepared, SoftMasks, check_image
 from artasyn.cautions import pixel_cautions
 from artasyn.errors import ImageError, ModelError
 from artasyn.segment.anatomy.anatomy import Anatomy
+from artasyn.segment.anatomy.closer import Closer
 from artasyn.segment.anatomy.judgement import Judgement, is_inverted, judge_chest, judge_view, lungs_sure
 from artasyn.segment.anatomy.looks import (
     LookMaps,
@@ -70,9 +71,10 @@ class Network(Protocol):
 class AnatomyNet:
     """Reads the anatomy of radiographs at any angle with a network that has seen projections only.
 
-    The network sees the whole film, and the film's mirrored negative. The film's own maps are the result; how well the
-    other look agrees is the confidence of each structure. (The mean of both is worse: it blurs what has one side.) A
-    structure below the confidence `AnatomySettings.floor` is left empty. Nothing is read on a film that shows no chest,
+    The network sees the whole film, and the film's mirrored negative. How well both agree is the confidence of each
+    structure. (The mean of both would be worse than the film's own maps: it blurs what has one side.) Then the network
+    reads the lungs' part of the film again, with more pixels (`artasyn.segment.anatomy.closer`). A structure below the
+    confidence `AnatomySettings.floor` is left empty. Nothing is read on a film that shows no chest,
     or a turned one: the result is empty and says why.
 
     A reader runs on torch (`from_pretrained`) or on onnxruntime (`from_onnx`). Only `from_pretrained` imports torch.
@@ -258,10 +260,33 @@ class AnatomyNet:
     ) -> list[Anatomy]:
         """Reads films of one batch."""
         prepared, looks = self._looked(images, angles)
-        return [
+        found = [
             self._anatomy(image, angle, spacing, *film, *look)
             for image, angle, spacing, film, look in zip(images, angles, spacings, prepared, looks, strict=True)
         ]
+        return self._closer(images, angles, found) if self.settings.closer else found
+
+    def _closer(
+        self, images: Sequence[np.ndarray], angles: Sequence[float | None], anatomies: list[Anatomy]
+    ) -> list[Anatomy]:
+        """Reads the lungs' part of films again, where both lungs were found."""
+        settings = self.settings
+        parts = {
+            number: part
+            for number, each in enumerate(anatomies)
+            if (part := Closer.at_lungs(each.maps, settings.names, each.grid, settings.size)) is not None
+        }
+        if not parts:
+            return anatomies
+        squares = np.stack([part.window.prepare(images[number][part.part]) for number, part in parts.items()])
+        maps, _ = self._run(squares[:, None], np.concatenate([told_turns(angles[number], 1) for number in parts]))
+        found = list(anatomies)
+        for (number, part), each in zip(parts.items(), maps, strict=True):
+            anatomy = anatomies[number]
+            seen = np.array(anatomy.confidence) >= settings.floor
+            near = part.window.cut(centred(each, settings.thresholds)) * seen[:, None, None]
+            found[number] = replace(anatomy, maps=part.joined(anatomy.maps, np.asarray(near, np.float32)))
+        return found
 
     def _anatomy(
         self,
@@ -290,14 +315,14 @@ class AnatomyNet:
             judgement = judge_view(judgement, turn, sure)
             for word in pixel_cautions(image):
                 judgement = judgement.adding(word)
+        confidence = np.round(confidence.astype(np.float64) * judgement.readable, 4)
         seen = (confidence >= settings.floor) & judgement.readable
         maps = window.cut(maps) * seen[:, None, None]
-        confidence = confidence * judgement.readable
         return Anatomy(
             settings.names,
             np.asarray(maps, np.float32),
             turn,
-            tuple(round(each, 4) for each in confidence.tolist()),
+            tuple(confidence.tolist()),
             spacing,
             judgement.reasons,
             judgement.warnings,

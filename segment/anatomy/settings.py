@@ -37,6 +37,7 @@ class AnatomySettings:
         floor: confidence below which a structure counts as not seen: its mask is empty.
         looks: how often the network looks at a film: 1 the film alone, 2 also the mirrored negative, 3 also a darker
             film, 4 also the mirrored film. More looks take more time. Confidence needs 2 or more.
+        closer: whether the network then reads the lungs' part of the film again, with more pixels.
 
     Raises:
         ModelError: a number is out of range, or a list has another length than the names.
@@ -58,6 +59,7 @@ class AnatomySettings:
     agreements: Shares = ()
     floor: Share = 0.3
     looks: Annotated[int, Within(1, 4)] = 2
+    closer: bool = True
 
     def __post_init__(self) -> None:
         check_fields(self, ModelError)
