@@ -38,7 +38,7 @@ class Sides:
     def read(self, images: Squares, turns: Turns) -> tuple[LookMaps, Turns]:
         self.told.append(turns)
         maps = np.stack([self._one(image) for image in images[:, 0]])
-        return maps, np.tile(np.float32([[0, 1]]), (len(images), 1))
+        return maps, np.tile(np.array([[0, 1]], np.float32), (len(images), 1))
 
     def _one(self, square: np.ndarray) -> np.ndarray:
         inside = np.outer(square.any(axis=1), square.any(axis=0)).astype(np.float32)
