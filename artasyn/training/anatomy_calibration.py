@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
-from artasyn.segment.anatomy.looks import aligned, looks_at, told_turns
+from artasyn.segment.anatomy.looks import aligned, looks_at, mirrored_order, told_turns
 from artasyn.segment.anatomy.net import AnatomyNet
 from artasyn.segment.anatomy.network import AnatomyNetwork
 from artasyn.shapes import Float32
@@ -35,7 +35,7 @@ def calibrate(network: AnatomyNetwork, held_out: Stock, films: Films, *, count: 
     size = network.settings.size
     made = [films.compose(held_out, size, (seed, CALIBRATION, number)) for number in range(count)]
     with torch.inference_mode():
-        thresholds = best_thresholds(_read(network, made))
+        thresholds = best_thresholds(_read(network, made), mirrored_order(network.settings.names))
         reader.calibrate(thresholds)
         reader.calibrate(agreements=reader.usual_agreements([film["image"][0][film["window"].inside] for film in made]))
 
@@ -53,20 +53,23 @@ def _read(
 
 
 def best_thresholds(
-    read: Iterator[tuple[Float32[np.ndarray, "k y x"], Float32[np.ndarray, "k y x"]]],
+    read: Iterator[tuple[Float32[np.ndarray, "k y x"], Float32[np.ndarray, "k y x"]]], pairs: Sequence[int]
 ) -> tuple[float, ...]:
     """Returns the threshold of every structure with the best Dice coefficient over all pixels of all films together.
+
+    A structure and its counterpart on the other side have one threshold.
 
     Args:
         read: for every film the probabilities of the structures, and their true shares of the pixels, both (k, y, x);
             a structure whose shares are NaN is unknown.
+        pairs: for each structure the place of its counterpart, its own where it has none; see `mirrored_order`.
 
     Returns:
         One of `LEVELS` for every structure; 0.5 for a structure that no film shows.
 
     Example:
         >>> maps = np.array([[[0.2, 0.45, 0.6]]], np.float32)
-        >>> [round(each, 2) for each in best_thresholds(iter([(maps, np.array([[[0, 1, 1]]], np.float32))]))]
+        >>> [round(each, 2) for each in best_thresholds(iter([(maps, np.array([[[0, 1, 1]]], np.float32))]), [0])]
         [0.44]
     """
     both: np.ndarray | float = 0.0
@@ -77,5 +80,6 @@ def best_thresholds(
         found = [(maps >= level) & known[:, None, None] for level in LEVELS]
         both = both + np.stack([(each & true).sum(axis=(1, 2)) for each in found])
         flagged = flagged + np.stack([each.sum(axis=(1, 2)) + true.sum(axis=(1, 2)) for each in found])
-    dice = 2 * np.asarray(both) / np.maximum(np.asarray(flagged), 1)
+    both, flagged = (np.asarray(each) + np.asarray(each)[..., list(pairs)] for each in (both, flagged))
+    dice = 2 * both / np.maximum(flagged, 1)
     return tuple(round(float(LEVELS[best]), 2) for best in dice.argmax(axis=0))

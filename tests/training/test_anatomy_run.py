@@ -23,7 +23,7 @@ from artasyn.stock.films import Films
 from artasyn.stock.packed import Packed, Stock
 from artasyn.stock.views import Patient
 from artasyn.training.anatomy_calibration import LEVELS, best_thresholds, calibrate
-from artasyn.training.anatomy_data import FilmBatches, StockData, labels_of
+from artasyn.training.anatomy_data import FilmBatches, StockData, labels_of, shares_of_pixels
 from artasyn.training.anatomy_module import AnatomyTraining
 from artasyn.training.anatomy_run import AnatomyRun
 from artasyn.training.progress import Progress
@@ -145,6 +145,20 @@ def test_batches_follow_from_seed_and_number_and_grow_by_schedule(stock: Stock) 
     assert not labels.absent.any()
 
 
+def test_a_training_starts_at_the_shares_of_the_pixels(stock: Stock) -> None:
+    batches = FilmBatches(stock, Films(), [64] * 6, 4, (0, 5))
+    shares = shares_of_pixels(batches)
+    films = [batches[number] for number in range(6)]
+    masks, known = (torch.cat([film[key] for film in films]) for key in ("masks", "known"))
+    heart = ANATOMY.index("heart")
+    assert float(shares[heart]) == pytest.approx(float(masks[known[:, heart], heart].mean()), abs=1e-6)
+    network = AnatomyNetwork(AnatomySettings(encoder="test_efficientnet", size=64))
+    torch.nn.init.zeros_(network.head.weight)
+    network.start_at(shares)
+    chance = torch.sigmoid(network(torch.zeros(1, 1, 64, 64))[0]).mean(dim=(0, 2, 3))
+    torch.testing.assert_close(chance, shares.clamp(0.001, 0.9), atol=1e-5, rtol=1e-4)
+
+
 def test_settings_that_do_not_fit_are_refused(stock: Stock) -> None:
     for wrong, said in (({"sizes": (33, 48)}, "multiples of 16"), ({"shares": (1.0,)}, "share for each size")):
         with pytest.raises(DataError, match=said):
@@ -162,7 +176,7 @@ def test_settings_that_do_not_fit_are_refused(stock: Stock) -> None:
 def test_each_structure_has_the_threshold_of_its_best_dice_and_unknown_ones_do_not_count() -> None:
     rng = np.random.default_rng(0)
     shares = (rng.random((4, 4, 8, 8)) < 0.4).astype(np.float32)
-    edges = (0.37, 0.5, 0.63, 0.5)
+    edges = (0.33, 0.5, 0.67, 0.5)
     maps = np.stack(
         [np.clip(np.where(s > 0.5, edge + 0.15, edge - 0.15), 0, 1) for s, edge in zip(shares, edges, strict=True)], 1
     ).astype(np.float32)
@@ -171,11 +185,15 @@ def test_each_structure_has_the_threshold_of_its_best_dice_and_unknown_ones_do_n
     films[0][0][1] = 1  # nonsense, on the film that does not know the structure
     for film in films:
         film[1][3] = 0  # is shown nowhere
-    found = best_thresholds(iter(films))
+    found = best_thresholds(iter(films), range(4))
     assert found == pytest.approx((0.5, 0.5, 0.5, 0.5), abs=0.2)
     for place, edge in enumerate(edges[:3]):
         assert edge - 0.15 < found[place] <= edge + 0.15
     assert found[3] == 0.5
+    paired = best_thresholds(iter(films), (2, 1, 0, 3))
+    assert found[0] < found[2]
+    assert found[0] <= paired[0] == paired[2] <= found[2]
+    assert paired[1] == found[1]
 
 
 def test_calibration_makes_good_thresholds_of_a_network_that_is_too_sure(stock: Stock) -> None:
