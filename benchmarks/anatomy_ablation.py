@@ -1,7 +1,7 @@
 """What each part of the recipe of the anatomy gives: ``python -m benchmarks.anatomy_ablation``.
 
 Each arm changes one thing and is trained anew with the same budget and seed; the averaged network reads the first half
-of the real films (`real_anatomy`), without any calibration. One seed says little about small differences. The result
+of the real films (`real_anatomy`), every threshold at 0.5. One seed says little about small differences. The result
 holds every finished arm; a run that was stopped goes on with the arm that it was at.
 
 The stocks are folders that ``artasyn stock`` wrote: ``phantoms``; ``cts`` with deformed CTs; ``rigid`` with the same
@@ -18,6 +18,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -71,15 +72,15 @@ class Arm:
 
 ARMS = {
     "everything": Arm(),
-    "no phantom": Arm(stocks=("cts",)),
-    "no CT": Arm(stocks=("phantoms",)),
-    "no deformation of CTs": Arm(stocks=("phantoms", "rigid")),
-    "one CT alone": Arm(stocks=("one",)),
     "no attenuation draws": Arm(films={"attenuation_share": 0.0}),
     "no tone or inversion": Arm(finish={"tone_share": 0.0, "invert_share": 0.0}),
     "no opacities": Arm(films={"opacity_share": 0.0}),
     "no pretrained encoder": Arm(run={"pretrained": False}),
     "larger films at the end": Arm(larger=True),
+    "no deformation of CTs": Arm(stocks=("phantoms", "rigid")),
+    "no CT": Arm(stocks=("phantoms",)),
+    "no phantom": Arm(stocks=("cts",)),
+    "one CT alone": Arm(stocks=("one",)),
 }
 """The arms by name; "no phantom" is what "one CT alone" is compared with."""
 
@@ -152,10 +153,14 @@ def trainer_of(folders: Mapping[str, Path], data: Path, workers: int, accelerato
         accelerator: of lightning.
     """
 
+    @lru_cache(maxsize=1)  # arms with the same stocks follow one another
+    def read(stocks: tuple[str, ...]) -> Stock:
+        return viewwise(Stock.read(*(folders[name] for name in stocks), weights=[WEIGHTS[name] for name in stocks]))
+
     def train(run: AnatomyRun, stocks: Sequence[str], out: Path) -> dict[str, Any]:
-        stock = viewwise(Stock.read(*(folders[name] for name in stocks), weights=[WEIGHTS[name] for name in stocks]))
-        network = run.fit(stock, out, workers=workers, trainer={"accelerator": accelerator})
+        network = run.fit(read(tuple(stocks)), out, workers=workers, trainer={"accelerator": accelerator})
         net = AnatomyNet(network)
+        net.calibrate(thresholds=())
 
         def predict(images: Sequence[Image]) -> Sequence[Anatomy]:
             return net(list(images))

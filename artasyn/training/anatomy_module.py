@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
 from torch import Tensor
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from artasyn.segment.anatomy.network import AnatomyNetwork
 from artasyn.segment.anatomy.partial import PartialLabels, channel_weights, masked_negatives
@@ -24,6 +26,24 @@ TURN = 0.5
 """Weight of the error of the estimated turn."""
 
 
+@torch.no_grad()
+def running_mean(decay: float, mean: Sequence[Tensor], current: Sequence[Tensor], count: Tensor | int) -> None:
+    """Moves a running mean of weights towards the current ones; the first steps of a training are soon forgotten.
+
+    Args:
+        decay: share of the mean that stays, after many steps; ``(1 + count) / (10 + count)`` if that is less.
+        mean: weights and statistics; they are changed.
+        current: those of the network.
+        count: number of steps that the mean holds.
+    """
+    stays = min(decay, (1 + float(count)) / (10 + float(count)))
+    for held, new in zip(mean, current, strict=True):
+        if held.is_floating_point():
+            held.lerp_(new.to(held.dtype), 1 - stays)
+        else:
+            held.copy_(new)
+
+
 class AnatomyTraining(lightning.LightningModule):
     """Trains a network that reads anatomy.
 
@@ -31,7 +51,7 @@ class AnatomyTraining(lightning.LightningModule):
         network: the network.
         learning_rate: highest learning rate of AdamW, after a warm-up, annealed by a cosine to 0.
         weight_decay: of AdamW.
-        ema: decay of the averaged weights, which are those of the model.
+        ema: decay of the averaged weights, which are those of the model, see `running_mean`.
         seed: of the choice of the films whose angle is told.
     """
 
@@ -49,8 +69,7 @@ class AnatomyTraining(lightning.LightningModule):
         super().__init__()
         self.seed = seed
         self.network = network
-        average: Any = get_ema_multi_avg_fn(ema)  # type: ignore[no-untyped-call]
-        self.averaged = AveragedModel(network, multi_avg_fn=average, use_buffers=True)
+        self.averaged = AveragedModel(network, multi_avg_fn=partial(running_mean, ema), use_buffers=True)
         self.averaged.requires_grad_(False)
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         weights = channel_weights(network.settings.names, heavy=HEAVY, weight=WEIGHT)

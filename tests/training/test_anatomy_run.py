@@ -24,7 +24,7 @@ from artasyn.stock.packed import Packed, Stock
 from artasyn.stock.views import Patient
 from artasyn.training.anatomy_calibration import LEVELS, best_thresholds, calibrate
 from artasyn.training.anatomy_data import FilmBatches, StockData, labels_of, shares_of_pixels
-from artasyn.training.anatomy_module import AnatomyTraining
+from artasyn.training.anatomy_module import AnatomyTraining, running_mean
 from artasyn.training.anatomy_run import AnatomyRun
 from artasyn.training.progress import Progress
 from tests.chest import chest
@@ -143,6 +143,17 @@ def test_batches_follow_from_seed_and_number_and_grow_by_schedule(stock: Stock) 
     assert labels.targets.shape == (2, len(ANATOMY), 16, 16)
     assert labels.targets[~labels.known].max() == 0
     assert not labels.absent.any()
+
+
+def test_the_running_mean_soon_forgets_the_first_steps() -> None:
+    mean, counts = torch.zeros(3), torch.zeros(2, dtype=torch.long)
+    for count in range(20):
+        running_mean(0.998, [mean], [torch.ones(3)], count)
+        running_mean(0.998, [counts], [torch.full((2,), count)], count)
+    assert float(mean.min()) > 0.95
+    assert counts.tolist() == [19, 19]
+    running_mean(0.998, [mean], [torch.zeros(3)], torch.tensor(10**6))
+    assert float(mean.min()) == pytest.approx(0.998, abs=0.002)
 
 
 def test_a_training_starts_at_the_shares_of_the_pixels(stock: Stock) -> None:
