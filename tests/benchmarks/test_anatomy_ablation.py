@@ -61,7 +61,7 @@ def test_finished_arms_are_kept_and_changed_ones_are_trained_again(tmp_path: Pat
     assert [path.name for path in trained[3:]] == ["everything"]
     rows = anatomy_ablation(json.loads(out.read_text()))
     assert rows[0].startswith("| 20 steps of 16 films of 64, 128 px")
-    assert [row.split("|")[1].strip() for row in rows[2:]] == ["everything", "one CT alone", "no opacities"]
+    assert [row.split("|")[1].strip() for row in rows[2:]] == ["everything", "no opacities", "one CT alone"]
     assert "| 0.900 |" in rows[2]
 
 
