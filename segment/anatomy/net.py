@@ -13,7 +13,7 @@ from artasyn.arrays import Image, Prepared, SoftMasks, check_image
 from artasyn.cautions import pixel_cautions
 from artasyn.errors import ImageError, ModelError
 from artasyn.segment.anatomy.anatomy import Anatomy
-from artasyn.segment.anatomy.closer import Closer
+from artasyn.segment.anatomy.closer import Closer, lungs_place
 from artasyn.segment.anatomy.judgement import Judgement, is_inverted, judge_chest, judge_view, lungs_sure
 from artasyn.segment.anatomy.looks import (
     LookMaps,
@@ -29,6 +29,7 @@ from artasyn.segment.anatomy.looks import (
 from artasyn.segment.anatomy.onnx_network import OnnxAnatomyNetwork
 from artasyn.segment.anatomy.settings import AnatomySettings
 from artasyn.segment.anatomy.window import Window
+from artasyn.segment.lungs import Lungs
 from artasyn.segment.pbtseg.pbtseg import PBTSeg
 
 BATCH = 8
@@ -260,21 +261,29 @@ class AnatomyNet:
     ) -> list[Anatomy]:
         """Reads films of one batch."""
         prepared, looks = self._looked(images, angles)
+        lungs = [PBTSeg()(image) for image in images]
         found = [
-            self._anatomy(image, angle, spacing, *film, *look)
-            for image, angle, spacing, film, look in zip(images, angles, spacings, prepared, looks, strict=True)
+            self._anatomy(image, angle, spacing, seen, *film, *look)
+            for image, angle, spacing, seen, film, look in zip(
+                images, angles, spacings, lungs, prepared, looks, strict=True
+            )
         ]
-        return self._closer(images, angles, found) if self.settings.closer else found
+        return self._closer(images, angles, lungs, found) if self.settings.closer else found
 
     def _closer(
-        self, images: Sequence[np.ndarray], angles: Sequence[float | None], anatomies: list[Anatomy]
+        self,
+        images: Sequence[np.ndarray],
+        angles: Sequence[float | None],
+        lungs: Sequence[Lungs],
+        anatomies: list[Anatomy],
     ) -> list[Anatomy]:
         """Reads the lungs' part of films again, where both lungs were found."""
         settings = self.settings
+        places = [lungs_place(each.maps, settings.names, seen) for each, seen in zip(anatomies, lungs, strict=True)]
         parts = {
             number: part
-            for number, each in enumerate(anatomies)
-            if (part := Closer.at_lungs(each.maps, settings.names, each.grid, settings.size)) is not None
+            for number, (each, place) in enumerate(zip(anatomies, places, strict=True))
+            if (part := Closer.at(place, each.grid, settings.size)) is not None
         }
         if not parts:
             return anatomies
@@ -285,7 +294,9 @@ class AnatomyNet:
             anatomy = anatomies[number]
             seen = np.array(anatomy.confidence) >= settings.floor
             near = part.window.cut(centred(each, settings.thresholds)) * seen[:, None, None]
-            found[number] = replace(anatomy, maps=part.joined(anatomy.maps, np.asarray(near, np.float32)))
+            found[number] = replace(
+                anatomy, maps=part.joined(anatomy.maps, np.asarray(near, np.float32), settings.names)
+            )
         return found
 
     def _anatomy(
@@ -293,6 +304,7 @@ class AnatomyNet:
         image: Image,
         angle: float | None,
         spacing: tuple[float, float] | None,
+        lungs: Lungs,
         window: Window,
         square: Prepared,
         looks: LookMaps,
@@ -308,7 +320,7 @@ class AnatomyNet:
         if np.ptp(image) < BLANK:
             judgement = Judgement().adding("not_a_chest", "the image is blank", readable=False)
         else:
-            judgement = judge_chest(sure, self._evidence(looks[0]), turn, PBTSeg()(image), lambda: self._turned(square))
+            judgement = judge_chest(sure, self._evidence(looks[0]), turn, lungs, lambda: self._turned(square))
         if judgement.readable:
             if is_inverted(square, maps, settings.names):
                 judgement = judgement.adding("inverted")
