@@ -69,7 +69,7 @@ def tiles(net: AnatomyNet) -> list[tuple[str, Picture]]:
     for angle in TURNS:
         image = turned(TURNED, angle)
         anatomy = net(image)
-        shown.append((f"turned by {angle:.0f}, read as {anatomy.angle:.0f} degrees", overlay_anatomy(image, anatomy)))
+        shown.append((f"{angle:.0f} degrees, read as {anatomy.angle:.0f}", overlay_anatomy(image, anatomy)))
     return shown
 
 

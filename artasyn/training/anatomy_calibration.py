@@ -10,6 +10,7 @@ import torch
 from artasyn.segment.anatomy.looks import aligned, looks_at, mirrored_order, told_turns
 from artasyn.segment.anatomy.net import AnatomyNet
 from artasyn.segment.anatomy.network import AnatomyNetwork
+from artasyn.segment.structures import READ
 from artasyn.shapes import Float32
 from artasyn.stock.films import Films, FilmSample
 from artasyn.stock.packed import Stock
@@ -24,6 +25,8 @@ CALIBRATION = 2
 def calibrate(network: AnatomyNetwork, held_out: Stock, films: Films, *, count: int, seed: int) -> None:
     """Fixes the threshold of every structure, and the usual agreement of the looks at it, in the network's settings.
 
+    What readers draw keeps 0.5: composed films are harder than most real ones, and their best threshold is too high.
+
     Args:
         network: a trained network; it is left in evaluation mode.
         held_out: views of patients who trained nothing.
@@ -35,8 +38,9 @@ def calibrate(network: AnatomyNetwork, held_out: Stock, films: Films, *, count: 
     size = network.settings.size
     made = [films.compose(held_out, size, (seed, CALIBRATION, number)) for number in range(count)]
     with torch.inference_mode():
-        thresholds = best_thresholds(_read(network, made), mirrored_order(network.settings.names))
-        reader.calibrate(thresholds)
+        names = network.settings.names
+        best = best_thresholds(_read(network, made), mirrored_order(names))
+        reader.calibrate([0.5 if name in READ else each for name, each in zip(names, best, strict=True)])
         reader.calibrate(agreements=reader.usual_agreements([film["image"][0][film["window"].inside] for film in made]))
 
 

@@ -57,7 +57,7 @@ class AnatomySettings:
     widths: tuple[Width, Width, Width] = (96, 64, 64)
     thresholds: Shares = ()
     agreements: Shares = ()
-    floor: Share = 0.3
+    floor: Share = 0.1
     looks: Annotated[int, Within(1, 4)] = 2
     closer: bool = True
 
