@@ -18,11 +18,13 @@ from artasyn.segment.structures import CONVENTIONS, SIDES
 LATERAL = 50.0
 """Turn from straight through the chest above which a view is lateral, degrees."""
 
-LEAST_CHEST = 0.45
-"""Confidence of the lungs below which nothing on a film is read."""
+LEAST_CHEST = 0.6
+"""Confidence of the lungs below which nothing on a film is read. On frontal films it is 0.8 and more, with few
+exceptions; on side views it is below 0.57."""
 
-LEAST_DOUBTED_CHEST = 0.55
-"""The same, for a film on which PBTSeg sees no lungs or no chest."""
+LEAST_DOUBTED_CHEST, LEAST_EVIDENCE = 0.65, 0.42
+"""The same, for a film that PBTSeg doubts; and the mean confidence of all structures on it. Noise that looks like two
+lungs has no heart, no ribs and no spine."""
 
 UPRIGHT, UPRIGHT_LEAD = 0.4, 0.05
 """How sure the structures of a film that is turned back must be, and how much surer than those of the film itself, for
@@ -89,14 +91,15 @@ def judge_chest(
     """
     chest = sum(sure) / 2
     doubted = not lungs.usable and set(lungs.warnings) != {"inverted"} and set(lungs.warnings) != {"lateral"}
-    if doubted or chest < LEAST_DOUBTED_CHEST:
+    lateral = "lateral" in lungs.warnings and "turned" not in lungs.warnings
+    if doubted or (chest < LEAST_DOUBTED_CHEST and not lateral):
         others = turned()
         best = int(np.argmax(others))
         if others[best] > max(UPRIGHT, evidence + UPRIGHT_LEAD):
             return Judgement().adding("turned", f"the image seems to be {TURNS[3 - best]}", readable=False)
     said = [word for word in NO_LUNGS if word in lungs.warnings]
-    if chest < (LEAST_DOUBTED_CHEST if said else LEAST_CHEST):
-        if frontal_turn(angle) > LATERAL or "lateral" in lungs.warnings:
+    if chest < (LEAST_DOUBTED_CHEST if doubted else LEAST_CHEST) or (doubted and evidence < LEAST_EVIDENCE):
+        if frontal_turn(angle) > LATERAL or lateral:
             return Judgement().adding("lateral", f"{CAUTIONS['lateral']} (confidence of lungs {chest:.2f})")
         word: Caution = said[0] if said else "no_lungs"
         return Judgement().adding(word, f"{CAUTIONS[word]} (confidence {chest:.2f})", readable=False)
