@@ -379,6 +379,10 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "kills": kills,
     "partial": partial,
     "anatomy": anatomy_tables.anatomy,
+    "anatomy_unreadable": anatomy_tables.anatomy_unreadable,
+    "anatomy_projections": anatomy_tables.anatomy_projections,
+    "speed_anatomy": anatomy_tables.speed_anatomy,
+    "anatomy_ablation": anatomy_tables.anatomy_ablation,
 }
 
 
