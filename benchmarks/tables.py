@@ -383,6 +383,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "anatomy_projections": anatomy_tables.anatomy_projections,
     "speed_anatomy": anatomy_tables.speed_anatomy,
     "anatomy_ablation": anatomy_tables.anatomy_ablation,
+    "anatomy_classification": anatomy_tables.anatomy_classification,
 }
 
 
