@@ -100,9 +100,10 @@ def test_a_training_goes_on_from_the_best_epoch_where_the_last_is_gone_and_at_an
     RUN.fit(sources, out)
     noted = Checkpoints().load_checkpoint(out / "checkpoints" / "best.ckpt")["callbacks"]
     assert str(trained) not in str(noted)
-    assert [state["best_model_path"] for state in noted.values() if "best_model_path" in state] == [
-        str((out / "checkpoints" / "best.ckpt").resolve())
-    ]
+    folder = (out / "checkpoints").resolve()
+    paths = [Path(path) for state in noted.values() if (path := state.get("best_model_path"))]
+    assert folder / "best.ckpt" in paths
+    assert {path.parent for path in paths} == {folder}
     states = [DetectorNetwork.from_pretrained(folder / "model").state_dict() for folder in (trained, out)]
     for name, value in states[0].items():
         torch.testing.assert_close(states[1][name], value, rtol=1e-3, atol=1e-4)
