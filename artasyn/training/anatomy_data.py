@@ -21,7 +21,7 @@ from artasyn.stock.films import Films
 from artasyn.stock.packed import Stock
 from artasyn.training.data import _follow
 
-HELD_OUT, SHARES = 1, 2
+HELD_OUT, SHARES = 1, 3
 """Streams of the seeds of films for validation, and for the shares of the pixels (`shares_of_pixels`)."""
 
 
@@ -82,13 +82,9 @@ class FilmBatches(Dataset[FilmBatch]):
 
 def shares_of_pixels(batches: FilmBatches) -> Float32[Tensor, " k"]:
     """Returns the mean share of the pixels of each structure over the films that tell it; 0 where none does."""
-    shown: Tensor = torch.zeros(0)
-    told: Tensor = torch.zeros(0)
-    for number in range(len(batches)):
-        batch = batches[number]
-        shares = (batch["masks"].mean(dim=(2, 3)) * batch["known"]).sum(dim=0)
-        count = batch["known"].sum(dim=0)
-        shown, told = (shares, count) if number == 0 else (shown + shares, told + count)
+    films = [batches[number] for number in range(len(batches))]
+    shown = torch.stack([(film["masks"].mean(dim=(2, 3)) * film["known"]).sum(dim=0) for film in films]).sum(dim=0)
+    told = torch.stack([film["known"].sum(dim=0) for film in films]).sum(dim=0)
     return shown / told.clamp(min=1)
 
 

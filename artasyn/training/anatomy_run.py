@@ -122,9 +122,10 @@ class AnatomyRun:
         lightning.seed_everything(self.seed, workers=True, verbose=False)
         settings = AnatomySettings(encoder=self.encoder, size=self.sizes[-1])
         network = AnatomyNetwork(settings, pretrained=self.pretrained)
-        network.start_at(shares_of_pixels(FilmBatches(stock, self.films, [64] * 8, 16, (self.seed, SHARES))))
-        module = AnatomyTraining(network, learning_rate=self.learning_rate, seed=self.seed)
         held_out = self.patients_held_out(stock)
+        first = FilmBatches(stock.split(held_out)[0], self.films, [self.sizes[0]] * 8, 16, (self.seed, SHARES))
+        network.start_at(shares_of_pixels(first))
+        module = AnatomyTraining(network, learning_rate=self.learning_rate, seed=self.seed)
         data = StockData(
             stock, held_out, self.films, self.schedule(), epoch=self.epoch, batch_size=self.batch_size,
             workers=workers, seed=self.seed,
