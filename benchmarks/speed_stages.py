@@ -88,6 +88,7 @@ def main() -> None:
         "normal": batch([c.image for c in chests]),
         "mask": batch([a.mask for a in anomalies]),
         "lungs": batch([c.lungs.mask for c in chests]),
+        "group": torch.zeros(len(chests), dtype=torch.int64),
     }
 
     def step(_: int) -> None:

@@ -14,8 +14,8 @@ from pathlib import Path
 from artasyn.training.run import TrainingRun
 from benchmarks.development import training_normals
 
-RUN = TrainingRun(encoder="efficientnet_lite0", levels=4, size=128, epochs=12, averaged=2, batch_size=16,
-                  learning_rate=1e-3, pretrained=True)  # fmt: skip
+RUN = TrainingRun(encoder="efficientnet_lite0", levels=4, size=128, epochs=14, averaged=2, batch_size=16,
+                  learning_rate=2e-3, pretrained=True)  # fmt: skip
 """The recipe."""
 
 

@@ -275,13 +275,13 @@ class BatchLungOpacity(torch.nn.Module):
             for axis in (0, 1)
         )
         pieces = self.textures[lesions.texture[:, :, None, None], rows[:, :, :, None], columns[:, :, None]]
-        air = lesions.airways[:, None, None]
-        look = [number[:, None, None] for number in lesions.look.T[:5]]
+        air = lesions.airways.clip(min=0)[:, None, None]
+        look = [number[:, None, None] for number in lesions.look.T[:-1]]
         dense = rendering.density(
             _finer(level), pieces[:, 0], pieces[:, 1], air + (1 - 2 * air) * pieces[:, 2], look, torch
         )
         thin = _blurred(share.flatten(0, 1), FADE_BLUR).reshape(share.shape)
-        fade = rendering.fades(thin[lesions.image, lesions.side], lesions.look[:, 5], torch)
+        fade = rendering.fades(thin[lesions.image, lesions.side], lesions.look[:, -1], torch)
         return cast(Tensor, rendering.remaining(lesions.severity[:, None, None], dense, _finer(fade), torch))
 
 

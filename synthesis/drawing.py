@@ -9,13 +9,16 @@ import numpy as np
 from artasyn.arrays import LEFT, RIGHT
 from artasyn.shapes import Bool, Float, Float64, Int
 from artasyn.synthesis.finding import Finding
-from artasyn.synthesis.lesions import ABSENT, Draws
+from artasyn.synthesis.lesions import ABSENT, HILUM, Draws
 
 STEPS = 4
 """Stamps along a stroke."""
 
 COLUMNS = 9
 """Stamps side by side that make up a fluid."""
+
+AROUND_HILUM = (0.07, 0.1)
+"""Standard deviations of lesions around the hilum: down, as a share of the lung's height, and outward, of its width."""
 
 
 def draw_lesions(
@@ -94,7 +97,10 @@ def _sides(
 
 
 def _foci(finding: Finding, count: int, rng: np.random.Generator) -> Float[np.ndarray, "n 2"]:
-    """Draws places in a lung, in the finding's zones."""
+    """Draws places in a lung, in the finding's zones or around the hilum."""
+    if finding.hilar:
+        away = rng.standard_normal((count, 2)) * AROUND_HILUM
+        return np.asarray(np.clip(np.stack([HILUM[0] + away[:, 0], HILUM[1] + np.abs(away[:, 1])], axis=1), 0.04, 0.96))
     levels = [z for z in finding.zones if z in ("upper", "middle", "lower")] or ["upper", "middle", "lower"]
     depths = [z for z in finding.zones if z in ("central", "peripheral")] or ["central", "central", "peripheral"]
     start = {"upper": 0.0, "middle": 1 / 3, "lower": 2 / 3, "central": 0.0, "peripheral": 2 / 3}

@@ -21,8 +21,9 @@ Strength = Annotated[float, Within(0, 1000)]
 """A number that is not negative."""
 Side = Literal["right", "left"]
 """A lung, named as the patient's."""
-Texture = Literal["none", "reticular", "micronodules", "cells", "bronchi"]
-"""The pattern that an opacity is made of, in addition to clouds."""
+Texture = Literal["none", "reticular", "micronodules", "cells", "bronchi", "cuffs", "septa"]
+"""The pattern that an opacity is made of, in addition to clouds. ``bronchi`` are airways that stay open, ``cuffs``
+their thickened walls, ``septa`` the short lines of thickened interlobular septa."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Look:
         texture: the pattern that the opacity is made of.
         share: share of the attenuation that the texture makes up; air bronchograms take this share away.
         reach: 0 fades out at the pleura, as the lung's thickness does; 1 is as dense there as elsewhere.
+        hollow: share of the attenuation that the air of a cavity takes away from the middle; the wall keeps all of it.
     """
 
     edge: Annotated[float, Within(1e-3, 1000)]
@@ -48,6 +50,7 @@ class Look:
     texture: Texture = "none"
     share: Strength = 0.0
     reach: Strength = 0.0
+    hollow: Share = 0.0
 
     def __post_init__(self) -> None:
         check_fields(self, SynthesisError)
@@ -75,6 +78,7 @@ class Finding:
         sides: the lungs that lesions may lie in, where a radiograph has both.
         bilateral_probability: probability that the lesions of one anomaly lie in both lungs.
         dependent: whether the finding is a fluid that fills the lung from the base and climbs along the ribs.
+        hilar: whether lesions lie around the hilum; their zones do not count then.
         weight: relative frequency of the finding in a mixture.
 
     Example:
@@ -95,6 +99,7 @@ class Finding:
     sides: Annotated[tuple[Side, ...], Count(0, 100)] = ("right", "left")
     bilateral_probability: Share = 0.5
     dependent: bool = False
+    hilar: bool = False
     weight: Annotated[float, Within(1e-9, 1e9)] = 1.0
 
     def __post_init__(self) -> None:
@@ -187,6 +192,78 @@ _PRESETS = (
         bilateral_probability=0.3,
         dependent=True,
         weight=0.6,
+    ),
+    Finding(
+        "perihilar_opacity",
+        Look(edge=1.6, irregularity=0.5, cloudiness=0.3, reach=0.6),
+        size_range=(0.4, 1.5),
+        severity_range=(0.1, 0.5),
+        strokes_range=(2, 4),
+        number_range=(2, 2),
+        stamp_range=(0.45, 0.9),
+        elongation_range=(0.2, 1.0),
+        bilateral_probability=0.85,
+        hilar=True,
+        weight=0.8,
+    ),
+    Finding(
+        "peribronchial_thickening",
+        Look(edge=1.4, irregularity=0.4, cloudiness=0.2, texture="cuffs", share=0.8, reach=0.6),
+        size_range=(0.5, 1.6),
+        severity_range=(0.2, 0.8),
+        strokes_range=(2, 4),
+        number_range=(2, 2),
+        stamp_range=(0.5, 0.9),
+        elongation_range=(0.2, 1.0),
+        bilateral_probability=0.9,
+        hilar=True,
+        weight=0.6,
+    ),
+    Finding(
+        "septal_thickening",
+        Look(edge=1.0, irregularity=0.5, cloudiness=0.2, texture="septa", share=0.85, reach=0.8),
+        size_range=(0.3, 0.8),
+        severity_range=(0.25, 0.7),
+        number_range=(1, 3),
+        strokes_range=(2, 4),
+        stamp_range=(0.5, 0.8),
+        elongation_range=(0.2, 1.0),
+        zones=("middle", "lower", "lower", "peripheral"),
+        bilateral_probability=0.9,
+        weight=0.2,
+    ),
+    Finding(
+        "linear_atelectasis",
+        Look(edge=0.8, irregularity=0.15, cloudiness=0.15, reach=0.4),
+        size_range=(0.06, 0.16),
+        severity_range=(0.2, 0.7),
+        number_range=(1, 3),
+        strokes_range=(1, 2),
+        aspect_range=(0.03, 0.12),
+        zones=("middle", "lower", "lower"),
+        weight=0.3,
+    ),
+    Finding(
+        "cavity",
+        Look(edge=0.7, solidity=0.5, irregularity=0.2, cloudiness=0.15, hollow=0.9),
+        size_range=(0.1, 0.35),
+        severity_range=(0.35, 0.9),
+        strokes_range=(1, 3),
+        stamp_range=(0.7, 0.95),
+        zones=("upper", "upper", "middle", "lower"),
+        bilateral_probability=0.1,
+        weight=0.1,
+    ),
+    Finding(
+        "miliary_pattern",
+        Look(edge=1.5, irregularity=0.3, texture="micronodules", share=0.9, reach=0.6),
+        size_range=(1.6, 2.2),
+        severity_range=(0.12, 0.4),
+        number_range=(2, 2),
+        strokes_range=(3, 5),
+        stamp_range=(0.6, 0.9),
+        bilateral_probability=1.0,
+        weight=0.1,
     ),
     Finding(
         "texture_opacity",

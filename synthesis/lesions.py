@@ -21,6 +21,9 @@ from artasyn.synthesis.finding import Look
 MOST_STAMPS = 1024
 """Most stamps of a lesion."""
 
+HILUM = (0.42, 0.0)
+"""The place where the airways enter a lung, in the coordinates of a lesion's focus."""
+
 Place = Annotated[float, Within(-1000, 1000)]
 """A coordinate in a lung, in lengths of the lung or in heights of both lungs."""
 

@@ -298,13 +298,13 @@ def _air_left(
         )
         kind = (side, lesion.look.reach)
         if kind not in fades:
-            fades[kind] = _finer(rendering.fades(thin[side][None], lesions.look[one, 5], np)[0])
+            fades[kind] = _finer(rendering.fades(thin[side][None], lesions.look[one, -1], np)[0])
         dense = rendering.density(
             cv2.resize(level, rim.shape[::-1], interpolation=cv2.INTER_LINEAR),
             rim,
             clouds,
-            1 - made_of if air else made_of,
-            lesions.look[number, :5],
+            1 - made_of if air > 0 else made_of,
+            lesions.look[number, :-1],
             np,
         )
         air_left[lesion.finding][box] *= rendering.remaining(lesions.severity[number], dense, fades[kind][box], np)

@@ -18,9 +18,9 @@ import numpy as np
 
 from artasyn.shapes import Float32, Int64
 from artasyn.synthesis.finding import Texture
-from artasyn.synthesis.lesions import ABSENT, Draws
+from artasyn.synthesis.lesions import ABSENT, HILUM, Draws
 from artasyn.synthesis.noise import hashed
-from artasyn.synthesis.textures import CLOUDS, GRID, NAMES, SIDE, TREES
+from artasyn.synthesis.textures import CLOUDS, CUFFS, GRID, NAMES, SIDE, TREES
 
 Array = Any
 """A numpy array or a tensor."""
@@ -34,12 +34,12 @@ SHARPNESS = 3.0
 LEAST_GAIN = 0.25
 """The share of the attenuation that is added above the grey of soft tissue."""
 
+CAVITY, CAVITY_EDGE = 0.45, 0.2
+"""Level at which the air of a cavity begins, and the levels over which it becomes all air."""
+
 AT_ONCE = 24
 """Stamps in a matrix product: few enough that no library splits the product over threads. Threads would wait for each
 other and change the rounding."""
-
-HILUM = (0.42, 0.0)
-"""The place where the airways enter a lung, in the coordinates of a lesion's focus."""
 
 _TEXTURES: dict[Texture, tuple[int, int]] = {
     "none": (0, 1),
@@ -47,6 +47,8 @@ _TEXTURES: dict[Texture, tuple[int, int]] = {
     "micronodules": (NAMES.index("micronodules"), 1),
     "cells": (NAMES.index("cells"), 1),
     "bronchi": (NAMES.index(TREES[0]), len(TREES)),
+    "cuffs": (NAMES.index(CUFFS[0]), len(CUFFS)),
+    "septa": (NAMES.index("septa"), 1),
 }
 """The position in the bank of each kind's first texture, and the number of textures of this kind."""
 
@@ -61,12 +63,13 @@ class Lesions:
         focus: float32 (n, 2), as in `Lesion`.
         stamps: float32 (n, stamps, 4), as in `Lesion`; `ABSENT` where a lesion has fewer.
         severity: float32 (n,).
-        look: float32 (n, 6): edge, solidity, irregularity, cloudiness, share, reach.
+        look: float32 (n, 7): edge, solidity, irregularity, cloudiness, share, hollow, reach.
         texture: int64 (n, 3), indices of three textures in the bank: the clouds at the rim, the clouds within, and the
             texture that the lesion is made of.
         place: int64 (n, 3, 2), first row and column of the piece that is cut out of each texture.
         mirrored: int64 (n, 3, 2), 1 where a piece is flipped upside down or left to right.
-        airways: float32 (n,), 1 where the texture is a bronchial tree, to be placed at the hilum.
+        airways: float32 (n,), 1 where the texture is a bronchial tree that stays open, -1 where it is the tree's
+            thickened walls, 0 elsewhere; trees are placed at the hilum.
         hilum: float32 (2,), `HILUM`: the place where the airways enter a lung.
     """
 
@@ -75,7 +78,7 @@ class Lesions:
     focus: Float32[np.ndarray, "n 2"]
     stamps: Float32[np.ndarray, "n stamps 4"]
     severity: Float32[np.ndarray, " n"]
-    look: Float32[np.ndarray, "n 6"]
+    look: Float32[np.ndarray, "n 7"]
     texture: Int64[np.ndarray, "n 3"]
     place: Int64[np.ndarray, "n 3 2"]
     mirrored: Int64[np.ndarray, "n 3 2"]
@@ -93,7 +96,7 @@ class Lesions:
         coarse = np.clip(np.round(np.log2(64 / (0.9 * extent * GRID))), 0, len(CLOUDS) - 1).astype(np.int64)
         first, many = (np.array(column)[kind] for column in zip(*(_TEXTURES[k.texture] for k in looks), strict=True))
         made_of = first + (unit[:, 12] * many).astype(np.int64)
-        numbers = [(k.edge, k.solidity, k.irregularity, k.cloudiness, k.share, k.reach) for k in looks]
+        numbers = [(k.edge, k.solidity, k.irregularity, k.cloudiness, k.share, k.hollow, k.reach) for k in looks]
         return cls(
             draws.image,
             draws.side - 1,
@@ -104,7 +107,7 @@ class Lesions:
             np.stack([coarse, np.minimum(coarse + 1, len(CLOUDS) - 1), made_of], axis=1),
             (unit[:, :6] * (SIDE - GRID + 1)).astype(np.int64).reshape(-1, 3, 2),
             (unit[:, 6:12] >= 0.5).astype(np.int64).reshape(-1, 3, 2),
-            np.array([look.texture == "bronchi" for look in looks], np.float32)[kind],
+            np.array([{"bronchi": 1, "cuffs": -1}.get(look.texture, 0) for look in looks], np.float32)[kind],
             np.array(HILUM, np.float32),
         )
 
@@ -195,7 +198,7 @@ def at_the_hilum(lesions: Any, extents: Extents, xp: Any) -> tuple[Array, Array]
     row, column = (xp.clip(xp.floor(at * GRID), 0, GRID - 1) for at in (row, column))
     right = extents.outward[lesions.image, lesions.side] > 0
     column = xp.where(right, column, GRID - 1 - column)  # the column before the piece is mirrored
-    air = lesions.airways[:, None] > 0
+    air = lesions.airways[:, None] != 0
     place, mirrored = lesions.place + 0, lesions.mirrored + 0
     place[:, 2] = xp.where(air, xp.stack([SIDE // 2 - row, SIDE // 2 - column], 1), lesions.place[:, 2] + 0 * focus)
     mirrored[:, 2] = xp.where(air, xp.stack([0 * lesions.side, 1 - (right + 0)], 1), lesions.mirrored[:, 2])
@@ -238,12 +241,14 @@ def density(level: Array, rim: Array, clouds: Array, texture: Array, look: Array
         rim: clouds that push the rim in and out, (n, grid, grid).
         clouds: clouds within the lesion, (n, grid, grid).
         texture: the texture that the lesion is made of, (n, grid, grid).
-        look: edge, solidity, irregularity, cloudiness and share, each (n, 1, 1).
+        look: edge, solidity, irregularity, cloudiness, share and hollow, each (n, 1, 1).
         xp: numpy or torch.
     """
-    edge, solidity, irregularity, cloudiness, share = look
+    edge, solidity, irregularity, cloudiness, share, hollow = look
     rise = clipped((level + irregularity * rim) / edge, 0, 1, xp)
     shape = solidity * xp.sqrt(rise) + (1 - solidity) * rise * rise * (3 - 2 * rise)
+    if xp is not np or hollow.any():  # few lesions are cavities
+        shape = shape * (1 - hollow * clipped((level + irregularity * rim - CAVITY) / CAVITY_EDGE, 0, 1, xp))
     return shape * (1 + cloudiness * clouds) * (1 - share + share * texture)
 
 

@@ -31,7 +31,10 @@ CLOUDS = ("clouds_64", "clouds_32", "clouds_16", "clouds_8")
 TREES = tuple(f"bronchi_{number}" for number in range(6))
 """Bronchial trees that grow to the right from the texture's middle: 1 in the airways, 0 elsewhere."""
 
-NAMES = (*CLOUDS, "reticular_fine", "reticular_coarse", "micronodules", "cells", *TREES)
+CUFFS = tuple(f"cuffs_{number}" for number in range(len(TREES)))
+"""The thickened walls of the same trees, with a haze around them."""
+
+NAMES = (*CLOUDS, "reticular_fine", "reticular_coarse", "micronodules", "cells", *TREES, *CUFFS, "septa")
 """The textures in their order in the bank. All but the clouds lie in [0, 1]."""
 
 
@@ -55,11 +58,14 @@ def _make(name: str) -> Float32[np.ndarray, "side side"]:
         return _standardised(clouds((SIDE, SIDE), seed=coarsest, coarsest=float(coarsest)))
     if name in TREES:
         return _tree(TREES.index(name))
+    if name in CUFFS:
+        return _cuffs(CUFFS.index(name))
     made = {
         "reticular_fine": lambda: _reticular(seed=5, mesh=(6.0, 9.0)),
         "reticular_coarse": lambda: _reticular(seed=6, mesh=(8.0, 13.0)),
         "micronodules": lambda: _micronodules(seed=7),
         "cells": lambda: _cells(seed=8),
+        "septa": lambda: _septa(seed=9),
     }
     return made[name]()
 
@@ -131,3 +137,26 @@ def _tree(seed: int) -> Float32[np.ndarray, "h w"]:
             spread = 0.25 + 0.35 * next(numbers)
             ends += [(*stop, angle + spread, order + 1), (*stop, angle - 0.9 * spread, order + 1)]
     return np.asarray(cv2.GaussianBlur(orders.max(axis=0), (0, 0), 0.8), np.float32)
+
+
+def _cuffs(number: int) -> Float32[np.ndarray, "h w"]:
+    """Draws the walls of a bronchial tree: streaks from the hilum outward, with a haze around them."""
+    tree = texture(NAMES.index(TREES[number]))
+    haze = cv2.GaussianBlur(tree, (0, 0), 3.0)
+    walls = cv2.GaussianBlur(tree, (0, 0), 0.8)
+    return np.asarray(np.clip(walls / walls.max() + haze / haze.max(), 0, 1), np.float32)
+
+
+def _septa(*, seed: int) -> Float32[np.ndarray, "h w"]:
+    """Draws short, nearly horizontal lines at random places, like septa that thickened (Kerley B lines)."""
+    count = SIDE * SIDE // 160
+    place = hashed(seed, np.arange(5 * count)).reshape(5, -1)
+    lines = np.zeros((SIDE, SIDE), np.uint8)
+    rows, columns = SIDE * place[0], SIDE * place[1]
+    lengths, tilts = 5 + 6 * place[2], 0.7 * (place[3] - 0.5)
+    ends = np.stack([columns, rows, columns + lengths, rows + tilts * lengths], axis=1)
+    for (left, top, right, bottom), strength in zip(
+        np.rint(16 * ends).astype(int).tolist(), place[4].tolist(), strict=True
+    ):
+        cv2.line(lines, (left, top), (right, bottom), 120 + round(135 * strength), 1, cv2.LINE_AA, shift=4)
+    return np.asarray(cv2.GaussianBlur(lines.astype(np.float32) / np.float32(255), (0, 0), 0.7), np.float32)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn, Protocol, overload, runtime_checkable
 import numpy as np
 
 from artasyn.arrays import Image
-from artasyn.detection.examination import Detection, Novelties, Squares, examine
+from artasyn.detection.examination import Detection, Maps, Squares, examine
 from artasyn.detection.onnx_network import OnnxNetwork
 from artasyn.detection.settings import DetectorSettings
 from artasyn.errors import ImageError, ModelError
@@ -36,15 +36,11 @@ class Network(Protocol):
     def digest(self) -> str:
         """A string that tells two trained networks apart."""
 
-    def maps(self, images: Squares) -> tuple[Squares, Squares, Novelties]:
-        """Returns reconstructions, heatmaps and novelties of prepared radiographs.
+    def maps(self, images: Squares) -> Maps:
+        """Returns everything that a detector needs of prepared radiographs.
 
         Args:
             images: float32 (b, 1, size, size) in [0, 1], from `artasyn.detection.window.prepare`.
-
-        Returns:
-            Reconstructions (b, 1, size, size), not clipped; heatmaps (b, 1, size, size) in [0, 1]; and novelties (b,),
-            see `artasyn.detection.novelty`.
         """
 
 
@@ -122,14 +118,17 @@ class Detector:
         """A string that tells two trained detectors apart."""
         return self.network.digest
 
-    def calibrate(self, threshold: float, image_threshold: float) -> None:
+    def calibrate(
+        self, threshold: float, image_threshold: float, healthy_scores: Sequence[float] | None = None
+    ) -> None:
         """Replaces the thresholds; `save_pretrained` writes the new ones.
 
         Args:
             threshold: heatmap value from which a pixel belongs to the mask.
             image_threshold: score from which a radiograph counts as abnormal.
+            healthy_scores: scores of healthy radiographs, for `Detection.percentile`; None keeps those that are there.
         """
-        self.network.settings = self.settings.calibrated(threshold, image_threshold)
+        self.network.settings = self.settings.calibrated(threshold, image_threshold, healthy_scores)
 
     def half(self) -> NoReturn:
         """Refuses half precision.
@@ -170,9 +169,10 @@ class Detector:
 
         Args:
             images: float32 (h, w) in [0, 1], or a sequence of such arrays.
-            lungs: the lungs to examine, on the image's grid, or an anatomy, whose visible lungs are taken; with None,
-                PBTSeg finds them. The bundled detector was calibrated with the lungs of PBTSeg: with others, its scores
-                and its thresholds fit less well. A radiograph on which not both lungs are found is examined as a whole.
+            lungs: the lungs to examine, on the image's grid, or an anatomy, whose whole lungs are taken; with None,
+                PBTSeg lays the window around them, and the network tells where they are. The bundled detector was
+                calibrated so: with other lungs, its scores and its thresholds fit less well. A radiograph on which not
+                both lungs are found is examined as a whole.
                 A radiograph that is unusable (`Detection.status`) is examined too, but never called abnormal.
             restrict_to_lungs: examine only the lungs; None takes the value of the settings.
 

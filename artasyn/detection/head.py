@@ -1,4 +1,4 @@
-"""The discriminative head: it finds the differences from the healthy reconstruction that an anomaly causes."""
+"""The discriminative head: it finds the lungs, and the differences from the healthy reconstruction in them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ WIDTHS = (64, 48, 32, 24)
 
 
 class DiscriminativeHead(nn.Module):
-    """Decodes the encoder's features and the difference from the reconstruction to a logit for every pixel.
+    """Decodes the encoder's features and the difference from the reconstruction to logits for every pixel.
 
     The difference alone marks every edge that is reconstructed a pixel off, and misses anomalies that the
-    reconstruction lets through. The head learns from synthetic anomalies which differences matter.
+    reconstruction lets through. The head learns from synthetic anomalies which differences matter. The same features
+    tell where the lungs are, under an opacity too.
 
     Args:
         channels: of the encoder's feature maps, finest first. With more than three maps the finest one is left out:
@@ -32,8 +33,8 @@ class DiscriminativeHead(nn.Module):
     Example:
         >>> head = DiscriminativeHead([8, 16, 32])
         >>> maps = [torch.zeros(1, c, s, s) for c, s in ((8, 16), (16, 8), (32, 4))]
-        >>> head(maps, torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)).shape
-        torch.Size([1, 1, 32, 32])
+        >>> [logits.shape for logits in head(maps, torch.zeros(1, 1, 32, 32), torch.zeros(1, 1, 32, 32))]
+        [torch.Size([1, 1, 32, 32]), torch.Size([1, 1, 32, 32])]
     """
 
     def __init__(self, channels: Sequence[int]) -> None:
@@ -45,9 +46,12 @@ class DiscriminativeHead(nn.Module):
             nn.Sequential(block(b + skip, w), block(w, w)) for b, skip, w in zip(before, skips, widths, strict=False)
         )
         self.compare = nn.Sequential(block(before[-1] + 2, WIDTHS[-1]), nn.Conv2d(WIDTHS[-1], 1, 1))
+        self.lungs = nn.Conv2d(before[-1], 1, 1)
 
-    def forward(self, features: list[Tensor], images: Images, reconstructions: Images) -> Float[Tensor, "b 1 h w"]:
-        """Returns the logit of an anomaly for every pixel, (b, 1, h, w).
+    def forward(
+        self, features: list[Tensor], images: Images, reconstructions: Images
+    ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b 1 h w"]]:
+        """Returns the logits of an anomaly and of the lungs for every pixel, each (b, 1, h, w).
 
         Args:
             features: the encoder's maps of the images, finest first.
@@ -60,4 +64,4 @@ class DiscriminativeHead(nn.Module):
             x = level(torch.cat([enlarged(x, skip), skip], dim=1))
         seen = torch.cat([images - reconstructions, reconstructions], dim=1)
         compared: Tensor = self.compare(torch.cat([x, F.interpolate(seen, x.shape[-2:], mode="area")], dim=1))
-        return enlarged(compared, images)
+        return enlarged(compared, images), enlarged(self.lungs(x), images)

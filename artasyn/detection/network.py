@@ -2,6 +2,7 @@
 
 # The annotations are not postponed: huggingface_hub reads the class of `config` from the signature.
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,10 +11,12 @@ from huggingface_hub import PyTorchModelHubMixin
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from artasyn.detection.examination import Novelties, Squares
+from artasyn.detection.examination import Maps, Squares
+from artasyn.detection.film_head import FilmHead
 from artasyn.detection.head import DiscriminativeHead
-from artasyn.detection.novelty import Novelty
+from artasyn.detection.novelty import Novelty, Statistics
 from artasyn.detection.reconstruction import ReconstructionNet
+from artasyn.detection.regions import statistics, zones_of
 from artasyn.detection.settings import DetectorSettings
 from artasyn.detection.stored import DETECTOR
 from artasyn.errors import ImageError, ModelError
@@ -30,12 +33,14 @@ class NetworkOutput(NamedTuple):
         reconstructions: (b, 1, size, size), not clipped.
         heatmaps: (b, 1, size, size) in [0, 1].
         logits: (b, 1, size, size) of the head; None without a head.
+        lungs: (b, 1, size, size), logits of the lungs by the head; None without a head.
     """
 
     features: list[Tensor]
     reconstructions: Tensor
     heatmaps: Tensor
     logits: Tensor | None
+    lungs: Tensor | None
 
 
 class DetectorNetwork(
@@ -54,8 +59,11 @@ class DetectorNetwork(
     Without the head the heatmap is ``|G * (x - x')|``. The Gaussian G smooths before the absolute value is taken: edges
     that are reconstructed a pixel off cancel out, and a region that is too dense or too lucent remains.
 
-    `Novelty` measures how far the radiograph as a whole is from normal ones. The novelty shifts the log-odds of the
-    score and of a head's heatmap.
+    The head also marks the lungs, hidden and diseased parts too. It learnt them from the anatomy of healthy
+    radiographs, read before an anomaly was put on them.
+
+    `Novelty` measures how far the radiograph as a whole is from normal ones, and `FilmHead` how far it moved in the
+    direction of disease. Both shift the log-odds of the score, and the novelty those of a head's heatmap.
 
     `from_pretrained(folder or hub id)` and `save_pretrained(folder)` read and write ``config.json`` and
     ``model.safetensors`` through huggingface_hub.
@@ -66,15 +74,17 @@ class DetectorNetwork(
     Source: ART-ASyn (arXiv 2512.00310), with the head as in DRAEM (ICCV 2021).
     """
 
+    regions: Tensor
+
     def __init__(self, config: DetectorSettings = DetectorSettings()) -> None:
         super().__init__()
         self.settings = config
         self.network = ReconstructionNet(config.encoder, size=config.size, levels=config.levels)
-        info: Any = self.network.encoder.feature_info
-        channels = [int(c) for c in info.channels()]
-        self.novelty = Novelty(channels, config.size)
+        self.register_buffer("regions", zones_of(torch.ones(1, 1, config.size, config.size)))
+        self.novelty = Novelty(self.channels, config.groups)
+        self.film = FilmHead(self.channels)
         if config.has_head:
-            self.head = DiscriminativeHead(channels)
+            self.head = DiscriminativeHead(self.channels)
         self.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
 
     @property
@@ -88,9 +98,17 @@ class DetectorNetwork(
     def settings(self, settings: DetectorSettings) -> None:
         self._hub_mixin_config = settings
 
-    def calibrate(self, threshold: float, image_threshold: float) -> None:
+    def calibrate(
+        self, threshold: float, image_threshold: float, healthy_scores: Sequence[float] | None = None
+    ) -> None:
         """Replaces the thresholds; `save_pretrained` writes the new ones."""
-        self.settings = self.settings.calibrated(threshold, image_threshold)
+        self.settings = self.settings.calibrated(threshold, image_threshold, healthy_scores)
+
+    @property
+    def channels(self) -> list[int]:
+        """Channels of the encoder's feature maps, finest first."""
+        info: Any = self.network.encoder.feature_info
+        return [int(c) for c in info.channels()]
 
     @property
     def device(self) -> torch.device:
@@ -101,6 +119,14 @@ class DetectorNetwork(
     def digest(self) -> str:
         """A string that tells two models apart: a hash over all weights and all settings."""
         return digest_of(self.state_dict(), self.settings)
+
+    def look_at(self, lungs: Images) -> None:
+        """Sets the regions of the lungs in the window; call it before `statistics`.
+
+        Args:
+            lungs: (1, 1, size, size), the mean lung region of normal radiographs.
+        """
+        self.regions.copy_(zones_of(lungs))
 
     def look(self, images: Images) -> NetworkOutput:
         """Runs encoder, decoder and head once on prepared radiographs, without mirroring and novelty.
@@ -113,33 +139,43 @@ class DetectorNetwork(
         reconstructions = self.network.decode(features, images) if settings.has_decoder else images
         if not settings.has_head:
             difference = smoothed(images - reconstructions, settings.smoothing)
-            return NetworkOutput(features, reconstructions, difference.abs().clamp(max=1), None)
-        logits: Tensor = self.head(features, images, reconstructions)
-        return NetworkOutput(features, reconstructions, smoothed(torch.sigmoid(logits), settings.smoothing), logits)
+            return NetworkOutput(features, reconstructions, difference.abs().clamp(max=1), None, None)
+        logits, lungs = self.head(features, images, reconstructions)
+        heatmaps = smoothed(torch.sigmoid(logits), settings.smoothing)
+        return NetworkOutput(features, reconstructions, heatmaps, logits, lungs)
 
-    def forward(self, images: Images) -> tuple[Images, Images, Float[Tensor, " b"]]:
-        """Returns reconstructions, heatmaps and novelties of prepared radiographs.
+    def statistics(self, features: list[Tensor]) -> Statistics:
+        """Returns the statistics of features over the regions of the lungs, for novelty and film head."""
+        return statistics(features, self.regions)
+
+    def forward(self, images: Images) -> tuple[Images, Images, Float[Tensor, " b"], Float[Tensor, " b"], Images]:
+        """Returns everything that a detector needs of prepared radiographs, in the order of `Maps`.
 
         Args:
             images: (b, 1, size, size) in [0, 1], from `prepare`.
 
         Returns:
-            Reconstructions (b, 1, size, size), not clipped; heatmaps (b, 1, size, size); and novelties (b,), see
-            `Novelty`.
+            Reconstructions (b, 1, size, size), not clipped; heatmaps (b, 1, size, size); novelties (b,), see `Novelty`;
+            evidence (b,), see `FilmHead`; and lungs (b, 1, size, size) in [0, 1], 1 everywhere without a head.
         """
         seen = self.look(images)
-        heatmaps, novelties = seen.heatmaps, self.novelty(seen.features)
+        heatmaps, found = seen.heatmaps, self.statistics(seen.features)
+        novelties, evidence = self.novelty(found), self.film(found)
+        lungs = torch.ones_like(images) if seen.lungs is None else torch.sigmoid(seen.lungs)
         if self.settings.mirrored:
             turned = self.look(images.flip(-1))
+            found = self.statistics(turned.features)
             heatmaps = (heatmaps + turned.heatmaps.flip(-1)) / 2
-            novelties = (novelties + self.novelty(turned.features)) / 2
+            novelties, evidence = (novelties + self.novelty(found)) / 2, (evidence + self.film(found)) / 2
+            if turned.lungs is not None:
+                lungs = (lungs + torch.sigmoid(turned.lungs).flip(-1)) / 2
         if self.settings.has_head:
             against = torch.exp((-self.settings.novelty_prior * novelties).clamp(-80, 80))[:, None, None, None]
             heatmaps = heatmaps / (heatmaps + (1 - heatmaps) * against)
-        return seen.reconstructions, heatmaps, novelties
+        return seen.reconstructions, heatmaps, novelties, evidence, lungs
 
     @torch.inference_mode()
-    def maps(self, images: Squares) -> tuple[Squares, Squares, Novelties]:
+    def maps(self, images: Squares) -> Maps:
         """Runs `forward` on numpy arrays, in evaluation mode; see `artasyn.detection.detector.Network`."""
         size, kind = self.settings.size, next(self.parameters()).dtype
         if images.ndim != 4 or images.shape[1:] != (1, size, size):
@@ -152,8 +188,7 @@ class DetectorNetwork(
         self.eval()
         found = self(torch.from_numpy(images).to(self.device))
         self.train(training)
-        reconstructions, heatmaps, novelties = (each.cpu().numpy() for each in found)
-        return reconstructions, heatmaps, novelties
+        return Maps(*(each.cpu().numpy() for each in found))
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
         """Writes ``config.json``, ``model.safetensors`` and a model card: all of them or none.

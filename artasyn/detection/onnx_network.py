@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from artasyn.detection.examination import Novelties, Squares
+from artasyn.detection.examination import Maps, Squares
 from artasyn.detection.settings import DetectorSettings
 from artasyn.errors import ModelError
 from artasyn.networks.onnx_file import OnnxFile
@@ -14,9 +14,8 @@ INPUT = "images"
 """Name of the file's input: (b, 1, size, size) float32 in [0, 1], the lungs' window as
 `artasyn.detection.window.prepare` returns it."""
 
-OUTPUTS = ("reconstruction", "heatmap", "novelty")
-"""Names of the file's outputs: reconstructions (b, 1, size, size) float32, not clipped; heatmaps (b, 1, size, size)
-float32 in [0, 1]; and novelties (b,) float32, how unusual each radiograph is."""
+OUTPUTS = ("reconstruction", "heatmap", "novelty", "evidence", "lungs")
+"""Names of the file's outputs, float32, in the order of `artasyn.detection.examination.Maps`."""
 
 
 class OnnxNetwork:
@@ -44,8 +43,8 @@ class OnnxNetwork:
         try:
             self.settings = DetectorSettings.from_metadata(self._file.metadata)
             square = [1, self.settings.size, self.settings.size]
-            reconstruction, heatmap, novelty = OUTPUTS
-            self._file.check_ports({INPUT: square}, {reconstruction: square, heatmap: square, novelty: []})
+            shapes = zip(OUTPUTS, (square, square, [], [], square), strict=True)
+            self._file.check_ports({INPUT: square}, dict(shapes))
         except ModelError as error:
             raise ModelError(f"{path}: is no detector of artasyn: {error}; write one with artasyn export") from None
 
@@ -54,7 +53,6 @@ class OnnxNetwork:
         """A string that tells two models apart: a hash over the file and all settings."""
         return self._file.digest(self.settings)
 
-    def maps(self, images: Squares) -> tuple[Squares, Squares, Novelties]:
+    def maps(self, images: Squares) -> Maps:
         """Runs the network on prepared radiographs; see `artasyn.detection.detector.Network`."""
-        reconstructions, heatmaps, novelties = self._file.run(OUTPUTS, {INPUT: images})
-        return reconstructions, heatmaps, novelties
+        return Maps(*self._file.run(OUTPUTS, {INPUT: images}))

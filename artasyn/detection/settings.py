@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
+import numpy as np
+
 from artasyn.errors import ModelError
-from artasyn.fields import Share, Within, check_fields
+from artasyn.fields import Count, Share, Within, check_fields
 from artasyn.networks.metadata import from_metadata, settings_of, to_metadata
 
 Kind = Literal["reconstruction", "discriminative", "segmentation"]
@@ -21,11 +24,13 @@ Levels = Annotated[int, Within(1, 32)]
 """A number of feature maps."""
 
 Weight = Annotated[float, Within(0, 100)]
-"""The weight of a novelty."""
+"""The weight of a novelty or of other evidence."""
 
-NEWER = ("encoder", "levels", "novelty_prior", "mirrored")
-"""Settings that the first ONNX files do not state. Their effect is built into the network of the file, so the default
-replaces a missing one."""
+Groups = Annotated[int, Within(1, 16)]
+"""A number of groups of normal radiographs."""
+
+Percentiles = Annotated[tuple[Share, ...], Count(0, 1001)]
+"""Scores of healthy radiographs, ascending and evenly spaced from the lowest to the highest."""
 
 
 @dataclass(frozen=True)
@@ -41,13 +46,17 @@ class DetectorSettings:
         image_threshold: score from which a radiograph counts as abnormal; training calibrates it.
         smoothing: standard deviation of the heatmap's Gaussian as a fraction of the window's side.
         top: share of the pixels whose mean enters the score, those with the highest values.
-        restrict_to_lungs: examine only the lungs, found by PBTSeg unless they are given. The region is their convex
-            hulls with a soft border, so that lung hidden by disease or the heart is examined too.
-        novelty_weight: weight of the novelty in the score's log-odds; 0 for the heatmap alone.
+        restrict_to_lungs: examine only the lungs. Without given lungs, the network itself tells where they are, within
+            the window that PBTSeg finds; of given lungs, the region is their convex hulls with a soft border. In both
+            ways, lung that is hidden by disease or the heart is examined too.
+        novelty_weight: weight of the novelty in the score's log-odds.
+        film_weight: weight of the film head's evidence in the score's log-odds.
         novelty_prior: weight of the novelty in the log-odds of every pixel of a head's heatmap: the same shadow means
             more on an unusual radiograph.
         mirrored: whether heatmap and novelty are averaged over the radiograph and the mirrored radiograph, which is
             steadier and takes twice the time.
+        groups: number of groups of normal radiographs that the novelty knows.
+        healthy_scores: scores of held-out healthy radiographs, for `DetectorSettings.percentile`; empty if unknown.
 
     Raises:
         ModelError: there is no such kind, or a number is out of range.
@@ -69,9 +78,12 @@ class DetectorSettings:
     smoothing: Share = 0.015
     top: Share = 0.1
     restrict_to_lungs: bool = True
-    novelty_weight: Weight = 1.0
-    novelty_prior: Weight = 0.2
+    novelty_weight: Weight = 2.0
+    film_weight: Weight = 0.5
+    novelty_prior: Weight = 0.3
     mirrored: bool = True
+    groups: Groups = 1
+    healthy_scores: Percentiles = ()
 
     def __post_init__(self) -> None:
         check_fields(self, ModelError)
@@ -86,9 +98,39 @@ class DetectorSettings:
         """Whether a head makes the heatmap; otherwise the heatmap is the difference from the reconstruction."""
         return self.kind != "reconstruction"
 
-    def calibrated(self, threshold: float, image_threshold: float) -> DetectorSettings:
-        """Returns the same settings with other thresholds."""
-        return replace(self, threshold=float(threshold), image_threshold=float(image_threshold))
+    def calibrated(
+        self, threshold: float, image_threshold: float, healthy_scores: Sequence[float] | None = None
+    ) -> DetectorSettings:
+        """Returns the same settings with other thresholds.
+
+        Args:
+            threshold: heatmap value from which a pixel belongs to the mask.
+            image_threshold: score from which a radiograph counts as abnormal.
+            healthy_scores: scores of healthy radiographs, in any order; None keeps those that are there.
+        """
+        known = self.healthy_scores if healthy_scores is None else quantiles(healthy_scores)
+        return replace(self, threshold=float(threshold), image_threshold=float(image_threshold), healthy_scores=known)
+
+    def weighed(self, novelty: float, evidence: float) -> float:
+        """Returns what novelty and film head add to the log-odds of a score.
+
+        Example:
+            >>> DetectorSettings(novelty_weight=2.0, film_weight=0.5).weighed(1.5, -1.0)
+            2.5
+        """
+        return self.novelty_weight * novelty + self.film_weight * evidence
+
+    def percentile(self, score: float) -> float:
+        """Returns the percentage of healthy radiographs whose score is lower, in [0, 100]; NaN if none are known.
+
+        Example:
+            >>> DetectorSettings(healthy_scores=(0.1, 0.2, 0.3)).percentile(0.25)
+            75.0
+        """
+        if not self.healthy_scores:
+            return math.nan
+        ranks = np.linspace(0, 100, len(self.healthy_scores))
+        return round(float(np.interp(score, self.healthy_scores, ranks)), 2)
 
     def to_metadata(self) -> dict[str, str]:
         """Returns the names and values of an ONNX file's metadata, each value as JSON."""
@@ -99,12 +141,12 @@ class DetectorSettings:
         """Reads the settings from an ONNX file's metadata.
 
         Args:
-            metadata: names and values; where one of `NEWER` is missing, its default is taken.
+            metadata: names and values.
 
         Raises:
-            ModelError: another setting is missing, or a value cannot be read or is out of range.
+            ModelError: a setting is missing, or a value cannot be read or is out of range.
         """
-        return from_metadata(cls, metadata, NEWER)
+        return from_metadata(cls, metadata)
 
     @classmethod
     def of(cls, values: Any, place: str) -> DetectorSettings:
@@ -119,3 +161,20 @@ class DetectorSettings:
                 sentence that begins with the file's name.
         """
         return settings_of(cls, values, place)
+
+
+KEPT = 201
+"""Most scores of healthy radiographs that the settings keep."""
+
+
+def quantiles(scores: Sequence[float]) -> tuple[float, ...]:
+    """Returns at most `KEPT` quantiles of scores, ascending and evenly spaced from the lowest to the highest.
+
+    Example:
+        >>> quantiles([0.3, 0.1, 0.2])
+        (0.1, 0.2, 0.3)
+    """
+    count = min(len(scores), KEPT)
+    if not count:
+        return ()
+    return tuple(np.quantile(np.asarray(scores, np.float64), np.linspace(0, 1, count)).round(7).tolist())

@@ -14,6 +14,6 @@ DETECTOR = ModelKind(
     bundled=BUNDLED,
     command="artasyn train",
     from_onnx="Detector.from_onnx",
-    unbounded=("novelty.spread",),  # infinite before the novelty is fitted
+    unbounded=("novelty.spread", "film.spread"),  # infinite before they are fitted
 )
 """The detectors among the stored models."""

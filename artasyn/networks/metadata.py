@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
@@ -30,24 +30,21 @@ def to_metadata(settings: Any) -> dict[str, str]:
     return {f"{PREFIX}{name}": json.dumps(value) for name, value in (asdict(settings) | ABOUT_FILE).items()}
 
 
-def from_metadata(kind: type[_Settings], metadata: Mapping[str, str], newer: Sequence[str] = ()) -> _Settings:
+def from_metadata(kind: type[_Settings], metadata: Mapping[str, str]) -> _Settings:
     """Reads settings from an ONNX file's metadata.
 
     Args:
         kind: the class of the settings.
         metadata: names and values.
-        newer: settings that older files do not state; where one is missing, its default is taken.
 
     Raises:
-        ModelError: another setting is missing, or a value cannot be read or is out of range.
+        ModelError: a setting is missing, or a value cannot be read or is out of range.
     """
     names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
     found: dict[str, Any] = {}
     for name in (*names, *ABOUT_FILE):
         key = f"{PREFIX}{name}"
         if key not in metadata:
-            if name in newer:
-                continue
             raise ModelError(f"there is no {key} in its metadata")
         try:
             found[name] = parse_json(metadata[key])

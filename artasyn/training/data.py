@@ -11,7 +11,7 @@ from typing import Any
 
 import lightning
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, Dataset, Subset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset
 
 from artasyn.bulk.sources import Source
 from artasyn.bulk.workers import follow_parent
@@ -21,10 +21,11 @@ from artasyn.synthesis.anomaly import Synthesis
 from artasyn.testsets.measured import FilmLungs
 from artasyn.training.film_variation import FilmVariation
 from artasyn.training.normals import Normals, load_normals, prepare_normals
+from artasyn.training.nuisances import Nuisances
 from artasyn.training.samples import Sample, SyntheticAnomalies
 
 PASSES = 3
-"""Passes through the normal radiographs for fitting the novelty; the first pass does not vary the radiographs."""
+"""Passes through the normal radiographs for fitting what is normal; the first pass does not vary the radiographs."""
 
 
 class NormalsData(lightning.LightningDataModule):
@@ -89,9 +90,7 @@ class NormalsData(lightning.LightningDataModule):
                     "make the Trainer with reload_dataloaders_every_n_epochs=1: every epoch has anomalies of its own"
                 )
         training, _ = self._loaded()
-        samples = SyntheticAnomalies(
-            training, self.size, self.synthesis, seed=self.seed, epoch=epoch, variation=FilmVariation()
-        )
+        samples = self._samples(training, epoch, varied=True)
         # a list, not a generator: the number of draws that a loader makes depends on its workers
         order = training.order(seed=self.seed, epoch=epoch)
         drop = len(samples) >= self.batch_size
@@ -101,31 +100,37 @@ class NormalsData(lightning.LightningDataModule):
         """Returns the held-out radiographs, each once healthy and once with an anomaly, the same at every epoch."""
         _, held_out = self._loaded()
         ill = SyntheticAnomalies(held_out, self.size, self.synthesis, seed=self.seed + 1, healthy_probability=0.0)
-        return self._loader(ConcatDataset([self._normal(held_out), ill]))
+        return self._loader(ConcatDataset([self._samples(held_out, healthy=1.0), ill]))
+
+    @property
+    def groups(self) -> int:
+        """Number of groups of normal radiographs, see `artasyn.training.normals.groups_of`."""
+        return 1 + max(max(part.groups, default=0) for part in self._loaded())
 
     def healthy(self, *, held_out: bool) -> DataLoader[Sample]:
-        """Returns radiographs without anomalies, for fitting the novelty.
+        """Returns radiographs without anomalies, for fitting what is normal.
 
         Args:
-            held_out: True for the validation radiographs, not varied; False for the training radiographs, as many from
-                each folder, first not varied and then varied.
+            held_out: True for the validation radiographs, not varied; False for the training radiographs, first not
+                varied and then varied.
         """
         training, validation = self._loaded()
         if held_out:
-            return self._loader(self._normal(validation))
-        parts = [
-            Subset(
-                self._normal(training, epoch, FilmVariation() if epoch else None),
-                training.order(seed=self.seed, epoch=epoch),
-            )
-            for epoch in range(PASSES)
-        ]
-        return self._loader(ConcatDataset(parts))
+            return self._loader(self._samples(validation, healthy=1.0))
+        passes = [self._samples(training, epoch, healthy=1.0, varied=epoch > 0) for epoch in range(PASSES)]
+        return self._loader(ConcatDataset(passes))
 
-    def _normal(self, normals: Normals, epoch: int = 0, variation: FilmVariation | None = None) -> SyntheticAnomalies:
+    def diseased(self) -> DataLoader[Sample]:
+        """Returns the training radiographs with an anomaly on each, varied, for fitting what disease looks like."""
+        training, _ = self._loaded()
+        return self._loader(self._samples(training, PASSES, healthy=0.0, varied=True))
+
+    def _samples(
+        self, normals: Normals, epoch: int = 0, *, healthy: float = 0.3, varied: bool = False
+    ) -> SyntheticAnomalies:
         return SyntheticAnomalies(
-            normals, self.size, self.synthesis, seed=self.seed, epoch=epoch, healthy_probability=1.0,
-            variation=variation,
+            normals, self.size, self.synthesis, seed=self.seed, epoch=epoch, healthy_probability=healthy,
+            variation=FilmVariation() if varied else None, nuisances=Nuisances() if varied else None,
         )  # fmt: skip
 
     def _loaded(self) -> tuple[Normals, Normals]:

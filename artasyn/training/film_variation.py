@@ -24,6 +24,9 @@ class FilmVariation:
         shift: largest shift, as a share of the radiograph's side.
         scale_range: of both sides together; each side varies by a further 8 %.
         turn: largest rotation, in degrees.
+        rotation: largest shift of the middle against both edges, as a share of half the side: the patient is turned
+            about the body's axis.
+        inspiration: largest shift of the lower edge against the middle, as a share of half the side.
         mirrored: whether left and right may be swapped.
 
     Example:
@@ -37,6 +40,8 @@ class FilmVariation:
     shift: float = 0.06
     scale_range: tuple[float, float] = (0.87, 1.15)
     turn: float = 7.0
+    rotation: float = 0.08
+    inspiration: float = 0.1
     mirrored: bool = True
 
     def __call__(
@@ -54,11 +59,25 @@ class FilmVariation:
             The varied radiographs in [0, 1] and the moved regions.
         """
         shape = films[0].shape
-        move = self._move(shape, rng)
+        move = self._places(shape, self._move(shape, rng), rng)
         light, look = self._light(shape, rng), self._look(rng)
         film, normal = (np.clip(_moved(each, move, cv2.BORDER_REPLICATE) + light, 0, 1) for each in films)
         there = tuple(_moved(region, move, cv2.BORDER_CONSTANT) for region in regions)
-        return (look(film, normal), look(normal)), there
+        quality = int(rng.integers(25, 90)) if rng.random() < 0.2 * self.strength else None
+        return (_compressed(look(film, normal), quality), _compressed(look(normal), quality)), there
+
+    def _places(
+        self, shape: tuple[int, int], move: Float32[np.ndarray, "2 3"], rng: np.random.Generator
+    ) -> tuple[Image, Image]:
+        """Returns the column and the row on the given image for each pixel of the varied image."""
+        middle = (np.array(shape[::-1], np.float32) - 1) / 2
+        across = (np.arange(shape[1], dtype=np.float32)[None] - middle[0]) / middle[0]
+        down = (np.arange(shape[0], dtype=np.float32)[:, None] - middle[1]) / middle[1]
+        turned = np.float32(rng.uniform(-self.rotation, self.rotation)) * (1 - across**2)
+        lower = np.float32(rng.uniform(-self.inspiration, self.inspiration)) * np.clip(down, 0, 1) ** 2
+        columns, rows = middle[0] * (1 + across + turned), middle[1] * (1 + down + lower)
+        places = [line[0] * columns + line[1] * rows + line[2] for line in move]
+        return places[0], places[1]
 
     def _move(self, shape: tuple[int, int], rng: np.random.Generator) -> Float32[np.ndarray, "2 3"]:
         """Draws the transform from a place on the varied image, (column, row, 1), to a place on the given image."""
@@ -110,7 +129,14 @@ def _uneven(shape: tuple[int, int], knots: int, rng: np.random.Generator) -> Ima
     return np.asarray(cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC), np.float32)
 
 
-def _moved(values: Image, move: Float32[np.ndarray, "2 3"], border: int) -> Image:
-    """Returns the values at the places that `move` leads to."""
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(values, move, values.shape[::-1], flags=flags, borderMode=border), np.float32)
+def _moved(values: Image, places: tuple[Image, Image], border: int) -> Image:
+    """Returns the values at places, given as columns and rows."""
+    return np.asarray(cv2.remap(values, *places, cv2.INTER_LINEAR, borderMode=border), np.float32)
+
+
+def _compressed(film: Image, quality: int | None) -> Image:
+    """Returns an image as JPEG of a quality from 0 to 100 keeps it; unchanged for None."""
+    if quality is None:
+        return film
+    _, data = cv2.imencode(".jpg", np.rint(255 * film).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE) / np.float32(255), np.float32)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
 import lightning
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from artasyn.detection.examination import score
 from artasyn.detection.network import DetectorNetwork, smoothed
+from artasyn.detection.novelty import Novelty
 from artasyn.errors import DataError
 from artasyn.fields import Within, check_fields
 from artasyn.training.calibration import Calibration
@@ -37,6 +41,7 @@ class LossWeights:
         alignment: of the features' alignment.
         dice: of the overlap between the softly thresholded difference and the mask.
         head: of the head's logits against the mask.
+        lungs: of the head's lungs against those of the anatomy.
 
     Source: ART-ASyn (arXiv 2512.00310) has 2, 1, 1, 1. Squared errors of images in [0, 1] are small compared with the
     other two terms, hence the larger weights here.
@@ -47,6 +52,7 @@ class LossWeights:
     alignment: Weight = 0.3
     dice: Weight = 1.0
     head: Weight = 1.0
+    lungs: Weight = 0.5
 
     def __post_init__(self) -> None:
         check_fields(self, DataError)
@@ -71,8 +77,8 @@ class ReconstructionTraining(lightning.LightningModule):
         weights: LossWeights | None = None,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-2,
-        false_positive_rate: float = 0.025,
-        false_positive_pixels: float = 0.2,
+        false_positive_rate: float = 0.03,
+        false_positive_pixels: float = 0.05,
     ) -> None:
         super().__init__()
         self.detector = detector
@@ -83,6 +89,7 @@ class ReconstructionTraining(lightning.LightningModule):
         self.learning_rate, self.weight_decay = learning_rate, weight_decay
         self.false_positive_rate, self.false_positive_pixels = false_positive_rate, false_positive_pixels
         self.calibration = Calibration()
+        self.healthy_scores: list[float] = []
 
     def training_step(self, batch: Sample, index: int) -> Tensor:
         """Returns the weighted total loss of one batch."""
@@ -110,48 +117,66 @@ class ReconstructionTraining(lightning.LightningModule):
             }
         if seen.logits is not None:
             terms["head"] = discriminative(seen.logits, mask)
+        if seen.lungs is not None:
+            terms["lungs"] = F.binary_cross_entropy_with_logits(seen.lungs, batch["lungs"])
         total = torch.stack([getattr(self.weights, name) * value for name, value in terms.items()]).sum()
         return terms | {"total": total}
 
     def on_validation_epoch_start(self) -> None:
         """Forgets the previous validation."""
-        self.calibration = Calibration()
+        self.calibration, self.healthy_scores = Calibration(), []
 
     def validation_step(self, batch: Sample, index: int) -> None:
         """Adds a batch's heatmaps to the calibration."""
         settings = self.detector.settings
-        _, heatmaps, novelties = self.detector(batch["image"])
-        region = batch["lungs"] if settings.restrict_to_lungs else torch.ones_like(heatmaps)
+        _, heatmaps, novelties, evidence, lungs = self.detector(batch["image"])
+        if not settings.has_head:  # as for lungs that are given
+            lungs = batch["lungs"]
+        region = lungs if settings.restrict_to_lungs else torch.ones_like(heatmaps)
         arrays = ((heatmaps * region).float(), batch["mask"].bool(), region >= 0.5)
-        evidence = (settings.novelty_weight * novelties).tolist()
-        for heatmap, mask, inside, also in zip(*(a[:, 0].cpu().numpy() for a in arrays), evidence, strict=True):
-            self.calibration.add(heatmap, mask, score(heatmap[inside], settings.top, also), inside)
+        groups = zip(novelties.tolist(), evidence.tolist(), strict=True)
+        for heatmap, mask, inside, also in zip(*(a[:, 0].cpu().numpy() for a in arrays), groups, strict=True):
+            there = inside if inside.any() else np.ones_like(inside)
+            rated = score(heatmap[there], settings.top, settings.weighed(*also))
+            self.calibration.add(heatmap, mask, rated, there)
+            if not mask.any():
+                self.healthy_scores.append(rated)
 
     def on_validation_epoch_end(self) -> None:
         """Fixes the thresholds from the held-out radiographs of all devices, and logs Dice on their anomalies."""
         counts: Any = self.all_gather(torch.from_numpy(self.calibration.counts).to(self.device))
         calibration = Calibration(counts.reshape(-1, *self.calibration.counts.shape).sum(0).cpu().numpy())
         threshold, (_, dice) = calibration.pixel_threshold(self.false_positive_pixels), calibration.best_dice()
-        self.detector.calibrate(threshold, calibration.image_threshold(self.false_positive_rate))
+        flagged = calibration.image_threshold(self.false_positive_rate)
+        self.detector.calibrate(threshold, flagged, self.healthy_scores)
         self.log_dict({"val/dice": dice, "val/threshold": threshold}, prog_bar=True, sync_dist=False)
 
     @torch.inference_mode()
     def learn_normal(self, data: NormalsData) -> None:
-        """Fits the detector's novelty to normal radiographs; call it after the network's training."""
-        detector, novelty = self.detector.eval(), self.detector.novelty
-        loaders = data.healthy(held_out=False), data.healthy(held_out=True)
+        """Fits the detector's novelty and film head to normal radiographs; call it after the network's training."""
+        detector, count = self.detector.eval(), data.groups
+        detector.settings = replace(detector.settings, groups=count)
+        detector.novelty = Novelty(detector.channels, count).to(detector.device)
+        loaders = data.healthy(held_out=False), data.healthy(held_out=True), data.diseased()
         # every device fits the same, so only one shows the progress
         hidden = self._trainer is not None and not self.trainer.is_global_zero
         with tqdm(desc="learn normal films", total=sum(map(len, loaders)), unit="batch", disable=hidden) as bar:
-            novelty.look_at(torch.cat([batch["lungs"] for batch in loaders[1]]).mean(dim=0, keepdim=True))
-            found: list[list[Tensor]] = [[], []]
-            for statistics, loader in zip(found, loaders, strict=True):
-                for batch in loader:
-                    images = batch["image"].to(detector.device)
-                    for view in (images, images.flip(-1)):
-                        statistics.append(novelty.statistics(detector.network.encode(view)).float())
-                    bar.update()
-        novelty.fit(*map(torch.cat, found))
+            detector.look_at(torch.cat([batch["lungs"] for batch in loaders[1]]).mean(dim=0, keepdim=True))
+            (normal, groups), (held_out, others), (sick, ill) = (self._statistics(loader, bar) for loader in loaders)
+        detector.novelty.fit(*(_grouped(*each, count) for each in ((normal, groups), (held_out, others))))
+        parts = [_balanced(_grouped(*each, count)) for each in ((normal, groups), (sick, ill), (held_out, others))]
+        detector.film.fit(*parts)
+
+    def _statistics(self, loader: DataLoader[Sample], bar: Any) -> tuple[Tensor, Tensor]:
+        """Returns the statistics of a loader's radiographs and of their mirror images, and their groups."""
+        found, groups = [], []
+        for batch in loader:
+            images = batch["image"].to(self.detector.device)
+            for view in (images, images.flip(-1)):
+                found.append(self.detector.statistics(self.detector.network.encode(view)).float())
+                groups.append(batch["group"])
+            bar.update()
+        return torch.cat(found), torch.cat(groups)
 
     def configure_optimizers(self) -> Any:
         """Returns AdamW with a warm-up and a cosine schedule, stepped every batch."""
@@ -172,3 +197,15 @@ class ReconstructionTraining(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes the thresholds from the checkpoint."""
         self.detector.calibrate(*checkpoint["thresholds"])
+
+
+def _grouped(statistics: Tensor, groups: Tensor, count: int) -> list[Tensor]:
+    """Returns the statistics of each group; those of all radiographs where a group has none."""
+    own = [statistics[(groups == group).to(statistics.device)] for group in range(count)]
+    return [each if len(each) else statistics for each in own]
+
+
+def _balanced(groups: list[Tensor]) -> Tensor:
+    """Returns equally many statistics of each group; those of small groups are repeated."""
+    most = max(len(group) for group in groups)
+    return torch.cat([group[torch.arange(most, device=group.device) % len(group)] for group in groups])

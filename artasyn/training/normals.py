@@ -14,10 +14,11 @@ from artasyn.bulk.run import BulkRun, Outcome, Row, read_manifest
 from artasyn.bulk.sources import Source
 from artasyn.detection.window import MARGIN, LungWindow, resized
 from artasyn.errors import DataError
+from artasyn.evaluation.overlap import dice
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
-from artasyn.segment import Lungs
-from artasyn.segment.anatomy.segmenters import visible_lungs
+from artasyn.segment import Lungs, PBTSeg
+from artasyn.segment.anatomy.segmenters import AGREEMENT, AnatomyReader, visible_lungs
 from artasyn.shapes import UInt8, UInt16
 from artasyn.testsets.measured import FilmLungs
 from artasyn.training.patients import check_patients, patient_of
@@ -25,29 +26,37 @@ from artasyn.training.patients import check_patients, patient_of
 FINEST = 65535
 """Largest stored value: images are stored with 16 bits, which is finer than any synthetic anomaly."""
 
+LEAST_GROUP, MOST_GROUPS = 80, 4
+"""Fewest radiographs of a group, whose statistics would otherwise not be known well enough; and most groups."""
+
 ROOM = 0.25
 """Margin around the lungs that is stored, measured like `MARGIN`; it is larger so that the window can move and turn."""
 
 
 @dataclass(frozen=True, eq=False)
 class Normals:
-    """Normal radiographs at one size, cropped around the lungs, with their lungs.
+    """Normal radiographs at one size, cropped around the lungs, with their lungs as two segmenters tell them.
 
     Attributes:
         identities: the identity of each radiograph, from which its random choices start.
         folders: the folder of each radiograph.
         images: uint16 (n, stored, stored), 0 to 65535 for 0 to 1, contrast not normalised; `stored_size` gives
             ``stored``.
-        labels: uint8 (n, stored, stored), as `artasyn.arrays.LungLabels`.
+        labels: uint8 (n, stored, stored), as `artasyn.arrays.LungLabels`: the lungs beside the heart, where anomalies
+            are put.
+        whole: uint8 (n, stored, stored), the lungs with their parts behind the heart, which the network learns to mark.
         patients: the patient of each radiograph, empty where the patient is unknown; without any, each radiograph
             counts as another patient.
+        groups: the group of each radiograph, see `groups_of`, empty if all are of one group.
     """
 
     identities: tuple[str, ...]
     folders: tuple[str, ...]
     images: UInt16[np.ndarray, "n h w"]
     labels: UInt8[np.ndarray, "n h w"]
+    whole: UInt8[np.ndarray, "n h w"]
     patients: tuple[str, ...] = ()
+    groups: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.identities)
@@ -63,11 +72,11 @@ class Normals:
     def subset(self, indices: Sequence[int]) -> Normals:
         """Returns the radiographs at these indices."""
         picked = np.asarray(indices, int)
-        names, folders, patients = (
+        names, folders, patients, groups = (
             tuple(values[i] for i in picked) if values else ()
-            for values in (self.identities, self.folders, self.patients)
+            for values in (self.identities, self.folders, self.patients, self.groups)
         )
-        return Normals(names, folders, self.images[picked], self.labels[picked], patients)
+        return Normals(names, folders, self.images[picked], self.labels[picked], self.whole[picked], patients, groups)
 
     def order(self, *, seed: int, epoch: int) -> list[int]:
         """Returns an epoch's samples in random order: as many as there are radiographs, equally many from each folder.
@@ -122,6 +131,28 @@ class Normals:
         return self.subset(sorted(rest)), self.subset(sorted(taken))
 
 
+def groups_of(folders: Sequence[str]) -> tuple[int, ...]:
+    """Returns the group of each radiograph, from 0 on: folders are groups, if they hold enough radiographs.
+
+    A folder with at least `LEAST_GROUP` radiographs is a group, up to `MOST_GROUPS` of them, the largest first. All
+    other folders together are one more group, or part of the smallest group if they do not hold enough.
+
+    Args:
+        folders: the folder of each radiograph.
+
+    Example:
+        >>> groups_of(["children"] * 200 + ["adults"] * 90 + ["others"] * 3)[199:201], groups_of(["a", "b"])
+        ((0, 1), (0, 0))
+    """
+    names, counts = np.unique(folders, return_counts=True)
+    order = sorted(range(len(names)), key=lambda n: (-counts[n], names[n]))
+    large = [n for n in order if counts[n] >= LEAST_GROUP][: MOST_GROUPS - 1]
+    rest = int(counts.sum() - counts[large].sum())
+    last = len(large) if rest >= LEAST_GROUP or not large else len(large) - 1
+    numbers = {str(names[n]): large.index(n) if n in large else last for n in range(len(names))}
+    return tuple(numbers[folder] for folder in folders)
+
+
 def stored_size(size: int) -> int:
     """Returns the rows and columns that are stored for a network that sees `size`: their middle is its window."""
     return size + 2 * round(size * (ROOM - MARGIN) / (1 + 2 * MARGIN))
@@ -141,14 +172,38 @@ class _PrepareOne:
         lungs = visible_lungs(self.lungs(film, source))
         if not lungs.found:
             raise DataError(f"{source.path}: lungs not found ({lungs.doubts}); left out of training")
+        visible, whole = both_extents(film, lungs) if isinstance(self.lungs.segmenter, PBTSeg) else (lungs, lungs)
         window, stored = LungWindow.around(lungs, ROOM), stored_size(self.size)
-        image = np.rint(resized(window.cut(film), stored) * FINEST).astype(np.uint16)
-        labels = cv2.resize(window.cut(lungs.labels), image.shape, interpolation=cv2.INTER_NEAREST_EXACT)
+        image = np.rint(np.clip(resized(window.cut(film), stored), 0, 1) * FINEST).astype(np.uint16)
+        labels = {
+            name: cv2.resize(window.cut(each.labels), image.shape, interpolation=cv2.INTER_NEAREST_EXACT)
+            for name, each in (("labels", visible), ("whole", whole))
+        }
         file = f"{source.name}.npz"
         with atomic.replacing(self.cache / file) as temporary, temporary.open("wb") as stream:
-            np.savez(stream, image=image, labels=labels)
+            np.savez(stream, image=image, **labels)
         about = {"folder": str(source.path.parent), "patient": patient_of(source.path, self.patients)}
         return [{"file": file, "identity": identity(film)} | about]
+
+
+def both_extents(film: Image, lungs: Lungs) -> tuple[Lungs, Lungs]:
+    """Returns the visible and the whole lungs as the network that reads anatomy tells them.
+
+    PBTSeg leaves out what is not dark: lung behind the heart, and dim lung along the ribs and at the base. The network
+    is not asked about a radiograph on which both disagree, see `artasyn.segment.anatomy.segmenters.AGREEMENT`.
+
+    Args:
+        film: float32 (h, w) in [0, 1].
+        lungs: by PBTSeg.
+
+    Returns:
+        The lungs beside the heart, and those with the part behind it; the given lungs twice where both disagree.
+    """
+    anatomy = AnatomyReader()(film)
+    visible, whole = anatomy.lungs("visible"), anatomy.lungs("whole")
+    if not (visible.found and whole.found) or dice(visible.mask, lungs.mask) < AGREEMENT:
+        return lungs, lungs
+    return visible, whole
 
 
 def prepare_normals(
@@ -175,6 +230,8 @@ def prepare_normals(
     """
     check_patients(patients)
     settings = {"size": size, "room": ROOM, "segmenter": repr(lungs.segmenter), "patients": patients}
+    if isinstance(lungs.segmenter, PBTSeg):
+        settings["anatomy"] = AnatomyReader().pinned().digest
     run = BulkRun(cache, settings, ("file", "identity", "folder", "patient"), files=("file",), workers=workers)
     return run.run(_PrepareOne(cache, size, lungs, patients), sources, title="prepare normals")
 
@@ -191,12 +248,12 @@ def load_normals(cache: Path) -> Normals:
         reasons = "; ".join(row["reason"] for row in rows if row["status"] != "ok")[:500]
         raise DataError(f"{len(kept)} usable normal radiographs in {cache}, two are needed. {reasons}")
     stored = [_load(cache / row["file"]) for row in kept.values()]
-    images, labels = (np.stack(films) for films in zip(*stored, strict=True))
+    images, labels, whole = (np.stack(films) for films in zip(*stored, strict=True))
     folders, patients = (tuple(row.get(column, "") for row in kept.values()) for column in ("folder", "patient"))
-    return Normals(tuple(kept), folders, images, labels, patients)
+    return Normals(tuple(kept), folders, images, labels, whole, patients, groups_of(folders))
 
 
-def _load(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def _load(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Loads one prepared radiograph and its lungs.
 
     Raises:
@@ -204,13 +261,14 @@ def _load(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """
     try:
         with path.open("rb") as stream, np.load(stream) as film:  # which unpickles nothing
-            image, labels = film["image"], film["labels"]
-        side = len(image)
-        if (image.dtype, image.shape, labels.dtype, labels.shape) != (np.uint16, (side, side), np.uint8, (side, side)):
-            raise ValueError(f"it holds {image.dtype} {image.shape} and {labels.dtype} {labels.shape}")
+            image, labels, whole = film["image"], film["labels"], film["whole"]
+        held = [(each.dtype.name, each.shape) for each in (image, labels, whole)]
+        square = (len(image), len(image))
+        if held != [("uint16", square), ("uint8", square), ("uint8", square)]:
+            raise ValueError(f"it holds {held}")
     except MemoryError:  # is no fault of the file
         raise
     except Exception as error:  # zip, zlib and numpy raise many types
         reason = " ".join(str(error).split())[:200]
         raise DataError(f"{path}: is damaged ({reason}); delete it, and the same command prepares it again") from error
-    return image, labels
+    return image, labels, whole

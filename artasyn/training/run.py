@@ -103,8 +103,8 @@ class TrainingRun:
 
         Writes ``checkpoints/`` (last and best; of shorter trainings ``checkpoints-1/`` and so on), ``logs/run_N/``
         (CSV, TensorBoard), ``cache/`` (prepared radiographs), ``normals.csv`` (their names and identities) and, at the
-        end, ``model/`` for `Detector.from_pretrained`. The model holds the best epoch by Dice on held-out synthetic
-        anomalies, with its novelty (`ReconstructionTraining.learn_normal`) and its thresholds.
+        end, ``model/`` for `Detector.from_pretrained`. The model holds the last epoch, with its novelty and
+        its film head (`ReconstructionTraining.learn_normal`) and its thresholds.
 
         Args:
             sources: normal radiographs.
@@ -148,7 +148,7 @@ class TrainingRun:
     def _train_part(
         self, part: int, data: NormalsData, out: Path, options: Mapping[str, Any]
     ) -> tuple[lightning.Trainer, ReconstructionTraining, dict[str, Tensor]]:
-        """Runs one of the trainings whose weights are averaged; returns its trainer, module and best weights."""
+        """Runs one of the trainings whose weights are averaged; returns its trainer, module and last weights."""
         lightning.seed_everything(self.seed, workers=True, verbose=False)
         detector = DetectorNetwork(DetectorSettings(self.encoder, self.size, self.kind, self.levels))
         if self.pretrained:
@@ -183,7 +183,7 @@ class TrainingRun:
                 check_checkpoint(earlier, module.state_dict())
             fitting.fit(module, data, ckpt_path=earlier, weights_only=True)
         remedy = f"delete the folder {folder}, and the same command trains again"
-        return fitting, module, check_checkpoint(folder / BEST, module.state_dict(), remedy=remedy)["state_dict"]
+        return fitting, module, check_checkpoint(folder / LAST, module.state_dict(), remedy=remedy)["state_dict"]
 
 
 def _prepare(data: NormalsData, out: Path) -> None:

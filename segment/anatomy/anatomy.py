@@ -210,6 +210,11 @@ class Anatomy:
     def _chosen(self, name: str) -> list[int]:
         return [self.names.index(each) for each in members(name, self.names)]
 
+    @property
+    def extent(self) -> Convention:
+        """The widest extent of the lungs that is among the structures."""
+        return "whole" if f"whole_lung_{SIDES[0]}" in self.names else "visible"
+
     def _lungs_behind(self) -> Lungs:
         """Returns the whole lungs; the visible ones where the whole ones are not among the structures."""
-        return self.lungs("whole" if f"whole_lung_{SIDES[0]}" in self.names else "visible")
+        return self.lungs(self.extent)

@@ -23,7 +23,8 @@ def normals() -> Normals:
     chests = [Phantom(size=128)(seed) for seed in range(4)]
     images = np.stack([np.rint(chest.image * 65535).astype(np.uint16) for chest in chests])
     names = tuple(f"{number:04x}" for number in range(4))
-    return Normals(names, ("folder",) * 4, images, np.stack([chest.lungs.labels for chest in chests]))
+    labels = np.stack([chest.lungs.labels for chest in chests])
+    return Normals(names, ("folder",) * 4, images, labels, labels)
 
 
 def test_every_file_is_written_and_the_baselines_stand_beside(

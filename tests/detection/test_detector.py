@@ -150,10 +150,10 @@ def test_a_call_may_say_otherwise_than_the_settings_and_leaves_them(
 def test_maps_come_back_to_the_place_they_are_of(
     network: DetectorNetwork, film: Image, lungs: Lungs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def maps(images: Images) -> tuple[Images, Images, Tensor]:
-        hot = torch.zeros_like(images)
+    def maps(images: Images) -> tuple[Images, Images, Tensor, Tensor, Images]:
+        hot, none = torch.zeros_like(images), torch.zeros(len(images))
         hot[..., 16:20, 8:12] = 1
-        return images, hot, torch.zeros(len(images))
+        return images, hot, none, none, torch.ones_like(images)
 
     monkeypatch.setattr(network, "forward", maps)
     heatmap = Detector(network)(film, lungs).heatmap
@@ -216,11 +216,16 @@ def test_what_the_heatmap_is_made_of(networks: dict[Kind, DetectorNetwork], kind
         assert torch.equal(seen.reconstructions, images)
     else:
         torch.testing.assert_close(seen.reconstructions, network.network(images))
-    reconstructions, heatmaps, novelties = network(images)
+    reconstructions, heatmaps, novelties, evidence, lungs = network(images)
     assert torch.equal(reconstructions, seen.reconstructions)
     assert torch.equal(novelties, torch.zeros(2))  # no normal films were learnt
-    turned = network.look(images.flip(-1)).heatmaps.flip(-1)
-    torch.testing.assert_close(heatmaps, (seen.heatmaps + turned) / 2)
+    assert torch.equal(evidence, torch.zeros(2))
+    turned = network.look(images.flip(-1))
+    torch.testing.assert_close(heatmaps, (seen.heatmaps + turned.heatmaps.flip(-1)) / 2)
+    if seen.lungs is None or turned.lungs is None:
+        assert torch.equal(lungs, torch.ones_like(images))
+    else:
+        torch.testing.assert_close(lungs, (seen.lungs.sigmoid() + turned.lungs.sigmoid().flip(-1)) / 2)
     settings = network.settings
     network.settings = dataclasses.replace(settings, mirrored=False)
     torch.testing.assert_close(network(images)[1], seen.heatmaps)
@@ -239,8 +244,8 @@ def test_the_heatmap_of_a_head_is_its_probability_smoothed(
     images = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(0))
     logits = torch.linspace(-6, 6, 64).expand(1, 1, 64, 64)
 
-    def head(features: list[Tensor], image: Tensor, healthy: Tensor) -> Tensor:
-        return logits
+    def head(features: list[Tensor], image: Tensor, healthy: Tensor) -> tuple[Tensor, Tensor]:
+        return logits, logits
 
     monkeypatch.setattr(network.head, "forward", head)
     monkeypatch.setattr(network, "settings", dataclasses.replace(network.settings, mirrored=False))
@@ -255,15 +260,15 @@ def test_a_novel_film_has_more_evidence_in_score_and_heatmap(kind: Kind) -> None
     settings = DetectorSettings(size=64, kind=kind, levels=4, novelty_weight=0.5, novelty_prior=0.25)
     network = DetectorNetwork(settings).eval()
     images = torch.rand(12, 1, 64, 64, generator=torch.Generator().manual_seed(0))
-    _, before, _ = network(images[:2])
-    statistics = network.novelty.statistics(network.network.encode(images))
-    network.novelty.fit(statistics[:6], statistics[6:])
+    before = network(images[:2])[1]
+    statistics = network.statistics(network.network.encode(images))
+    network.novelty.fit([statistics[:6]], [statistics[6:]])
     odd = (images[:2] * 0.2 + 0.6).clamp(0, 1)
-    _, _, usual = network(images[6:])
+    usual = network(images[6:])[2]
     assert network(odd)[2].min() > usual.max() + 2
-    _, after, novelties = network(images[:2])
+    after, novelties = network(images[:2])[1:3]
     views = (images[:2], images[:2].flip(-1))
-    single = torch.stack([network.novelty(network.network.encode(view)) for view in views])
+    single = torch.stack([network.novelty(network.statistics(network.network.encode(view))) for view in views])
     torch.testing.assert_close(novelties, single.mean(dim=0))
     added = torch.logit(after) - torch.logit(before)
     expected = 0.25 * novelties[:, None, None, None] if kind != "reconstruction" else torch.zeros(2, 1, 1, 1)

@@ -9,7 +9,7 @@ import pytest
 
 from artasyn.arrays import Image
 from artasyn.cautions import UNUSABLE
-from artasyn.detection.examination import Detection, examine
+from artasyn.detection.examination import Detection, Maps, examine
 from artasyn.detection.settings import DetectorSettings
 from artasyn.phantom.film import Phantom
 from artasyn.segment import Lungs
@@ -18,9 +18,17 @@ from tests.anatomies import seen
 SETTINGS = DetectorSettings(size=32, image_threshold=0.5)
 
 
-def alarmed(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def told(images: np.ndarray, heat: float, evidence: float = 0.0) -> Maps:
+    """The maps of a network that sees the same everywhere; it takes the upper half of the window for lungs."""
+    lungs = np.ones_like(images)
+    lungs[:, :, SETTINGS.size // 2 :] = 0
+    none = np.zeros(len(images), np.float32)
+    return Maps(images, 0 * images + np.float32(heat), none, none + np.float32(evidence), lungs)
+
+
+def alarmed(images: np.ndarray) -> Maps:
     """A network that finds everything abnormal."""
-    return images, 0 * images + np.float32(0.9), np.zeros(len(images), np.float32)
+    return told(images, 0.9)
 
 
 def examined(image: np.ndarray, lungs: Lungs | None = None) -> Detection:
@@ -35,7 +43,7 @@ def film() -> Image:
 def test_a_good_radiograph_is_abnormal_by_its_score(film: Image) -> None:
     found = examined(film)
     assert (found.status, found.abnormal, found.warnings, found.reason) == ("ok", True, (), "")
-    calm = examine([film], [None], SETTINGS, lambda images: (images, 0 * images, np.zeros(1, np.float32)))[0]
+    calm = examine([film], [None], SETTINGS, lambda images: told(images, 0.0))[0]
     assert (calm.status, calm.abnormal) == ("ok", False)
 
 
@@ -85,10 +93,36 @@ def test_a_dim_film_is_cautioned_and_judged(film: Image) -> None:
     assert (found.status, found.abnormal) == ("ok", True)
 
 
-def test_an_anatomy_stands_for_its_visible_lungs() -> None:
+def test_without_given_lungs_the_network_tells_where_they_are(film: Image) -> None:
+    lungs = Phantom(size=128)(2).lungs
+    found, given = examined(film), examined(film, lungs)
+    rows = np.flatnonzero(found.region.any(axis=1))
+    assert found.lungs is not None
+    top, base = (np.flatnonzero(found.lungs.mask.any(axis=1))[k] for k in (0, -1))
+    assert abs(rows[0] - top) < 0.15 * (base - top)
+    assert abs(rows[-1] - (top + base) / 2) < 0.1 * (base - top)
+    np.testing.assert_array_equal(found.heatmap > 0, found.region > 0)
+    assert given.region[lungs.mask].min() > 0.4
+    assert given.heatmap[lungs.mask].min() > 0.35
+
+
+def test_the_evidence_of_the_film_head_counts_by_its_weight(film: Image) -> None:
+    scores = [examine([film], [None], SETTINGS, lambda images, e=e: told(images, 0.5, e))[0].score for e in (0.0, 2.0)]
+    odds = [np.log(score / (1 - score)) for score in scores]
+    assert odds[1] - odds[0] == pytest.approx(2 * SETTINGS.film_weight, abs=1e-4)
+
+
+def test_a_score_is_told_as_a_percentile_of_healthy_films(film: Image) -> None:
+    known = replace(SETTINGS, healthy_scores=(0.1, 0.3, 0.5, 0.7, 0.9))
+    (found,) = examine([film], [None], known, lambda images: told(images, 0.6))
+    assert found.percentile == pytest.approx(62.5, abs=0.1)
+    assert np.isnan(examined(film).percentile)
+
+
+def test_an_anatomy_stands_for_its_whole_lungs() -> None:
     image, anatomy = seen(320)
     read = replace(anatomy, shape=image.shape)
     (by_anatomy,) = examine([image], [read], SETTINGS, alarmed)
-    (by_lungs,) = examine([image], [read.lungs("visible")], SETTINGS, alarmed)
+    (by_lungs,) = examine([image], [read.lungs("whole")], SETTINGS, alarmed)
     assert by_anatomy.score == by_lungs.score
     np.testing.assert_array_equal(by_anatomy.heatmap, by_lungs.heatmap)

@@ -36,10 +36,11 @@ def test_any_number_of_maps_gives_logits_and_gradients_to_all(channels: tuple[in
     head, features, (image, healthy) = made(channels), maps(channels), images()
     for tensor in (*features, image, healthy):
         tensor.requires_grad_()
-    logits = head(features, image, healthy)
-    assert logits.shape == image.shape
+    logits, lungs = head(features, image, healthy)
+    assert logits.shape == lungs.shape == image.shape
     assert logits.isfinite().all()
-    (logits - 3).square().mean().backward()
+    assert lungs.isfinite().all()
+    ((logits - 3).square().mean() + (lungs + 3).square().mean()).backward()
     assert [name for name, p in head.named_parameters() if p.grad is None or not p.grad.any()] == []
     used = [feature.grad is not None and bool(feature.grad.any()) for feature in features]
     assert used == [len(channels) <= 3, *[True] * (len(channels) - 1)]  # the finest of more than three is left out
@@ -58,7 +59,7 @@ def test_real_encoders_and_images_that_are_no_squares(encoder: str, levels: int)
     features = net.encode(image)
     assert len(features) == levels
     head = made(tuple(feature.shape[1] for feature in features))
-    assert head(features, image, healthy).shape == image.shape
+    assert [logits.shape for logits in head(features, image, healthy)] == [image.shape] * 2
 
 
 @torch.no_grad()
@@ -68,8 +69,9 @@ def test_a_batch_is_the_same_as_one_by_one() -> None:
     together = head(features, image, healthy)
     for n in range(3):
         alone = head([feature[n : n + 1] for feature in features], image[n : n + 1], healthy[n : n + 1])
-        torch.testing.assert_close(alone[0], together[n], rtol=1e-4, atol=1e-5)
-    assert (together[0] - together[1]).abs().max() > 0.01
+        for one, all_of_them in zip(alone, together, strict=True):
+            torch.testing.assert_close(one[0], all_of_them[n], rtol=1e-4, atol=1e-5)
+    assert (together[0][0] - together[0][1]).abs().max() > 0.01
 
 
 def test_where_both_differ_is_learnt_from_the_difference_alone() -> None:
@@ -85,10 +87,20 @@ def test_where_both_differ_is_learnt_from_the_difference_alone() -> None:
     optimizer = torch.optim.Adam(head.parameters(), 0.005)
     for _ in range(60):
         image, healthy, mask = films()
-        loss = F.binary_cross_entropy_with_logits(head(features, image, healthy), mask)
+        loss = F.binary_cross_entropy_with_logits(head(features, image, healthy)[0], mask)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         optimizer.step()
     image, healthy, mask = films()
-    right = (head(features, image, healthy) > 0) == (mask > 0)
+    right = (head(features, image, healthy)[0] > 0) == (mask > 0)
     assert right.float().mean().item() > 0.85
+
+
+@torch.no_grad()
+def test_the_lungs_do_not_depend_on_the_difference() -> None:
+    channels = (8, 16, 32)
+    head, features, (image, healthy) = made(channels), maps(channels), images()
+    marked, lungs = head(features, image, healthy)
+    again, same = head(features, image, 1 - healthy)
+    assert torch.equal(lungs, same)
+    assert not torch.equal(marked, again)

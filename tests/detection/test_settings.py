@@ -6,54 +6,46 @@ import dataclasses
 import json
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 
 from artasyn.detection.network import DetectorNetwork
-from artasyn.detection.settings import NEWER, DetectorSettings, Kind
+from artasyn.detection.settings import DetectorSettings, Kind, quantiles
 from artasyn.detection.stored import BUNDLED
 from artasyn.errors import ModelError
 from artasyn.training.run import TrainingRun
 
-FIRST = {
-    "artasyn.size": "96",
-    "artasyn.kind": '"reconstruction"',
-    "artasyn.threshold": "0.25",
-    "artasyn.image_threshold": "0.75",
-    "artasyn.smoothing": "0.02",
-    "artasyn.top": "0.05",
-    "artasyn.novelty_weight": "0.5",
-    "artasyn.restrict_to_lungs": "false",
-    "artasyn.version": '"0.1.0"',
-    "artasyn.license": '"MIT"',
-}
-"""The metadata of the first ONNX files that artasyn wrote."""
+FILE = DetectorSettings(size=96, kind="reconstruction", threshold=0.25, healthy_scores=(0.1, 0.2)).to_metadata()
+"""The metadata of an ONNX file."""
 
 
 def test_settings_survive_the_metadata() -> None:
     settings = DetectorSettings(
-        "resnet18", 96, "reconstruction", 3, 1 / 3, 0.1 + 0.2, 0.02, 0.05, False, 0.7, 0.1, False
+        "resnet18", 96, "reconstruction", 3, 1 / 3, 0.1 + 0.2, 0.02, 0.05, False, 0.7, 0.2, 0.1, False, 2, (0.1, 1 / 3)
     )
     assert all(getattr(settings, f.name) != f.default for f in dataclasses.fields(settings))
     assert DetectorSettings.from_metadata(settings.to_metadata()) == settings
     assert DetectorSettings.from_metadata(DetectorSettings().to_metadata()) == DetectorSettings()
 
 
-def test_metadata_of_the_first_files_are_read_with_defaults_for_what_they_lack() -> None:
-    found = DetectorSettings.from_metadata(FIRST)
-    assert found == DetectorSettings(
-        size=96, kind="reconstruction", threshold=0.25, image_threshold=0.75, smoothing=0.02, top=0.05,
-        novelty_weight=0.5, restrict_to_lungs=False,
-    )  # fmt: skip
-    assert found.to_metadata().keys() == FIRST.keys() | {f"artasyn.{name}" for name in NEWER}
+def test_healthy_scores_are_kept_as_quantiles() -> None:
+    scores = np.random.default_rng(0).random(5000)
+    kept = quantiles(scores.tolist())
+    assert len(kept) == 201
+    settings = DetectorSettings(healthy_scores=kept)
+    assert settings.percentile(float(np.quantile(scores, 0.973))) == pytest.approx(97.3, abs=0.2)
+    assert (settings.percentile(-1.0), settings.percentile(2.0)) == (0.0, 100.0)
+    assert quantiles([0.3, 0.1]) == (0.1, 0.3)
+    assert np.isnan(DetectorSettings().percentile(0.5))
 
 
-@pytest.mark.parametrize("name", FIRST)
+@pytest.mark.parametrize("name", FILE)
 def test_metadata_that_lack_what_every_file_states_are_refused(name: str) -> None:
-    rest = {key: value for key, value in FIRST.items() if key != name}
+    rest = {key: value for key, value in FILE.items() if key != name}
     with pytest.raises(ModelError, match=f"there is no {name} in its metadata"):
         DetectorSettings.from_metadata(rest)
     with pytest.raises(ModelError, match=f"its {name} is 'much'"):
-        DetectorSettings.from_metadata(FIRST | {name: "much"})
+        DetectorSettings.from_metadata(FILE | {name: "much"})
 
 
 def test_a_kind_that_there_is_not_is_named() -> None:
@@ -61,7 +53,7 @@ def test_a_kind_that_there_is_not_is_named() -> None:
     with pytest.raises(Exception, match="kind"):  # beartype's, where the tests' hints are checked, or ours
         DetectorSettings(kind=kind)
     with pytest.raises(ModelError, match="kind is 'other'; choose from reconstruction, discriminative"):
-        DetectorSettings.from_metadata(FIRST | {"artasyn.kind": '"other"'})
+        DetectorSettings.from_metadata(FILE | {"artasyn.kind": '"other"'})
 
 
 def test_every_kind_has_a_decoder_a_head_or_both() -> None:

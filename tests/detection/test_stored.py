@@ -164,7 +164,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "bool": (setting(size=True), r"settings\.size is True, not a whole number"),
     "range": (setting(threshold=1.5), r"settings\.threshold is 1\.5, not from 0 to 1"),
     "size": (setting(size=10**9), r"settings\.size is 1000000000, not from"),
-    "other size": (setting(size=1024), r"novelty\.region has the shape \(1, 1, 32, 32\), not \(1, 1, 1024, 1024\)"),
+    "other size": (setting(size=1024), r"regions has the shape \(7, 32, 32\), not \(7, 1024, 1024\)"),
     "levels": (setting(levels=31), r"config\.json: .*has no 31 levels"),
     "unknown encoder": (setting(encoder="net"), r"config\.json: .*'net' is no timm model"),
     "giant encoder": (setting(encoder="vit_gigantic_patch14_224", size=224, levels=None), "do not belong"),

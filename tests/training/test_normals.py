@@ -20,7 +20,7 @@ def blank(*folders: str) -> Normals:
     """Normals of these folders without anything to see."""
     count = len(folders)
     names = tuple(f"{number:016x}" for number in range(count))
-    return Normals(names, folders, np.zeros((count, 16, 16), np.uint16), np.zeros((count, 16, 16), np.uint8))
+    return Normals(names, folders, np.zeros((count, 16, 16), np.uint16), *np.zeros((2, count, 16, 16), np.uint8))
 
 
 @pytest.mark.parametrize(("size", "stored"), [(64, 82), (128, 166), (256, 332)])
