@@ -19,6 +19,12 @@ FindingName = Literal[
     "nodular_pattern",
     "reticular_pattern",
     "pleural_effusion",
+    "perihilar_opacity",
+    "peribronchial_thickening",
+    "septal_thickening",
+    "linear_atelectasis",
+    "cavity",
+    "miliary_pattern",
     "texture_opacity",
 ]
 """The findings that can be synthesised on a radiograph."""

@@ -28,8 +28,7 @@ def training_normals(data: Path) -> list[Source]:
 
 def held_out(source: Source, collection: str) -> bool:
     """Whether a normal film belongs to the test set. Either all films of a patient do, or none."""
-    found = re.match({"nih": r"\d+", "zhanglab": r".*?IM-\d+"}[collection], source.path.stem)
-    patient = found.group() if found else source.path.stem
+    patient = patient_in(source.path)
     return zlib.crc32(f"artasyn {patient}".encode()) / 2**32 < HELD_OUT[collection]
 
 
@@ -57,6 +56,13 @@ def zhanglab(data: Path) -> TestSet:
     return TestSet("development", (*_healthy(data, "zhanglab"), *_diseased(data / "zhanglab/val/diseased")))
 
 
+def viral(data: Path) -> TestSet:
+    """Children: held-out normals against viral pneumonia alone, which often looks nearly normal."""
+    found = zhanglab(data)
+    films = [film for film in found.films if not film.diseased or "virus" in film.source.path.stem]
+    return TestSet("development", tuple(films))
+
+
 def nih(data: Path) -> TestSet:
     """Adults: held-out normals against films with boxes around opacities, of the same hospital."""
     return TestSet("development", (*_healthy(data, "nih"), *find(data / "opacity_boxes").films))
@@ -72,10 +78,28 @@ def unseen_normals(data: Path) -> TestSet:
     return TestSet("development", (*normal, *_diseased(data / "covid_hannover")))
 
 
+def openist(data: Path) -> TestSet:
+    """Normals of a teaching collection that no training uses."""
+    films = find_sources([data / "openist/images"])
+    return TestSet("development", tuple(TestFilm(Source(s.path, f"healthy/{s.name}"), diseased=False) for s in films))
+
+
+def patient_in(path: Path) -> str:
+    """The patient of a film of ZhangLab or NIH by its name; the name itself for other films.
+
+    ZhangLab numbers the normals of two series apart, ``IM-0385`` and ``NORMAL2-IM-0385``: their films show children of
+    different ages.
+    """
+    found = re.match(r"\d{8}(?=_\d+$)|.*?IM-\d+|person\d+", path.stem)
+    return found.group() if found else path.stem
+
+
 SETS: dict[str, Callable[[Path], TestSet]] = {
     "lesions": lesions,
     "zhanglab": zhanglab,
+    "zhanglab viral": viral,
     "nih": nih,
     "jsrt and hannover": unseen_normals,
+    "openist": openist,
 }
 """Every test set by its name."""

@@ -8,6 +8,7 @@ from artasyn.synthesis.finding import FINDINGS, Finding, Look, findings
 from artasyn.synthesis.lesions import Lesion, OpacityRecord
 from artasyn.synthesis.opacity import LungOpacity
 from artasyn.synthesis.recipe import Recipe
+from artasyn.synthesis.volume import LungVolume, VolumeChange, VolumeRecord
 
 if TYPE_CHECKING:
     from artasyn.synthesis.batch import Anomalies, BatchLungOpacity
@@ -21,8 +22,11 @@ __all__ = [
     "Lesion",
     "Look",
     "LungOpacity",
+    "LungVolume",
     "OpacityRecord",
     "Recipe",
+    "VolumeChange",
+    "VolumeRecord",
     "findings",
 ]
 

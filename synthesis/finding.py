@@ -235,11 +235,11 @@ _PRESETS = (
     Finding(
         "linear_atelectasis",
         Look(edge=0.8, irregularity=0.15, cloudiness=0.15, reach=0.4),
-        size_range=(0.06, 0.16),
+        size_range=(0.08, 0.2),
         severity_range=(0.2, 0.7),
         number_range=(1, 3),
         strokes_range=(1, 2),
-        aspect_range=(0.03, 0.12),
+        aspect_range=(0.05, 0.15),
         zones=("middle", "lower", "lower"),
         weight=0.3,
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,14 +13,15 @@ import numpy as np
 from artasyn.arrays import Image, LungLabels, Mask, check_image
 from artasyn.errors import ImageError, SynthesisError
 from artasyn.fields import Interval, Share, Within, check_fields
+from artasyn.records import read_record
 from artasyn.segment.lungs import Lungs
 from artasyn.shapes import Float32
 
 BELOW = 0.6
 """Height below the lungs' base over which the warp fades out, in heights of the lungs."""
 
-START = 0.35
-"""Height from which the warp sets in, from the apex 0 to the base 1: the apex stays where it is."""
+START, FULL = 0.25, 0.75
+"""Heights between which the warp sets in, from the apex 0 to the base 1: the apex stays, and the domes move fully."""
 
 MIDLINE = 0.06
 """Width of the transition between both sides, in widths of both lungs."""
@@ -45,6 +48,19 @@ class VolumeRecord:
 
     def __post_init__(self) -> None:
         check_fields(self, SynthesisError)
+
+    def to_json(self) -> str:
+        """Returns this record as JSON; `from_json` reads the JSON back."""
+        return json.dumps(dataclasses.asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> VolumeRecord:
+        """Reads a record that `to_json` wrote.
+
+        Raises:
+            SynthesisError: the text is no such record.
+        """
+        return read_record(text, cls, what="the record of a change of volume", error=SynthesisError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,7 +185,7 @@ def _sources(labels: LungLabels, record: VolumeRecord) -> tuple[Float32[np.ndarr
     dome = np.exp(-(((np.abs(across) - span) / (0.6 * span)) ** 2))
     shift = ((1 - share) * record.right + share * record.left) * (1 - record.flatness * (1 - dome))
     down = (rows - np.float32(top)) / np.float32(height)
-    rise = np.clip((down - START) / (1 - START), 0, 1)
+    rise = np.clip((down - START) / (FULL - START), 0, 1)
     below = min(BELOW, max((labels.shape[0] - top) / height - 1, 0.1))  # what lies beyond the image is not known
     fall = np.clip((1 + below - down) / below, 0, 1)
     weight = np.where(down <= 1, rise * rise * (3 - 2 * rise), fall * fall * (3 - 2 * fall))

@@ -16,7 +16,7 @@ from artasyn.phantom.film import Phantom
 from artasyn.phantom.thorax import ThoraxRecord
 from artasyn.segment import DomainRandomisation, Lungs, PBTSeg, ProjectionRecord
 from artasyn.stock.patients import CTRecord, PatientRecord, Views, draw_variant
-from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord, Recipe, findings
+from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord, Recipe, VolumeRecord, findings
 from tests.chest import chest
 
 CATALOGUE: list[tuple[type[LungOpacity], dict[str, Any]]] = [
@@ -66,6 +66,7 @@ RECORDS: dict[type[Any], Callable[[], Any]] = {
     ProjectionRecord: _projection,
     Recipe: _recipe,
     ThoraxRecord: _thorax,
+    VolumeRecord: lambda: VolumeRecord(0.1, -0.05, 0.4, 0.2),
 }
 """Every class with `from_json`, and a function that makes an instance without default values. `test_catalogue` fails
 while a class is missing."""

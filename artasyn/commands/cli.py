@@ -55,6 +55,7 @@ COMMANDS = {
     "stock": "project phantoms and CTs as a stock, from which training composes films",
     "train": "train a detector on normal radiographs",
     "train-anatomy": "train a reader of anatomy on projections alone",
+    "calibrate": "fit a trained detector to the healthy radiographs of another hospital",
     "detect": "look for anomalies with a trained detector",
     "evaluate": "measure a detector on a test set",
     "export": "write a trained detector as one ONNX file, which runs without torch",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
@@ -62,10 +63,12 @@ def detect(options: DetectOptions) -> Done:
     detector looked), overlays/NAME.png (radiograph, heatmap, mask), scores.csv (highest score first), sheet-1.png and
     following, manifest.csv, passed_over.csv (if files were not read), settings.json. A radiograph that is unusable
     (inverted, turned, from the side, not a chest, without lungs) has this status with the reason, comes last and is
-    never abnormal.
+    never abnormal. The percentile tells how many percent of the healthy radiographs, of the training or of `artasyn
+    calibrate`, have a lower score.
 
-    The bundled detector was trained and calibrated with the lungs of PBTSeg. With other lungs its scores and its
-    thresholds fit less well; train a detector with the same --lungs for those.
+    PBTSeg lays the window around the lungs, and the detector itself tells where they are in it. The bundled detector
+    was trained and calibrated so. With other lungs its scores and its thresholds fit less well; train a detector with
+    the same --lungs for those.
 
     Args:
         options: what to read, where to write, and how.
@@ -110,7 +113,7 @@ def detect_sources(
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     detector = open_detector(model, device)
-    shown = ("score", "novelty", "abnormal", "marked", "lungs_found", "status", "warnings", "reason")
+    shown = ("score", "percentile", "novelty", "abnormal", "marked", "lungs_found", "status", "warnings", "reason")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": detector.digest}
     options |= described(lungs) if lungs else {}
     workers = workers or (available_cores() if device == "cpu" else 1)
@@ -187,6 +190,7 @@ class _Detect:
             row
             | {
                 "score": f"{detection.score:.7f}",  # exact, see `score`
+                "percentile": "" if math.isnan(detection.percentile) else f"{detection.percentile:.1f}",
                 "novelty": f"{detection.novelty:.2f}",
                 "abnormal": str(detection.abnormal).lower(),
                 "marked": f"{detection.mask[region].mean():.4f}",

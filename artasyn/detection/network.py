@@ -144,6 +144,15 @@ class DetectorNetwork(
         heatmaps = smoothed(torch.sigmoid(logits), settings.smoothing)
         return NetworkOutput(features, reconstructions, heatmaps, logits, lungs)
 
+    def adapt(self, statistics: Statistics) -> None:
+        """Makes other normal radiographs the standard of novelty and film head: their mean is 0, their spread 1.
+
+        Args:
+            statistics: of normal radiographs of another hospital.
+        """
+        self.novelty.adapt(statistics)
+        self.film.standardise(statistics)
+
     def statistics(self, features: list[Tensor]) -> Statistics:
         """Returns the statistics of features over the regions of the lungs, for novelty and film head."""
         return statistics(features, self.regions)

@@ -71,9 +71,13 @@ class Novelty(nn.Module):
         """Returns the logarithms of the Mahalanobis distances."""
         return self.whitened(statistics).square().sum(dim=-1).clamp(min=1e-12).log() / 2
 
+    def nearest(self, statistics: Statistics) -> Float[Tensor, "b regions"]:
+        """Returns how unusual each region is, for the nearest group."""
+        return ((self.distances(statistics) - self.center) / self.spread).amin(dim=1)
+
     def forward(self, statistics: Statistics) -> Float[Tensor, " b"]:
         """Returns how unusual each radiograph is, in standard deviations of held-out normal radiographs."""
-        nearest = ((self.distances(statistics) - self.center) / self.spread).amin(dim=1)
+        nearest = self.nearest(statistics)
         return (nearest[:, 0] + nearest[:, 1:].mean(dim=1)) / 2
 
     def fit(self, normal: Sequence[Statistics], held_out: Sequence[Statistics]) -> None:
@@ -89,18 +93,22 @@ class Novelty(nn.Module):
                 mean, whitening = gaussian(values[:, region])
                 self.mean[group, region] = mean
                 self.whitening[group, region] = whitening
-        self.standardise(held_out)
-
-    def standardise(self, held_out: Sequence[Statistics]) -> None:
-        """Fits only centre and spread of the distances, for the radiographs of another hospital.
-
-        Args:
-            held_out: for each group, the statistics of normal radiographs.
-        """
         for group, values in enumerate(held_out):
             found = self.distances(values)[:, group]
             self.center[group] = found.mean(dim=0)
             self.spread[group] = found.std(dim=0, correction=0).clamp(min=0.05)  # a few radiographs hardly differ
+
+    def adapt(self, normal: Statistics) -> None:
+        """Fits only centre and spread, in the same way for all groups, to the radiographs of another hospital.
+
+        A novelty that has learnt nothing stays so.
+
+        Args:
+            normal: the statistics of normal radiographs.
+        """
+        found = self.nearest(normal)
+        self.center += torch.where(self.spread.isfinite(), self.spread * found.mean(dim=0), 0.0)
+        self.spread *= found.std(dim=0, correction=0).clamp(min=0.5)
 
 
 def gaussian(values: Float[Tensor, "n statistics"]) -> tuple[Tensor, Tensor]:

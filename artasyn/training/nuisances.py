@@ -17,7 +17,7 @@ from artasyn.synthesis.noise import clouds
 SHIFT = 4
 """Bits of a pixel's fraction in the coordinates that OpenCV draws with."""
 
-Points = Float32[np.ndarray, "n 2"]
+Points = Float32[np.ndarray, "... 2"]
 """Places as (column, row), in pixels."""
 
 
@@ -34,10 +34,10 @@ class Field:
     """
 
     shape: tuple[int, int]
-    left: float
-    top: float
-    width: float
-    height: float
+    left: int
+    top: int
+    width: int
+    height: int
 
     @classmethod
     def of(cls, lungs: Lungs) -> Field:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from artasyn.bulk.sources import Source
 from artasyn.phantom.film import Phantom
 from artasyn.training.normals import Normals
 from benchmarks import score_zeroshot
-from benchmarks.development import HELD_OUT, SETS, held_out, training_normals
+from benchmarks.development import HELD_OUT, SETS, held_out, patient_in, training_normals
 from benchmarks.rivals.atlas import Atlas
 from benchmarks.rivals.presets import presets
 
@@ -92,3 +93,14 @@ def test_no_training_film_is_tested_on(data: Path) -> None:
     tested = {film.source.path for make in SETS.values() for film in make(data).films}
     assert len(training) > 1000
     assert not training & tested
+
+
+@pytest.mark.realdata
+def test_no_patient_and_no_pixels_of_a_training_film_are_tested_on(data: Path) -> None:
+    """Films are compared by their patients, and by what they show: a copy under another name is found too."""
+    training, tested = training_normals(data), [film.source.path for make in SETS.values() for film in make(data).films]
+    patients = {patient_in(source.path) for source in training}
+    assert "IM-0115" in patients
+    assert not patients & {patient_in(path) for path in tested}
+    contents = {hashlib.sha256(source.path.read_bytes()).hexdigest() for source in training}
+    assert not contents & {hashlib.sha256(path.read_bytes()).hexdigest() for path in set(tested)}

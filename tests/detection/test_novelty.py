@@ -73,11 +73,11 @@ def test_the_nearest_group_counts_and_what_lies_between_groups_is_new() -> None:
     assert float(one(between).mean()) < 0.5  # a Gaussian around both groups takes their middle for the most usual
 
 
-def test_films_of_another_hospital_are_usual_after_standardising(novelty: Novelty) -> None:
+def test_films_of_another_hospital_are_usual_after_adapting(novelty: Novelty) -> None:
     elsewhere = films(200, 7, 1.5)
     assert float(novelty(elsewhere).mean()) > 2
     before = novelty.whitening.clone()
-    novelty.standardise([elsewhere[:100]])
+    novelty.adapt(elsewhere[:100])
     assert float(novelty(elsewhere[100:]).mean()) == pytest.approx(0, abs=0.3)
     assert torch.equal(novelty.whitening, before)
 

@@ -18,7 +18,7 @@ from artasyn.phantom.film import Phantom
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import FINDINGS, LungOpacity, findings
 from artasyn.synthesis.drawing import STEPS, draw_lesions
-from artasyn.synthesis.lesions import ABSENT, Draws
+from artasyn.synthesis.lesions import ABSENT, HILUM, Draws
 from tests.conftest import ROOT
 
 BOTH = np.ones((400, 2), bool)
@@ -75,7 +75,7 @@ for changes in ({"zones": ("basal",)}, {"sides": ("both",)}, {"look": {"edge": 1
     assert run.stdout.splitlines() == [
         "mass: zones[0] is 'basal'; choose from upper, middle, lower, central, peripheral",
         "mass: sides[0] is 'both'; choose from right, left",
-        "Look: texture is 'wool'; choose from none, reticular, micronodules, cells, bronchi",
+        "Look: texture is 'wool'; choose from none, reticular, micronodules, cells, bronchi, cuffs, septa",
     ]
 
 
@@ -204,3 +204,31 @@ def test_a_batch_without_lungs_says_which_images() -> None:
         LungOpacity().draw_batch(present, np.random.default_rng(0))
     with pytest.raises(SynthesisError, match="no lungs"):
         LungOpacity().draw(Lungs.from_labels(np.zeros((20, 20), np.uint8)), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("name", ["perihilar_opacity", "peribronchial_thickening"])
+def test_hilar_findings_lie_around_the_hilum_of_both_lungs(name: str) -> None:
+    draws = drawn(name)
+    down, outward = draws.focus.T
+    assert np.median(down) == pytest.approx(HILUM[0], abs=0.03)
+    assert np.quantile(np.abs(down - HILUM[0]), 0.95) < 0.2
+    assert 0.04 <= outward.min() <= np.quantile(outward, 0.95) < 0.3
+    both = [len(set(draws.side[draws.image == image].tolist())) == 2 for image in np.unique(draws.image)]
+    assert np.mean(both) > 0.75
+
+
+def test_a_cavity_is_a_ring_and_a_line_is_flat() -> None:
+    film = Phantom(size=256)(1)
+    rings, flat = [], []
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        cavity = LungOpacity(findings("cavity", size_range=(0.3, 0.35), strokes_range=(1, 1)), kinds_range=(1, 1))
+        added = cavity(film.image, film.lungs, rng).attenuation
+        rows, columns = np.nonzero(added > 0)
+        middle = added[round(rows.mean()) - 2 : round(rows.mean()) + 3, round(columns.mean()) - 2 :][:, :5]
+        rings.append(middle.mean() / np.quantile(added[added > 0], 0.9))
+        line = LungOpacity(findings("linear_atelectasis", number_range=(1, 1)), kinds_range=(1, 1))
+        rows, columns = np.nonzero(line(film.image, film.lungs, rng).mask)
+        flat.append(np.ptp(rows) / np.ptp(columns))
+    assert np.median(rings) < 0.5
+    assert np.median(flat) < 0.6

@@ -31,7 +31,7 @@ from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_mask, read_radiograph, write_image
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.segment.lungs import Lungs
-from artasyn.synthesis import FINDINGS, Anomaly, LungOpacity, OpacityRecord, findings
+from artasyn.synthesis import FINDINGS, Anomaly, LungOpacity, LungVolume, OpacityRecord, findings
 from artasyn.synthesis.anomaly import expose
 from artasyn.synthesis.cells import crystallised
 from artasyn.synthesis.noise import clouds, hashed, lattice
@@ -90,6 +90,7 @@ def public_kinds() -> set[type]:
         for name, value in vars(module).items()
         if inspect.isclass(value) and not name.startswith("_") and value.__module__.startswith(package.__name__)
         if hasattr(value, "draw") and hasattr(value, "render")  # on one image; batches are in test_batch
+        if value is not LungVolume  # moves the lungs: what holds for what is added does not hold for it
     }
 
 
@@ -210,8 +211,14 @@ def test_a_record_serves_the_same_lungs_at_any_size(synthesis: LungOpacity, shap
         other = cv2.resize(film.image, tall[::-1], interpolation=cv2.INTER_LINEAR)
         anomaly = synthesis.render(other, film.lungs.resized(tall), anomaly.record)
     resized = cv2.resize(anomaly.mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
+    found = synthesis.render(image, lungs, anomaly.record).mask
+    if anomaly.record.findings == ("linear_atelectasis",):  # a thin line may lie a cell higher or lower
+        middles = [np.array(np.nonzero(mask)).mean(axis=1) for mask in (found, resized)]
+        assert np.abs(middles[0] - middles[1]).max() < max(shape) / 40
+        assert 0.7 < found.sum() / resized.sum() < 1.4
+        return
     rim = 1 - 6 / np.sqrt(resized.sum())  # of small opacities, much is rim
-    assert dice(synthesis.render(image, lungs, anomaly.record).mask, resized) >= min(0.9, rim)
+    assert dice(found, resized) >= min(0.9, rim)
 
 
 @every
@@ -223,6 +230,8 @@ def test_texture_shows_through(synthesis: LungOpacity) -> None:
         kept.append((after**2).sum() / (before**2).sum())
     fluid = any(finding.dependent for finding in synthesis.findings) and len(synthesis.findings) == 1
     most = 1.7 if synthesis.part == "lungs" else 1.9  # in a part of the lungs, much of an opacity is its rim
+    if len(synthesis.findings) == 1 and synthesis.findings[0].name in ("linear_atelectasis", "cavity"):
+        most = 4.0  # lines and walls are fine detail themselves
     assert (0.4 if fluid else 0.6) <= np.mean(kept) <= most  # nets and nodules add detail, dense fluids saturate
 
 
@@ -700,13 +709,14 @@ def test_on_real_radiographs(data: Path, number: int, tmp_path: Path) -> None:
         again = synthesis.render(normal, lungs, OpacityRecord.from_json(anomaly.record.to_json()))
         assert digest(again) == digest(anomaly)
         before, after = (fine_detail(image)[anomaly.mask] for image in (normal, anomaly.image))
-        if arguments == {}:
+        if arguments.get("findings") in (findings("ground_glass_opacity"), findings("consolidation")):
             kept.append((after**2).sum() / (before**2).sum())
         shape = normal.shape[0] // 2, normal.shape[1] // 2
         small = cv2.resize(normal, shape[::-1], interpolation=cv2.INTER_AREA)
         smaller = synthesis.render(small, lungs.resized(shape), anomaly.record).mask
         half = cv2.resize(anomaly.mask.astype(np.uint8), shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT) > 0
-        assert dice(smaller, half) >= min(0.9, 1 - 5 / np.sqrt(half.sum()))
+        if "linear_atelectasis" not in anomaly.record.findings:  # a thin line may lie a cell higher or lower
+            assert dice(smaller, half) >= min(0.9, 1 - 5 / np.sqrt(half.sum()))
     assert 0.8 <= np.mean(kept) <= 1.5
     write_image(tmp_path / "normal.png", normal)
     write_image(tmp_path / "anomaly.png", anomaly.image)

@@ -184,7 +184,7 @@ def test_density_by_hand() -> None:
     nothing = np.zeros_like(level)
 
     def dense(**look: float) -> list[float]:
-        numbers = [look.get(name, 0.0) for name in ("edge", "solidity", "irregularity", "cloudiness", "share")]
+        numbers = [look.get(name, 0.0) for name in ("edge", "solidity", "irregularity", "cloudiness", "share", "hollow")]
         rim, clouds, made_of = nothing + look.get("rim", 0), nothing + look.get("clouds", 0), nothing + 0.5
         values: list[float] = rendering.density(level, rim, clouds, made_of, np.array(numbers), np)[0].tolist()
         return values
@@ -195,6 +195,7 @@ def test_density_by_hand() -> None:
     assert dense(edge=1.0, irregularity=0.5, rim=1.0) == pytest.approx([0, 0.5, 0.84375, 1, 1])
     assert dense(edge=0.5, cloudiness=0.3, clouds=-1.0) == pytest.approx([0, 0, 0.35, 0.7, 0.7])
     assert dense(edge=0.5, share=0.4) == pytest.approx([0, 0, 0.4, 0.8, 0.8])
+    assert dense(edge=0.5, hollow=0.8) == pytest.approx([0, 0, 0.5, 0.8, 0.2])  # the air begins at 0.45, a fifth deep
 
 
 def test_fading_and_what_remains_by_hand() -> None:

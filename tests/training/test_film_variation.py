@@ -12,7 +12,7 @@ import pytest
 from artasyn.arrays import Attenuation, Image
 from artasyn.phantom.film import Phantom
 from artasyn.segment.projection.film_look import FilmLook
-from artasyn.training.film_variation import FilmVariation
+from artasyn.training.film_variation import FilmVariation, _compressed
 
 STILL = FilmVariation(shift=0.0, scale_range=(1.0, 1.0), turn=0.0, mirrored=False)
 """Nothing moves but for the few per cent of each side."""
@@ -142,7 +142,8 @@ def moves(variation: FilmVariation, count: int, size: int = 100) -> npt.NDArray[
 
 
 def test_moves_keep_to_the_ranges_and_use_them() -> None:
-    found = moves(FilmVariation(shift=0.05, scale_range=(0.9, 1.2), turn=6.0), 80)
+    flat = FilmVariation(shift=0.05, scale_range=(0.9, 1.2), turn=6.0, rotation=0.0, inspiration=0.0)
+    found = moves(flat, 80)
     inverse = np.linalg.inv(found[:, :, :2])  # from the varied film to the given one, whose columns are turned sides
     sides = np.linalg.norm(inverse, axis=1)
     assert sides.min() > 0.9 * math.exp(-0.04) - 0.01
@@ -157,6 +158,32 @@ def test_moves_keep_to_the_ranges_and_use_them() -> None:
     middles = np.einsum("nij,nj->ni", -inverse, found[:, :, 2])  # the given film's place in the middle of the varied
     assert np.abs(middles).max() < 0.05 + 0.005
     assert (np.ptp(middles, axis=0) > 0.08).all()
+
+
+def test_a_turned_patient_shifts_the_middle_and_inspiration_the_lower_edge() -> None:
+    """The columns or the rows of a ramp tell where each pixel comes from."""
+    across, down = np.meshgrid(np.linspace(0, 1, 65, dtype=np.float32), np.linspace(0, 1, 65, dtype=np.float32))
+    calm = FilmVariation(0.0, 0.0, (0.999, 1.001), 0.0, 0.0, 0.0, mirrored=False)
+
+    def shifts(variation: FilmVariation, ramp: Image) -> np.ndarray:
+        drawn = [variation((ramp, ramp), (ramp,), np.random.default_rng(seed))[1][0] - ramp for seed in range(30)]
+        same = [calm((ramp, ramp), (ramp,), np.random.default_rng(seed))[1][0] - ramp for seed in range(30)]
+        return np.array(drawn) - np.array(same)
+
+    turned = shifts(dataclasses.replace(calm, rotation=0.1), across)[:, 32]
+    assert np.abs(turned[:, [2, -3]]).max() < 0.01
+    assert 0.03 < np.abs(turned[:, 32]).max() < 0.055
+    lower = shifts(dataclasses.replace(calm, inspiration=0.1), down)[:, :, 32]
+    assert np.abs(lower[:, :32]).max() < 1e-4
+    assert 0.02 < np.abs(lower[:, 55]).max() < 0.055
+
+
+def test_jpeg_leaves_its_blocks_on_some_films_only() -> None:
+    film = np.random.default_rng(0).random((64, 64), np.float32)
+    assert _compressed(film, None) is film
+    coarse, fine = (_compressed(film, quality) for quality in (10, 95))
+    assert np.abs(coarse - film).mean() > 2 * np.abs(fine - film).mean() > 0
+    assert coarse.dtype == np.float32
 
 
 def test_sides_change_places_half_of_the_time_or_never() -> None:
