@@ -65,9 +65,7 @@ def calibrate(options: CalibrateOptions) -> Done:
     with claimed(out):
         network = DetectorNetwork.from_pretrained(options.model)
         films = _Films(found.sources)
-        done = recalibrate(
-            network, films, false_positive_rate=options.flagged, false_positive_pixels=options.marked
-        )
+        done = recalibrate(network, films, false_positive_rate=options.flagged, false_positive_pixels=options.marked)
         done.network.save_pretrained(out / "model")
         about = described(done, network)
         atomic.write_text(out / "calibration.json", json.dumps(about, indent=1, allow_nan=False) + "\n")

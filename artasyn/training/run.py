@@ -182,6 +182,8 @@ class TrainingRun:
             if earlier := resumable(folder):
                 check_checkpoint(earlier, module.state_dict())
             fitting.fit(module, data, ckpt_path=earlier, weights_only=True)
+        if not (folder / LAST).exists():  # it was lost, and the best epoch was the last one
+            fitting.save_checkpoint(folder / LAST)
         remedy = f"delete the folder {folder}, and the same command trains again"
         return fitting, module, check_checkpoint(folder / LAST, module.state_dict(), remedy=remedy)["state_dict"]
 

@@ -184,7 +184,9 @@ def test_density_by_hand() -> None:
     nothing = np.zeros_like(level)
 
     def dense(**look: float) -> list[float]:
-        numbers = [look.get(name, 0.0) for name in ("edge", "solidity", "irregularity", "cloudiness", "share", "hollow")]
+        numbers = [
+            look.get(name, 0.0) for name in ("edge", "solidity", "irregularity", "cloudiness", "share", "hollow")
+        ]
         rim, clouds, made_of = nothing + look.get("rim", 0), nothing + look.get("clouds", 0), nothing + 0.5
         values: list[float] = rendering.density(level, rim, clouds, made_of, np.array(numbers), np)[0].tolist()
         return values

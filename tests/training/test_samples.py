@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,7 @@ from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Anomaly
 from artasyn.training.film_variation import FilmVariation
 from artasyn.training.normals import Normals
+from artasyn.training.nuisances import Nuisances
 from artasyn.training.samples import Sample, SyntheticAnomalies
 
 KEYS: tuple[Literal["image", "normal", "mask", "lungs"], ...] = ("image", "normal", "mask", "lungs")
@@ -91,7 +93,8 @@ def samples_of(normals: Normals, **options: object) -> list[Sample]:
 @pytest.mark.parametrize("variation", [None, FilmVariation()])
 def test_a_sample_is_four_squares_in_range(normals: Normals, variation: FilmVariation | None) -> None:
     for sample in samples_of(normals, seed=1, variation=variation):
-        assert set(sample) == set(KEYS)
+        assert set(sample) == {*KEYS, "group"}
+        assert int(sample["group"]) == 0
         for tensor in (sample["image"], sample["normal"], sample["mask"], sample["lungs"]):
             assert tensor.shape == (1, 64, 64)
             assert tensor.dtype == torch.float32
@@ -160,3 +163,24 @@ def test_global_generators_are_left_alone(normals: Normals) -> None:
     _ = SyntheticAnomalies(normals, 64, LungOpacity(), seed=9, variation=FilmVariation())[0]
     after = (np.random.get_state()[1].sum(), torch.get_rng_state().sum())  # type: ignore[index]  # noqa: NPY002
     assert before == after
+
+
+def test_nuisances_lie_on_the_film_with_and_without_the_anomaly(normals: Normals) -> None:
+    plain = samples_of(normals, seed=3, healthy_probability=1.0)
+    clad = samples_of(normals, seed=3, healthy_probability=1.0, nuisances=Nuisances(0.6))
+    for one, other in zip(plain, clad, strict=True):
+        assert torch.equal(other["image"], other["normal"])
+        assert not other["mask"].any()
+        assert not torch.equal(one["image"], other["image"])
+
+
+def test_the_lungs_of_a_sample_are_the_whole_ones_and_its_group_is_told(normals: Normals) -> None:
+    whole = np.where(normals.labels > 0, normals.labels, 2 * (np.indices(normals.labels.shape)[1] > 40)).astype(
+        np.uint8
+    )
+    wider = dataclasses.replace(normals, whole=whole, groups=tuple(range(len(normals))))
+    before, after = samples_of(normals, seed=1), samples_of(wider, seed=1)
+    for number, (one, other) in enumerate(zip(before, after, strict=True)):
+        assert torch.equal(one["image"], other["image"])
+        assert other["lungs"].sum() > 1.1 * one["lungs"].sum()
+        assert int(other["group"]) == number
