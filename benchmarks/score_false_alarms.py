@@ -2,7 +2,7 @@
 
 DIR is the folder of development sets. Healthy radiographs of every source, none of them trained on, are counted where
 they are flagged, and the share of their lungs is measured that is marked. Nuisances are drawn on healthy radiographs
-one by one (`artasyn.training.nuisances`): the mean change of the score's log-odds should be small beside that of a
+one by one (`artasyn.synthesis.nuisances`): the mean change of the score's log-odds should be small beside that of a
 synthetic consolidation. Radiographs that cannot be judged (from the side, hands, inverted, turned) must not be called
 abnormal.
 
@@ -27,8 +27,8 @@ from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import LungOpacity, findings
+from artasyn.synthesis.nuisances import NUISANCES, Field
 from artasyn.testsets.testset import TestFilm
-from artasyn.training.nuisances import NUISANCES, Field
 from benchmarks.development import SETS
 from benchmarks.speed_stages import RESULTS, machine
 

@@ -1,10 +1,12 @@
-"""Ablation of anomalies and kinds of heatmap at one budget: ``python -m benchmarks.score_ladder --data DIR``.
+"""Ablation at one budget: ``python -m benchmarks.score_ladder --data DIR``.
 
-Every rung is a training with the same network, steps, normals and seeds. Only the anomalies or the kind of heatmap
-differ. The novelty is left out, because the rungs compare anomalies and not models of normal radiographs. The budget is
-small: three seeds of every rung take three hours on one core, a third of it for the published texture. A killed run
-resumes. Compare the figures with each other, not with those of the detector that ships. DIR is the folder of
-development sets.
+Every rung is a training with the same network, steps, normals and seeds, and differs from the first one in one thing:
+the anomalies, the kind of heatmap, the nuisances, the anatomy. Further rungs use the first one's networks with other
+parts of the score. The budget is small: three seeds of every rung take two hours on two cores. A killed run resumes.
+Compare the figures with each other, not with those of the detector that ships. DIR is the folder of development sets.
+
+The rungs named with "heatmap alone" leave novelty and film head out: they compare anomalies, not models of normal
+radiographs.
 
 Trained detectors are kept in --work. Writes results/zeroshot_ladder.json.
 """
@@ -14,11 +16,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from artasyn.detection.detector import Detector
 from artasyn.files import atomic
+from artasyn.synthesis import FINDINGS, LungOpacity
 from artasyn.testsets.measured import Method
 from artasyn.training.normals import load_normals, prepare_normals
 from artasyn.training.run import TrainingRun
@@ -32,40 +38,124 @@ from benchmarks.speed_stages import RESULTS, machine
 RUN = dataclasses.replace(train_bundled.RUN, size=64, epochs=2, averaged=1)
 """The budget of every rung: about 140 steps."""
 
+BASE = "artasyn"
+"""The first rung."""
+
+NEW = ("perihilar_opacity", "peribronchial_thickening", "septal_thickening", "linear_atelectasis", "cavity",
+       "miliary_pattern")  # fmt: skip
+"""Findings that the first recipe did not have."""
+
 KINDS: dict[str, dict[str, Any]] = {
-    "artasyn: reconstruction alone": {"kind": "reconstruction"},
-    "artasyn: segmentation, no reconstruction": {"kind": "segmentation"},
-    "artasyn: no pretrained encoder": {"pretrained": False},
+    "without nuisances": {"nuisances": 0.0},
+    "without anatomy: lungs by PBTSeg alone": {"anatomy": False},
+    "heatmap alone: reconstruction alone": {"kind": "reconstruction"},
+    "heatmap alone: segmentation, no reconstruction": {"kind": "segmentation"},
+    "heatmap alone: no pretrained encoder": {"pretrained": False},
 }
-"""Other rungs with our anomalies."""
+"""Rungs with other settings of the training."""
+
+ALONE = {"novelty_weight": 0.0, "film_weight": 0.0, "novelty_prior": 0.0}
+"""Settings of a detector that knows no model of normal radiographs."""
+
+
+def one_group(detector: Detector) -> None:
+    """Leaves one group of normal radiographs, the largest: nobody tells children from adults."""
+    novelty: Any = detector.network.novelty  # type: ignore[attr-defined]
+    for name in ("mean", "whitening", "center", "spread"):
+        setattr(novelty, name, getattr(novelty, name)[:1].clone())
+    detector.network.settings = dataclasses.replace(detector.settings, groups=1)
+
+
+def whole_lungs(detector: Detector) -> None:
+    """Gives every zone the statistics of the lungs as a whole."""
+    regions: torch.Tensor = detector.network.regions  # type: ignore[attr-defined]
+    regions[1:] = regions[0]
+    novelty: Any = detector.network.novelty  # type: ignore[attr-defined]
+    for name in ("mean", "whitening", "center", "spread"):
+        buffer = getattr(novelty, name)
+        buffer[:, 1:] = buffer[:, :1]
+
+
+PARTS: dict[str, Callable[[Detector], None] | dict[str, float]] = {
+    "heatmap alone": ALONE,
+    "without film head": {"film_weight": 0.0},
+    "without novelty": {"novelty_weight": 0.0, "novelty_prior": 0.0},
+    "novelty of the lungs as a whole, without zones": whole_lungs,
+    "novelty of the largest group alone": one_group,
+}
+"""Rungs with the networks of the first one and other parts of the score."""
 
 FIGURES = ("pixel_auroc_in_lungs", "pixel_auroc_in_lungs_per_image", "pixel_ap", "dice", "oracle_dice")
 
 
-def train_rungs(
-    data: Path, work: Path, seeds: list[int], *, workers: int, without: list[str]
-) -> dict[str, list[Detector]]:
-    """Trains the detectors that are not trained yet."""
-    sources = training_normals(data)
-    prepare_normals(sources, work / "normals", size=RUN.size, workers=max(1, workers))
-    ways = presets(load_normals(work / "normals"))
-    rungs: dict[str, tuple[Any, dict[str, Any]]] = {name: (way, {}) for name, way in ways.items()}
-    rungs |= {name: (ways["artasyn"], changes) for name, changes in KINDS.items()}
-    rungs["published texture"] = rungs.pop("published texture")  # last: it takes longest
-    rungs = {name: rung for name, rung in rungs.items() if name not in without}
-    detectors: dict[str, list[Detector]] = {}
-    for seed in seeds:
-        for name, (way, changes) in rungs.items():
-            out = work / name.replace(":", "").replace(",", "").replace(" ", "-") / f"seed-{seed}"
-            out.mkdir(parents=True, exist_ok=True)
-            if not (out / "cache").exists():  # the normals are prepared once
-                (out / "cache").symlink_to((work / "normals").resolve(), target_is_directory=True)
-            run = TrainingRun(**vars(RUN) | {"seed": seed} | changes)
-            detector = run.fit(sources, out, workers=workers, synthesis=way)
-            without_novelty = dataclasses.replace(detector.settings, novelty_weight=0.0, novelty_prior=0.0)
-            detector.network.settings = without_novelty  # the rungs compare anomalies alone
-            detectors.setdefault(name, []).append(detector)
+def rungs_of(normals: Path) -> dict[str, tuple[Any, dict[str, Any]]]:
+    """The synthesis and the changed settings of every rung that is trained."""
+    ways = presets(load_normals(normals))
+    ours = ways.pop("artasyn")
+    older = LungOpacity(tuple(finding for name, finding in FINDINGS.items() if name not in NEW))
+    rungs: dict[str, tuple[Any, dict[str, Any]]] = {BASE: (ours, {}), "without the new findings": (older, {})}
+    rungs |= {name: (ours, changes) for name, changes in KINDS.items()}
+    slow = ways.pop("published texture")  # last: it takes longest
+    rungs |= {f"heatmap alone: {name}": (way, {}) for name, way in ways.items()}
+    return rungs | {"heatmap alone: published texture": (slow, {})}
+
+
+def train_rung(data: Path, work: Path, name: str, rung: tuple[Any, dict[str, Any]], seed: int, workers: int) -> Path:
+    """Trains a rung's detector, if it is not trained yet; returns the folder of its model."""
+    way, changes = rung
+    run = TrainingRun(**vars(RUN) | {"seed": seed} | changes)
+    out = work / name.replace(":", "").replace(",", "").replace(" ", "-") / f"seed-{seed}"
+    out.mkdir(parents=True, exist_ok=True)
+    if run.anatomy and not (out / "cache").exists():  # the normals are prepared once
+        (out / "cache").symlink_to((work / "normals").resolve(), target_is_directory=True)
+    run.fit(training_normals(data), out, workers=workers, synthesis=way)
+    return out / "model"
+
+
+def detectors_of(data: Path, work: Path, seeds: list[int], *, workers: int, chosen: list[str]) -> dict[str, Detector]:
+    """Returns the detectors of all rungs and seeds, by ``rung#number``; trains those that are missing."""
+    prepare_normals(training_normals(data), work / "normals", size=RUN.size, workers=max(1, workers))
+    rungs = {name: rung for name, rung in rungs_of(work / "normals").items() if not chosen or name in (BASE, *chosen)}
+    detectors: dict[str, Detector] = {}
+    for number, seed in enumerate(seeds):
+        for name, rung in rungs.items():
+            model = train_rung(data, work, name, rung, seed, workers)
+            detector = Detector.from_pretrained(model)
+            if name.startswith("heatmap alone"):
+                detector.network.settings = dataclasses.replace(detector.settings, **ALONE)
+            detectors[f"{name}#{number}"] = detector
+        for name, change in PARTS.items():
+            detector = Detector.from_pretrained(train_rung(data, work, BASE, rungs[BASE], seed, workers))
+            if callable(change):
+                change(detector)
+            else:
+                detector.network.settings = dataclasses.replace(detector.settings, **change)  # type: ignore[arg-type]
+            detectors[f"{name}#{number}"] = detector
     return detectors
+
+
+def figures_of(
+    data: Path, detectors: Mapping[str, Detector], methods: Mapping[str, Method | None]
+) -> dict[str, list[dict[str, float | None]]]:
+    """Measures every detector on all development sets; a list of the seeds' figures for each rung."""
+    found: dict[str, list[dict[str, float | None]]] = {name.split("#")[0]: [] for name in methods}
+    for title, make in SETS.items():
+        test = make(data)
+        if not any(film.diseased for film in test.films):
+            continue
+        scored, failed = score_set(test, methods, detectors, title=title)
+        if failed:
+            raise SystemExit("\n".join(failed))
+        for name, one in scored.items():
+            plain = one.evaluation.result(bootstrap=0).to_json()  # null where undefined
+            figures = {key: plain[key]["value"] for key in FIGURES} if test.has_masks else {}
+            if not test.has_masks:
+                figures = {f"{title}: image_auroc": plain["image_auroc"]["value"]}
+            rung, _, seed = name.partition("#")
+            while len(found[rung]) <= int(seed):
+                found[rung].append({})
+            found[rung][int(seed)] |= figures
+    return found
 
 
 def main() -> None:
@@ -74,32 +164,22 @@ def main() -> None:
     options.add_argument("--data", type=Path, required=True, help="the folder of development sets")
     options.add_argument("--work", type=Path, default=Path("ladder"), help="folder for the trainings")
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    options.add_argument("--without", nargs="*", default=[], metavar="NAME", help="rungs to leave out")
+    options.add_argument(
+        "--rungs", nargs="*", default=[], metavar="NAME", help="rungs beside the first; all without it"
+    )
     options.add_argument("--workers", type=int, default=1)
+    options.add_argument("--train-only", action="store_true", help="measure nothing: another process will")
     options.add_argument("--out", type=Path, default=RESULTS / "zeroshot_ladder.json")
     given = options.parse_args()
-    trained = train_rungs(given.data, given.work, given.seeds, workers=given.workers, without=given.without)
-    detectors = {f"{name}#{k}": each for name, several in trained.items() for k, each in enumerate(several)}
+    detectors = detectors_of(given.data, given.work, given.seeds, workers=given.workers, chosen=given.rungs)
+    if given.train_only:
+        return
     methods: dict[str, Method | None] = {name: network(each) for name, each in detectors.items()}
     methods["everything inside the true lungs#0"] = None
     methods["atlas of normals, no network#0"] = no_network(Atlas.of(load_normals(given.work / "normals"), RUN.size))
-    found: dict[str, list[dict[str, float | None]]] = {name.split("#")[0]: [] for name in methods}
-    for title, make in SETS.items():
-        test = make(given.data)
-        scored, failed = score_set(test, methods, detectors, title=title)
-        if failed:
-            raise SystemExit("\n".join(failed))
-        for name, one in scored.items():
-            metrics = one.evaluation.result(bootstrap=0)
-            plain = metrics.to_json()  # null where undefined
-            figures = {key: plain[key]["value"] for key in FIGURES} if test.has_masks else {}
-            if not test.has_masks:
-                figures = {f"{title}: image_auroc": plain["image_auroc"]["value"]}
-            rung, _, seed = name.partition("#")
-            while len(found[rung]) <= int(seed):
-                found[rung].append({})
-            found[rung][int(seed)] |= figures
-    result = {"machine": machine(), "budget": {n: v for n, v in vars(RUN).items() if n != "weights"}, "rungs": found}
+    found = figures_of(given.data, detectors, methods)
+    budget = {n: v for n, v in vars(RUN).items() if n != "weights"}
+    result = {"machine": machine(), "budget": budget, "rungs": found}
     atomic.write_text(given.out, json.dumps(result, indent=1, allow_nan=False) + "\n")
     print(given.out)
 

@@ -29,7 +29,8 @@ class Novelty(nn.Module):
     Normal radiographs come in groups, such as children and adults. Every group has a Gaussian of its own, whose
     held-out radiographs standardise the logarithm of the distance: 0 is usual, and a value beyond 2 is rare. The
     nearest group counts, so nobody needs to tell which group a radiograph belongs to. One Gaussian for all groups would
-    be so wide that it hides disease. The novelty is the mean of two values: of the lungs as a whole, and of their zones.
+    be so wide that it hides disease. The novelty is the mean of the value of the lungs as a whole and of the mean value
+    of their zones.
 
     Before `fit` the novelty is 0.
 

@@ -18,10 +18,10 @@ from artasyn.bulk.workers import follow_parent
 from artasyn.errors import DataError
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Synthesis
+from artasyn.synthesis.nuisances import Nuisances
 from artasyn.testsets.measured import FilmLungs
 from artasyn.training.film_variation import FilmVariation
 from artasyn.training.normals import Normals, load_normals, prepare_normals
-from artasyn.training.nuisances import Nuisances
 from artasyn.training.samples import Sample, SyntheticAnomalies
 
 PASSES = 3
@@ -46,6 +46,8 @@ class NormalsData(lightning.LightningDataModule):
         patients: how patients are told apart, see `artasyn.training.patients.patient_of`.
         synthesis: makes the anomalies.
         lungs: finds the lungs of the radiographs, or reads them.
+        anatomy: whether the network that reads anatomy corrects the lungs of PBTSeg.
+        nuisances: probability of each nuisance.
     """
 
     def __init__(
@@ -61,20 +63,23 @@ class NormalsData(lightning.LightningDataModule):
         patients: str = "auto",
         synthesis: Synthesis | None = None,
         lungs: FilmLungs = FilmLungs(),
+        anatomy: bool = True,
+        nuisances: float = Nuisances.probability,
     ) -> None:
         super().__init__()
         self.sources, self.cache, self.size = sources, cache, size
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.held_out, self.patients, self.synthesis = held_out, patients, synthesis or LungOpacity()
-        self.lungs = lungs
+        self.lungs, self.anatomy, self.nuisances = lungs, anatomy, Nuisances(nuisances)
         self.normals: tuple[Normals, Normals] | None = None
 
     def prepare_data(self) -> None:
         """Reads, segments and caches the radiographs; on one process of each machine."""
         workers = max(1, self.workers)
         prepare_normals(
-            self.sources, self.cache, size=self.size, workers=workers, patients=self.patients, lungs=self.lungs
-        )
+            self.sources, self.cache, size=self.size, workers=workers, patients=self.patients, lungs=self.lungs,
+            anatomy=self.anatomy,
+        )  # fmt: skip
 
     def setup(self, stage: str) -> None:
         """Loads the cache and holds out the validation part."""
@@ -130,7 +135,7 @@ class NormalsData(lightning.LightningDataModule):
     ) -> SyntheticAnomalies:
         return SyntheticAnomalies(
             normals, self.size, self.synthesis, seed=self.seed, epoch=epoch, healthy_probability=healthy,
-            variation=FilmVariation() if varied else None, nuisances=Nuisances() if varied else None,
+            variation=FilmVariation() if varied else None, nuisances=self.nuisances if varied else None,
         )  # fmt: skip
 
     def _loaded(self) -> tuple[Normals, Normals]:

@@ -166,13 +166,14 @@ class _PrepareOne:
     size: int
     lungs: FilmLungs
     patients: str
+    anatomy: bool
 
     def __call__(self, source: Source) -> list[Row]:
         film = read_radiograph(source.path)
         lungs = visible_lungs(self.lungs(film, source))
         if not lungs.found:
             raise DataError(f"{source.path}: lungs not found ({lungs.doubts}); left out of training")
-        visible, whole = both_extents(film, lungs) if isinstance(self.lungs.segmenter, PBTSeg) else (lungs, lungs)
+        visible, whole = both_extents(film, lungs) if self.anatomy else (lungs, lungs)
         window, stored = LungWindow.around(lungs, ROOM), stored_size(self.size)
         image = np.rint(np.clip(resized(window.cut(film), stored), 0, 1) * FINEST).astype(np.uint16)
         labels = {
@@ -214,6 +215,7 @@ def prepare_normals(
     lungs: FilmLungs = FilmLungs(),
     workers: int = 1,
     patients: str = "auto",
+    anatomy: bool = True,
 ) -> list[Outcome]:
     """Reads normal radiographs, finds their lungs and prepares them; radiographs in the cache are not prepared again.
 
@@ -224,16 +226,19 @@ def prepare_normals(
         lungs: finds the lungs, or reads them.
         workers: processes.
         patients: how patients are told apart, see `artasyn.training.patients.patient_of`.
+        anatomy: whether the network that reads anatomy corrects the lungs of PBTSeg, see `both_extents`; lungs that are
+            found or given otherwise stay as they are.
 
     Returns:
         The outcome of each source; sources without lungs are left out, with the reason.
     """
     check_patients(patients)
     settings = {"size": size, "room": ROOM, "segmenter": repr(lungs.segmenter), "patients": patients}
-    if isinstance(lungs.segmenter, PBTSeg):
+    corrected = anatomy and isinstance(lungs.segmenter, PBTSeg)
+    if corrected:
         settings["anatomy"] = AnatomyReader().pinned().digest
     run = BulkRun(cache, settings, ("file", "identity", "folder", "patient"), files=("file",), workers=workers)
-    return run.run(_PrepareOne(cache, size, lungs, patients), sources, title="prepare normals")
+    return run.run(_PrepareOne(cache, size, lungs, patients, corrected), sources, title="prepare normals")
 
 
 def load_normals(cache: Path) -> Normals:

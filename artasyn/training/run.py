@@ -62,6 +62,9 @@ class TrainingRun:
         seed: of weights, order and anomalies.
         pretrained: start from weights learnt on photographs: those of efficientnet_lite0 come with
             artasyn[pretrained], others are downloaded.
+        anatomy: the network that reads anatomy tells where anomalies may lie and what the detector learns as lungs,
+            where PBTSeg finds the lungs; otherwise the lungs of PBTSeg do both.
+        nuisances: probability of each nuisance on a radiograph, see `artasyn.synthesis.nuisances`.
         precision: Lightning's: 32-true, bf16-mixed, 16-mixed.
         averaged: number of trainings whose weights are averaged at the end (Wortsman et al., "Model soups", ICML 2022).
             Of n trainings, the first takes an n-th of the epochs and the last takes all of them. All start from the
@@ -81,6 +84,8 @@ class TrainingRun:
     patients: str = "auto"
     seed: Seed = 0
     pretrained: bool = False
+    anatomy: bool = True
+    nuisances: Share = 0.1
     precision: Precision = "32-true"
     averaged: Annotated[int, Within(1, 100)] = 1
     weights: LossWeights = LossWeights()  # noqa: RUF009 (frozen)
@@ -126,7 +131,8 @@ class TrainingRun:
         claim(out, {"command": "train", "version": __version__, "synthesis": made_by} | dataclasses.asdict(self))
         data = NormalsData(
             sources, out / "cache", size=self.size, batch_size=self.batch_size, workers=workers, seed=self.seed,
-            held_out=self.held_out, patients=self.patients, synthesis=synthesis, lungs=lungs,
+            held_out=self.held_out, patients=self.patients, synthesis=synthesis, lungs=lungs, anatomy=self.anatomy,
+            nuisances=self.nuisances,
         )  # fmt: skip
         with going_on(out):
             rank_zero_only(_prepare)(data, out)  # Lightning starts the other processes after that

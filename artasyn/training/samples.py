@@ -12,9 +12,9 @@ from artasyn.arrays import LEFT, RIGHT, Attenuation, Image, generator
 from artasyn.detection.window import lung_region, normalised
 from artasyn.shapes import Float, Int
 from artasyn.synthesis.anomaly import Synthesis
+from artasyn.synthesis.nuisances import Nuisances
 from artasyn.training.film_variation import FilmVariation
 from artasyn.training.normals import Normals
-from artasyn.training.nuisances import Nuisances
 
 
 class Sample(TypedDict):

@@ -18,9 +18,9 @@ from artasyn.files.radiograph import read_radiograph
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Anomaly
+from artasyn.synthesis.nuisances import Nuisances
 from artasyn.training.film_variation import FilmVariation
 from artasyn.training.normals import Normals
-from artasyn.training.nuisances import Nuisances
 from artasyn.training.samples import Sample, SyntheticAnomalies
 
 KEYS: tuple[Literal["image", "normal", "mask", "lungs"], ...] = ("image", "normal", "mask", "lungs")

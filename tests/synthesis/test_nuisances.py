@@ -8,7 +8,7 @@ import pytest
 
 from artasyn.phantom.film import Phantom
 from artasyn.segment import Lungs
-from artasyn.training.nuisances import NUISANCES, Field, Nuisances
+from artasyn.synthesis.nuisances import NUISANCES, Field, Nuisances
 
 CHEST = Phantom(size=160)(2)
 
