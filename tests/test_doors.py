@@ -17,8 +17,8 @@ DOORS = {
     "artasyn.evaluation": "Evaluation Interval Metrics anatomy_prior",
     "artasyn.segment": "Anatomy AnatomyNet CTLesion DomainRandomisation Film Lungs Measures PBTSeg Pair Projection "
     "ProjectionRecord Quality Structure View Volume check_projection check_volume insert_lesion measure project",
-    "artasyn.synthesis": "Anomalies Anomaly BatchLungOpacity FINDINGS Finding Lesion Look LungOpacity OpacityRecord "
-    "Recipe findings",
+    "artasyn.synthesis": "Anomalies Anomaly BatchLungOpacity FINDINGS Finding Lesion Look LungOpacity LungVolume "
+    "OpacityRecord Recipe VolumeChange VolumeRecord findings",
     "artasyn.testsets": "LAYOUTS Layout TestFilm TestSet find",
     "artasyn.training": "LossWeights Normals NormalsData ReconstructionTraining SyntheticAnomalies TrainingRun",
     "artasyn.transforms": "LungOpacityTransform OpacityDataset RandomLungOpacity",

@@ -20,6 +20,7 @@ from artasyn.commands.options import FILES, MODEL, option, several
 from artasyn.commands.shared import Done, note_passed_over
 from artasyn.detection.detector import Detector
 from artasyn.detection.network import DetectorNetwork
+from artasyn.detection.recalibration import Recalibrated, recalibrate
 from artasyn.fields import Share
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
@@ -27,7 +28,6 @@ from artasyn.files.tables import write_table
 from artasyn.pictures.overlays import contact_sheet, write_picture
 from artasyn.pictures.panels import detection_panels
 from artasyn.testsets.measured import UNREADABLE
-from artasyn.training.recalibration import Recalibrated, recalibrate
 
 SHOWN = 12
 """Radiographs on the sheet, those of the highest scores."""

@@ -17,12 +17,12 @@ from artasyn.bulk.patients import Patients, search_patients
 from artasyn.bulk.run import Outcome, Row
 from artasyn.bulk.sources import Source
 from artasyn.commands.options import OUT, PRUNE, WORKERS, flag, option, paths, several
-from artasyn.commands.project_films import COLUMNS, FILES, DrawFilm, FilmTask, MakeFilm
 from artasyn.commands.shared import Done, bulk_run, note_gone, note_passed_over, without, write_sheets
 from artasyn.errors import DataError
 from artasyn.files.tables import write_table
 from artasyn.findings import LesionKind, lesion_kind
 from artasyn.outputs.coco import write_coco
+from artasyn.outputs.projected import COLUMNS, FILES, DrawFilm, FilmTask, MakeFilm
 from artasyn.segment.projection.projection import THRESHOLD, Frame
 from artasyn.segment.projection.randomisation import DomainRandomisation
 from artasyn.segment.projection.view import View

@@ -13,12 +13,12 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
+from artasyn.detection.calibration import Calibration
 from artasyn.detection.examination import score
 from artasyn.detection.network import DetectorNetwork, smoothed
 from artasyn.detection.novelty import Novelty
 from artasyn.errors import DataError
 from artasyn.fields import Within, check_fields
-from artasyn.training.calibration import Calibration
 from artasyn.training.data import NormalsData
 from artasyn.training.losses import discriminative, feature_alignment, region_focused, soft_dice, soft_mask
 from artasyn.training.samples import Sample

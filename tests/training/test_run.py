@@ -18,6 +18,7 @@ import torch
 from artasyn.arrays import Image
 from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import find_sources
+from artasyn.detection.calibration import LEVELS
 from artasyn.detection.detector import Detector
 from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.settings import DetectorSettings, Kind
@@ -25,7 +26,6 @@ from artasyn.errors import DataError
 from artasyn.segment import Lungs
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Made
-from artasyn.training.calibration import LEVELS
 from artasyn.training.data import NormalsData
 from artasyn.training.module import LossWeights, ReconstructionTraining
 from artasyn.training.run import TrainingRun

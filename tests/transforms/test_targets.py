@@ -103,9 +103,9 @@ def test_several_masks_get_one_finding_each() -> None:
 @pytest.mark.parametrize(
     ("data", "arguments", "message"),
     [
-        ({"masks": [zeros(), zeros()]}, {}, "2 masks for 8 findings"),
+        ({"masks": [zeros(), zeros()]}, {}, "2 masks for 14 findings"),
         ({"masks": zeros()[None].repeat(3, 0)}, {"findings": ["mass", "nodule"]}, "3 masks for 2 findings"),
-        ({"masks": [zeros(2)]}, {}, "2 channels for 8 findings"),
+        ({"masks": [zeros(2)]}, {}, "2 channels for 14 findings"),
         ({"mask": zeros(3)}, {"findings": ["mass"]}, "3 channels for 1 findings"),
         ({"mask": zeros()}, {"mask_value": 300.0}, "cannot hold the mask_value 300"),
         ({"mask": zeros()}, {"mask_value": 0.5}, "cannot hold the mask_value 0.5"),

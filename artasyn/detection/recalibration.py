@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 from artasyn.arrays import Image
+from artasyn.detection.calibration import Calibration
 from artasyn.detection.examination import score
 from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.window import LungWindow, prepare
 from artasyn.errors import DataError
 from artasyn.segment import PBTSeg
 from artasyn.shapes import Float32
-from artasyn.training.calibration import Calibration
 
 FEWEST = 20
 """Fewest healthy radiographs that tell what is usual."""

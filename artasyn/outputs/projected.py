@@ -1,4 +1,4 @@
-"""Films of CTs for `project`: drawn, checked, measured and written, one by one."""
+"""Films of CTs, as `artasyn project` writes them: drawn, checked, measured and written, one by one."""
 
 from __future__ import annotations
 

@@ -11,9 +11,9 @@ import pytest
 from artasyn.arrays import Image
 from artasyn.detection.detector import Detector
 from artasyn.detection.network import DetectorNetwork
+from artasyn.detection.recalibration import FEWEST, recalibrate
 from artasyn.errors import DataError
 from artasyn.phantom.film import Phantom
-from artasyn.training.recalibration import FEWEST, recalibrate
 
 
 def films(count: int, first: int = 500, power: float = 1.0) -> Iterator[tuple[str, Image]]:

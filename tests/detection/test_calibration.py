@@ -10,7 +10,7 @@ import pytest
 from sklearn.metrics import f1_score, precision_recall_curve
 
 from artasyn.arrays import Heatmap, Mask
-from artasyn.training.calibration import LEVELS, Calibration
+from artasyn.detection.calibration import LEVELS, Calibration
 
 Film = tuple[Heatmap, Mask, float]
 
