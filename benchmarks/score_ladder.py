@@ -54,7 +54,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 """Rungs with other settings of the training."""
 
-ALONE = {"novelty_weight": 0.0, "film_weight": 0.0, "novelty_prior": 0.0}
+ALONE: dict[str, Any] = {"novelty_weight": 0.0, "film_weight": 0.0, "novelty_prior": 0.0}
 """Settings of a detector that knows no model of normal radiographs."""
 
 
@@ -76,7 +76,7 @@ def whole_lungs(detector: Detector) -> None:
         buffer[:, 1:] = buffer[:, :1]
 
 
-PARTS: dict[str, Callable[[Detector], None] | dict[str, float]] = {
+PARTS: dict[str, Callable[[Detector], None] | dict[str, Any]] = {
     "heatmap alone": ALONE,
     "without film head": {"film_weight": 0.0},
     "without novelty": {"novelty_weight": 0.0, "novelty_prior": 0.0},
@@ -129,7 +129,7 @@ def detectors_of(data: Path, work: Path, seeds: list[int], *, workers: int, chos
             if callable(change):
                 change(detector)
             else:
-                detector.network.settings = dataclasses.replace(detector.settings, **change)  # type: ignore[arg-type]
+                detector.network.settings = dataclasses.replace(detector.settings, **change)
             detectors[f"{name}#{number}"] = detector
     return detectors
 

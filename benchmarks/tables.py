@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import anatomy_tables
+from benchmarks import anatomy_tables, detection_tables
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "docs/anatomy.md", "docs/detection.md", "docs/files.md", "docs/hostile.md", "docs/pbtseg.md")
@@ -229,80 +229,6 @@ def speed_projection(result: dict[str, Any]) -> list[str]:
     return rows
 
 
-def zeroshot(result: dict[str, Any]) -> list[str]:
-    """Figures of the detector that ships on real disease, beside the lungs alone and an atlas."""
-    methods = list(next(iter(result["sets"].values())))
-    rows = ["| zero-shot, real films | " + " | ".join(methods) + " |", "|---" * (len(methods) + 1) + "|"]
-    for title, figures in {
-        "lesions": (
-            "pixel_auroc_in_lungs", "pixel_auroc_in_lungs_per_image", "pixel_ap", "aupro", "dice", "oracle_dice",
-        ),
-        "zhanglab": ("image_auroc", "sensitivity", "flagged_healthy"),
-        "nih": ("image_auroc", "sensitivity", "flagged_healthy", "pointing"),
-        "jsrt and hannover": ("image_auroc", "flagged_healthy"),
-    }.items():  # fmt: skip
-        of = result["sets"][title]
-        for key in figures:
-            base = f", base rate {of[methods[0]]['pixel_base_rate']['value']:.3f}" if key == "pixel_ap" else ""
-            cells = [_interval(of[method][key]) for method in methods]
-            rows.append(f"| {SETS[title]}: {NAMES[key]}{base} | " + " | ".join(cells) + " |")
-    return rows
-
-
-SETS = {
-    "lesions": "opacities drawn by radiologists",
-    "zhanglab": "children, pneumonia or normal",
-    "nih": "adults, opacity or normal",
-    "jsrt and hannover": "hospitals never seen",
-}
-NAMES = {
-    "pixel_auroc_in_lungs": "pixel AUROC inside the lungs",
-    "pixel_auroc_in_lungs_per_image": "the same, mean of single films",
-    "pixel_ap": "pixel AP",
-    "aupro": "AUPRO",
-    "dice": "Dice at the stored threshold",
-    "oracle_dice": "oracle Dice",
-    "image_auroc": "image AUROC",
-    "sensitivity": "diseased films flagged",
-    "flagged_healthy": "healthy films flagged",
-    "pointing": "highest point inside a box",
-    "zhanglab_auroc": "children, image AUROC",
-    "nih_auroc": "adults, image AUROC",
-    "jsrt_hannover_auroc": "hospitals never seen, image AUROC",
-}
-
-
-def zeroshot_ladder(result: dict[str, Any]) -> list[str]:
-    """Ways to make anomalies at one budget, mean and range over seeds."""
-    keys = ("pixel_auroc_in_lungs", "pixel_ap", "dice", "zhanglab: image_auroc", "nih: image_auroc")
-    names = [NAMES[k] if k in NAMES else f"{SETS[k.split(':')[0]]}: image AUROC" for k in keys]
-    budget = result["budget"]
-    head = f"same network, {budget['size']} px, {budget['epochs']} epochs, seeds"
-    rows = [f"| {head} | seeds | " + " | ".join(names) + " |", "|---" * (len(keys) + 2) + "|"]
-    for rung, seeds in result["rungs"].items():
-        cells = []
-        for key in keys:
-            values = [seed[key] for seed in seeds if seed[key] is not None]
-            if not values:
-                cells.append("-")
-                continue
-            spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
-            cells.append(f"{sum(values) / len(values):.3f}{spread}")
-        rows.append(f"| {rung} | {len(seeds)} | " + " | ".join(cells) + " |")
-    return rows
-
-
-def zeroshot_tried(result: dict[str, Any]) -> list[str]:
-    """All experiments on the way to the recipe, failures included."""
-    keys = ("pixel_auroc_in_lungs", "pixel_auroc_in_lungs_per_image", "pixel_ap", "oracle_dice", "zhanglab_auroc",
-            "nih_auroc", "jsrt_hannover_auroc")  # fmt: skip
-    rows = ["| | " + " | ".join(NAMES[key] for key in keys) + " |", "|---" * (len(keys) + 1) + "|"]
-    for group, trials in result["groups"].items():
-        rows.append(f"| **{group}** |" + " |" * len(keys))
-        rows += [f"| {t['what']} | " + " | ".join(f"{t[key]:.3f}" for key in keys) + " |" for t in trials]
-    return rows
-
-
 def kills(result: dict[str, Any]) -> list[str]:
     """Commands that were stopped and finished."""
     rows = ["| command | stopped | of these by SIGKILL, of a worker, SIGINT, SIGTERM | same files, nothing left over |"]
@@ -372,9 +298,10 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "speed_collection": speed_collection,
     "score_projection": score_projection,
     "speed_projection": speed_projection,
-    "zeroshot": zeroshot,
-    "zeroshot_ladder": zeroshot_ladder,
-    "zeroshot_tried": zeroshot_tried,
+    "false_alarms": detection_tables.false_alarms,
+    "zeroshot": detection_tables.zeroshot,
+    "zeroshot_ladder": detection_tables.zeroshot_ladder,
+    "zeroshot_tried": detection_tables.zeroshot_tried,
     "hostile": hostile,
     "kills": kills,
     "partial": partial,

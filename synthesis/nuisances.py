@@ -215,7 +215,7 @@ def _curve(start: np.ndarray, end: np.ndarray, rng: np.random.Generator, *, bend
     """Returns a smooth curve of 24 points between two places."""
     t = np.linspace(0, 1, 24)[:, None]
     first, second = (start + (end - start) * k + rng.normal(0, bend / 2, 2) for k in (1 / 3, 2 / 3))
-    return (1 - t) ** 3 * start + 3 * t * (1 - t) ** 2 * first + 3 * t**2 * (1 - t) * second + t**3 * end
+    return np.asarray((1 - t) ** 3 * start + 3 * t * (1 - t) ** 2 * first + 3 * t**2 * (1 - t) * second + t**3 * end)
 
 
 NUISANCES: Mapping[str, Shadow] = {

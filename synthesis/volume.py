@@ -189,7 +189,7 @@ def _sources(labels: LungLabels, record: VolumeRecord) -> tuple[Float32[np.ndarr
     below = min(BELOW, max((labels.shape[0] - top) / height - 1, 0.1))  # what lies beyond the image is not known
     fall = np.clip((1 + below - down) / below, 0, 1)
     weight = np.where(down <= 1, rise * rise * (3 - 2 * rise), fall * fall * (3 - 2 * fall))
-    return columns, np.asarray(rows - shift * weight * np.float32(height), np.float32)
+    return np.asarray(columns, np.float32), np.asarray(rows - shift * weight * np.float32(height), np.float32)
 
 
 def _darker(image: Image, lungs: Lungs, labels: LungLabels, record: VolumeRecord) -> Float32[np.ndarray, "h w"]:

@@ -128,7 +128,7 @@ class _Films:
 def _write_scores(path: Path, done: Recalibrated) -> None:
     columns = ("name", "score", "percentile", "novelty", "novelty_before", "abnormal")
     settings = done.network.settings
-    rows = [
+    rows: list[dict[str, str]] = [
         {
             "name": name,
             "score": f"{score:.7f}",
@@ -139,7 +139,8 @@ def _write_scores(path: Path, done: Recalibrated) -> None:
         }
         for name, score, now, before in zip(done.names, done.scores, done.novelty, done.novelty_before, strict=True)
     ]
-    write_table(path, columns, sorted(rows, key=lambda row: (-float(row["score"]), row["name"])), quoted=1)
+    rows.sort(key=lambda row: (-float(row["score"]), row["name"]))
+    write_table(path, columns, rows, quoted=1)
 
 
 def _write_sheet(path: Path, done: Recalibrated, sources: Sequence[Source]) -> None:

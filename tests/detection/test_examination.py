@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -107,7 +108,8 @@ def test_without_given_lungs_the_network_tells_where_they_are(film: Image) -> No
 
 
 def test_the_evidence_of_the_film_head_counts_by_its_weight(film: Image) -> None:
-    scores = [examine([film], [None], SETTINGS, lambda images, e=e: told(images, 0.5, e))[0].score for e in (0.0, 2.0)]
+    looks = [functools.partial(told, heat=0.5, evidence=evidence) for evidence in (0.0, 2.0)]
+    scores = [examine([film], [None], SETTINGS, look)[0].score for look in looks]
     odds = [np.log(score / (1 - score)) for score in scores]
     assert odds[1] - odds[0] == pytest.approx(2 * SETTINGS.film_weight, abs=1e-4)
 

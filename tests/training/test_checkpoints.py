@@ -186,7 +186,7 @@ def test_a_model_that_was_written_by_half_is_written_again(out: Path, sources: l
     assert {path.name for path in (out / "model").iterdir()} >= {"config.json", "model.safetensors"}
 
 
-LABELS = dict.fromkeys(("labels", "whole"), np.zeros((82, 82), np.uint8))
+LABELS: dict[str, Any] = dict.fromkeys(("labels", "whole"), np.zeros((82, 82), np.uint8))
 NPZ: dict[str, Callable[[Path], object]] = {
     "cut": lambda path: path.write_bytes(path.read_bytes()[:-100]),
     "empty": lambda path: path.write_bytes(b""),

@@ -168,7 +168,7 @@ def test_a_turned_patient_shifts_the_middle_and_inspiration_the_lower_edge() -> 
     def shifts(variation: FilmVariation, ramp: Image) -> np.ndarray:
         drawn = [variation((ramp, ramp), (ramp,), np.random.default_rng(seed))[1][0] - ramp for seed in range(30)]
         same = [calm((ramp, ramp), (ramp,), np.random.default_rng(seed))[1][0] - ramp for seed in range(30)]
-        return np.array(drawn) - np.array(same)
+        return np.asarray(np.array(drawn) - np.array(same))
 
     turned = shifts(dataclasses.replace(calm, rotation=0.1), across)[:, 32]
     assert np.abs(turned[:, [2, -3]]).max() < 0.01

@@ -22,8 +22,8 @@ from artasyn.training.run import TrainingRun
 def blank(*patients: str) -> Normals:
     count = len(patients)
     names = tuple(f"{number * 7919:016x}" for number in range(count))
-    images = np.zeros((count, 16, 16), np.uint16), *np.zeros((2, count, 16, 16), np.uint8)
-    return Normals(names, ("a",) * count, *images, patients)
+    labels = np.zeros((count, 16, 16), np.uint8)
+    return Normals(names, ("a",) * count, np.zeros((count, 16, 16), np.uint16), labels, labels, patients)
 
 
 @pytest.mark.parametrize(
