@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from artasyn.arrays import Image, generator
+from artasyn.arrays import Image, generator, identity
 from artasyn.bulk.sources import find_sources
 from artasyn.detection.detector import Detector
 from artasyn.files import atomic
@@ -94,7 +94,7 @@ def by_nuisance(detector: Detector, films: dict[str, list[Path]]) -> dict[str, d
             continue
         before.append(_odds(detector(image).score))
         for number, (name, change) in enumerate(made.items()):
-            after[name].append(_odds(detector(change(image, lungs, generator(number, path.name))).score))
+            after[name].append(_odds(detector(change(image, lungs, generator(number, identity(image)))).score))
     limit = _odds(detector.image_threshold)
     first = np.array(before)
     return {

@@ -41,7 +41,7 @@ class CalibrateOptions:
     out: Path = field(default=Path("calibrated"), metadata=option("the folder to write to; results there are replaced"))
     _: KW_ONLY
     model: str = field(default="bundled", metadata=option(MODEL))
-    flagged: Share = field(default=0.03, metadata=option("share of healthy radiographs that may be called abnormal"))
+    flagged: Share = field(default=0.04, metadata=option("share of healthy radiographs that may be called abnormal"))
     marked: Share = field(default=0.05, metadata=option("share of healthy lungs' pixels that may be marked"))
 
 

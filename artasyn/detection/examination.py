@@ -146,7 +146,7 @@ def _region(
     """Returns how much each pixel of the window counts as lung; None where all that the network sees counts."""
     if not (settings.restrict_to_lungs and lungs.found):
         return None
-    if given or not settings.has_head:
+    if given or not settings.tells_lungs:
         return lung_region(window.cut(lungs.labels), settings.size)
     return np.asarray(maps.lungs[0], np.float32)
 

@@ -11,9 +11,9 @@ import torch
 
 from artasyn.arrays import Image
 from artasyn.detection.calibration import Calibration
-from artasyn.detection.examination import score
+from artasyn.detection.examination import Squares, score
 from artasyn.detection.network import DetectorNetwork
-from artasyn.detection.window import LungWindow, prepare
+from artasyn.detection.window import LungWindow, lung_region, prepare
 from artasyn.errors import DataError
 from artasyn.segment import PBTSeg
 from artasyn.shapes import Float32
@@ -70,7 +70,7 @@ def recalibrate(
     network: DetectorNetwork,
     films: Iterable[tuple[str, Image]],
     *,
-    false_positive_rate: float = 0.03,
+    false_positive_rate: float = 0.04,
     false_positive_pixels: float = 0.05,
 ) -> Recalibrated:
     """Fits thresholds, and the standard of novelty and film head, to healthy radiographs.
@@ -90,16 +90,16 @@ def recalibrate(
     Raises:
         DataError: fewer than twenty radiographs can be judged.
     """
-    names, squares, left_out = _prepared(films, network.settings.size)
+    names, squares, regions, left_out = _prepared(films, network.settings.size)
     if len(names) < FEWEST:
         raise DataError(
             f"{len(names)} healthy radiographs can be judged, and {FEWEST} are needed to tell what is usual"
             + (f"; left out: {left_out[0][0]} ({left_out[0][1]})" if left_out else "")
         )
-    before = _seen(network, squares)
+    before = _seen(network, squares, regions)
     fitted = copy.deepcopy(network).eval()
     fitted.adapt(_statistics(fitted, squares))
-    now = _seen(fitted, squares)
+    now = _seen(fitted, squares, regions)
     calibration = Calibration()
     for heatmap, inside, rated in zip(now.heatmaps, now.inside, now.scores, strict=True):
         calibration.add(heatmap, np.zeros_like(inside), float(rated), inside)
@@ -138,26 +138,31 @@ class _Seen:
 
 def _prepared(
     films: Iterable[tuple[str, Image]], size: int
-) -> tuple[list[str], Float32[np.ndarray, "n 1 size size"], list[tuple[str, str]]]:
-    """Returns names and windows of the radiographs that can be judged, and names and reasons of the others."""
+) -> tuple[list[str], Squares, Squares, list[tuple[str, str]]]:
+    """Returns names, windows and hulls of the radiographs that can be judged; names and reasons of the others."""
     names: list[str] = []
     squares: list[np.ndarray] = []
+    regions: list[np.ndarray] = []
     left_out: list[tuple[str, str]] = []
     for name, image in films:
         lungs = PBTSeg()(image)
         if not (lungs.usable and lungs.found):
             left_out.append((name, lungs.doubts or "lungs not found"))
             continue
+        window = LungWindow.around(lungs)
         names.append(name)
-        squares.append(prepare(LungWindow.around(lungs).cut(image), size))
-    return names, np.stack(squares)[:, None] if squares else np.zeros((0, 1, size, size), np.float32), left_out
+        squares.append(prepare(window.cut(image), size))
+        regions.append(lung_region(window.cut(lungs.labels), size))
+    none = np.zeros((0, 1, size, size), np.float32)
+    return names, *((np.stack(each)[:, None] if each else none) for each in (squares, regions)), left_out
 
 
-def _seen(network: DetectorNetwork, squares: Float32[np.ndarray, "n 1 size size"]) -> _Seen:
+def _seen(network: DetectorNetwork, squares: Squares, regions: Squares) -> _Seen:
     settings = network.settings
     parts = [network.maps(squares[first : first + BATCH]) for first in range(0, len(squares), BATCH)]
     heatmaps, lungs = (np.concatenate([getattr(part, name)[:, 0] for part in parts]) for name in ("heatmaps", "lungs"))
     novelty, evidence = (np.concatenate([getattr(part, name) for part in parts]) for name in ("novelties", "evidence"))
+    lungs = lungs if settings.tells_lungs else regions[:, 0]
     if settings.restrict_to_lungs:
         heatmaps = heatmaps * lungs
     inside = lungs >= np.minimum(0.5, lungs.max(axis=(1, 2)))[:, None, None]

@@ -17,6 +17,9 @@ Kind = Literal["reconstruction", "discriminative", "segmentation"]
 """How the heatmap is made. ``reconstruction`` takes the difference from the reconstruction. ``discriminative`` uses a
 head on that difference and the features. ``segmentation``, for comparison, uses the same head on the features alone."""
 
+Region = Literal["network", "hulls"]
+"""Who tells where the lungs are."""
+
 Size = Annotated[int, Within(16, 1024)]
 """Rows and columns that a network sees."""
 
@@ -46,9 +49,10 @@ class DetectorSettings:
         image_threshold: score from which a radiograph counts as abnormal; training calibrates it.
         smoothing: standard deviation of the heatmap's Gaussian as a fraction of the window's side.
         top: share of the pixels whose mean enters the score, those with the highest values.
-        restrict_to_lungs: examine only the lungs. Without given lungs, the network itself tells where they are, within
-            the window that PBTSeg finds; of given lungs, the region is their convex hulls with a soft border. In both
-            ways, lung that is hidden by disease or the heart is examined too.
+        restrict_to_lungs: examine only the lungs, see `region`.
+        region: who tells where the lungs are. ``hulls`` are the convex hulls of the lungs that PBTSeg finds or that are
+            given, with a soft border. ``network`` lets the head tell, where no lungs are given. In both ways, lung that
+            is hidden by disease or the heart is examined too.
         novelty_weight: weight of the novelty in the score's log-odds.
         film_weight: weight of the film head's evidence in the score's log-odds.
         novelty_prior: weight of the novelty in the log-odds of every pixel of a head's heatmap: the same shadow means
@@ -84,6 +88,7 @@ class DetectorSettings:
     mirrored: bool = True
     groups: Groups = 1
     healthy_scores: Percentiles = ()
+    region: Region = "network"
 
     def __post_init__(self) -> None:
         check_fields(self, ModelError)
@@ -92,6 +97,11 @@ class DetectorSettings:
     def has_decoder(self) -> bool:
         """Whether the network reconstructs the radiograph; otherwise the reconstruction is the radiograph itself."""
         return self.kind != "segmentation"
+
+    @property
+    def tells_lungs(self) -> bool:
+        """Whether the network itself tells where the lungs are."""
+        return self.has_head and self.region == "network"
 
     @property
     def has_head(self) -> bool:

@@ -125,6 +125,11 @@ class NormalsData(lightning.LightningDataModule):
         passes = [self._samples(training, epoch, healthy=1.0, varied=epoch > 0) for epoch in range(PASSES)]
         return self._loader(ConcatDataset(passes))
 
+    def varied(self, epoch: int) -> DataLoader[Sample]:
+        """Returns the training radiographs with the anomalies of an epoch, in the order of the cache."""
+        training, _ = self._loaded()
+        return self._loader(self._samples(training, epoch, varied=True))
+
     def diseased(self) -> DataLoader[Sample]:
         """Returns the training radiographs with an anomaly on each, varied, for fitting what disease looks like."""
         training, _ = self._loaded()

@@ -77,7 +77,7 @@ class ReconstructionTraining(lightning.LightningModule):
         weights: LossWeights | None = None,
         learning_rate: float = 1e-3,
         weight_decay: float = 1e-2,
-        false_positive_rate: float = 0.03,
+        false_positive_rate: float = 0.04,
         false_positive_pixels: float = 0.05,
     ) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class ReconstructionTraining(lightning.LightningModule):
         """Adds a batch's heatmaps to the calibration."""
         settings = self.detector.settings
         _, heatmaps, novelties, evidence, lungs = self.detector(batch["image"])
-        if not settings.has_head:  # as for lungs that are given
+        if not settings.tells_lungs:  # as for lungs that are given
             lungs = batch["lungs"]
         region = lungs if settings.restrict_to_lungs else torch.ones_like(heatmaps)
         arrays = ((heatmaps * region).float(), batch["mask"].bool(), region >= 0.5)

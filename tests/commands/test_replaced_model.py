@@ -36,6 +36,6 @@ def test_a_changed_model_behind_a_path_is_another_setting(phantoms: Path, tmp_pa
     detect(options)
     detect(options)
     config = model / "config.json"
-    config.write_text(config.read_text().replace('"novelty_weight": 1.0', '"novelty_weight": 0.5'))
+    config.write_text(config.read_text().replace('"novelty_weight": 2.0', '"novelty_weight": 0.5'))
     with pytest.raises(DataError, match="weights"):
         detect(options)

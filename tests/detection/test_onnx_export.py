@@ -46,12 +46,12 @@ def a_network(kind: Kind, **options: Any) -> DetectorNetwork:
     for layer in network.modules():
         if isinstance(layer, nn.BatchNorm2d):
             layer.momentum = 1.0
-    films = torch.from_numpy(prepared_phantoms(network.settings.size, 8))
+    films = torch.from_numpy(prepared_phantoms(network.settings.size, 24))
     with torch.no_grad():
         network(films)
         statistics = network.eval().statistics(network.network.encode(films))
-        network.novelty.fit([statistics[:5]], [statistics[5:]])
-        network.film.fit(statistics[:4], statistics[4:], statistics[:4])
+        network.novelty.fit([statistics[:14]], [statistics[14:]])
+        network.film.fit(statistics[:14], statistics[1::2], statistics[14:])
     return network
 
 
@@ -241,7 +241,7 @@ def test_what_is_no_detector_is_named(networks: Networks, tmp_path: Path) -> Non
     onnx.helper.set_model_props(proto, settings)
     proto.graph.output.pop()
     onnx.save(proto, foreign)
-    with pytest.raises(ModelError, match="it makes reconstruction, heatmap of images"):
+    with pytest.raises(ModelError, match="it makes reconstruction, heatmap, novelty, evidence of images"):
         Detector.from_onnx(foreign)
     with pytest.raises(ModelError, match="this onnxruntime has no AbacusExecutionProvider"):
         Detector.from_onnx(path, ["AbacusExecutionProvider"])

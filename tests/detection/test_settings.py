@@ -21,7 +21,22 @@ FILE = DetectorSettings(size=96, kind="reconstruction", threshold=0.25, healthy_
 
 def test_settings_survive_the_metadata() -> None:
     settings = DetectorSettings(
-        "resnet18", 96, "reconstruction", 3, 1 / 3, 0.1 + 0.2, 0.02, 0.05, False, 0.7, 0.2, 0.1, False, 2, (0.1, 1 / 3)
+        "resnet18",
+        96,
+        "reconstruction",
+        3,
+        1 / 3,
+        0.1 + 0.2,
+        0.02,
+        0.05,
+        False,
+        0.7,
+        0.2,
+        0.1,
+        False,
+        2,
+        (0.1, 1 / 3),
+        "hulls",
     )
     assert all(getattr(settings, f.name) != f.default for f in dataclasses.fields(settings))
     assert DetectorSettings.from_metadata(settings.to_metadata()) == settings
