@@ -95,19 +95,17 @@ def false_alarms(result: dict[str, Any]) -> list[str]:
         "jsrt": "JSRT without nodules, never seen",
         "openist": "OpenIST, never seen",
     }
-    rows = ["| healthy films | films | flagged | lung marked | median novelty |", "|---|---|---|---|---|"]
+    rows = ["| | films | flagged | |", "|---|---|---|---|", "| **healthy films** | | | |"]
     for name, of in result["sources"].items():
-        rows.append(
-            f"| {names[name]} | {of['films']} | {of['flagged']:.3f} | {of['lung_marked']:.3f} | {of['novelty']:.2f} |"
-        )
-    rows += ["", "| drawn on healthy films | change of the score's log-odds | flagged, before | flagged, with it |"]
-    rows.append("|---|---|---|---|")
+        about = f"{100 * of['lung_marked']:.1f} % of the lungs' pixels marked, median novelty {of['novelty']:.2f}"
+        rows.append(f"| {names[name]} | {of['films']} | {of['flagged']:.3f} | {about} |")
+    rows.append("| **drawn on healthy films** | | | |")
     for name, of in result["nuisances"].items():
-        change = f"{of['change']:+.2f}, spread {of['spread']:.2f}"
-        rows.append(f"| {name.replace('_', ' ')} | {change} | {of['flagged_before']:.3f} | {of['flagged']:.3f} |")
-    rows += ["", "| films that cannot be judged | films | told | called abnormal |", "|---|---|---|---|"]
+        about = f"log-odds {of['change']:+.2f}, spread {of['spread']:.2f}; flagged before {of['flagged_before']:.3f}"
+        rows.append(f"| {name.replace('_', ' ')} | {of['films']} | {of['flagged']:.3f} | {about} |")
+    rows.append("| **films that cannot be judged** | | | |")
     for name, of in result["unusable"].items():
-        rows.append(f"| {name} | {of['films']} | {of['told']:.3f} | {of['called_abnormal']:.3f} |")
+        rows.append(f"| {name} | {of['films']} | {of['called_abnormal']:.3f} | {100 * of['told']:.1f} % told |")
     return rows
 
 
