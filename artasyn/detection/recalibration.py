@@ -153,8 +153,8 @@ def _prepared(
         names.append(name)
         squares.append(prepare(window.cut(image), size))
         regions.append(lung_region(window.cut(lungs.labels), size))
-    none = np.zeros((0, 1, size, size), np.float32)
-    return names, *((np.stack(each)[:, None] if each else none) for each in (squares, regions)), left_out
+    prepared, hulls = (np.array(each, np.float32).reshape(-1, 1, size, size) for each in (squares, regions))
+    return names, prepared, hulls, left_out
 
 
 def _seen(network: DetectorNetwork, squares: Squares, regions: Squares) -> _Seen:
