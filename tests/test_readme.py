@@ -68,6 +68,8 @@ def test_the_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: Path, t
     shutil.copytree(phantoms / "train/healthy", tmp_path / "normals")
     write_image(tmp_path / "normals" / "film.png", Phantom(size=128)(21).image)
     write_image(tmp_path / "films" / "film.png", Phantom(size=128)(22, lesions=True).image)
+    for seed in range(20):
+        write_image(tmp_path / "healthy" / f"{seed}.png", Phantom(size=96)(700 + seed).image)
     write_cts(tmp_path)
     _, benchmark, augmenting, projecting = EXAMPLES["bash"]
     shorter = benchmark.replace("--out training ", "--out training --epochs 1 --size 64 ")
