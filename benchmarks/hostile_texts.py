@@ -137,7 +137,7 @@ def json_edit(rng: Rng, tree: Tree) -> Tree:
 def read_record(path: Path) -> list[Any]:
     """Reads a record and makes its image, which must be an image."""
     from artasyn.arrays import check_image
-    from artasyn.synthesis import LungOpacity
+    from artasyn.synthesis import LungOpacity, LungVolume
     from tests.catalogue import RECORDS
 
     data = path.read_bytes()
@@ -153,6 +153,8 @@ def read_record(path: Path) -> list[Any]:
         return []  # its CT lies in another file, which is not here
     if path.stem == "OpacityRecord":
         made = LungOpacity().render(_phantom().image, _phantom().lungs, record)
+    elif path.stem == "VolumeRecord":
+        made = LungVolume().render(_phantom().image, _phantom().lungs, record)
     elif path.stem == "Recipe":
         made = record.remake(_phantom().image)
     elif path.stem == "ThoraxRecord":

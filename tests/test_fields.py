@@ -31,7 +31,7 @@ from artasyn.stock.films import Films, plain_film
 from artasyn.stock.making import Plan
 from artasyn.stock.patients import PatientRecord
 from artasyn.stock.views import Patient
-from artasyn.synthesis import LungOpacity, OpacityRecord, Recipe
+from artasyn.synthesis import LungOpacity, LungVolume, OpacityRecord, Recipe, VolumeRecord
 from artasyn.training.anatomy_run import AnatomyRun
 from tests.catalogue import RECORDS
 from tests.chest import chest
@@ -157,6 +157,7 @@ def small(record: ProjectionRecord) -> ProjectionRecord:
 
 USES: dict[type[Any], Callable[[Any], Image]] = {
     OpacityRecord: lambda record: LungOpacity().render(phantom().image, phantom().lungs, record).image,
+    VolumeRecord: lambda record: LungVolume().render(phantom().image, phantom().lungs, record).image,
     Recipe: lambda recipe: recipe.remake(phantom().image).image,
     ThoraxRecord: lambda record: Phantom().render(dataclasses.replace(record, size=64)).image,
     PatientRecord: lambda record: plain_film(
