@@ -148,9 +148,9 @@ def onnx_files() -> dict[str, Tree]:
     shape: list[str | int | None] = ["b", 1, SIZE, SIZE]
     ports = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
-        for name in ("images", "reconstruction", "heatmap")
+        for name in ("images", "reconstruction", "heatmap", "lungs")
     ]
-    novelty = helper.make_tensor_value_info("novelty", TensorProto.FLOAT, ["b"])
+    of_films = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b"]) for name in ("novelty", "evidence")]
     axes = helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3])
     scale = helper.make_tensor(
         "scale", TensorProto.FLOAT, [1, 1, SIZE, SIZE], np.full(SIZE * SIZE, 0.5, np.float32).tobytes(), raw=True
@@ -159,9 +159,11 @@ def onnx_files() -> dict[str, Tree]:
         helper.make_node("Mul", ["images", "scale"], ["half"]),
         helper.make_node("Identity", ["images"], ["reconstruction"]),
         helper.make_node("Sigmoid", ["half"], ["heatmap"]),
+        helper.make_node("Sigmoid", ["half"], ["lungs"]),
         helper.make_node("ReduceMean", ["half", "axes"], ["novelty"], keepdims=0),
+        helper.make_node("ReduceMean", ["half", "axes"], ["evidence"], keepdims=0),
     ]
-    graph = helper.make_graph(nodes, "detector", ports[:1], [*ports[1:], novelty], [axes, scale])
+    graph = helper.make_graph(nodes, "detector", ports[:1], [*ports[1:3], *of_films, ports[3]], [axes, scale])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     helper.set_model_props(model, DetectorSettings(size=SIZE).to_metadata())
     return {"a.onnx": Tree({"a.onnx": model.SerializeToString()}, "a.onnx")}
