@@ -1,8 +1,8 @@
 """Trains the detector that comes with artasyn: ``python -m benchmarks.train_bundled --data DIR --out DIR``.
 
 DIR is the folder of development sets. Films of the patients that the tests use are left out (see
-`benchmarks.development`). The training takes about forty minutes on two cores. artasyn/model holds a copy of OUT/model,
-with a model card.
+`benchmarks.development`). The training takes about an hour on two cores. artasyn/model does not hold its result: this recipe drew
+poorer masks than the first round's, whose network `benchmarks.refit_bundled` completed (see artasyn/model/README.md).
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from artasyn.bulk.lock import claimed
 from artasyn.bulk.run import Outcome
 from artasyn.bulk.sources import Source, search_sources
 from artasyn.commands.detect import hottest
-from artasyn.commands.options import FILES, MODEL, option, several
+from artasyn.commands.options import FILES, option, several
 from artasyn.commands.shared import Done, note_passed_over
 from artasyn.detection.detector import Detector
 from artasyn.detection.network import DetectorNetwork
@@ -40,7 +40,13 @@ class CalibrateOptions:
     normal: Sequence[Path] = field(metadata=several(f"healthy {FILES}", of=Path))
     out: Path = field(default=Path("calibrated"), metadata=option("the folder to write to; results there are replaced"))
     _: KW_ONLY
-    model: str = field(default="bundled", metadata=option(MODEL))
+    model: str = field(
+        default="bundled",
+        metadata=option(
+            "bundled is the one that comes with artasyn; or the folder that `artasyn train` wrote as OUT/model, or the id "
+            "of a model on the Hugging Face hub; no ONNX file: export the calibrated model instead"
+        ),
+    )
     flagged: Share = field(default=0.04, metadata=option("share of healthy radiographs that may be called abnormal"))
     marked: Share = field(default=0.05, metadata=option("share of healthy lungs' pixels that may be marked"))
 

@@ -66,9 +66,9 @@ def detect(options: DetectOptions) -> Done:
     never abnormal. The percentile tells how many percent of the healthy radiographs, of the training or of `artasyn
     calibrate`, have a lower score.
 
-    PBTSeg lays the window around the lungs, and the detector itself tells where they are in it. The bundled detector
-    was trained and calibrated so. With other lungs its scores and its thresholds fit less well; train a detector with
-    the same --lungs for those.
+    PBTSeg lays the window around the lungs. A trained detector itself tells where they are in it; the bundled detector
+    looks at the hulls of PBTSeg's lungs. With other lungs its scores and its thresholds fit less well; train a detector
+    with the same --lungs for those.
 
     Args:
         options: what to read, where to write, and how.

@@ -61,8 +61,7 @@ class Recalibrated:
         word = "like" if middle < 0.5 else "somewhat unlike" if middle < RARE else "unlike"
         return (
             f"these radiographs are {word} those of the training: their median novelty was {middle:.2f} standard "
-            f"deviations, and {100 * rare:.0f} % were above {RARE:g} (of radiographs like those of the training, about "
-            "3 %)"
+            f"deviations, and {100 * rare:.0f} % were above {RARE:g}"
         )
 
 
