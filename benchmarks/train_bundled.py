@@ -1,8 +1,9 @@
-"""Trains the detector that comes with artasyn: ``python -m benchmarks.train_bundled --data DIR --out DIR``.
+"""Trains a detector by the present recipe: ``python -m benchmarks.train_bundled --data DIR --out DIR``.
 
 DIR is the folder of development sets. Films of the patients that the tests use are left out (see
-`benchmarks.development`). The training takes about an hour on two cores. artasyn/model does not hold its result: this recipe drew
-poorer masks than the first round's, whose network `benchmarks.refit_bundled` completed (see artasyn/model/README.md).
+`benchmarks.development`). The training takes about an hour on two cores. artasyn/model does not hold its result: this
+recipe drew poorer masks than the first round's, whose network `benchmarks.refit_bundled` completed (see
+artasyn/model/README.md).
 """
 
 from __future__ import annotations

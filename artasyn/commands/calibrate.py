@@ -43,8 +43,8 @@ class CalibrateOptions:
     model: str = field(
         default="bundled",
         metadata=option(
-            "bundled is the one that comes with artasyn; or the folder that `artasyn train` wrote as OUT/model, or the id "
-            "of a model on the Hugging Face hub; no ONNX file: export the calibrated model instead"
+            "bundled is the one that comes with artasyn; or the folder that `artasyn train` wrote as OUT/model, or the "
+            "id of a model on the Hugging Face hub; no ONNX file: export the calibrated model instead"
         ),
     )
     flagged: Share = field(default=0.04, metadata=option("share of healthy radiographs that may be called abnormal"))

@@ -169,11 +169,11 @@ class Detector:
 
         Args:
             images: float32 (h, w) in [0, 1], or a sequence of such arrays.
-            lungs: the lungs to examine, on the image's grid, or an anatomy, whose whole lungs are taken; with None,
-                PBTSeg finds them and lays the window around them, and `DetectorSettings.region` says who tells where
-                they are in it. With lungs that are given, scores and thresholds fit less well. A radiograph on which not
-                both lungs are found is examined as a whole.
-                A radiograph that is unusable (`Detection.status`) is examined too, but never called abnormal.
+            lungs: the lungs to examine, on the image's grid, or an anatomy, whose whole lungs are taken. With None,
+                PBTSeg finds them and lays the window, and `DetectorSettings.region` says who tells where they are in
+                it. With lungs that are given, scores and thresholds fit less well. A radiograph on which not both lungs
+                are found is examined as a whole. A radiograph that is unusable (`Detection.status`) is examined too,
+                but never called abnormal.
             restrict_to_lungs: examine only the lungs; None takes the value of the settings.
 
         Returns:
