@@ -21,6 +21,8 @@ class FilmHead(nn.Module):
     with synthetic anomalies. The mean over the zones is standardised with held-out normal radiographs: 0 is usual, and
     positive values speak for disease.
 
+    Directions in which nuisances such as devices move the features count less, as in `Novelty`.
+
     A closed form is fitted after the network's training. Heads that were trained with the network told its synthetic
     anomalies better and real disease worse.
 
@@ -60,16 +62,20 @@ class FilmHead(nn.Module):
         """Returns the evidence for disease, in standard deviations of held-out normal radiographs."""
         return (self.evidence(statistics) - self.center) / self.spread
 
-    def fit(self, healthy: Statistics, sick: Statistics, held_out: Statistics) -> None:
+    def fit(
+        self, healthy: Statistics, sick: Statistics, held_out: Statistics, nuisances: Statistics | None = None
+    ) -> None:
         """Learns the direction in which synthetic anomalies move the features.
 
         Args:
             healthy: statistics of radiographs without anomalies.
             sick: statistics of radiographs with synthetic anomalies.
             held_out: statistics of normal radiographs that the network was not trained on.
+            nuisances: how far nuisances move the statistics of normal radiographs; None for not at all.
         """
         for zone in range(ZONES):
-            mean, whitening = gaussian(healthy[:, 1 + zone])
+            moved = None if nuisances is None else nuisances[:, 1 + zone]
+            mean, whitening = gaussian(healthy[:, 1 + zone], moved)
             direction = (sick[:, 1 + zone].double().mean(dim=0) - mean) @ whitening
             direction = direction / direction.norm().clamp(min=1e-6)
             self.mean[zone] = mean

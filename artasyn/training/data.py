@@ -27,6 +27,9 @@ from artasyn.training.samples import Sample, SyntheticAnomalies
 PASSES = 3
 """Passes through the normal radiographs for fitting what is normal; the first pass does not vary the radiographs."""
 
+DISTURBED = 3
+"""How many times as often as in training nuisances appear where their influence is measured."""
+
 
 class NormalsData(lightning.LightningDataModule):
     """Normal radiographs for training, a share of them held out for validation and calibration.
@@ -134,6 +137,15 @@ class NormalsData(lightning.LightningDataModule):
         """Returns the training radiographs with an anomaly on each, varied, for fitting what disease looks like."""
         training, _ = self._loaded()
         return self._loader(self._samples(training, PASSES, healthy=0.0, varied=True))
+
+    def disturbed(self) -> DataLoader[Sample]:
+        """Returns the radiographs of the first pass of `healthy`, in its order, with nuisances and nothing else."""
+        training, _ = self._loaded()
+        often = Nuisances(min(1.0, DISTURBED * self.nuisances.probability))
+        samples = SyntheticAnomalies(
+            training, self.size, self.synthesis, seed=self.seed, healthy_probability=1.0, nuisances=often
+        )
+        return self._loader(samples)
 
     def _samples(
         self, normals: Normals, epoch: int = 0, *, healthy: float = 0.3, varied: bool = False

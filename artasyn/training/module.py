@@ -157,24 +157,26 @@ class ReconstructionTraining(lightning.LightningModule):
         detector, count = self.detector.eval(), data.groups
         detector.settings = replace(detector.settings, groups=count)
         detector.novelty = Novelty(detector.channels, count).to(detector.device)
-        loaders = data.healthy(held_out=False), data.healthy(held_out=True), data.diseased()
+        loaders = data.healthy(held_out=False), data.healthy(held_out=True), data.diseased(), data.disturbed()
         # every device fits the same, so only one shows the progress
         hidden = self._trainer is not None and not self.trainer.is_global_zero
         with tqdm(desc="learn normal films", total=sum(map(len, loaders)), unit="batch", disable=hidden) as bar:
             detector.look_at(torch.cat([batch["lungs"] for batch in loaders[1]]).mean(dim=0, keepdim=True))
-            (normal, groups), (held_out, others), (sick, ill) = (self._statistics(loader, bar) for loader in loaders)
-        detector.novelty.fit(*(_grouped(*each, count) for each in ((normal, groups), (held_out, others))))
-        parts = [_balanced(_grouped(*each, count)) for each in ((normal, groups), (sick, ill), (held_out, others))]
-        detector.film.fit(*parts)
+            normal, held_out, sick, disturbed = (self._statistics(loader, bar) for loader in loaders)
+        # the first pass through the normal radiographs shows the same ones without nuisances
+        moved = disturbed[0] - normal[0][: len(disturbed[0])], disturbed[1]
+        grouped = [_grouped(*each, count) for each in (normal, held_out, sick, moved)]
+        detector.novelty.fit(grouped[0], grouped[1], grouped[3])
+        detector.film.fit(*(_balanced(grouped[part]) for part in (0, 2, 1, 3)))
 
     def _statistics(self, loader: DataLoader[Sample], bar: Any) -> tuple[Tensor, Tensor]:
-        """Returns the statistics of a loader's radiographs and of their mirror images, and their groups."""
+        """Returns the statistics of a loader's radiographs, each followed by its mirror image, and their groups."""
         found, groups = [], []
         for batch in loader:
             images = batch["image"].to(self.detector.device)
-            for view in (images, images.flip(-1)):
-                found.append(self.detector.statistics(self.detector.network.encode(view)).float())
-                groups.append(batch["group"])
+            views = torch.stack([images, images.flip(-1)], dim=1).flatten(0, 1)
+            found.append(self.detector.statistics(self.detector.network.encode(views)).float())
+            groups.append(batch["group"].repeat_interleave(2))
             bar.update()
         return torch.cat(found), torch.cat(groups)
 

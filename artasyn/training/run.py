@@ -40,6 +40,9 @@ from artasyn.version import __version__
 NORMALS = "normals.csv"
 """The table, in a folder of a training, of the radiographs that the training began with."""
 
+NETWORK = ("encoder", "levels", "kind", "size")
+"""The settings of a detector that its network's weights depend on."""
+
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
 
 
@@ -70,6 +73,10 @@ class TrainingRun:
             Of n trainings, the first takes an n-th of the epochs and the last takes all of them. All start from the
             same weights. The mean of two marked real lesions better than either of the two, and it runs in the time of
             one network.
+        start: a trained detector to begin with: a folder, ``bundled``, or the id of a model on the Hugging Face hub;
+            None begins anew. Encoder, levels, kind and size must be those of that detector. Its weights are averaged
+            with those of the trainings, so that little of what it knew is lost (Wortsman et al., "Robust fine-tuning of
+            zero-shot models", CVPR 2022).
         weights: of the losses.
     """
 
@@ -88,6 +95,7 @@ class TrainingRun:
     nuisances: Share = 0.1
     precision: Precision = "32-true"
     averaged: Annotated[int, Within(1, 100)] = 1
+    start: str | None = None
     weights: LossWeights = LossWeights()  # noqa: RUF009 (frozen)
 
     def __post_init__(self) -> None:
@@ -124,11 +132,15 @@ class TrainingRun:
 
         Raises:
             DataError: too few radiographs; `out` holds a training with other options, on other radiographs or with
-                another synthesis; a checkpoint is damaged; memory or disk are used up.
+                another synthesis; a checkpoint is damaged; the detector to begin with has other options; memory or disk
+                are used up.
+            ModelError: the detector to begin with is missing or damaged.
         """
         synthesis = synthesis or LungOpacity()
         made_by = _described(synthesis)
-        claim(out, {"command": "train", "version": __version__, "synthesis": made_by} | dataclasses.asdict(self))
+        made_from = self.start and self._network().digest
+        own = {"command": "train", "version": __version__, "synthesis": made_by, "start": made_from}
+        claim(out, dataclasses.asdict(self) | own)
         data = NormalsData(
             sources, out / "cache", size=self.size, batch_size=self.batch_size, workers=workers, seed=self.seed,
             held_out=self.held_out, patients=self.patients, synthesis=synthesis, lungs=lungs, anatomy=self.anatomy,
@@ -144,7 +156,10 @@ class TrainingRun:
         """Runs the trainings, averages their weights and writes the model."""
         trainings = [self._train_part(part, data, out, options) for part in range(1, self.averaged + 1)]
         fitting, module, _ = trainings[-1]
-        module.load_state_dict(_mean([state for _, _, state in trainings]))
+        states = [state for _, _, state in trainings]
+        if self.start is not None:
+            states.insert(0, ReconstructionTraining(self._network()).state_dict())
+        module.load_state_dict(_mean(states))
         module.learn_normal(data)
         fitting.validate(module, data, verbose=False)  # the thresholds of the mean, with the novelty
         if fitting.is_global_zero:
@@ -156,10 +171,7 @@ class TrainingRun:
     ) -> tuple[lightning.Trainer, ReconstructionTraining, dict[str, Tensor]]:
         """Runs one of the trainings whose weights are averaged; returns its trainer, module and last weights."""
         lightning.seed_everything(self.seed, workers=True, verbose=False)
-        detector = DetectorNetwork(DetectorSettings(self.encoder, self.size, self.kind, self.levels))
-        if self.pretrained:
-            detector.network = ReconstructionNet(self.encoder, size=self.size, levels=self.levels, pretrained=True)
-        module = ReconstructionTraining(detector, weights=self.weights, learning_rate=self.learning_rate)
+        module = ReconstructionTraining(self._network(), weights=self.weights, learning_rate=self.learning_rate)
         folder = out / "checkpoints" if part == self.averaged else out / f"checkpoints-{part}"
         best = ModelCheckpoint(folder, Path(BEST).stem, monitor="val/dice", mode="max", enable_version_counter=False)
         last = ModelCheckpoint(folder, Path(LAST).stem, enable_version_counter=False)  # `save_last` skips worse epochs
@@ -192,6 +204,22 @@ class TrainingRun:
             fitting.save_checkpoint(folder / LAST)
         remedy = f"delete the folder {folder}, and the same command trains again"
         return fitting, module, check_checkpoint(folder / LAST, module.state_dict(), remedy=remedy)["state_dict"]
+
+    def _network(self) -> DetectorNetwork:
+        """Returns the network that a training begins with, in training mode."""
+        detector = DetectorNetwork(DetectorSettings(self.encoder, self.size, self.kind, self.levels))
+        if self.start is not None:
+            known = DetectorNetwork.from_pretrained(self.start)
+            wanted, found = vars(detector.settings), vars(known.settings)
+            other = [f"{n} {found[n]}, not {wanted[n]}" for n in NETWORK if found[n] != wanted[n]]
+            if other:
+                raise DataError(f"{self.start} is a detector with {'; '.join(other)}: give the options that it has")
+            detector.network = known.network
+            if known.settings.has_head:
+                detector.head = known.head
+        elif self.pretrained:
+            detector.network = ReconstructionNet(self.encoder, size=self.size, levels=self.levels, pretrained=True)
+        return detector.train()
 
 
 def _prepare(data: NormalsData, out: Path) -> None:

@@ -22,7 +22,7 @@ from artasyn.detection.calibration import LEVELS
 from artasyn.detection.detector import Detector
 from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.settings import DetectorSettings, Kind
-from artasyn.errors import DataError
+from artasyn.errors import DataError, ModelError
 from artasyn.segment import Lungs
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Made
@@ -139,6 +139,29 @@ def test_trainings_are_averaged(phantoms: Path, tmp_path: Path) -> None:
         dataclasses.replace(RUN, averaged=0).fit(find_sources([phantoms / "train"]), tmp_path / "none")
     with pytest.raises(DataError, match="synthesis"):
         run.fit(find_sources([phantoms / "train"]), tmp_path, synthesis=LungOpacity(tolerance=0.5))
+
+
+def test_a_training_begins_with_a_detector_and_keeps_half_of_what_it_knew(
+    trained: Path, phantoms: Path, tmp_path: Path
+) -> None:
+    sources = find_sources([phantoms / "train"])
+    run = dataclasses.replace(RUN, epochs=1, start=str(trained / "model"))
+    detector = run.fit(sources, tmp_path / "on")
+    name = "network.bottleneck.0.weight"
+    known = DetectorNetwork.from_pretrained(trained / "model").state_dict()[name]
+    last = torch.load(tmp_path / "on/checkpoints/last.ckpt", weights_only=False)["state_dict"][f"detector.{name}"]
+    assert not torch.allclose(known, last, atol=1e-6)
+    assert (known - last).abs().max() < 0.1  # a step away from it, not from other weights
+    assert isinstance(detector.network, DetectorNetwork)
+    torch.testing.assert_close(detector.network.state_dict()[name], (known + last) / 2)
+    assert detector.network.novelty.spread.isfinite().all()
+    with pytest.raises(DataError, match="epochs: 1 there, 2 now"):
+        dataclasses.replace(run, epochs=2).fit(sources, tmp_path / "on")
+    with pytest.raises(DataError, match="model is a detector with size 64, not 96: give the options that it has"):
+        dataclasses.replace(run, size=96).fit(sources, tmp_path / "none")
+    with pytest.raises(ModelError, match="nothing"):
+        dataclasses.replace(run, start=str(tmp_path / "nothing")).fit(sources, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 @dataclasses.dataclass(frozen=True)
