@@ -150,7 +150,7 @@ def onnx_files() -> dict[str, Tree]:
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
         for name in ("images", "reconstruction", "heatmap", "lungs")
     ]
-    of_films = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b"]) for name in ("novelty", "evidence")]
+    novelty = helper.make_tensor_value_info("novelty", TensorProto.FLOAT, ["b"])
     axes = helper.make_tensor("axes", TensorProto.INT64, [3], [1, 2, 3])
     scale = helper.make_tensor(
         "scale", TensorProto.FLOAT, [1, 1, SIZE, SIZE], np.full(SIZE * SIZE, 0.5, np.float32).tobytes(), raw=True
@@ -161,9 +161,8 @@ def onnx_files() -> dict[str, Tree]:
         helper.make_node("Sigmoid", ["half"], ["heatmap"]),
         helper.make_node("Sigmoid", ["half"], ["lungs"]),
         helper.make_node("ReduceMean", ["half", "axes"], ["novelty"], keepdims=0),
-        helper.make_node("ReduceMean", ["half", "axes"], ["evidence"], keepdims=0),
     ]
-    graph = helper.make_graph(nodes, "detector", ports[:1], [*ports[1:3], *of_films, ports[3]], [axes, scale])
+    graph = helper.make_graph(nodes, "detector", ports[:1], [*ports[1:3], novelty, ports[3]], [axes, scale])
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     helper.set_model_props(model, DetectorSettings(size=SIZE).to_metadata())
     return {"a.onnx": Tree({"a.onnx": model.SerializeToString()}, "a.onnx")}

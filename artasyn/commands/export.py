@@ -59,7 +59,7 @@ def export(options: ExportOptions) -> Done:
     Use the file as a model: `artasyn detect --model detector.onnx`, or in Python
     artasyn.Detector.from_onnx("detector.onnx"). Programs in other languages pass `images`, float32
     (b, 1, size, size), prepared as artasyn.detection.window.prepare does. They get `reconstruction`,
-    `heatmap`, `novelty`, `evidence` and `lungs`.
+    `heatmap`, `novelty` and `lungs`.
 
     A reader of anatomy is used in the same way, with `artasyn anatomy` and artasyn.segment.AnatomyNet.from_onnx. Its
     inputs are `images`, prepared as artasyn.segment.anatomy.window.prepare does, and `angle`; its outputs are

@@ -32,14 +32,12 @@ class Maps(NamedTuple):
         reconstructions: (b, 1, size, size), not clipped.
         heatmaps: (b, 1, size, size) in [0, 1].
         novelties: (b,), see `artasyn.detection.novelty`.
-        evidence: (b,), see `artasyn.detection.film_head`.
         lungs: (b, 1, size, size) in [0, 1], how much each pixel counts as lung.
     """
 
     reconstructions: Squares
     heatmaps: Squares
     novelties: Novelties
-    evidence: Novelties
     lungs: Squares
 
 
@@ -53,7 +51,7 @@ class Detection:
 
     Attributes:
         score: how abnormal the whole image is, in [0, 1]: the mean of the heatmap's highest values, with the weighted
-            novelty and the weighted evidence of the film head added to its log-odds.
+            novelty added to its log-odds.
         novelty: how far the whole image is from normal ones, in standard deviations of held-out normal radiographs. It
             is high for disease, and for radiographs of another kind than the detector was trained on.
         heatmap: float32 (h, w) in [0, 1], evidence for an anomaly in every pixel.
@@ -188,7 +186,7 @@ def _detection(
     whole = window.restore(heatmap, shape)
     healthy = window.restore(np.clip(maps.reconstructions[0], 0, 1), shape)
     inside = weight >= min(0.5, float(weight.max()))  # lungs of a few pixels have a faint region
-    rated = score(heatmap[inside], settings.top, settings.weighed(float(maps.novelties), float(maps.evidence)))
+    rated = score(heatmap[inside], settings.top, settings.novelty_weight * float(maps.novelties))
     return Detection(
         rated,
         float(maps.novelties),
@@ -210,7 +208,7 @@ def score(values: np.ndarray, top: float, evidence: float = 0.0) -> float:
     Args:
         values: heatmap values of the pixels that count, any shape, in [0, 1].
         top: the share of the values that is averaged, the highest ones; at least one value.
-        evidence: added to the log-odds of the mean, see `DetectorSettings.weighed`.
+        evidence: added to the log-odds of the mean, the weighted novelty.
 
     Example:
         >>> score(np.array([0.1, 0.2, 0.3, 0.5], np.float32), top=0.5)

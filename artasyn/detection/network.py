@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from artasyn.detection.examination import Maps, Squares
-from artasyn.detection.film_head import FilmHead
 from artasyn.detection.head import DiscriminativeHead
 from artasyn.detection.novelty import Novelty, Statistics
 from artasyn.detection.reconstruction import ReconstructionNet
@@ -62,8 +61,8 @@ class DetectorNetwork(
     The head also marks the lungs, hidden and diseased parts too. It learnt them from the anatomy of healthy
     radiographs, read before an anomaly was put on them.
 
-    `Novelty` measures how far the radiograph as a whole is from normal ones, and `FilmHead` how far it moved in the
-    direction of disease. Both shift the log-odds of the score, and the novelty those of a head's heatmap.
+    `Novelty` measures how far the radiograph as a whole is from normal ones. It shifts the log-odds of the score, and
+    those of a head's heatmap.
 
     `from_pretrained(folder or hub id)` and `save_pretrained(folder)` read and write ``config.json`` and
     ``model.safetensors`` through huggingface_hub.
@@ -82,7 +81,6 @@ class DetectorNetwork(
         self.network = ReconstructionNet(config.encoder, size=config.size, levels=config.levels)
         self.register_buffer("regions", zones_of(torch.ones(1, 1, config.size, config.size)))
         self.novelty = Novelty(self.channels, config.groups)
-        self.film = FilmHead(self.channels)
         if config.has_head:
             self.head = DiscriminativeHead(self.channels)
         self.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
@@ -144,20 +142,11 @@ class DetectorNetwork(
         heatmaps = smoothed(torch.sigmoid(logits), settings.smoothing)
         return NetworkOutput(features, reconstructions, heatmaps, logits, lungs)
 
-    def adapt(self, statistics: Statistics) -> None:
-        """Makes other normal radiographs the standard of novelty and film head: their mean is 0, their spread 1.
-
-        Args:
-            statistics: of normal radiographs of another hospital.
-        """
-        self.novelty.adapt(statistics)
-        self.film.standardise(statistics)
-
     def statistics(self, features: list[Tensor]) -> Statistics:
-        """Returns the statistics of features over the regions of the lungs, for novelty and film head."""
+        """Returns the statistics of features over the regions of the lungs, for the novelty."""
         return statistics(features, self.regions)
 
-    def forward(self, images: Images) -> tuple[Images, Images, Float[Tensor, " b"], Float[Tensor, " b"], Images]:
+    def forward(self, images: Images) -> tuple[Images, Images, Float[Tensor, " b"], Images]:
         """Returns everything that a detector needs of prepared radiographs, in the order of `Maps`.
 
         Args:
@@ -165,23 +154,23 @@ class DetectorNetwork(
 
         Returns:
             Reconstructions (b, 1, size, size), not clipped; heatmaps (b, 1, size, size); novelties (b,), see `Novelty`;
-            evidence (b,), see `FilmHead`; and lungs (b, 1, size, size) in [0, 1], 1 everywhere without a head.
+            and lungs (b, 1, size, size) in [0, 1], 1 everywhere without a head.
         """
         seen = self.look(images)
         heatmaps, found = seen.heatmaps, self.statistics(seen.features)
-        novelties, evidence = self.novelty(found), self.film(found)
+        novelties = self.novelty(found)
         lungs = torch.ones_like(images) if seen.lungs is None else torch.sigmoid(seen.lungs)
         if self.settings.mirrored:
             turned = self.look(images.flip(-1))
             found = self.statistics(turned.features)
             heatmaps = (heatmaps + turned.heatmaps.flip(-1)) / 2
-            novelties, evidence = (novelties + self.novelty(found)) / 2, (evidence + self.film(found)) / 2
+            novelties = (novelties + self.novelty(found)) / 2
             if turned.lungs is not None:
                 lungs = (lungs + torch.sigmoid(turned.lungs).flip(-1)) / 2
         if self.settings.has_head:
             against = torch.exp((-self.settings.novelty_prior * novelties).clamp(-80, 80))[:, None, None, None]
             heatmaps = heatmaps / (heatmaps + (1 - heatmaps) * against)
-        return seen.reconstructions, heatmaps, novelties, evidence, lungs
+        return seen.reconstructions, heatmaps, novelties, lungs
 
     @torch.inference_mode()
     def maps(self, images: Squares) -> Maps:

@@ -22,8 +22,8 @@ TOLERANCE = 1e-4
 """How far a pixel of onnxruntime's maps may be from torch's."""
 
 OF_FILMS = 0.1
-"""How much a difference in the numbers of a whole film counts beside that of a pixel. Novelty and evidence are in
-standard deviations, and a novelty learnt from few films enlarges the rounding."""
+"""How much a difference in the novelty counts beside that of a pixel. The novelty is in standard deviations, and a
+novelty learnt from few films enlarges the rounding."""
 
 BATCHES = (1, 3, 5)
 """Sizes of the batches that are compared; the network is traced with another size."""
@@ -56,7 +56,7 @@ def export_onnx(network: DetectorNetwork, path: Path) -> None:
 def largest_difference(network: Network, other: Network) -> float:
     """Returns the largest difference between the maps of two networks on phantoms; NaN if one has a NaN.
 
-    Differences in novelty and evidence count by `OF_FILMS`.
+    Differences in novelty count by `OF_FILMS`.
 
     Args:
         network: the network of a detector.

@@ -14,7 +14,7 @@ INPUT = "images"
 """Name of the file's input: (b, 1, size, size) float32 in [0, 1], the lungs' window as
 `artasyn.detection.window.prepare` returns it."""
 
-OUTPUTS = ("reconstruction", "heatmap", "novelty", "evidence", "lungs")
+OUTPUTS = ("reconstruction", "heatmap", "novelty", "lungs")
 """Names of the file's outputs, float32, in the order of `artasyn.detection.examination.Maps`."""
 
 
@@ -43,7 +43,7 @@ class OnnxNetwork:
         try:
             self.settings = DetectorSettings.from_metadata(self._file.metadata)
             square = [1, self.settings.size, self.settings.size]
-            shapes = zip(OUTPUTS, (square, square, [], [], square), strict=True)
+            shapes = zip(OUTPUTS, (square, square, [], square), strict=True)
             self._file.check_ports({INPUT: square}, dict(shapes))
         except ModelError as error:
             raise ModelError(f"{path}: is no detector of artasyn: {error}; write one with artasyn export") from None

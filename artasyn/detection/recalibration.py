@@ -72,7 +72,7 @@ def recalibrate(
     false_positive_rate: float = 0.04,
     false_positive_pixels: float = 0.05,
 ) -> Recalibrated:
-    """Fits thresholds, and the standard of novelty and film head, to healthy radiographs.
+    """Fits thresholds, and the standard of the novelty, to healthy radiographs.
 
     The novelty keeps the statistics of the training's radiographs, so that disease is as far away as before. Only its
     zero and its unit become those of the given radiographs.
@@ -97,7 +97,7 @@ def recalibrate(
         )
     before = _seen(network, squares, regions)
     fitted = copy.deepcopy(network).eval()
-    fitted.adapt(_statistics(fitted, squares))
+    fitted.novelty.adapt(_statistics(fitted, squares))
     now = _seen(fitted, squares, regions)
     calibration = Calibration()
     for heatmap, inside, rated in zip(now.heatmaps, now.inside, now.scores, strict=True):
@@ -160,14 +160,14 @@ def _seen(network: DetectorNetwork, squares: Squares, regions: Squares) -> _Seen
     settings = network.settings
     parts = [network.maps(squares[first : first + BATCH]) for first in range(0, len(squares), BATCH)]
     heatmaps, lungs = (np.concatenate([getattr(part, name)[:, 0] for part in parts]) for name in ("heatmaps", "lungs"))
-    novelty, evidence = (np.concatenate([getattr(part, name) for part in parts]) for name in ("novelties", "evidence"))
+    novelty = np.concatenate([part.novelties for part in parts])
     lungs = lungs if settings.tells_lungs else regions[:, 0]
     if settings.restrict_to_lungs:
         heatmaps = heatmaps * lungs
     inside = lungs >= np.minimum(0.5, lungs.max(axis=(1, 2)))[:, None, None]
     scores = [
-        score(heatmap[there], settings.top, settings.weighed(float(one), float(other)))
-        for heatmap, there, one, other in zip(heatmaps, inside, novelty, evidence, strict=True)
+        score(heatmap[there], settings.top, settings.novelty_weight * float(one))
+        for heatmap, there, one in zip(heatmaps, inside, novelty, strict=True)
     ]
     return _Seen(heatmaps, inside, np.array(scores, np.float32), novelty)
 

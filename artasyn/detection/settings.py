@@ -27,7 +27,7 @@ Levels = Annotated[int, Within(1, 32)]
 """A number of feature maps."""
 
 Weight = Annotated[float, Within(0, 100)]
-"""The weight of a novelty or of other evidence."""
+"""The weight of a novelty."""
 
 Groups = Annotated[int, Within(1, 16)]
 """A number of groups of normal radiographs."""
@@ -54,7 +54,6 @@ class DetectorSettings:
             given, with a soft border. ``network`` lets the head tell, where no lungs are given. In both ways, lung that
             is hidden by disease or the heart is examined too.
         novelty_weight: weight of the novelty in the score's log-odds.
-        film_weight: weight of the film head's evidence in the score's log-odds.
         novelty_prior: weight of the novelty in the log-odds of every pixel of a head's heatmap: the same shadow means
             more on an unusual radiograph.
         mirrored: whether heatmap and novelty are averaged over the radiograph and the mirrored radiograph, which is
@@ -83,7 +82,6 @@ class DetectorSettings:
     top: Share = 0.1
     restrict_to_lungs: bool = True
     novelty_weight: Weight = 2.0
-    film_weight: Weight = 0.5
     novelty_prior: Weight = 0.3
     mirrored: bool = True
     groups: Groups = 1
@@ -120,15 +118,6 @@ class DetectorSettings:
         """
         known = self.healthy_scores if healthy_scores is None else quantiles(healthy_scores)
         return replace(self, threshold=float(threshold), image_threshold=float(image_threshold), healthy_scores=known)
-
-    def weighed(self, novelty: float, evidence: float) -> float:
-        """Returns what novelty and film head add to the log-odds of a score.
-
-        Example:
-            >>> DetectorSettings(novelty_weight=2.0, film_weight=0.5).weighed(1.5, -1.0)
-            2.5
-        """
-        return self.novelty_weight * novelty + self.film_weight * evidence
 
     def percentile(self, score: float) -> float:
         """Returns the percentage of healthy radiographs whose score is lower, in [0, 100]; NaN if none are known.

@@ -133,11 +133,6 @@ class NormalsData(lightning.LightningDataModule):
         training, _ = self._loaded()
         return self._loader(self._samples(training, epoch, varied=True))
 
-    def diseased(self) -> DataLoader[Sample]:
-        """Returns the training radiographs with an anomaly on each, varied, for fitting what disease looks like."""
-        training, _ = self._loaded()
-        return self._loader(self._samples(training, PASSES, healthy=0.0, varied=True))
-
     def disturbed(self) -> DataLoader[Sample]:
         """Returns the radiographs of the first pass of `healthy`, in its order, with nuisances and nothing else."""
         training, _ = self._loaded()

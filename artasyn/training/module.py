@@ -129,15 +129,15 @@ class ReconstructionTraining(lightning.LightningModule):
     def validation_step(self, batch: Sample, index: int) -> None:
         """Adds a batch's heatmaps to the calibration."""
         settings = self.detector.settings
-        _, heatmaps, novelties, evidence, lungs = self.detector(batch["image"])
+        _, heatmaps, novelties, lungs = self.detector(batch["image"])
         if not settings.tells_lungs:  # as for lungs that are given
             lungs = batch["lungs"]
         region = lungs if settings.restrict_to_lungs else torch.ones_like(heatmaps)
         arrays = ((heatmaps * region).float(), batch["mask"].bool(), region >= 0.5)
-        groups = zip(novelties.tolist(), evidence.tolist(), strict=True)
-        for heatmap, mask, inside, also in zip(*(a[:, 0].cpu().numpy() for a in arrays), groups, strict=True):
+        films = zip(*(each[:, 0].cpu().numpy() for each in arrays), novelties.tolist(), strict=True)
+        for heatmap, mask, inside, novelty in films:
             there = inside if inside.any() else np.ones_like(inside)
-            rated = score(heatmap[there], settings.top, settings.weighed(*also))
+            rated = score(heatmap[there], settings.top, settings.novelty_weight * novelty)
             self.calibration.add(heatmap, mask, rated, there)
             if not mask.any():
                 self.healthy_scores.append(rated)
@@ -153,21 +153,19 @@ class ReconstructionTraining(lightning.LightningModule):
 
     @torch.inference_mode()
     def learn_normal(self, data: NormalsData) -> None:
-        """Fits the detector's novelty and film head to normal radiographs; call it after the network's training."""
+        """Fits the detector's novelty to normal radiographs; call it after the network's training."""
         detector, count = self.detector.eval(), data.groups
         detector.settings = replace(detector.settings, groups=count)
         detector.novelty = Novelty(detector.channels, count).to(detector.device)
-        loaders = data.healthy(held_out=False), data.healthy(held_out=True), data.diseased(), data.disturbed()
+        loaders = data.healthy(held_out=False), data.healthy(held_out=True), data.disturbed()
         # every device fits the same, so only one shows the progress
         hidden = self._trainer is not None and not self.trainer.is_global_zero
         with tqdm(desc="learn normal films", total=sum(map(len, loaders)), unit="batch", disable=hidden) as bar:
             detector.look_at(torch.cat([batch["lungs"] for batch in loaders[1]]).mean(dim=0, keepdim=True))
-            normal, held_out, sick, disturbed = (self._statistics(loader, bar) for loader in loaders)
+            normal, held_out, disturbed = (self._statistics(loader, bar) for loader in loaders)
         # the first pass through the normal radiographs shows the same ones without nuisances
         moved = disturbed[0] - normal[0][: len(disturbed[0])], disturbed[1]
-        grouped = [_grouped(*each, count) for each in (normal, held_out, sick, moved)]
-        detector.novelty.fit(grouped[0], grouped[1], grouped[3])
-        detector.film.fit(*(_balanced(grouped[part]) for part in (0, 2, 1, 3)))
+        detector.novelty.fit(*(_grouped(*each, count) for each in (normal, held_out, moved)))
 
     def _statistics(self, loader: DataLoader[Sample], bar: Any) -> tuple[Tensor, Tensor]:
         """Returns the statistics of a loader's radiographs, each followed by its mirror image, and their groups."""
@@ -205,9 +203,3 @@ def _grouped(statistics: Tensor, groups: Tensor, count: int) -> list[Tensor]:
     """Returns the statistics of each group; those of all radiographs where a group has none."""
     own = [statistics[(groups == group).to(statistics.device)] for group in range(count)]
     return [each if len(each) else statistics for each in own]
-
-
-def _balanced(groups: list[Tensor]) -> Tensor:
-    """Returns equally many statistics of each group; those of small groups are repeated."""
-    most = max(len(group) for group in groups)
-    return torch.cat([group[torch.arange(most, device=group.device) % len(group)] for group in groups])

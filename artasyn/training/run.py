@@ -116,8 +116,8 @@ class TrainingRun:
 
         Writes ``checkpoints/`` (last and best; of shorter trainings ``checkpoints-1/`` and so on), ``logs/run_N/``
         (CSV, TensorBoard), ``cache/`` (prepared radiographs), ``normals.csv`` (their names and identities) and, at the
-        end, ``model/`` for `Detector.from_pretrained`. The model holds the last epoch, with its novelty and
-        its film head (`ReconstructionTraining.learn_normal`) and its thresholds.
+        end, ``model/`` for `Detector.from_pretrained`. The model holds the last epoch, with its
+        novelty (`ReconstructionTraining.learn_normal`) and its thresholds.
 
         Args:
             sources: normal radiographs.

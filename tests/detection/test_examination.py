@@ -19,12 +19,11 @@ from tests.anatomies import seen
 SETTINGS = DetectorSettings(size=32, image_threshold=0.5)
 
 
-def told(images: np.ndarray, heat: float, evidence: float = 0.0) -> Maps:
+def told(images: np.ndarray, heat: float, novelty: float = 0.0) -> Maps:
     """The maps of a network that sees the same everywhere; it takes the upper half of the window for lungs."""
     lungs = np.ones_like(images)
     lungs[:, :, SETTINGS.size // 2 :] = 0
-    none = np.zeros(len(images), np.float32)
-    return Maps(images, 0 * images + np.float32(heat), none, none + np.float32(evidence), lungs)
+    return Maps(images, 0 * images + np.float32(heat), np.full(len(images), novelty, np.float32), lungs)
 
 
 def alarmed(images: np.ndarray) -> Maps:
@@ -107,11 +106,11 @@ def test_without_given_lungs_the_network_tells_where_they_are(film: Image) -> No
     assert given.heatmap[lungs.mask].min() > 0.35
 
 
-def test_the_evidence_of_the_film_head_counts_by_its_weight(film: Image) -> None:
-    looks = [functools.partial(told, heat=0.5, evidence=evidence) for evidence in (0.0, 2.0)]
+def test_the_novelty_counts_by_its_weight(film: Image) -> None:
+    looks = [functools.partial(told, heat=0.5, novelty=novelty) for novelty in (0.0, 2.0)]
     scores = [examine([film], [None], SETTINGS, look)[0].score for look in looks]
     odds = [np.log(score / (1 - score)) for score in scores]
-    assert odds[1] - odds[0] == pytest.approx(2 * SETTINGS.film_weight, abs=1e-4)
+    assert odds[1] - odds[0] == pytest.approx(2 * SETTINGS.novelty_weight, abs=1e-4)
 
 
 def test_a_score_is_told_as_a_percentile_of_healthy_films(film: Image) -> None:

@@ -73,6 +73,22 @@ def test_the_nearest_group_counts_and_what_lies_between_groups_is_new() -> None:
     assert float(one(between).mean()) < 0.5  # a Gaussian around both groups takes their middle for the most usual
 
 
+def test_a_direction_in_which_nuisances_move_films_is_less_novel() -> None:
+    moved = torch.zeros(60, REGIONS, COUNT)
+    moved[..., 5] = 6 * torch.rand(60, 1, generator=torch.Generator().manual_seed(9))
+    known, blind = Novelty([5, 3]), Novelty([5, 3])
+    blind.fit([films(400, 0)], [films(100, 1)])
+    known.fit([films(400, 0)], [films(100, 1)], [moved])
+    with_device, diseased = films(50, 8), films(50, 8)
+    with_device[..., 5] += 5
+    diseased[..., 9] += 5
+    for made in (known, blind):
+        assert float(made(films(50, 8)).mean()) == pytest.approx(0, abs=0.3)
+        assert float(made(diseased).mean()) > 2
+    assert float(blind(with_device).mean()) > 2
+    assert float(known(with_device).mean()) < 0.5
+
+
 def test_films_of_another_hospital_are_usual_after_adapting(novelty: Novelty) -> None:
     elsewhere = films(200, 7, 1.5)
     assert float(novelty(elsewhere).mean()) > 2

@@ -51,7 +51,6 @@ def a_network(kind: Kind, **options: Any) -> DetectorNetwork:
         network(films)
         statistics = network.eval().statistics(network.network.encode(films))
         network.novelty.fit([statistics[:14]], [statistics[14:]])
-        network.film.fit(statistics[:14], statistics[1::2], statistics[14:])
     return network
 
 
@@ -103,9 +102,8 @@ def test_maps_are_torchs_for_any_batch(kind: Kind, count: int, networks: Network
         assert other.shape == one.shape
         np.testing.assert_allclose(one, other, atol=1e-4 if one.ndim > 1 else 1e-3, rtol=1e-4)
     assert theirs.heatmaps.std() > 1e-4
-    assert theirs.novelties.shape == theirs.evidence.shape == (count,)
+    assert theirs.novelties.shape == (count,)
     assert np.abs(theirs.novelties).min() > 1e-3
-    assert np.abs(theirs.evidence).min() > 1e-4
     assert (theirs.lungs.std() > 1e-4) == (kind != "reconstruction")
     assert (np.abs(theirs.reconstructions - squares[:count]).max() > 1e-3) == (kind != "segmentation")
 
@@ -241,7 +239,7 @@ def test_what_is_no_detector_is_named(networks: Networks, tmp_path: Path) -> Non
     onnx.helper.set_model_props(proto, settings)
     proto.graph.output.pop()
     onnx.save(proto, foreign)
-    with pytest.raises(ModelError, match="it makes reconstruction, heatmap, novelty, evidence of images"):
+    with pytest.raises(ModelError, match="it makes reconstruction, heatmap, novelty of images"):
         Detector.from_onnx(foreign)
     with pytest.raises(ModelError, match="this onnxruntime has no AbacusExecutionProvider"):
         Detector.from_onnx(path, ["AbacusExecutionProvider"])

@@ -32,7 +32,6 @@ def test_settings_survive_the_metadata() -> None:
         False,
         0.7,
         0.2,
-        0.1,
         False,
         2,
         (0.1, 1 / 3),

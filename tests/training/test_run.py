@@ -59,7 +59,7 @@ def test_the_model_is_the_last_epoch_and_knows_what_is_normal(trained: Path, pha
     assert 0 < network.settings.threshold < 1
     stored = {name.removeprefix("detector."): value for name, value in last["state_dict"].items()}
     for name, value in network.state_dict().items():
-        if not name.startswith(("novelty.", "film.", "regions")):
+        if not name.startswith(("novelty.", "regions")):
             torch.testing.assert_close(value, stored[name])
     data = NormalsData(
         find_sources([phantoms / "train"]), trained / "cache", size=64, batch_size=4, seed=3, held_out=0.34
@@ -69,8 +69,7 @@ def test_the_model_is_the_last_epoch_and_knows_what_is_normal(trained: Path, pha
     assert (len(films[False]), len(films[True])) == (3 * 4, 2)
     with torch.inference_mode():
         maps = {held_out: network(images) for held_out, images in films.items()}
-    for known in (2, 3):  # novelty and evidence
-        assert float(maps[True][known].mean()) == pytest.approx(0, abs=1e-2)
+    assert float(maps[True][2].mean()) == pytest.approx(0, abs=1e-2)
     assert maps[False][2].mean() < -0.5  # of so few films it knows these by heart
     assert network.settings.groups == 1
     assert len(network.settings.healthy_scores) == 2
@@ -84,9 +83,9 @@ def test_thresholds_are_those_of_the_healthy_among_the_held_out_films(trained: P
     heatmaps, masks, regions, further = [], [], [], []
     with torch.inference_mode():
         for batch in data.val_dataloader():
-            _, found, unusual, evidence, own = network(batch["image"])
+            _, found, unusual, own = network(batch["image"])
             heatmaps.append(found * own)
-            further.append(network.settings.novelty_weight * unusual + network.settings.film_weight * evidence)
+            further.append(network.settings.novelty_weight * unusual)
             masks.append(batch["mask"].bool())
             regions.append(own >= 0.5)
     heatmap, mask, region = torch.cat(heatmaps), torch.cat(masks), torch.cat(regions)
