@@ -2,8 +2,8 @@
 
 DIR is the folder of development sets. Films of the patients that the tests use are left out (see
 `benchmarks.development`). The training has two rounds. The first one begins with an encoder that learnt from
-photographs, and its films have no nuisances. The second one begins with the first one's detector and adds nuisances; the
-weights of both are averaged. Both take an hour and a half on two cores. A killed run resumes.
+photographs, and its films have no nuisances. The second one begins with the first one's detector and adds nuisances;
+the weights of both are averaged. Both take an hour and a half on two cores. A killed run resumes.
 
 Writes OUT/first and OUT/second; OUT/second/model is the detector.
 """
