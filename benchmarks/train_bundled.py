@@ -24,7 +24,7 @@ RUN = TrainingRun(encoder="efficientnet_lite0", levels=4, size=128, epochs=12, a
                   learning_rate=1e-3, pretrained=True, nuisances=0.0)  # fmt: skip
 """The first round."""
 
-SECOND = dataclasses.replace(RUN, epochs=10, nuisances=0.1)
+SECOND = dataclasses.replace(RUN, epochs=10, averaged=1, nuisances=0.1)
 """The second round, which begins with the detector of the first one."""
 
 
