@@ -24,7 +24,7 @@ def zeroshot(result: dict[str, Any]) -> list[str]:
         of = result["sets"][title]
         for key in figures:
             base = f", base rate {of[methods[0]]['pixel_base_rate']['value']:.3f}" if key == "pixel_ap" else ""
-            cells = [_interval(of[method][key]) for method in methods]
+            cells = [interval(of[method][key]) for method in methods]
             rows.append(f"| {SETS[title]}: {NAMES[key]}{base} | " + " | ".join(cells) + " |")
     return rows
 
@@ -109,7 +109,8 @@ def false_alarms(result: dict[str, Any]) -> list[str]:
     return rows
 
 
-def _interval(figure: dict[str, float | None]) -> str:
+def interval(figure: dict[str, float | None]) -> str:
+    """Writes a figure with its confidence interval, if it has one."""
     if figure["value"] is None:
         return "-"
     if figure["low"] is None:

@@ -5,8 +5,8 @@ the anomalies, the kind of heatmap, the nuisances, the anatomy. Further rungs us
 parts of the score. The budget is small: three seeds of every rung take two hours on two cores. A killed run resumes.
 Compare the figures with each other, not with those of the detector that ships. DIR is the folder of development sets.
 
-The rungs named with "heatmap alone" leave the novelty out: they compare anomalies, not models of normal
-radiographs.
+The rungs named with "heatmap alone" leave the novelty out: they compare anomalies, not models of normal radiographs.
+--rungs chooses some of them; `results/zeroshot_parts.json` holds the second round's.
 
 Trained detectors are kept in --work. Writes results/zeroshot_ladder.json.
 """
@@ -79,6 +79,7 @@ def whole_lungs(detector: Detector) -> None:
 PARTS: dict[str, Callable[[Detector], None] | dict[str, Any]] = {
     "heatmap alone": ALONE,
     "without the novelty in the heatmap": {"novelty_prior": 0.0},
+    "lungs by the hulls of PBTSeg's": {"region": "hulls"},
     "novelty of the lungs as a whole, without zones": whole_lungs,
     "novelty of the largest group alone": one_group,
 }

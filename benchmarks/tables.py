@@ -28,7 +28,7 @@ def phantom(result: dict[str, Any]) -> list[str]:
     for run in result["runs"]:
         base = run["detector"]["pixel_base_rate"]["value"]
         for key, name in names.items():
-            ours, prior = (_interval(run[method][key]) for method in ("detector", "lungs_prior"))
+            ours, prior = (detection_tables.interval(run[method][key]) for method in ("detector", "lungs_prior"))
             rows.append(f"| {name.format(base=base)} | {ours} | {prior} |")
         rows.append(f"| minutes for the whole demonstration, seed {run['seed']} | {run['seconds'] / 60:.1f} | |")
     return rows
@@ -126,10 +126,12 @@ def realism(result: dict[str, Any]) -> list[str]:
     for key, name in (("area_ks", "area"), ("share_of_lungs_ks", "area as a share of the lungs")):
         distances = (f"{presets[p][key]:.2f}" if p != "real" else "-" for p in names)
         rows.append(f"| {name}: distance from the real distribution (KS) | {' | '.join(distances)} |")
-    told = (_interval(_named(verdicts[p])) if p in verdicts else "-" for p in names)
+    told = (detection_tables.interval(_named(verdicts[p])) if p in verdicts else "-" for p in names)
     rows.append(f"| told from real opacities by a small network, AUROC | {' | '.join(told)} |")
     if "normal" in verdicts:
-        rows.append(f"| normal lung told from real opacities by it | {_interval(_named(verdicts['normal']))} | | | | |")
+        rows.append(
+            f"| normal lung told from real opacities by it | {detection_tables.interval(_named(verdicts['normal']))} | | | | |"
+        )
     return rows
 
 
@@ -301,6 +303,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "false_alarms": detection_tables.false_alarms,
     "zeroshot": detection_tables.zeroshot,
     "zeroshot_ladder": detection_tables.zeroshot_ladder,
+    "zeroshot_parts": detection_tables.zeroshot_ladder,
     "zeroshot_tried": detection_tables.zeroshot_tried,
     "hostile": hostile,
     "kills": kills,
@@ -316,14 +319,6 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
 
 def _named(verdict: dict[str, float]) -> dict[str, float | None]:
     return {"value": verdict["auroc"], "low": verdict["low"], "high": verdict["high"]}
-
-
-def _interval(figure: dict[str, float | None]) -> str:
-    if figure["value"] is None:
-        return "-"
-    if figure["low"] is None:
-        return f"{figure['value']:.3f}"
-    return f"{figure['value']:.3f} ({figure['low']:.3f} to {figure['high']:.3f})"
 
 
 def _mean(value: float | None, digits: int) -> str:
