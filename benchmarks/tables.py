@@ -129,9 +129,8 @@ def realism(result: dict[str, Any]) -> list[str]:
     told = (detection_tables.interval(_named(verdicts[p])) if p in verdicts else "-" for p in names)
     rows.append(f"| told from real opacities by a small network, AUROC | {' | '.join(told)} |")
     if "normal" in verdicts:
-        rows.append(
-            f"| normal lung told from real opacities by it | {detection_tables.interval(_named(verdicts['normal']))} | | | | |"
-        )
+        lung = detection_tables.interval(_named(verdicts["normal"]))
+        rows.append(f"| normal lung told from real opacities by it | {lung} | | | | |")
     return rows
 
 
