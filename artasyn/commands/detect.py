@@ -48,7 +48,7 @@ class DetectOptions:
     model: str = field(default="bundled", metadata=option(MODEL))
     restrict_to_lungs: bool = field(
         default=True,
-        metadata=option("look only at the lungs, with a soft border around their convex hulls"),
+        metadata=option("look only at the lungs, hidden and diseased parts too"),
     )
     by: LungOptions = field(default=LungOptions(), metadata=spread())
     device: str = field(default="auto", metadata=option(DEVICE))
@@ -66,9 +66,8 @@ def detect(options: DetectOptions) -> Done:
     never abnormal. The percentile tells how many percent of the healthy radiographs, of the training or of `artasyn
     calibrate`, have a lower score.
 
-    PBTSeg lays the window around the lungs. A trained detector itself tells where they are in it; the bundled detector
-    looks at the hulls of PBTSeg's lungs. With other lungs its scores and its thresholds fit less well; train a detector
-    with the same --lungs for those.
+    PBTSeg lays the window around the lungs, and the detector itself tells where they are in it. With other lungs scores
+    and thresholds fit less well; train a detector with the same --lungs for those.
 
     Args:
         options: what to read, where to write, and how.
