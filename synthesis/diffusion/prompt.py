@@ -1,0 +1,209 @@
+"""A prompt: the sentence of a radiologist, read into the findings that a synthetic radiograph is to show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from lark import Lark, Tree
+from lark.exceptions import UnexpectedInput, UnexpectedToken
+
+from artasyn.errors import PromptError
+from artasyn.fields import Count, check_fields
+from artasyn.records import read_record, record_text
+from artasyn.synthesis.diffusion.clauses import Draft, drafts_of
+from artasyn.synthesis.diffusion.reading import merged, resolved, settled
+from artasyn.synthesis.diffusion.said import PromptAbsence, PromptFinding
+from artasyn.synthesis.diffusion.words import LONGEST, Word, WordLexer, plain, read_words
+
+COUNTED = frozenset({"nodule", "mass", "cavity"})
+"""The findings whose plural tells that there are several."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The findings that a sentence asks for and denies.
+
+    Attributes:
+        findings: one entry for each finding and side; bilateral findings are two entries.
+        absent: the findings that are denied.
+        unused: the words that are understood but cannot be used, such as comparisons with an earlier radiograph.
+
+    Raises:
+        PromptError: nothing is said, an entry is given twice, or a finding is both asked for and denied.
+
+    Example:
+        >>> prompt = Prompt.parse(
+        ...     "moderate consolidation in the right lower lobe, small left pleural effusion, no pneumothorax"
+        ... )
+        >>> [(each.finding, each.side, each.lobe) for each in prompt.findings]
+        [('consolidation', 'right', 'lower'), ('pleural_effusion', 'left', None)]
+        >>> prompt.text()
+        'moderate consolidation in the right lower lobe. small pleural effusion in the left lung. no pneumothorax.'
+    """
+
+    findings: Annotated[tuple[PromptFinding, ...], Count(0, 200)] = ()
+    absent: Annotated[tuple[PromptAbsence, ...], Count(0, 200)] = ()
+    unused: Annotated[tuple[str, ...], Count(0, 1000)] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self, PromptError)
+        if not self.findings and not self.absent:
+            raise PromptError("the prompt names no finding; write one, such as 'consolidation in the right lower lobe'")
+        for entries in (self.findings, self.absent, self.unused):
+            if len(set(entries)) < len(entries):
+                raise PromptError(f"Prompt: an entry stands twice in {str(entries)[:80]}; leave one")
+        for text in self.unused:
+            if not text or text != plain(text) or '"' in text or "\n" in text:
+                raise PromptError(f"Prompt: unused words {text[:80]!r} are not as `Prompt.parse` gives them")
+        for absence in self.absent:
+            for found in self.findings:
+                if absence.denies(found):
+                    raise PromptError(
+                        f"a contradiction: {absence.words()!r} and {found.words()!r}; leave one out, or say another place"
+                    )
+
+    @classmethod
+    def parse(cls, text: str) -> Prompt:
+        """Reads a sentence, or several, in the words of a radiologist.
+
+        The same text always gives the same prompt. `docs/generation.md` lists what can be said.
+
+        Args:
+            text: at most 10,000 characters of English; case, hyphens and line breaks do not matter.
+
+        Raises:
+            PromptError: a word is unknown, a finding cannot be drawn, a place does not exist, the sentence contradicts
+                itself or can be read in two ways, or it names no finding. The message says what was found and what to
+                do.
+        """
+        if not isinstance(text, str):
+            raise PromptError(f"a prompt is text, not {type(text).__name__}")
+        if len(text) > LONGEST:
+            raise PromptError(f"the prompt has {len(text)} characters, more than {LONGEST}; write a shorter one")
+        plain_text = plain(text)
+        found: list[PromptFinding] = []
+        absent: list[PromptAbsence] = []
+        unused: list[Word] = []
+        quoted: list[str] = []
+        for sentence in _parsed(read_words(plain_text)).children:
+            if not isinstance(sentence, Tree):
+                continue
+            if sentence.data == "unused":
+                quoted += [token.value.meaning for token in sentence.children if token.value.kind == "QUOTED"]
+                continue
+            heads, words = settled(drafts_of(sentence), plain_text)
+            for head in heads:
+                (_deny if head.denied else _ask)(head, found, absent, words)
+            unused += words
+        told = dict.fromkeys((*merged(unused, plain_text), *quoted))
+        return cls(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(absent)), tuple(told))
+
+    def text(self) -> str:
+        """Returns the prompt as sentences; `parse` reads the same prompt from them."""
+        said = [each.words() for each in (*self.findings, *self.absent)]
+        if self.unused:
+            said.append("not used: " + ", ".join(f'"{words}"' for words in self.unused))
+        return " ".join(f"{words}." for words in said)
+
+    def to_json(self) -> str:
+        """Returns this prompt as JSON; `from_json` reads the JSON back."""
+        return record_text(self)
+
+    @classmethod
+    def from_json(cls, text: str) -> Prompt:
+        """Reads a prompt that `to_json` wrote.
+
+        Raises:
+            PromptError: the text is no prompt.
+        """
+        return read_record(text, cls, what="a prompt", error=PromptError)
+
+
+@cache
+def _parser() -> Lark:
+    grammar = Path(__file__).with_name("grammar.lark").read_text(encoding="utf-8")
+    return Lark(grammar, parser="lalr", lexer=WordLexer)
+
+
+def _parsed(words: tuple[Word, ...]) -> Tree[Any]:
+    """Returns the tree of some words.
+
+    Raises:
+        PromptError: the words are in an order that the grammar does not have.
+    """
+    try:
+        return _parser().parse(words)  # type: ignore[arg-type]
+    except UnexpectedInput as error:
+        word = error.token.value if isinstance(error, UnexpectedToken) else None
+        at = f"at {word.text!r}" if isinstance(word, Word) else "at its end"
+        said = " ".join(each.text for each in words if isinstance(word, Word) and abs(each.start - word.start) < 30)
+        where = f"{at} in {said!r}" if said else at
+        raise PromptError(
+            f"the sentence cannot be read {where}; write findings with their places, joined by commas, 'and' or full stops"
+        ) from error
+
+
+def _sides(head: Draft) -> tuple[Any, ...]:
+    side = head.values.get("side")
+    return ("right", "left") if side == "both" else (side,)
+
+
+def _fields(head: Draft, finding: str, side: Any) -> dict[str, Any]:
+    values = resolved(head.values, finding)
+    if values.get("lobe") == "middle" and side is None:
+        side = "right"
+    return values | {"finding": finding, "side": side}
+
+
+def _ask(head: Draft, found: list[PromptFinding], absent: list[PromptAbsence], unused: list[Word]) -> None:
+    """Adds the findings that a clause asks for.
+
+    Raises:
+        PromptError: the finding cannot be drawn, or the number of lesions is not known for each lung.
+    """
+    if head.kind in ("OTHER", "CAUSE"):
+        name = head.finding.replace("_", " ")
+        raise PromptError(
+            f"artasyn cannot draw {name} ({head.text!r}); leave it out, deny it ('no {name}'), or name a finding that "
+            "can be drawn: see docs/generation.md"
+        )
+    if not head.finding:
+        raise PromptError(f"{head.text!r} does not say which finding; name it, such as 'consolidation'")
+    unused += [word for word in head.words if word.kind in ("NEW", "BEYOND")]
+    name = "consolidation" if head.finding == "opacity" else head.finding
+    sides = _sides(head)
+    for finding in name.split("+"):
+        for side in sides:
+            values = _fields(head, finding, side) | {"certain": not head.maybe}
+            if len(sides) == 2 and values.get("number", 2) != 2:
+                raise PromptError(
+                    f"{head.text!r} gives one number for both lungs; say how many lie in each, such as 'two nodules in "
+                    "the right lung and one nodule in the left lung'"
+                )
+            if len(sides) == 2 and "number" in values:
+                values["number"] = 1
+            if head.plural and finding in COUNTED and "number" not in values:
+                values.setdefault("amount", "several")
+            found.append(PromptFinding(**values))
+
+
+def _deny(head: Draft, found: list[PromptFinding], absent: list[PromptAbsence], unused: list[Word]) -> None:
+    """Adds the findings that a clause denies.
+
+    Raises:
+        PromptError: the clause names none, doubts what it denies, or denies a number or a length of lesions.
+    """
+    if not head.finding:
+        raise PromptError(f"{head.text!r} does not say which finding is absent; name it, or write 'lungs clear'")
+    if head.maybe:
+        raise PromptError(f"{head.text!r} both denies a finding and calls it possible; say one of the two")
+    if given := [name for name in ("number", "amount", "millimetres") if name in head.values]:
+        raise PromptError(
+            f"{head.text!r} denies a finding with a {given[0]}; deny all of them, such as 'no nodule', or leave it out"
+        )
+    for finding in head.finding.split("+"):
+        for side in _sides(head):
+            absent.append(PromptAbsence(**_fields(head, finding, side), elsewhere=head.beyond or head.new))
