@@ -188,7 +188,7 @@ def _name(draft: Draft, word: Word, before: str) -> None:
         if draft.kind == "CAUSE":
             draft.unused.append(next(each for each in draft.words if each.kind == "CAUSE"))
         draft.kind, draft.finding, draft.plural = word.kind, word.meaning, word.plural or draft.plural
-    elif new < old or word.kind == "BROAD":
+    elif new < old or word.kind in ("BROAD", "CAUSE"):
         draft.plural = draft.plural or word.plural
         if word.kind == "CAUSE":
             draft.unused.append(word)
@@ -217,7 +217,7 @@ def _measure(draft: Draft, words: list[Word]) -> None:
     for word, after in zip(words, [*words[1:], unit], strict=True):
         if word.kind == "NUMBER":
             unit = after if after.kind == "UNIT" else next(each for each in reversed(words) if each.kind == "UNIT")
-            said = Word("TOLD", "", f"{word.text} {unit.text}", word.start, word.end)
+            said = Word("TOLD", "", word.text, word.start, after.end if after.kind == "UNIT" else word.end)
             lengths.append((float(word.meaning) * float(unit.meaning), said))
     largest = max(lengths, key=lambda each: each[0])
     draft.put("millimetres", round(largest[0], 9))

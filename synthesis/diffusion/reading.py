@@ -27,7 +27,7 @@ def settled(drafts: list[Draft], plain_text: str) -> tuple[list[Draft], list[Wor
         PromptError: the sentence can be read in more than one way, or a clause belongs to no finding.
     """
     unused: list[Word] = []
-    drafts = [draft for draft in drafts if not _only_unused(draft, unused, plain_text)]
+    drafts = _used(drafts, unused, plain_text)
     _deny(drafts)
     drafts = _explain(drafts, unused, plain_text)
     _judge_organs(drafts)
@@ -37,6 +37,24 @@ def settled(drafts: list[Draft], plain_text: str) -> tuple[list[Draft], list[Wor
     for head in heads:
         unused += head.unused
     return heads, unused
+
+
+def _used(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Draft]:
+    """Returns the clauses that say something; a clause after an unused one is joined as that one was.
+
+    So "and" in "consolidation with air bronchograms and an effusion" does not join the effusion to the consolidation.
+    """
+    kept: list[Draft] = []
+    skipped = ""
+    for draft in drafts:
+        if _only_unused(draft, unused, plain_text):
+            skipped = skipped or draft.joint
+            continue
+        if skipped == "with" and draft.joint in ("and", "comma"):
+            draft.joint = skipped
+        skipped = ""
+        kept.append(draft)
+    return kept
 
 
 def _only_unused(draft: Draft, unused: list[Word], plain_text: str) -> bool:
@@ -233,8 +251,13 @@ def _forward(waiting: list[Draft], head: Draft) -> list[Draft]:
 
 
 def _backward(head: Draft, draft: Draft) -> Draft | None:
-    """Adds a clause to the finding before it, or returns the same finding in a further place."""
-    if not draft.place or not head.place:
+    """Adds a clause to the finding before it, or returns the same finding in a further place.
+
+    Raises:
+        PromptError: the finding before it has one number for several places.
+    """
+    detail = draft.joint in ("", "comma", "with") and not draft.place.keys() & head.place.keys()
+    if not draft.place or not head.place or detail:
         head.add(draft)
         return None
     if "number" in head.values and "number" not in draft.values:
@@ -268,7 +291,8 @@ def _share(heads: list[Draft]) -> None:
     for before, head in zip(heads[:-1], heads[1:], strict=True):
         bare = head.bare and head.joint in ("and", "or") and head.denied == before.denied and not before.late
         if (head.near and not head.place) or (bare and not head.maybe):
-            head.values |= {name: value for name, value in before.place.items() if name not in head.values}
+            names = ("side",) if head.finding == "pleural_effusion" else PLACES  # fluid lies in no lobe
+            head.values |= {name: before.values[name] for name in names if name in before.place.keys() - head.values.keys()}
         if bare and head.kind in _NAMED:
             head.maybe = head.maybe or before.maybe
             _share_degrees(before, head)

@@ -118,6 +118,6 @@ def _plurals(words: str) -> tuple[str, ...]:
         return (f"{words[:-1]}ies",)
     if words.endswith("is"):
         return (f"{words[:-2]}es",)
-    if words.endswith(("s", "x", "h", "ed", "ing", "ic", "al", "ary")):
+    if words.endswith(("s", "x", "h", "ed", "ic", "al", "ary")):
         return (f"{words}es",) if words.endswith(("s", "x")) else ()
     return (f"{words}s",)
