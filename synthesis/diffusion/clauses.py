@@ -161,6 +161,8 @@ def _draft(nodes: list[Any], joint: str) -> Draft:
         else:
             _cue(draft, words[0])
         before = words[-1].kind
+    if draft.values.get("lobe") == "lingula":
+        draft.values.setdefault("side", "left")
     return draft
 
 

@@ -96,7 +96,11 @@ class Prompt:
                 continue
             heads, words = settled(drafts_of(sentence), plain_text)
             for head in heads:
-                (_deny if head.denied else _ask)(head, found, absent, words)
+                if head.denied:
+                    absent += _denied(head)
+                else:
+                    found += _asked(head)
+                    words += [word for word in head.words if word.kind in ("NEW", "BEYOND")]
             unused += words
         told = dict.fromkeys((*merged(unused, plain_text), *quoted))
         return cls(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(absent)), tuple(told))
@@ -158,8 +162,8 @@ def _fields(head: Draft, finding: str, side: Any) -> dict[str, Any]:
     return values | {"finding": finding, "side": side}
 
 
-def _ask(head: Draft, found: list[PromptFinding], absent: list[PromptAbsence], unused: list[Word]) -> None:
-    """Adds the findings that a clause asks for.
+def _asked(head: Draft) -> list[PromptFinding]:
+    """Returns the findings that a clause asks for.
 
     Raises:
         PromptError: the finding cannot be drawn, or the number of lesions is not known for each lung.
@@ -172,9 +176,8 @@ def _ask(head: Draft, found: list[PromptFinding], absent: list[PromptAbsence], u
         )
     if not head.finding:
         raise PromptError(f"{head.text!r} does not say which finding; name it, such as 'consolidation'")
-    unused += [word for word in head.words if word.kind in ("NEW", "BEYOND")]
     name = "consolidation" if head.finding == "opacity" else head.finding
-    sides = _sides(head)
+    found, sides = [], _sides(head)
     for finding in name.split("+"):
         for side in sides:
             values = _fields(head, finding, side) | {"certain": not head.maybe}
@@ -188,10 +191,11 @@ def _ask(head: Draft, found: list[PromptFinding], absent: list[PromptAbsence], u
             if head.plural and finding in COUNTED and "number" not in values:
                 values.setdefault("amount", "several")
             found.append(PromptFinding(**values))
+    return found
 
 
-def _deny(head: Draft, found: list[PromptFinding], absent: list[PromptAbsence], unused: list[Word]) -> None:
-    """Adds the findings that a clause denies.
+def _denied(head: Draft) -> list[PromptAbsence]:
+    """Returns the findings that a clause denies.
 
     Raises:
         PromptError: the clause names none, doubts what it denies, or denies a number or a length of lesions.
@@ -200,10 +204,10 @@ def _deny(head: Draft, found: list[PromptFinding], absent: list[PromptAbsence], 
         raise PromptError(f"{head.text!r} does not say which finding is absent; name it, or write 'lungs clear'")
     if head.maybe:
         raise PromptError(f"{head.text!r} both denies a finding and calls it possible; say one of the two")
-    if given := [name for name in ("number", "amount", "millimetres") if name in head.values]:
-        raise PromptError(
-            f"{head.text!r} denies a finding with a {given[0]}; deny all of them, such as 'no nodule', or leave it out"
-        )
-    for finding in head.finding.split("+"):
-        for side in _sides(head):
-            absent.append(PromptAbsence(**_fields(head, finding, side), elsewhere=head.beyond or head.new))
+    if head.values.keys() & {"number", "amount", "millimetres"}:
+        raise PromptError(f"{head.text!r} denies a number or a length; deny the finding alone, or leave it out")
+    return [
+        PromptAbsence(**_fields(head, finding, side), elsewhere=head.beyond or head.new)
+        for finding in head.finding.split("+")
+        for side in _sides(head)
+    ]

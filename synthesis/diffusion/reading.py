@@ -11,6 +11,8 @@ from artasyn.synthesis.diffusion.clauses import DEGREES, PLACES, Draft
 from artasyn.synthesis.diffusion.said import SIZED
 from artasyn.synthesis.diffusion.words import Word
 
+_OPACITY = "consolidation"
+"""The finding that an opacity without further words is."""
 _LISTED = ("and", "or", "comma")
 _NAMED = ("FINDING", "BROAD", "OTHER", "CAUSE")
 _SHARED = (*DEGREES, "distribution")
@@ -137,7 +139,7 @@ def _explain(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[D
         ):
             end += 1
         alone = end == at + 1
-        renames = alone and draft.kind in ("FINDING", "BROAD") and target.vague and draft.finding != target.finding
+        renames = alone and draft.kind in ("FINDING", "BROAD") and target.vague and not _same(draft, target)
         for name, value in draft.values.items():
             target.put(name, value)
         if renames:
@@ -158,7 +160,7 @@ def _explains(draft: Draft, target: Draft) -> bool:
 
 
 def _same(draft: Draft, target: Draft) -> bool:
-    return draft.finding == target.finding
+    return draft.finding == (_OPACITY if target.finding == "opacity" else target.finding)
 
 
 def _judge_organs(drafts: list[Draft]) -> None:
@@ -168,7 +170,7 @@ def _judge_organs(drafts: list[Draft]) -> None:
         PromptError: an organ is named, but not what is normal or abnormal of it.
     """
     verdict: Draft | None = None
-    for draft in reversed(drafts):
+    for at, draft in reversed(list(enumerate(drafts))):
         if draft.clear or draft.normal:
             verdict = draft
             draft.denied = True
@@ -182,6 +184,8 @@ def _judge_organs(drafts: list[Draft]) -> None:
                 draft.kind = "OTHER"
             elif draft.kind in _NAMED:
                 raise PromptError(f"{draft.text!r} calls a finding normal; say 'no' and its name, or leave it out")
+        elif draft.kind == "ORGAN" and draft.bare and at + 1 < len(drafts) and not drafts[at + 1].joint:
+            del drafts[at]  # a heading, as in "pleura: no effusion"
         elif draft.kind == "ORGAN":
             if verdict is None or verdict.joint not in ("and", "comma"):
                 raise PromptError(
@@ -207,7 +211,10 @@ def _attach(drafts: list[Draft]) -> list[Draft]:
         elif heads and not waiting and not _looks_ahead(draft, drafts[at + 1 :]):
             new = _backward(heads[-1], draft)
             heads += [new] if new else []
+            _spread_noun(heads)
         else:
+            if [word.kind for word in draft.words] == ["NO"] and at + 1 < len(drafts):
+                raise PromptError("'no' stands twice; say it once")
             waiting.append(draft)
     if waiting:
         raise PromptError(
@@ -250,13 +257,24 @@ def _forward(waiting: list[Draft], head: Draft) -> list[Draft]:
     return members
 
 
+def _spread_noun(heads: list[Draft]) -> None:
+    """Gives the noun at the end of a list of places to all of them: "in the upper, middle and lower lobes"."""
+    noun = heads[-1].values.get("noun")
+    for head in reversed(heads[:-1]):
+        if noun is None or "level" not in head.values or "noun" in head.values or head.finding != heads[-1].finding:
+            return
+        head.values["noun"] = noun
+
+
 def _backward(head: Draft, draft: Draft) -> Draft | None:
     """Adds a clause to the finding before it, or returns the same finding in a further place.
 
     Raises:
         PromptError: the finding before it has one number for several places.
     """
-    detail = draft.joint in ("", "comma", "with") and not draft.place.keys() & head.place.keys()
+    detail = not draft.place.keys() & head.place.keys()
+    if draft.joint in ("and", "or"):  # "bilateral and peripheral", but not "in the lower lobe and at the hilum"
+        detail = detail and head.place.keys() == {"side"}
     if not draft.place or not head.place or detail:
         head.add(draft)
         return None
@@ -265,8 +283,6 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
             f"{head.text!r} gives one number for several places; say how many lie in each, such as 'one nodule in the "
             "right upper lobe and two nodules in the lingula'"
         )
-    if "level" in head.values and "noun" not in head.values and "noun" in draft.values:
-        head.values["noun"] = draft.values["noun"]
     if head.place.keys() == {"side"} and "level" in draft.values and "side" in draft.values:
         head.values |= {name: draft.values[name] for name in ("level", "noun") if name in draft.values}
     new = deepcopy(head)

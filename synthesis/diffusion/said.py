@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from artasyn.errors import PromptError
 from artasyn.fields import Within, check_fields
 from artasyn.findings import FindingName
-from artasyn.synthesis.diffusion.vocabulary import known_names
+from artasyn.synthesis.diffusion.vocabulary import known_names, plurals
 from artasyn.synthesis.finding import Side
 
 Lobe = Literal["upper", "middle", "lower", "lingula"]
@@ -95,7 +95,7 @@ class PromptFinding:
             self.size and _SIZES[self.size],
             self.severity and (_DENSITIES if self.finding in SIZED else _GRADES)[self.severity],
             self.distribution,
-            _noun(self.finding),
+            _noun(self.finding, many=(self.number or 1) > 1 or self.amount is not None),
         ]
         return " ".join(filter(None, [*said, *_place(self)]))
 
@@ -171,11 +171,6 @@ class PromptAbsence:
         return all(getattr(self, name) in (None, getattr(found, name)) for name in exact)
 
 
-def field_names() -> frozenset[str]:
-    """Returns the names of the fields that a finding may have."""
-    return frozenset(field.name for field in fields(PromptFinding))
-
-
 _SIZES = {"small": "small", "moderate": "moderate sized", "large": "large"}
 _GRADES = {"mild": "mild", "moderate": "moderate", "severe": "severe"}
 _DENSITIES = {"mild": "faint", "moderate": "moderately dense", "severe": "dense"}
@@ -189,8 +184,9 @@ _AREAS = {
 }
 
 
-def _noun(finding: str) -> str:
-    return finding.replace("_", " ")
+def _noun(finding: str, many: bool = False) -> str:
+    noun = finding.replace("_", " ")
+    return next(iter(plurals(noun)), noun) if many else noun
 
 
 def _length(millimetres: float) -> str:

@@ -57,7 +57,7 @@ def terms() -> dict[str, Term]:
                 raise SynthesisError(f"{TABLE.name} has {words!r} twice; leave one")
             found[words] = Term(row["kind"], row["meaning"], words, row["radlex"], row["snomed"])
             if row["kind"] in _PLURAL_KINDS:
-                for many in _plurals(words):
+                for many in plurals(words):
                     plurals[many] = Term(row["kind"], row["meaning"], many, row["radlex"], row["snomed"], plural=True)
     found["/"] = Term("AND", "", "/")
     return plurals | found
@@ -113,11 +113,17 @@ def known_names() -> frozenset[str]:
     return frozenset(name for row in rows() if row["kind"] in kinds for name in row["meaning"].split("+") if name)
 
 
-def _plurals(words: str) -> tuple[str, ...]:
+def plurals(words: str) -> tuple[str, ...]:
+    """Returns the regular plural of a noun; nothing for words that are adjectives.
+
+    Example:
+        >>> plurals("ground glass opacity"), plurals("mass"), plurals("basal")
+        (('ground glass opacities',), ('masses',), ())
+    """
+    if words.endswith(("ed", "ic", "al", "ary")):
+        return ()
     if words.endswith("y") and words[-2] not in "aeiou":
         return (f"{words[:-1]}ies",)
     if words.endswith("is"):
         return (f"{words[:-2]}es",)
-    if words.endswith(("s", "x", "h", "ed", "ic", "al", "ary")):
-        return (f"{words}es",) if words.endswith(("s", "x")) else ()
-    return (f"{words}s",)
+    return (f"{words}es",) if words.endswith(("s", "x")) else (f"{words}s",)

@@ -88,7 +88,9 @@ def read_words(text: str) -> tuple[Word, ...]:
             found.append(Word("QUOTED", piece[1:-1], piece, start, end))
         elif piece[0].isdigit():
             found.append(Word("NUMBER", piece, piece, start, end))
-        elif piece not in ":-":
+        elif piece == "-" and text[end : end + 1] in ("", " "):
+            found.append(Word("COMMA", "", piece, start, end))
+        elif piece != ":":
             unknown.append(piece)
         at += max(size, 1)
     if unknown:
