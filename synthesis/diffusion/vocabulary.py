@@ -50,7 +50,7 @@ def terms() -> dict[str, Term]:
         ('side=right lobe=lower', 'ground_glass_opacity')
     """
     found: dict[str, Term] = {}
-    plurals: dict[str, Term] = {}
+    regular: dict[str, Term] = {}
     for row in rows():
         for words in row["terms"].split("/"):
             if words in found:
@@ -58,9 +58,9 @@ def terms() -> dict[str, Term]:
             found[words] = Term(row["kind"], row["meaning"], words, row["radlex"], row["snomed"])
             if row["kind"] in _PLURAL_KINDS:
                 for many in plurals(words):
-                    plurals[many] = Term(row["kind"], row["meaning"], many, row["radlex"], row["snomed"], plural=True)
+                    regular[many] = Term(row["kind"], row["meaning"], many, row["radlex"], row["snomed"], plural=True)
     found["/"] = Term("AND", "", "/")
-    return plurals | found
+    return regular | found
 
 
 @cache
