@@ -12,6 +12,8 @@ from artasyn.synthesis.diffusion.words import Word
 
 PLACES = ("side", "level", "noun", "lobe", "zone", "area")
 """The fields of a draft that tell a place. A level and a noun, such as lobe, become a lobe or a zone in the end."""
+MOST_CLAUSES = 200
+"""The most clauses of one sentence."""
 DEGREES = ("size", "grade", "density")
 """The fields of a draft that tell how large or how dense a finding is."""
 
@@ -112,7 +114,7 @@ def drafts_of(sentence: Tree[Any]) -> list[Draft]:
         sentence: a tree ``said`` of the grammar.
 
     Raises:
-        PromptError: a clause says two things of one finding.
+        PromptError: a clause says two things of one finding, or there are too many clauses.
     """
     found: list[Draft] = []
     joint = ""
@@ -125,6 +127,8 @@ def drafts_of(sentence: Tree[Any]) -> list[Draft]:
             for part in _split(child.children):
                 found.append(_draft(part, joint))
                 joint = ""
+    if len(found) > MOST_CLAUSES:
+        raise PromptError(f"a sentence has {len(found)} clauses, more than {MOST_CLAUSES}; write several sentences")
     return found
 
 

@@ -20,6 +20,10 @@ from artasyn.synthesis.diffusion.words import LONGEST, Word, WordLexer, plain, r
 
 COUNTED = frozenset({"nodule", "mass", "cavity"})
 """The findings whose plural tells that there are several."""
+MOST = 50
+"""The most findings, absent findings and unused passages of a prompt."""
+PASSAGE = 200
+"""The most characters of one unused passage."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,9 @@ class Prompt:
         'moderate consolidation in the right lower lobe. small pleural effusion in the left lung. no pneumothorax.'
     """
 
-    findings: Annotated[tuple[PromptFinding, ...], Count(0, 200)] = ()
-    absent: Annotated[tuple[PromptAbsence, ...], Count(0, 200)] = ()
-    unused: Annotated[tuple[str, ...], Count(0, 1000)] = ()
+    findings: Annotated[tuple[PromptFinding, ...], Count(0, MOST)] = ()
+    absent: Annotated[tuple[PromptAbsence, ...], Count(0, MOST)] = ()
+    unused: Annotated[tuple[str, ...], Count(0, MOST)] = ()
 
     def __post_init__(self) -> None:
         check_fields(self, PromptError)
@@ -56,6 +60,8 @@ class Prompt:
             if len(set(entries)) < len(entries):
                 raise PromptError(f"Prompt: an entry stands twice in {str(entries)[:80]}; leave one")
         for text in self.unused:
+            if len(text) > PASSAGE:
+                raise PromptError(f"{text[:60]!r}... cannot be used, and has more than {PASSAGE} characters; leave it out")
             if not text or text != plain(text) or '"' in text or "\n" in text:
                 raise PromptError(f"Prompt: unused words {text[:80]!r} are not as `Prompt.parse` gives them")
         for absence in self.absent:
@@ -72,7 +78,7 @@ class Prompt:
         The same text always gives the same prompt. `docs/generation.md` lists what can be said.
 
         Args:
-            text: at most 10,000 characters of English; case, hyphens and line breaks do not matter.
+            text: at most 25,000 characters of English; case, hyphens and line breaks do not matter.
 
         Raises:
             PromptError: a word is unknown, a finding cannot be drawn, a place does not exist, the sentence contradicts

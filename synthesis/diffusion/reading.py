@@ -205,8 +205,13 @@ def _attach(drafts: list[Draft]) -> list[Draft]:
     heads: list[Draft] = []
     waiting: list[Draft] = []
     for at, draft in enumerate(drafts):
-        if draft.kind:
+        if draft.kind and draft.joint:
             heads += _forward(waiting, draft)
+            waiting = []
+        elif draft.kind:
+            for heading in waiting:  # "right lung: no consolidation"
+                draft.add(heading)
+            heads.append(draft)
             waiting = []
         elif heads and not waiting and not _looks_ahead(draft, drafts[at + 1 :]):
             new = _backward(heads[-1], draft)

@@ -14,7 +14,7 @@ from lark.lexer import Lexer, Token
 from artasyn.errors import PromptError
 from artasyn.synthesis.diffusion.vocabulary import phrases, single_words, terms
 
-LONGEST = 10_000
+LONGEST = 25_000
 """The most characters of a prompt."""
 
 _PIECE = re.compile(r'"[^"]*"|\d+(?:\.\d+)?|[^\W\d_]+(?:\'[^\W\d_]+)?|\S|\n')

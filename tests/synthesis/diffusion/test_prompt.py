@@ -1,0 +1,363 @@
+"""Prompts: sentences in a radiologist's words become findings with their places, and nothing is ignored."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from artasyn.errors import PromptError, SynthesisError
+from artasyn.findings import FindingName
+from artasyn.synthesis.diffusion import Prompt, PromptAbsence, PromptFinding
+from artasyn.synthesis.diffusion.said import Amount, Area, Distribution, Lobe, PromptZone, Severity, Size
+from artasyn.synthesis.diffusion.vocabulary import known_names
+from tests.synthesis.diffusion.impressions import Impression, impressions
+
+REQUIRED = "moderate consolidation in the right lower lobe, small left pleural effusion, no pneumothorax"
+
+
+def asked(text: str) -> list[str]:
+    """The findings of a text, each as its name, its side and its other values."""
+    said = []
+    for each in Prompt.parse(text).findings:
+        values = {name: value for name, value in vars(each).items() if value is not None and name != "certain"}
+        said.append(" ".join(map(str, values.values())) + ("" if each.certain else " ?"))
+    return said
+
+
+def denied(text: str) -> list[str]:
+    return [" ".join(str(v) for v in vars(each).values() if v) for each in Prompt.parse(text).absent]
+
+
+def test_a_sentence_becomes_findings() -> None:
+    prompt = Prompt.parse(REQUIRED)
+    assert prompt.findings == (
+        PromptFinding("consolidation", side="right", lobe="lower", severity="moderate"),
+        PromptFinding("pleural_effusion", side="left", size="small"),
+    )
+    assert prompt.absent == (PromptAbsence("pneumothorax"),)
+    assert prompt.unused == ()
+
+
+def test_the_same_sentence_gives_the_same_prompt_whatever_its_case_and_spaces() -> None:
+    assert Prompt.parse(REQUIRED) == Prompt.parse(REQUIRED)
+    assert Prompt.parse(REQUIRED.upper()) == Prompt.parse(f"  {REQUIRED.replace(' ', '   ')}.\n") == Prompt.parse(REQUIRED)
+    assert hash(Prompt.parse(REQUIRED)) == hash(Prompt.parse(REQUIRED))
+
+
+@pytest.mark.parametrize("table", ["impressions.csv"])
+def test_impressions_are_read_exactly(table: str) -> None:
+    known = impressions(table)
+    wrong = [each.text for each in known if not each.is_read()]
+    assert len(known) == 60
+    assert len(wrong) <= 0.05 * len(known), wrong
+
+
+def test_a_wrong_reading_of_an_impression_is_noticed() -> None:
+    right = Impression("Left effusion.", frozenset({PromptFinding("pleural_effusion", "left")}), frozenset(), ())
+    assert right.is_read()
+    for text in ("Right effusion.", "Possible left effusion.", "New left effusion.", "Left effusion, no nodule.", "x"):
+        assert not Impression(text, right.findings, right.absent, right.unused).is_read()
+
+
+@pytest.mark.parametrize(
+    ("text", "findings"),
+    [
+        # Sides.
+        ("bilateral pneumonia", ["consolidation right", "consolidation left"]),
+        ("R-sided effusion", ["pleural_effusion right"]),
+        ("effusion in the left hemithorax", ["pleural_effusion left"]),
+        ("diffuse ground-glass opacities", ["ground_glass_opacity diffuse"]),
+        ("effusions on the right and left", ["pleural_effusion right", "pleural_effusion left"]),
+        # Places.
+        ("LUL cavity", ["cavity left upper"]),
+        ("consolidation in the lingula", ["consolidation left lingula"]),
+        ("middle lobe consolidation", ["consolidation right middle"]),
+        ("left apical nodule", ["nodule left apical"]),
+        ("septal lines at the bases", ["septal_thickening right basal", "septal_thickening left basal"]),
+        ("perihilar consolidation on the left", ["consolidation left central"]),
+        ("subpleural reticulation of the right mid zone", ["reticular_pattern right middle peripheral"]),
+        # Lists of places and of findings.
+        ("right upper and lower lobe consolidation", ["consolidation right upper", "consolidation right lower"]),
+        (
+            "consolidation in the right upper, middle and lower lobes",
+            ["consolidation right upper", "consolidation right middle", "consolidation right lower"],
+        ),
+        ("consolidation in the right and left lower lobes", ["consolidation right lower", "consolidation left lower"]),
+        (
+            "consolidation, atelectasis and effusion at the left base",
+            ["consolidation left basal", "linear_atelectasis left basal", "pleural_effusion left basal"],
+        ),
+        ("small nodule and left effusion", ["nodule small", "pleural_effusion left"]),
+        (
+            "mild right septal thickening and peribronchial thickening",
+            ["septal_thickening right mild", "peribronchial_thickening right mild"],
+        ),
+        ("cavity in the RUL with adjacent GGO", ["cavity right upper", "ground_glass_opacity right upper"]),
+        ("right lung: consolidation in the lower lobe", ["consolidation right lower"]),
+        # Numbers, sizes and severities.
+        ("8mm nodule", ["nodule 8.0"]),
+        ("nodule of 1.2 x 0.9 cm", ["nodule 12.0"]),
+        ("two 5-8 mm nodules in the LLL", ["nodule left lower 2 8.0"]),
+        ("multiple pulmonary nodules", ["nodule several"]),
+        ("two nodules, one in each lung", []),
+        ("mild effusion", ["pleural_effusion small"]),
+        ("mild consolidation", ["consolidation mild"]),
+        ("faint consolidation", ["consolidation mild"]),
+        ("dense large mass", ["mass large severe"]),
+        ("bilateral nodules, two", ["nodule right 1", "nodule left 1"]),
+        # Doubt and explanations.
+        ("?LLL pneumonia", ["consolidation left lower ?"]),
+        ("left effusion, right nodule cannot be excluded", ["pleural_effusion left", "nodule right ?"]),
+        ("right opacity, likely atelectasis", ["linear_atelectasis right ?"]),
+        ("right consolidation, likely pneumonia", ["consolidation right"]),
+        ("right consolidation, possible left effusion", ["consolidation right", "pleural_effusion left ?"]),
+        # Words that name the special kind of a general one.
+        ("linear opacity", ["linear_atelectasis"]),
+        ("hazy opacification", ["ground_glass_opacity"]),
+        ("cavitating mass", ["cavity"]),
+        ("patchy airspace shadowing", ["consolidation patchy"]),
+        ("nodules in a miliary pattern", ["miliary_pattern"]),
+    ],
+)
+def test_what_is_asked_for(text: str, findings: list[str]) -> None:
+    if not findings:
+        with pytest.raises(PromptError):
+            Prompt.parse(text)
+    else:
+        assert asked(text) == findings
+
+
+@pytest.mark.parametrize(
+    ("text", "absences"),
+    [
+        ("no effusion or pneumothorax", ["pleural_effusion", "pneumothorax"]),
+        ("no consolidation, effusion or pneumothorax", ["consolidation", "pleural_effusion", "pneumothorax"]),
+        ("neither nodule nor mass", ["nodule", "mass"]),
+        ("nodule without effusion", ["pleural_effusion"]),
+        ("nodule, no effusion, no fracture", ["pleural_effusion", "fracture"]),
+        ("no effusion on the left or right", ["pleural_effusion left", "pleural_effusion right"]),
+        ("no left effusion, small right effusion", ["pleural_effusion left"]),
+        ("lungs are clear", ["opacity"]),
+        ("clear left lung, right nodule", ["opacity left"]),
+        ("heart and mediastinum are normal", ["cardiomegaly", "mediastinal_abnormality"]),
+        ("pleura: no effusion. nodule", ["pleural_effusion"]),
+        ("nodule, lungs otherwise clear", ["opacity True"]),
+        ("nodule, no other nodule", ["nodule True"]),
+        ("the left effusion has resolved", ["pleural_effusion left"]),
+        ("no large effusion, small left effusion", ["pleural_effusion large"]),
+    ],
+)
+def test_what_is_denied(text: str, absences: list[str]) -> None:
+    assert denied(text) == absences
+
+
+@pytest.mark.parametrize(
+    ("text", "unused"),
+    [
+        ("increased consolidation", ("increased",)),
+        ("consolidation, unchanged since the prior study", ("unchanged since the prior study",)),
+        ("new consolidation", ("new",)),
+        ("ill-defined mass, concerning for malignancy", ("ill defined", "concerning for malignancy")),
+        ("mild to moderate consolidation", ("mild to",)),
+        ("nodule. Recommend a CT in 3 weeks, or sooner!", ("recommend a ct in 3 weeks, or sooner",)),
+        ("effusions, right greater than left, bilateral", ("right greater than left",)),
+    ],
+)
+def test_what_cannot_be_used_is_told(text: str, unused: tuple[str, ...]) -> None:
+    assert Prompt.parse(text).unused == unused
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "names no finding; write one"),
+        (" .,; ", "names no finding"),
+        ("unchanged", "names no finding"),
+        ("right upper lobe", "'right upper lobe' names no finding"),
+        ("patchy change in the left lung", "does not say which finding"),
+        ("consoldation in the rigth lower lobe", r"'consoldation' \(known: consolidation, .*'rigth' \(known: right"),
+        ("qqqq nodule", "unknown words 'qqqq'; write them otherwise or leave them out"),
+        ("no consolidation. consolidation in the left upper lobe", "contradiction: 'no consolidation' and 'consol.*left"),
+        ("lungs are clear, small nodule", "contradiction: 'no opacity' and 'small nodule'"),
+        ("normal chest radiograph. left effusion.", "contradiction: 'no abnormality'"),
+        ("right lingula consolidation", "the lingula lies in the left lung, not in the right one"),
+        ("consolidation in the left middle lobe", "only the right lung has a middle lobe"),
+        ("bilateral middle lobe consolidation", "only the right lung has a middle lobe"),
+        ("consolidation in the left upper and middle lobes", "only the right lung has a middle lobe"),
+        ("large pneumothorax", r"cannot draw pneumothorax .*deny it \('no pneumothorax'\)"),
+        ("possible rib fracture", "cannot draw fracture"),
+        ("tuberculosis", "cannot draw tuberculosis"),
+        ("80 cm mass", "millimetres is 800.0, not from 1 to 300"),
+        ("0.2 mm nodule", "millimetres is 0.2, not from 1"),
+        ("-5 mm nodule", "unknown words '-'"),
+        ("5 cm nodule", "a nodule of 50 mm: a nodule measures at most 30 mm; call it a mass"),
+        ("0 nodules", "number is 0, not from 1 to 100"),
+        ("500 nodules", "number is 500, not from 1 to 100"),
+        ("2.5 nodules", "no number of lesions"),
+        ("9" * 5000 + " nodules", "no number of lesions"),
+        ("9" * 400 + " mm nodule", "finite|not from 1"),
+        ("five nodules in both lungs", "one number for both lungs; say how many lie in each"),
+        ("three nodules in the RUL and LLL", "one number for several places"),
+        ("no pneumothorax, consolidation", "does 'no' reach 'consolidation'"),
+        ("no effusion and consolidation", "does 'no' reach 'consolidation'"),
+        ("consolidation or atelectasis", "'or' before 'atelectasis' leaves open"),
+        ("consolidation in the right or left lung", "'or' before .* leaves open"),
+        ("no absence of consolidation", "'no' stands twice"),
+        ("no possible nodule", "both denies a finding and calls it possible"),
+        ("no 8 mm nodule", "denies a number or a length"),
+        ("mild severe consolidation", "both mild and severe"),
+        ("nodule mass", "names two findings"),
+        ("right nodule in the left lung", "both right and left"),
+        ("the heart", "names an organ"),
+        ("consolidation and", "cannot be read at its end"),
+        ('"consolidation"', "cannot be read at"),
+        ("mm", "cannot be read at 'mm'"),
+        ("nodule " * 4000, "more than 25000"),
+        ("nodule, " * 300, "more than 200"),
+        ("nodule. recommend " + "ct " * 80, "cannot be used, and has more than 200"),
+    ],
+)
+def test_what_is_not_understood_is_an_error_that_says_so(text: str, message: str) -> None:
+    with pytest.raises(PromptError, match=message) as found:
+        Prompt.parse(text)
+    assert isinstance(found.value, SynthesisError)
+    assert len(str(found.value)) < 500
+
+
+def test_a_prompt_is_text() -> None:
+    with pytest.raises(PromptError, match="a prompt is text, not int"):
+        Prompt.parse(7)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("made", "message"),
+    [
+        (lambda: PromptFinding("pneumothorax"), "finding is 'pneumothorax'; choose from"),  # type: ignore[arg-type]
+        (lambda: PromptFinding("mass", side="both"), "side is 'both'; choose from right, left"),  # type: ignore[arg-type]
+        (lambda: PromptFinding("mass", lobe="middle", side="left"), "only the right lung"),
+        (lambda: PromptFinding("mass", lobe="lingula"), "lingula lies in the left lung"),
+        (lambda: PromptFinding("mass", number=2, amount="few"), "both the number 2 and few"),
+        (lambda: PromptAbsence("hiccups"), "no finding 'hiccups'; there is"),
+        (lambda: Prompt(), "names no finding"),
+        (lambda: Prompt((PromptFinding("mass"),) * 2), "stands twice"),
+        (lambda: Prompt((PromptFinding("mass"),), unused=("New",)), "not as `Prompt.parse` gives them"),
+        (lambda: Prompt((PromptFinding("mass"),), (PromptAbsence("mass"),)), "contradiction"),
+    ],
+)
+def test_records_that_no_sentence_gives_are_refused(made: Any, message: str) -> None:
+    with pytest.raises(PromptError, match=message):
+        made()
+
+
+def maybe(kind: Any) -> st.SearchStrategy[Any]:
+    return st.none() | st.sampled_from(get_args(kind))
+
+
+def possible(made: Any, **values: Any) -> st.SearchStrategy[Any]:
+    """Records of a class with any values that the class accepts."""
+
+    def build(given: dict[str, Any]) -> Any:
+        try:
+            return made(**given)
+        except PromptError:
+            return None
+
+    return st.fixed_dictionaries(values).map(build).filter(lambda each: each is not None)
+
+
+PLACE: dict[str, Any] = {
+    "side": st.sampled_from(["right", "left", None]),
+    "lobe": maybe(Lobe),
+    "zone": maybe(PromptZone),
+    "area": maybe(Area),
+    "size": maybe(Size),
+    "severity": maybe(Severity),
+    "distribution": maybe(Distribution),
+}
+FINDING = possible(
+    PromptFinding,
+    finding=st.sampled_from(get_args(FindingName)),
+    number=st.none() | st.integers(1, 100),
+    amount=maybe(Amount),
+    millimetres=st.none() | st.floats(1, 300) | st.integers(1, 300).map(float),
+    certain=st.booleans(),
+    **PLACE,
+)
+ABSENCE = possible(PromptAbsence, finding=st.sampled_from(sorted(known_names())), elsewhere=st.booleans(), **PLACE)
+PASSAGE = st.text("ab .,;:?!-()/'19é", min_size=1, max_size=12)
+PROMPT = possible(
+    Prompt,
+    findings=st.lists(FINDING, max_size=4).map(tuple),
+    absent=st.lists(ABSENCE, max_size=3).map(tuple),
+    unused=st.lists(PASSAGE, max_size=2).map(tuple),
+)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(prompt=PROMPT)
+def test_the_text_of_a_prompt_gives_the_prompt(prompt: Prompt) -> None:
+    text = prompt.text()
+    assert Prompt.parse(text) == prompt
+    assert Prompt.from_json(prompt.to_json()) == prompt
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(each=FINDING, absence=ABSENCE)
+def test_every_finding_and_every_absence_has_words(each: PromptFinding, absence: PromptAbsence) -> None:
+    assert Prompt.parse(each.words()).findings == (each,)
+    assert Prompt.parse(absence.words()).absent == (absence,)
+
+
+@pytest.mark.parametrize("table", ["impressions.csv"])
+def test_the_text_of_an_impression_gives_the_same_prompt(table: str) -> None:
+    for each in impressions(table):
+        if not each.refused:
+            prompt = Prompt.parse(each.text)
+            assert Prompt.parse(prompt.text()) == prompt
+
+
+WORDS = [
+    *["right", "left", "bilateral", "lower", "upper", "lobe", "zone", "lingula", "base", "in the", "small", "moderate"],
+    *["consolidation", "effusion", "nodules", "mass", "opacity", "pneumothorax", "heart", "clear", "normal", "lungs"],
+    *["no", "without", "or", "and", "with", ",", ".", "possible", "likely", "consistent with", "new", "increased", "8"],
+    *["mm", "two", "x", "to", "other", "resolved", "recommend", "adjacent", "patchy", "not used", '"a"', "multiple"],
+]
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(words=st.lists(st.sampled_from(WORDS), max_size=12))
+def test_any_order_of_words_is_read_or_refused_in_a_sentence(words: list[str]) -> None:
+    try:
+        prompt = Prompt.parse(" ".join(words))
+    except PromptError as error:
+        assert str(error)  # noqa: PT017
+        return
+    assert Prompt.parse(prompt.text()) == prompt
+    told = " ".join((prompt.text(), *prompt.unused))
+    for word, name in (("mass", "mass"), ("nodules", "nodule"), ("pneumothorax", "pneumothorax")):
+        if word in words:
+            assert re.search(name, told), f"{word} is ignored"
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(text=st.text(max_size=40))
+def test_any_text_is_read_or_refused_in_a_sentence(text: str) -> None:
+    try:
+        Prompt.parse(text)
+    except PromptError as error:
+        assert str(error)  # noqa: PT017
+
+
+def test_reading_is_fast() -> None:
+    Prompt.parse(REQUIRED)
+    times = []
+    for _ in range(20):
+        start = time.process_time()
+        Prompt.parse(REQUIRED)
+        times.append(time.process_time() - start)
+    assert sorted(times)[10] < 0.005
