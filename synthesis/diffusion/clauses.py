@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from lark import Token, Tree
@@ -11,7 +12,7 @@ from artasyn.errors import PromptError
 from artasyn.synthesis.diffusion.words import Word
 
 PLACES = ("side", "level", "noun", "lobe", "zone", "area")
-"""The fields of a draft that tell a place. A level and a noun, such as lobe, become a lobe or a zone in the end."""
+"""The fields of a draft that tell a place. A level, such as upper, waits for a noun, such as lobe, of a later clause."""
 MOST_CLAUSES = 200
 """The most clauses of one sentence."""
 DEGREES = ("size", "grade", "density")
@@ -214,6 +215,8 @@ def _locate(draft: Draft, word: Word) -> None:
                 draft.put(name, value)
     else:
         draft.put(word.kind.lower(), word.meaning)
+    if word.kind == "NOUN" and "level" in draft.values:
+        draft.put("lobe" if word.meaning == "lobe" else "zone", draft.values.pop("level"))
 
 
 def _measure(draft: Draft, words: list[Word]) -> None:
@@ -224,9 +227,9 @@ def _measure(draft: Draft, words: list[Word]) -> None:
         if word.kind == "NUMBER":
             unit = after if after.kind == "UNIT" else next(each for each in reversed(words) if each.kind == "UNIT")
             said = Word("TOLD", "", word.text, word.start, after.end if after.kind == "UNIT" else word.end)
-            lengths.append((float(word.meaning) * float(unit.meaning), said))
+            lengths.append((float(Decimal(word.meaning) * Decimal(unit.meaning)), said))
     largest = max(lengths, key=lambda each: each[0])
-    draft.put("millimetres", round(largest[0], 9))
+    draft.put("millimetres", largest[0])
     draft.unused += [said for length, said in lengths if length < largest[0]]
 
 

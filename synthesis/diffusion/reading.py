@@ -13,6 +13,7 @@ from artasyn.synthesis.diffusion.words import Word
 
 _OPACITY = "consolidation"
 """The finding that an opacity without further words is."""
+_HEIGHTS = ("level", "lobe", "zone")
 _LISTED = ("and", "or", "comma")
 _NAMED = ("FINDING", "BROAD", "OTHER", "CAUSE")
 _SHARED = (*DEGREES, "distribution")
@@ -244,10 +245,8 @@ def _forward(waiting: list[Draft], head: Draft) -> list[Draft]:
     members = [*waiting, head]
     for one, following in reversed(list(zip(members[:-1], members[1:], strict=True))):
         one.kind, one.finding, one.plural, one.vague = head.kind, head.finding, False, head.vague
-        if one.place.keys() == {"side"} and following.place.keys() & {"level", "lobe", "zone"}:
-            for name in ("level", "noun", "lobe", "zone"):
-                if name in following.values:
-                    one.values[name] = following.values[name]
+        if one.place.keys() == {"side"} and following.place.keys() & set(_HEIGHTS):
+            one.values |= {name: following.values[name] for name in _HEIGHTS if name in following.values}
         elif "level" in one.values and "noun" not in one.values and "noun" in following.values:
             one.values["noun"] = following.values["noun"]
         if waiting[0].denied:
@@ -288,8 +287,8 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
             f"{head.text!r} gives one number for several places; say how many lie in each, such as 'one nodule in the "
             "right upper lobe and two nodules in the lingula'"
         )
-    if head.place.keys() == {"side"} and "level" in draft.values and "side" in draft.values:
-        head.values |= {name: draft.values[name] for name in ("level", "noun") if name in draft.values}
+    if head.place.keys() == {"side"} and "side" in draft.values:
+        head.values |= {name: draft.values[name] for name in _HEIGHTS if name in draft.values}
     new = deepcopy(head)
     new.values = {name: value for name, value in head.values.items() if name not in PLACES}
     new.joint, new.unused, new.late = draft.joint, draft.unused, True

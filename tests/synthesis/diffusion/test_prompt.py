@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from typing import Any, get_args
 
+import jaxtyping
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -230,15 +232,20 @@ def test_what_is_not_understood_is_an_error_that_says_so(text: str, message: str
 
 
 def test_a_prompt_is_text() -> None:
-    with pytest.raises(PromptError, match="a prompt is text, not int"):
+    with pytest.raises((PromptError, jaxtyping.TypeCheckError), match="a prompt is text, not int|Type-check"):
         Prompt.parse(7)  # type: ignore[arg-type]
+
+
+def finding(**values: Any) -> Prompt:
+    return Prompt.from_json(json.dumps({"findings": [{"finding": "mass"} | values]}))
 
 
 @pytest.mark.parametrize(
     ("made", "message"),
     [
-        (lambda: PromptFinding("pneumothorax"), "finding is 'pneumothorax'; choose from"),  # type: ignore[arg-type]
-        (lambda: PromptFinding("mass", side="both"), "side is 'both'; choose from right, left"),  # type: ignore[arg-type]
+        (lambda: finding(finding="pneumothorax"), "finding is 'pneumothorax'; choose from"),
+        (lambda: finding(side="both"), "side is 'both'; choose from right, left"),
+        (lambda: finding(millimetres=301), "millimetres is 301.0, not from 1 to 300"),
         (lambda: PromptFinding("mass", lobe="middle", side="left"), "only the right lung"),
         (lambda: PromptFinding("mass", lobe="lingula"), "lingula lies in the left lung"),
         (lambda: PromptFinding("mass", number=2, amount="few"), "both the number 2 and few"),
