@@ -61,7 +61,9 @@ class Prompt:
                 raise PromptError(f"Prompt: an entry stands twice in {str(entries)[:80]}; leave one")
         for text in self.unused:
             if len(text) > PASSAGE:
-                raise PromptError(f"{text[:60]!r}... cannot be used, and has more than {PASSAGE} characters; leave it out")
+                raise PromptError(
+                    f"{text[:60]!r}... cannot be used, and has more than {PASSAGE} characters; leave it out"
+                )
             if not text or text != plain(text) or '"' in text or "\n" in text:
                 raise PromptError(f"Prompt: unused words {text[:80]!r} are not as `Prompt.parse` gives them")
         for absence in self.absent:

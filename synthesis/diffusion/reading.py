@@ -312,7 +312,9 @@ def _share(heads: list[Draft]) -> None:
         bare = head.bare and head.joint in ("and", "or") and head.denied == before.denied and not before.late
         if (head.near and not head.place) or (bare and not head.maybe):
             names = ("side",) if head.finding == "pleural_effusion" else PLACES  # fluid lies in no lobe
-            head.values |= {name: before.values[name] for name in names if name in before.place.keys() - head.values.keys()}
+            head.values |= {
+                name: before.values[name] for name in names if name in before.place.keys() - head.values.keys()
+            }
         if bare and head.kind in _NAMED:
             head.maybe = head.maybe or before.maybe
             _share_degrees(before, head)
