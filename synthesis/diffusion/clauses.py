@@ -12,7 +12,7 @@ from artasyn.errors import PromptError
 from artasyn.synthesis.diffusion.words import Word
 
 PLACES = ("side", "level", "noun", "lobe", "zone", "area")
-"""The fields of a draft that tell a place. A level, such as upper, waits for a noun, such as lobe, of a later clause."""
+"""The fields of a draft that tell a place. A level, such as upper, may wait for a later clause's noun, such as lobe."""
 MOST_CLAUSES = 200
 """The most clauses of one sentence."""
 DEGREES = ("size", "grade", "density")
@@ -122,8 +122,7 @@ def drafts_of(sentence: Tree[Any]) -> list[Draft]:
     for child in sentence.children:
         assert isinstance(child, Tree)
         if child.data == "joint":
-            (token,) = child.children
-            joint = token.value.kind.lower()
+            joint = words_of(child)[0].kind.lower()
         else:
             for part in _split(child.children):
                 found.append(_draft(part, joint))
@@ -133,23 +132,24 @@ def drafts_of(sentence: Tree[Any]) -> list[Draft]:
     return found
 
 
-def _words(node: Tree[Any] | Token) -> list[Word]:
-    return [node.value] if isinstance(node, Token) else [token.value for token in node.children]
+def words_of(node: Tree[Any] | Token) -> list[Word]:
+    """Returns the words of a node of the grammar's tree, without those of nodes below its children."""
+    return [token.value for token in ([node] if isinstance(node, Token) else node.children) if isinstance(token, Token)]
 
 
 def _split(nodes: list[Any]) -> list[list[Any]]:
     """Splits a clause before a word of doubt that stands between two findings: "opacity, likely pneumonia"."""
-    named = [at for at, node in enumerate(nodes) if _words(node)[0].kind in _FINDINGS]
-    doubt = [at for at, node in enumerate(nodes) if _words(node)[0].kind == "MAYBE"]
+    named = [at for at, node in enumerate(nodes) if words_of(node)[0].kind in _FINDINGS]
+    doubt = [at for at, node in enumerate(nodes) if words_of(node)[0].kind == "MAYBE"]
     cut = next((at for at in doubt if named and named[0] < at < named[-1]), None)
     return [nodes] if cut is None else [nodes[:cut], nodes[cut:]]
 
 
 def _draft(nodes: list[Any], joint: str) -> Draft:
-    draft = Draft(joint, words=[word for node in nodes for word in _words(node)])
+    draft = Draft(joint, words=[word for node in nodes for word in words_of(node)])
     before = ""
     for node in nodes:
-        words = _words(node)
+        words = words_of(node)
         name = node.data if isinstance(node, Tree) else "cue"
         if name == "finding":
             _name(draft, words[0], before)
@@ -244,8 +244,8 @@ def _count(draft: Draft, word: Word) -> None:
         return
     if not word.meaning.isdecimal() or len(word.meaning) > 9:
         raise PromptError(
-            f"{word.text[:20]!r} in {draft.text[:80]!r} is no number of lesions; write a whole number from 1 to 100, or "
-            "a length with mm or cm"
+            f"{word.text[:20]!r} in {draft.text[:80]!r} is no number of lesions; write a whole number from 1 to 100, "
+            "or a length with mm or cm"
         )
     draft.put("number", int(word.meaning))
 

@@ -13,7 +13,7 @@ from lark.exceptions import UnexpectedInput, UnexpectedToken
 from artasyn.errors import PromptError
 from artasyn.fields import Count, check_fields
 from artasyn.records import read_record, record_text
-from artasyn.synthesis.diffusion.clauses import Draft, drafts_of
+from artasyn.synthesis.diffusion.clauses import Draft, drafts_of, words_of
 from artasyn.synthesis.diffusion.reading import merged, resolved, settled
 from artasyn.synthesis.diffusion.said import PromptAbsence, PromptFinding
 from artasyn.synthesis.diffusion.words import LONGEST, Word, WordLexer, plain, read_words
@@ -56,7 +56,8 @@ class Prompt:
         check_fields(self, PromptError)
         if not self.findings and not self.absent:
             raise PromptError("the prompt names no finding; write one, such as 'consolidation in the right lower lobe'")
-        for entries in (self.findings, self.absent, self.unused):
+        every: tuple[tuple[object, ...], ...] = (self.findings, self.absent, self.unused)
+        for entries in every:
             if len(set(entries)) < len(entries):
                 raise PromptError(f"Prompt: an entry stands twice in {str(entries)[:80]}; leave one")
         for text in self.unused:
@@ -70,7 +71,7 @@ class Prompt:
             for found in self.findings:
                 if absence.denies(found):
                     raise PromptError(
-                        f"a contradiction: {absence.words()!r} and {found.words()!r}; leave one out, or say another place"
+                        f"a contradiction: {absence.words()!r} and {found.words()!r}; leave one out, or say where each is"
                     )
 
     @classmethod
@@ -100,7 +101,7 @@ class Prompt:
             if not isinstance(sentence, Tree):
                 continue
             if sentence.data == "unused":
-                quoted += [token.value.meaning for token in sentence.children if token.value.kind == "QUOTED"]
+                quoted += [word.meaning for word in words_of(sentence) if word.kind == "QUOTED"]
                 continue
             heads, words = settled(drafts_of(sentence), plain_text)
             for head in heads:
@@ -115,7 +116,7 @@ class Prompt:
 
     def text(self) -> str:
         """Returns the prompt as sentences; `parse` reads the same prompt from them."""
-        said = [each.words() for each in (*self.findings, *self.absent)]
+        said = [*(each.words() for each in self.findings), *(each.words() for each in self.absent)]
         if self.unused:
             said.append("not used: " + ", ".join(f'"{words}"' for words in self.unused))
         return " ".join(f"{words}." for words in said)
@@ -147,14 +148,15 @@ def _parsed(words: tuple[Word, ...]) -> Tree[Any]:
         PromptError: the words are in an order that the grammar does not have.
     """
     try:
-        return _parser().parse(words)  # type: ignore[arg-type]
+        return _parser().parse(words)
     except UnexpectedInput as error:
         word = error.token.value if isinstance(error, UnexpectedToken) else None
         at = f"at {word.text!r}" if isinstance(word, Word) else "at its end"
         said = " ".join(each.text for each in words if isinstance(word, Word) and abs(each.start - word.start) < 30)
         where = f"{at} in {said!r}" if said else at
         raise PromptError(
-            f"the sentence cannot be read {where}; write findings with their places, joined by commas, 'and' or full stops"
+            f"the sentence cannot be read {where}; write findings with their places, joined by commas, 'and' or full "
+            "stops"
         ) from error
 
 

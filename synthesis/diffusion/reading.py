@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from copy import deepcopy
+from itertools import pairwise
 from typing import Any
 
 from artasyn.errors import PromptError
@@ -61,7 +62,7 @@ def _used(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Draf
 
 
 def _only_unused(draft: Draft, unused: list[Word], plain_text: str) -> bool:
-    """Notes a clause that says nothing but words that cannot be used, such as "unchanged", and returns whether it does."""
+    """Returns whether a clause says nothing but words that cannot be used, such as "unchanged", and notes them."""
     if draft.kind or draft.values or draft.clear or draft.normal or draft.maybe or draft.gone:
         return False
     if not draft.unused or draft.near or (draft.explains and not draft.denied):
@@ -243,7 +244,7 @@ def _looks_ahead(draft: Draft, after: list[Draft]) -> bool:
 def _forward(waiting: list[Draft], head: Draft) -> list[Draft]:
     """Returns the findings of a list whose last clause alone names the finding."""
     members = [*waiting, head]
-    for one, following in reversed(list(zip(members[:-1], members[1:], strict=True))):
+    for one, following in reversed(list(pairwise(members))):
         one.kind, one.finding, one.plural, one.vague = head.kind, head.finding, False, head.vague
         if one.place.keys() == {"side"} and following.place.keys() & set(_HEIGHTS):
             one.values |= {name: following.values[name] for name in _HEIGHTS if name in following.values}
@@ -251,11 +252,11 @@ def _forward(waiting: list[Draft], head: Draft) -> list[Draft]:
             one.values["noun"] = following.values["noun"]
         if waiting[0].denied:
             following.denied = True
-    for one, following in zip(members[:-1], members[1:], strict=True):
+    for one, following in pairwise(members):
         if "side" in one.values:
             following.values.setdefault("side", one.values["side"])
         _share_degrees(one, following)
-    for one, following in reversed(list(zip(members[:-1], members[1:], strict=True))):
+    for one, following in reversed(list(pairwise(members))):
         if "side" in following.values:
             one.values.setdefault("side", following.values["side"])
     return members
@@ -308,7 +309,7 @@ def _share(heads: list[Draft]) -> None:
     - "left lower lobe consolidation and effusion": the adjectives before a list hold for a bare finding in it;
     - "cavity with surrounding consolidation": a neighbour has the place of the finding before it.
     """
-    for before, head in zip(heads[:-1], heads[1:], strict=True):
+    for before, head in pairwise(heads):
         bare = head.bare and head.joint in ("and", "or") and head.denied == before.denied and not before.late
         if (head.near and not head.place) or (bare and not head.maybe):
             names = ("side",) if head.finding == "pleural_effusion" else PLACES  # fluid lies in no lobe
@@ -343,8 +344,8 @@ def _refuse_open_choices(heads: Iterable[Draft]) -> None:
     for head in heads:
         if head.joint == "or" and not head.denied:
             raise PromptError(
-                f"'or' before {head.text!r} leaves open which is meant; name one, or join them with 'and' and call each "
-                "possible"
+                f"'or' before {head.text!r} leaves open which is meant; name one, or join them with 'and' and call "
+                "each possible"
             )
 
 

@@ -91,7 +91,7 @@ class PromptFinding:
         said: list[str | None] = [
             None if self.certain else "possible",
             f"{self.number}" if self.number else self.amount and _AMOUNTS[self.amount],
-            self.millimetres and _length(self.millimetres),
+            _length(self.millimetres) if self.millimetres else None,
             self.size and _SIZES[self.size],
             self.severity and (_DENSITIES if self.finding in SIZED else _GRADES)[self.severity],
             self.distribution,

@@ -111,7 +111,7 @@ class WordLexer(Lexer):
             data: the words, as `read_words` returns them.
         """
         for word in data:
-            yield Token(word.kind, word)  # type: ignore[arg-type]
+            yield Token(word.kind, word)
 
 
 def _longest(pieces: list[tuple[str, int, int]], at: int) -> int:
