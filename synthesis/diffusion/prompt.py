@@ -13,13 +13,12 @@ from lark.exceptions import UnexpectedInput, UnexpectedToken
 from artasyn.errors import PromptError
 from artasyn.fields import Count, check_fields
 from artasyn.records import read_record, record_text
-from artasyn.synthesis.diffusion.clauses import Draft, drafts_of, words_of
-from artasyn.synthesis.diffusion.reading import merged, resolved, settled
+from artasyn.synthesis.diffusion.clauses import drafts_of, words_of
+from artasyn.synthesis.diffusion.entries import asked, denied
+from artasyn.synthesis.diffusion.reading import merged, settled
 from artasyn.synthesis.diffusion.said import PromptAbsence, PromptFinding
 from artasyn.synthesis.diffusion.words import LONGEST, Word, WordLexer, plain, read_words
 
-COUNTED = frozenset({"nodule", "mass", "cavity"})
-"""The findings whose plural tells that there are several."""
 MOST = 50
 """The most findings, absent findings and unused passages of a prompt."""
 PASSAGE = 200
@@ -106,9 +105,9 @@ class Prompt:
             heads, words = settled(drafts_of(sentence), plain_text)
             for head in heads:
                 if head.denied:
-                    absent += _denied(head)
+                    absent += denied(head)
                 else:
-                    found += _asked(head)
+                    found += asked(head)
                     words += [word for word in head.words if word.kind in ("NEW", "BEYOND")]
             unused += words
         told = dict.fromkeys((*merged(unused, plain_text), *quoted))
@@ -158,66 +157,3 @@ def _parsed(words: tuple[Word, ...]) -> Tree[Any]:
             f"the sentence cannot be read {where}; write findings with their places, joined by commas, 'and' or full "
             "stops"
         ) from error
-
-
-def _sides(head: Draft) -> tuple[Any, ...]:
-    side = head.values.get("side")
-    return ("right", "left") if side == "both" else (side,)
-
-
-def _fields(head: Draft, finding: str, side: Any) -> dict[str, Any]:
-    values = resolved(head.values, finding)
-    if values.get("lobe") == "middle" and side is None:
-        side = "right"
-    return values | {"finding": finding, "side": side}
-
-
-def _asked(head: Draft) -> list[PromptFinding]:
-    """Returns the findings that a clause asks for.
-
-    Raises:
-        PromptError: the finding cannot be drawn, or the number of lesions is not known for each lung.
-    """
-    if head.kind in ("OTHER", "CAUSE"):
-        name = head.finding.replace("_", " ")
-        raise PromptError(
-            f"artasyn cannot draw {name} ({head.text!r}); leave it out, deny it ('no {name}'), or name a finding that "
-            "can be drawn: see docs/generation.md"
-        )
-    if not head.finding:
-        raise PromptError(f"{head.text!r} does not say which finding; name it, such as 'consolidation'")
-    name = "consolidation" if head.finding == "opacity" else head.finding
-    found, sides = [], _sides(head)
-    for finding in name.split("+"):
-        for side in sides:
-            values = _fields(head, finding, side) | {"certain": not head.maybe}
-            if len(sides) == 2 and values.get("number", 2) != 2:
-                raise PromptError(
-                    f"{head.text!r} gives one number for both lungs; say how many lie in each, such as 'two nodules in "
-                    "the right lung and one nodule in the left lung'"
-                )
-            if len(sides) == 2 and "number" in values:
-                values["number"] = 1
-            if head.plural and finding in COUNTED and "number" not in values:
-                values.setdefault("amount", "several")
-            found.append(PromptFinding(**values))
-    return found
-
-
-def _denied(head: Draft) -> list[PromptAbsence]:
-    """Returns the findings that a clause denies.
-
-    Raises:
-        PromptError: the clause names none, doubts what it denies, or denies a number or a length of lesions.
-    """
-    if not head.finding:
-        raise PromptError(f"{head.text!r} does not say which finding is absent; name it, or write 'lungs clear'")
-    if head.maybe:
-        raise PromptError(f"{head.text!r} both denies a finding and calls it possible; say one of the two")
-    if head.values.keys() & {"number", "amount", "millimetres"}:
-        raise PromptError(f"{head.text!r} denies a number or a length; deny the finding alone, or leave it out")
-    return [
-        PromptAbsence(**_fields(head, finding, side), elsewhere=head.beyond or head.new)
-        for finding in head.finding.split("+")
-        for side in _sides(head)
-    ]

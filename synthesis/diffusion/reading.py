@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from copy import deepcopy
 from itertools import pairwise
-from typing import Any
 
 from artasyn.errors import PromptError
 from artasyn.synthesis.diffusion.clauses import DEGREES, PLACES, Draft
@@ -369,36 +368,3 @@ def merged(unused: list[Word], plain_text: str) -> tuple[str, ...]:
         elif not (spans and word.end <= spans[-1][1]):
             spans.append([word.start, word.end])
     return tuple(dict.fromkeys(" ".join(plain_text[start:end].split()) for start, end in spans))
-
-
-def resolved(values: dict[str, Any], finding: str) -> dict[str, Any]:
-    """Returns the fields of a record from the values of a draft.
-
-    Args:
-        values: fields and values of the vocabulary.
-        finding: the name of the finding, which decides whether mild, moderate and severe tell a size.
-
-    Raises:
-        PromptError: two words give one field different values.
-    """
-    found = {name: value for name, value in values.items() if name not in ("level", "noun", "grade", "density", "side")}
-
-    def put(name: str, value: str) -> None:
-        if found.setdefault(name, value) != value and (name, found[name], value) not in _NESTED:
-            raise PromptError(f"{finding.replace('_', ' ')}: both {found[name]} and {value} are said; leave one out")
-
-    if "level" in values:
-        put("lobe" if values.get("noun") == "lobe" else "zone", values["level"])
-    if "grade" in values:
-        grade = values["grade"]
-        put(
-            *(("size", {"mild": "small", "severe": "large"}.get(grade, grade)))
-            if finding in SIZED
-            else ("severity", grade)
-        )
-    if "density" in values:
-        put("severity", values["density"])
-    return found
-
-
-_NESTED = {("zone", "apical", "upper"), ("zone", "basal", "lower")}
