@@ -21,6 +21,7 @@ DEGREES = ("size", "grade", "density")
 _FINDINGS = frozenset({"FINDING", "BROAD", "OTHER", "CAUSE"})
 _FLAGS = {"NO": "denied", "GONE": "denied", "MEANS": "explains", "MAYBE": "maybe", "NEAR": "near", "BEYOND": "beyond"}
 _TOLD = frozenset({"TOLD", "ADVICE", "NEAR", "MEANS"})
+_CHANGES = frozenset({"increase", "decrease", "improvement", "worsening", "progression", "interval", "reduction"})
 _FINER = {"apical": "upper", "basal": "lower"}
 _NOUNS = ("lung", "zone", "lobe")
 
@@ -38,6 +39,7 @@ class Draft:
         values: fields and values, as the vocabulary has them.
         late: whether its place follows its finding.
         denied, gone, explains, maybe, near, beyond, new, clear, normal: whether the clause holds such a word.
+        listed: the other clauses of its list, which have the same finding in other places.
         words: its words in their order.
         unused: words that a prompt cannot use, in their order.
     """
@@ -58,6 +60,7 @@ class Draft:
     new: bool = False
     clear: bool = False
     normal: bool = False
+    listed: list[Draft] = field(default_factory=list, repr=False)
     words: list[Word] = field(default_factory=list)
     unused: list[Word] = field(default_factory=list)
 
@@ -157,6 +160,8 @@ def _draft(nodes: list[Any], joint: str) -> Draft:
             _locate(draft, words[0])
         elif name == "length":
             _measure(draft, words)
+        elif name == "degree" and _compares(nodes, node):
+            draft.unused.append(_phrase(words))
         elif name == "degree":
             draft.put(words[-1].kind.lower(), words[-1].meaning)
             if len(words) > 1:
@@ -169,6 +174,13 @@ def _draft(nodes: list[Any], joint: str) -> Draft:
     if draft.values.get("lobe") == "lingula":
         draft.values.setdefault("side", "left")
     return draft
+
+
+def _compares(nodes: list[Any], degree: Any) -> bool:
+    """Whether a degree tells how much a finding has changed, as in "mild increase in the effusion"."""
+    at = next(number for number, node in enumerate(nodes) if node is degree) + 1
+    after = words_of(nodes[at])[0] if at < len(nodes) else None
+    return after is not None and after.kind == "TOLD" and after.text.split()[0] in _CHANGES
 
 
 def _name(draft: Draft, word: Word, before: str) -> None:

@@ -70,7 +70,7 @@ class Prompt:
             for found in self.findings:
                 if absence.denies(found):
                     raise PromptError(
-                        f"a contradiction: {absence.words()!r} and {found.words()!r}; leave one out, or say where each is"
+                        f"a contradiction: {absence.words()!r} and {found.words()!r}; leave one out, or say two places"
                     )
 
     @classmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from copy import deepcopy
+from dataclasses import replace
 from itertools import pairwise
 
 from artasyn.errors import PromptError
@@ -251,6 +251,8 @@ def _forward(waiting: list[Draft], head: Draft) -> list[Draft]:
             one.values["noun"] = following.values["noun"]
         if waiting[0].denied:
             following.denied = True
+        one.denied = one.denied or head.clear or head.normal
+        one.listed = head.listed = members
     for one, following in pairwise(members):
         if "side" in one.values:
             following.values.setdefault("side", one.values["side"])
@@ -281,6 +283,10 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
         detail = detail and head.place.keys() == {"side"}
     if not draft.place or not head.place or detail:
         head.add(draft)
+        for each in head.listed if not draft.place else ():  # "RUL and LLL consolidation, moderate"
+            if each is not head:
+                each.values |= draft.values
+                each.maybe, each.denied = each.maybe or draft.maybe, each.denied or draft.denied
         return None
     if "number" in head.values and "number" not in draft.values:
         raise PromptError(
@@ -289,7 +295,8 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
         )
     if head.place.keys() == {"side"} and "side" in draft.values:
         head.values |= {name: draft.values[name] for name in _HEIGHTS if name in draft.values}
-    new = deepcopy(head)
+    new = replace(head, words=[*head.words])
+    head.listed = new.listed = [*(head.listed or [head]), new]
     new.values = {name: value for name, value in head.values.items() if name not in PLACES}
     new.joint, new.unused, new.late = draft.joint, draft.unused, True
     new.values |= draft.values

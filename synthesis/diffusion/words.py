@@ -56,6 +56,8 @@ def plain(text: str) -> str:
     text = re.sub(r"(?<=\d)\s*-\s*(?=\d)", " to ", text)
     text = re.sub(r"(?<=\w)-(?=\w)", " ", text)
     text = re.sub(r"(^|(?<=[\s,(]))\?\s*(?=[a-z])", "possible ", text)
+    if re.match(r"\s*1[.)]\s", text):  # a numbered list, perhaps on one line
+        text = re.sub(r"(?<![\w.])\d{1,2}[.)]\s+(?=[^\W\d])", "; ", text)
     text = re.sub(r"(^|[.;\n])\s*\d{1,2}[.)]\s+(?=[^\W\d])", r"\1 ", text)
     return re.sub(r"[^\S\n]+", " ", text).strip()
 
