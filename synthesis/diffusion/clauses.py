@@ -20,8 +20,9 @@ DEGREES = ("size", "grade", "density")
 
 _FINDINGS = frozenset({"FINDING", "BROAD", "OTHER", "CAUSE"})
 _FLAGS = {"NO": "denied", "GONE": "denied", "MEANS": "explains", "MAYBE": "maybe", "NEAR": "near", "BEYOND": "beyond"}
-_TOLD = frozenset({"TOLD", "ADVICE", "NEAR", "MEANS"})
+_TOLD = frozenset({"TOLD", "ADVICE", "ASIDE", "NEAR", "MEANS"})
 _CHANGES = frozenset({"increase", "decrease", "improvement", "worsening", "progression", "interval", "reduction"})
+_CHANGED = frozenset({"increased", "decreased", "improved", "worsened", "worse", "larger", "smaller", "changed"})
 _FINER = {"apical": "upper", "basal": "lower"}
 _NOUNS = ("lung", "zone", "lobe")
 
@@ -180,7 +181,10 @@ def _compares(nodes: list[Any], degree: Any) -> bool:
     """Whether a degree tells how much a finding has changed, as in "mild increase in the effusion"."""
     at = next(number for number, node in enumerate(nodes) if node is degree) + 1
     after = words_of(nodes[at])[0] if at < len(nodes) else None
-    return after is not None and after.kind == "TOLD" and after.text.split()[0] in _CHANGES
+    if after is None or after.kind != "TOLD":
+        return False
+    adverb = words_of(degree)[-1].text.endswith("ly")  # "markedly improved", but not "mild improved"
+    return after.text.split()[0] in (_CHANGES | _CHANGED if adverb else _CHANGES)
 
 
 def _name(draft: Draft, word: Word, before: str) -> None:
@@ -204,12 +208,12 @@ def _name(draft: Draft, word: Word, before: str) -> None:
     if draft.finding == word.meaning and draft.kind:
         draft.plural = draft.plural or word.plural
     elif pattern or new > old:
-        if draft.kind == "CAUSE":
-            draft.unused.append(next(each for each in draft.words if each.kind == "CAUSE"))
+        if draft.kind in ("CAUSE", "ORGAN"):
+            draft.unused.append(next(each for each in draft.words if each.kind == draft.kind))
         draft.kind, draft.finding, draft.plural = word.kind, word.meaning, word.plural or draft.plural
     elif new < old or word.kind in ("BROAD", "CAUSE"):
-        draft.plural = draft.plural or word.plural
-        if word.kind == "CAUSE":
+        draft.plural = draft.plural or (word.plural and word.kind != "ORGAN")
+        if word.kind in ("CAUSE", "ORGAN"):
             draft.unused.append(word)
     else:
         raise PromptError(f"{draft.text!r} names two findings; put a comma, 'and' or 'with' between them")

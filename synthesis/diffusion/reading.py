@@ -128,6 +128,10 @@ def _explain(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[D
     while at < len(drafts):
         draft = drafts[at]
         target = next((each for each in reversed(kept) if each.kind in _NAMED), None)
+        if target is None and draft.explains and draft.kind == "CAUSE":
+            unused.append(_span(draft.words, plain_text))  # a sentence that explains the one before
+            at += 1
+            continue
         if target is None or not _explains(draft, target):
             if draft.explains and draft.kind in _NAMED:
                 draft.explains = False

@@ -81,9 +81,11 @@ def read_words(text: str) -> tuple[Word, ...]:
         if size:
             end = pieces[at + size - 1][2]
             found += _of_term(text, start, end)
-            if found and found[-1].kind == "ADVICE":
-                size += _rest_of_sentence(pieces, at + size)
-                found[-1] = Word("ADVICE", "", text[start : pieces[at + size - 1][2]], start, pieces[at + size - 1][2])
+            if found and found[-1].kind in ("ADVICE", "ASIDE"):
+                size += _rest(pieces, at + size, found[-1].kind == "ASIDE")
+                found[-1] = Word(
+                    found[-1].kind, "", text[start : pieces[at + size - 1][2]], start, pieces[at + size - 1][2]
+                )
         elif piece in _SIGNS:
             found.append(Word(_SIGNS[piece], "", piece, start, end))
         elif piece[0] == '"' and len(piece) > 2:
@@ -130,9 +132,10 @@ def _of_term(text: str, start: int, end: int) -> list[Word]:
     return [Word(kind, term.meaning, words, start, end, term.plural) for kind in term.kind.split("+")]
 
 
-def _rest_of_sentence(pieces: list[tuple[str, int, int]], at: int) -> int:
-    """Returns how many pieces stand before the end of the sentence."""
-    return next((n for n, (piece, _, _) in enumerate(pieces[at:]) if _SIGNS.get(piece) == "STOP"), len(pieces) - at)
+def _rest(pieces: list[tuple[str, int, int]], at: int, aside: bool) -> int:
+    """Returns how many pieces stand before the end of the sentence; of an aside, before the next comma too."""
+    ends = ("STOP", "COMMA") if aside else ("STOP",)
+    return next((n for n, (piece, _, _) in enumerate(pieces[at:]) if _SIGNS.get(piece) in ends), len(pieces) - at)
 
 
 def _joined(words: Iterator[Word]) -> Iterator[Word]:
