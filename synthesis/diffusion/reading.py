@@ -13,6 +13,7 @@ from artasyn.synthesis.diffusion.words import Word
 
 _OPACITY = "consolidation"
 """The finding that an opacity without further words is."""
+_CAUSED = ("due to", "secondary to", "caused by")
 _HEIGHTS = ("level", "lobe", "zone")
 _LISTED = ("and", "or", "comma")
 _NAMED = ("FINDING", "BROAD", "OTHER", "CAUSE")
@@ -120,8 +121,8 @@ def _deny_run(drafts: list[Draft], first: int) -> int:
 def _explain(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Draft]:
     """Takes out the clauses that explain a finding, such as "consistent with pneumonia".
 
-    An explanation of an opacity by another finding that can be drawn names that finding, with doubt. All others are
-    unused.
+    An explanation of an opacity by another finding that can be drawn names that finding; it does so with doubt, unless
+    the opacity is due to it. All other explanations are unused.
     """
     kept: list[Draft] = []
     at = 0
@@ -148,7 +149,8 @@ def _explain(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[D
         for name, value in draft.values.items():
             target.put(name, value)
         if renames:
-            target.kind, target.finding, target.maybe, target.vague = "FINDING", draft.finding, True, False
+            doubt = draft.maybe or draft.words[0].text not in _CAUSED
+            target.kind, target.finding, target.maybe, target.vague = "FINDING", draft.finding, doubt, False
             unused += [word for word in draft.unused if word.kind != "MEANS"]
         else:
             unused.append(_span([word for each in drafts[at:end] for word in each.words], plain_text))
@@ -175,9 +177,10 @@ def _judge_organs(drafts: list[Draft]) -> None:
         PromptError: an organ is named, but not what is normal or abnormal of it.
     """
     verdict: Draft | None = None
+    organs = False  # whether the verdict is about an organ, so that lungs beside it are a further one
     for at, draft in reversed(list(enumerate(drafts))):
         if draft.clear or draft.normal:
-            verdict = draft
+            verdict, organs = draft, draft.kind == "ORGAN"
             draft.denied = True
             if not draft.kind:
                 lung = draft.place.keys() - {"noun"} or "noun" in draft.values or draft.clear
@@ -199,6 +202,8 @@ def _judge_organs(drafts: list[Draft]) -> None:
             draft.kind, draft.denied = "OTHER", True
         elif draft.kind in _NAMED:
             verdict = None
+        elif verdict and organs and draft.place and verdict.joint in ("and", "comma"):
+            draft.kind, draft.finding, draft.denied = "OTHER", "opacity", True
 
 
 def _attach(drafts: list[Draft]) -> list[Draft]:
@@ -246,6 +251,8 @@ def _looks_ahead(draft: Draft, after: list[Draft]) -> bool:
 
 def _forward(waiting: list[Draft], head: Draft) -> list[Draft]:
     """Returns the findings of a list whose last clause alone names the finding."""
+    while waiting and waiting[-1].place == {"area": "peripheral"} and "area" not in head.values:
+        head.add(waiting.pop())  # "peripheral and basal reticulation" lies in one place
     members = [*waiting, head]
     for one, following in reversed(list(pairwise(members))):
         one.kind, one.finding, one.plural, one.vague = head.kind, head.finding, False, head.vague
@@ -253,7 +260,7 @@ def _forward(waiting: list[Draft], head: Draft) -> list[Draft]:
             one.values |= {name: following.values[name] for name in _HEIGHTS if name in following.values}
         elif "level" in one.values and "noun" not in one.values and "noun" in following.values:
             one.values["noun"] = following.values["noun"]
-        if waiting[0].denied:
+        if members[0].denied:
             following.denied = True
         one.denied = one.denied or head.clear or head.normal
         one.listed = head.listed = members
@@ -265,6 +272,18 @@ def _forward(waiting: list[Draft], head: Draft) -> list[Draft]:
         if "side" in following.values:
             one.values.setdefault("side", following.values["side"])
     return members
+
+
+def _refer(draft: Draft) -> None:
+    """Takes "both" as the findings before it, where only unused words follow, as in "both unchanged".
+
+    Raises:
+        PromptError: it may also mean both lungs.
+    """
+    if not draft.unused or draft.values.keys() != {"side"}:
+        raise PromptError(f"{draft.text!r} follows a finding in one lung; write the finding again with its places")
+    del draft.values["side"]
+    draft.unused.insert(0, next(word for word in draft.words if word.kind == "SIDE"))
 
 
 def _spread_noun(heads: list[Draft]) -> None:
@@ -285,6 +304,8 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
     detail = not draft.place.keys() & head.place.keys()
     if draft.joint in ("and", "or"):  # "bilateral and peripheral", but not "in the lower lobe and at the hilum"
         detail = detail and head.place.keys() == {"side"}
+    if draft.place == {"side": "both"} and head.values.get("side") in ("right", "left"):
+        _refer(draft)
     if not draft.place or not head.place or detail:
         head.add(draft)
         for each in head.listed if not draft.place else ():  # "RUL and LLL consolidation, moderate"

@@ -158,7 +158,8 @@ def _joined(words: Iterator[Word]) -> Iterator[Word]:
 def _unknown(words: list[str]) -> str:
     said = []
     for word in dict.fromkeys(words):
-        near = difflib.get_close_matches(word, single_words(), n=3, cutoff=0.6)
+        near = [phrase for phrase in terms() if word in phrase.split(" ")][:3]
+        near = near or difflib.get_close_matches(word, single_words(), n=3, cutoff=0.6)
         said.append(f"{word!r}" + (f" (known: {', '.join(near)})" if near else ""))
     return (
         f"unknown words {', '.join(said)}; write them otherwise or leave them out. docs/generation.md lists what can "

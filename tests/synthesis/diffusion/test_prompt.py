@@ -108,6 +108,11 @@ def test_a_wrong_reading_of_an_impression_is_noticed() -> None:
         ("RUL and LLL consolidation, mild", ["consolidation right upper mild", "consolidation left lower mild"]),
         ("consolidation in the RUL and LLL, mild", ["consolidation right upper mild", "consolidation left lower mild"]),
         ("1. RUL nodule 2. left effusion", ["nodule right upper", "pleural_effusion left"]),
+        ("peripheral and basal reticulation", ["reticular_pattern basal peripheral"]),
+        (
+            "nodule in the left apex and a nodule at the right base, both new",
+            ["nodule left apical", "nodule right basal"],
+        ),
         # Numbers, sizes and severities.
         ("8mm nodule", ["nodule 8.0"]),
         ("nodule of 1.2 x 0.9 cm", ["nodule 12.0"]),
@@ -123,6 +128,7 @@ def test_a_wrong_reading_of_an_impression_is_noticed() -> None:
         ("?LLL pneumonia", ["consolidation left lower ?"]),
         ("left effusion, right nodule cannot be excluded", ["pleural_effusion left", "nodule right ?"]),
         ("right opacity, likely atelectasis", ["linear_atelectasis right ?"]),
+        ("left white-out due to a large effusion", ["pleural_effusion left large"]),
         ("right consolidation, likely pneumonia", ["consolidation right"]),
         ("right consolidation, possible left effusion", ["consolidation right", "pleural_effusion left ?"]),
         # Words that name the special kind of a general one.
@@ -153,6 +159,7 @@ def test_what_is_asked_for(text: str, findings: list[str]) -> None:
         ("no left effusion, small right effusion", ["pleural_effusion left"]),
         ("lungs are clear", ["opacity"]),
         ("clear left lung, right nodule", ["opacity left"]),
+        ("lungs and pleural spaces are clear", ["opacity", "pleural_effusion"]),
         ("heart and mediastinum are normal", ["cardiomegaly", "mediastinal_abnormality"]),
         ("pleura: no effusion. nodule", ["pleural_effusion"]),
         ("nodule, lungs otherwise clear", ["opacity True"]),
@@ -226,6 +233,8 @@ def test_what_cannot_be_used_is_told(text: str, unused: tuple[str, ...]) -> None
         ("no possible nodule", "both denies a finding and calls it possible"),
         ("no 8 mm nodule", "denies a number or a length"),
         ("mild severe consolidation", "both mild and severe"),
+        ("nodule in the left apex, both", "write the finding again"),
+        ("tension nodule", r"'tension' \(known: tension pneumothorax"),
         ("nodule mass", "names two findings"),
         ("right nodule in the left lung", "both right and left"),
         ("the heart", "names an organ"),
