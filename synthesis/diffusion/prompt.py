@@ -15,9 +15,9 @@ from artasyn.fields import Count, check_fields
 from artasyn.records import read_record, record_text
 from artasyn.synthesis.diffusion.clauses import drafts_of, words_of
 from artasyn.synthesis.diffusion.entries import asked, denied
-from artasyn.synthesis.diffusion.reading import merged, settled
+from artasyn.synthesis.diffusion.reading import settled
 from artasyn.synthesis.diffusion.said import PromptAbsence, PromptFinding
-from artasyn.synthesis.diffusion.words import LONGEST, Word, WordLexer, plain, read_words
+from artasyn.synthesis.diffusion.words import LONGEST, Word, WordLexer, merged, plain, read_words
 
 MOST = 50
 """The most findings, absent findings and unused passages of a prompt."""

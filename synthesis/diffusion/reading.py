@@ -280,7 +280,7 @@ def _refer(draft: Draft) -> None:
     Raises:
         PromptError: it may also mean both lungs.
     """
-    if not draft.unused or draft.values.keys() != {"side"}:
+    if not (draft.unused or draft.new) or draft.values.keys() != {"side"}:
         raise PromptError(f"{draft.text!r} follows a finding in one lung; write the finding again with its places")
     del draft.values["side"]
     draft.unused.insert(0, next(word for word in draft.words if word.kind == "SIDE"))
@@ -384,19 +384,3 @@ def _span(words: list[Word], plain_text: str) -> Word:
     """Returns the text from the first to the last of some words as one word."""
     start, end = words[0].start, words[-1].end
     return Word("TOLD", "", plain_text[start:end], start, end)
-
-
-def merged(unused: list[Word], plain_text: str) -> tuple[str, ...]:
-    """Returns unused words in the order of the text, neighbours together, each once.
-
-    Args:
-        unused: the words.
-        plain_text: the text that their positions count in.
-    """
-    spans: list[list[int]] = []
-    for word in sorted(unused, key=lambda each: (each.start, -each.end)):
-        if spans and plain_text[spans[-1][1] : word.start].strip() == "" and word.start <= spans[-1][1] + 1:
-            spans[-1][1] = max(spans[-1][1], word.end)
-        elif not (spans and word.end <= spans[-1][1]):
-            spans.append([word.start, word.end])
-    return tuple(dict.fromkeys(" ".join(plain_text[start:end].split()) for start, end in spans))

@@ -102,6 +102,22 @@ def read_words(text: str) -> tuple[Word, ...]:
     return tuple(_joined(word for word in found if word.kind != "FILLER"))
 
 
+def merged(unused: list[Word], plain_text: str) -> tuple[str, ...]:
+    """Returns unused words in the order of the text, neighbours together, each once.
+
+    Args:
+        unused: the words.
+        plain_text: the text that their positions count in.
+    """
+    spans: list[list[int]] = []
+    for word in sorted(unused, key=lambda each: (each.start, -each.end)):
+        if spans and plain_text[spans[-1][1] : word.start].strip() == "" and word.start <= spans[-1][1] + 1:
+            spans[-1][1] = max(spans[-1][1], word.end)
+        elif not (spans and word.end <= spans[-1][1]):
+            spans.append([word.start, word.end])
+    return tuple(dict.fromkeys(" ".join(plain_text[start:end].split()) for start, end in spans))
+
+
 class WordLexer(Lexer):
     """Gives the words of a text to the parser."""
 
