@@ -55,12 +55,21 @@ def test_the_same_sentence_gives_the_same_prompt_whatever_its_case_and_spaces() 
     assert hash(Prompt.parse(REQUIRED)) == hash(Prompt.parse(REQUIRED))
 
 
-@pytest.mark.parametrize("table", ["impressions.csv"])
-def test_impressions_are_read_exactly(table: str) -> None:
+@pytest.mark.parametrize(
+    ("table", "number", "share"),
+    [
+        ("impressions.csv", 60, 0.95),
+        ("fresh.csv", 15, 0.7),
+        ("fresh_second.csv", 15, 0.7),
+        ("fresh_third.csv", 15, 0.9),
+    ],
+)
+def test_impressions_are_read_exactly(table: str, number: int, share: float) -> None:
+    """docs/generation.md tells the shares at first sight; these are the shares that later changes must keep."""
     known = impressions(table)
     wrong = [each.text for each in known if not each.is_read()]
-    assert len(known) == 60
-    assert len(wrong) <= 0.05 * len(known), wrong
+    assert len(known) == number
+    assert len(wrong) <= (1 - share) * number, wrong
 
 
 def test_a_wrong_reading_of_an_impression_is_noticed() -> None:
@@ -165,6 +174,7 @@ def test_what_is_asked_for(text: str, findings: list[str]) -> None:
         ("nodule, lungs otherwise clear", ["opacity True"]),
         ("right lung and left upper zone are clear", ["opacity right", "opacity left upper"]),
         ("no suspicious nodule", ["nodule"]),
+        ("nodule, not seen previously, no effusion", ["pleural_effusion"]),
         ("nodule, no other nodule", ["nodule True"]),
         ("the left effusion has resolved", ["pleural_effusion left"]),
         ("no large effusion, small left effusion", ["pleural_effusion large"]),
