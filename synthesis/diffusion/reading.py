@@ -139,11 +139,7 @@ def _explain(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[D
             kept.append(draft)
             at += 1
             continue
-        end = at + 1
-        while end < len(drafts) and (
-            drafts[end].joint == "or" or any(each.joint == "or" for each in drafts[end : end + 2] if each.bare)
-        ):
-            end += 1
+        end = _last_reason(drafts, at) + 1
         alone = end == at + 1
         renames = alone and draft.kind in ("FINDING", "BROAD") and target.vague and not _same(draft, target)
         for name, value in draft.values.items():
@@ -156,6 +152,18 @@ def _explain(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[D
             unused.append(_span([word for each in drafts[at:end] for word in each.words], plain_text))
         at = end
     return kept
+
+
+def _last_reason(drafts: list[Draft], at: int) -> int:
+    """Returns the last clause of an explanation that begins here: "atelectasis, pneumonia or scarring"."""
+    end = at
+    for later in range(at + 1, len(drafts)):
+        draft = drafts[later]
+        if draft.denied or not draft.bare or draft.joint not in ("or", "comma"):
+            break
+        if draft.joint == "or":
+            end = later
+    return end
 
 
 def _explains(draft: Draft, target: Draft) -> bool:

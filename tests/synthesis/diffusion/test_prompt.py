@@ -161,6 +161,8 @@ def test_what_is_asked_for(text: str, findings: list[str]) -> None:
     [
         ("no effusion or pneumothorax", ["pleural_effusion", "pneumothorax"]),
         ("no consolidation, effusion or pneumothorax", ["consolidation", "pleural_effusion", "pneumothorax"]),
+        ("opacity, likely pneumonia, no effusion or pneumothorax", ["pleural_effusion", "pneumothorax"]),
+        ("opacity consistent with pneumonia, no nodule, mass or effusion", ["nodule", "mass", "pleural_effusion"]),
         ("neither nodule nor mass", ["nodule", "mass"]),
         ("nodule without effusion", ["pleural_effusion"]),
         ("nodule, no effusion, no fracture", ["pleural_effusion", "fracture"]),
@@ -190,6 +192,7 @@ def test_what_is_denied(text: str, absences: list[str]) -> None:
         ("increased consolidation", ("increased",)),
         ("consolidation, unchanged since the prior study", ("unchanged since the prior study",)),
         ("new consolidation", ("new",)),
+        ("opacity, likely atelectasis, scarring or pneumonia", ("likely atelectasis, scarring or pneumonia",)),
         ("mild increase in the left effusion", ("mild increase in",)),
         ("ill-defined mass, concerning for malignancy", ("ill defined", "concerning for malignancy")),
         ("mild to moderate consolidation", ("mild to",)),
