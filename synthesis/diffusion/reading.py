@@ -63,11 +63,11 @@ def _used(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Draf
 
 def _only_unused(draft: Draft, unused: list[Word], plain_text: str) -> bool:
     """Returns whether a clause says nothing but words that cannot be used, such as "unchanged", and notes them."""
-    if draft.kind or draft.values or draft.clear or draft.normal or draft.maybe or draft.gone:
+    if draft.kind or draft.values or draft.clear or draft.normal or draft.gone:
         return False
     if not draft.unused or draft.near or (draft.explains and not draft.denied):
         return False
-    if draft.denied:
+    if draft.denied or draft.maybe:  # "no recent change", "likely reactive"
         unused.append(_span(draft.words, plain_text))
     else:
         unused += [*draft.unused, *(word for word in draft.words if word.kind in ("NEW", "BEYOND"))]

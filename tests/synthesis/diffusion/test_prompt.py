@@ -135,6 +135,8 @@ def test_a_wrong_reading_of_an_impression_is_noticed() -> None:
         ("bilateral nodules, two", ["nodule right 1", "nodule left 1"]),
         # Doubt and explanations.
         ("?LLL pneumonia", ["consolidation left lower ?"]),
+        ("left effusion, possible", ["pleural_effusion left ?"]),
+        ("left effusion, likely reactive", ["pleural_effusion left"]),
         ("left effusion, right nodule cannot be excluded", ["pleural_effusion left", "nodule right ?"]),
         ("right opacity, likely atelectasis", ["linear_atelectasis right ?"]),
         ("left white-out due to a large effusion", ["pleural_effusion left large"]),
@@ -192,6 +194,7 @@ def test_what_is_denied(text: str, absences: list[str]) -> None:
         ("increased consolidation", ("increased",)),
         ("consolidation, unchanged since the prior study", ("unchanged since the prior study",)),
         ("new consolidation", ("new",)),
+        ("left effusion, likely reactive", ("likely reactive",)),
         ("opacity, likely atelectasis, scarring or pneumonia", ("likely atelectasis, scarring or pneumonia",)),
         ("mild increase in the left effusion", ("mild increase in",)),
         ("ill-defined mass, concerning for malignancy", ("ill defined", "concerning for malignancy")),
