@@ -7,6 +7,7 @@
   - `SynthesisError`: an anomaly cannot be made.
 
     - `NothingShows`: an anomaly was rendered, but no pixel changed.
+    - `PromptError`: a sentence cannot be read as a prompt.
 
   - `DataError`: a folder or an option is not what a command needs.
   - `ModelError`: a stored model is missing, damaged or of another kind.
@@ -41,6 +42,10 @@ class SynthesisError(ArtasynError, ValueError):
 
 class NothingShows(SynthesisError):
     """An anomaly was rendered, but no pixel of the image changed."""
+
+
+class PromptError(SynthesisError):
+    """A sentence cannot be read as a prompt: unknown words, a contradiction, or a finding that cannot be drawn."""
 
 
 class DataError(ArtasynError, ValueError):

@@ -17,6 +17,7 @@ from artasyn.phantom.thorax import ThoraxRecord
 from artasyn.segment import DomainRandomisation, Lungs, PBTSeg, ProjectionRecord
 from artasyn.stock.patients import CTRecord, PatientRecord, Views, draw_variant
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord, Recipe, VolumeRecord, findings
+from artasyn.synthesis.diffusion import Prompt
 from tests.chest import chest
 
 CATALOGUE: list[tuple[type[LungOpacity], dict[str, Any]]] = [
@@ -63,6 +64,10 @@ def _patient() -> PatientRecord:
 RECORDS: dict[type[Any], Callable[[], Any]] = {
     OpacityRecord: _opacity,
     PatientRecord: _patient,
+    Prompt: lambda: Prompt.parse(
+        "two possible 8 mm nodules in the right lower lobe, peripheral; new small dense patchy consolidation in the "
+        "lingula, multiple cavities at the left apex, no large left effusion, no other nodule"
+    ),
     ProjectionRecord: _projection,
     Recipe: _recipe,
     ThoraxRecord: _thorax,

@@ -22,7 +22,14 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn.segment.measures",),
     ("artasyn.segment.anatomy",),
     ("artasyn.synthesis", "artasyn.phantom", "artasyn.pictures", "artasyn.bulk"),
-    ("artasyn.transforms", "artasyn.outputs", "artasyn.testsets", "artasyn.detection", "artasyn.stock"),
+    (
+        "artasyn.synthesis.diffusion",
+        "artasyn.transforms",
+        "artasyn.outputs",
+        "artasyn.testsets",
+        "artasyn.detection",
+        "artasyn.stock",
+    ),
     ("artasyn.training",),
     ("artasyn.commands",),
 )

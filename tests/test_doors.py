@@ -19,6 +19,7 @@ DOORS = {
     "ProjectionRecord Quality Structure View Volume check_projection check_volume insert_lesion measure project",
     "artasyn.synthesis": "Anomalies Anomaly BatchLungOpacity FINDINGS Finding Lesion Look LungOpacity LungVolume "
     "OpacityRecord Recipe VolumeChange VolumeRecord findings",
+    "artasyn.synthesis.diffusion": "Prompt PromptAbsence PromptFinding",
     "artasyn.testsets": "LAYOUTS Layout TestFilm TestSet find",
     "artasyn.training": "LossWeights Normals NormalsData ReconstructionTraining SyntheticAnomalies TrainingRun",
     "artasyn.transforms": "LungOpacityTransform OpacityDataset RandomLungOpacity",

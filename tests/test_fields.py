@@ -32,6 +32,7 @@ from artasyn.stock.making import Plan
 from artasyn.stock.patients import PatientRecord
 from artasyn.stock.views import Patient
 from artasyn.synthesis import LungOpacity, LungVolume, OpacityRecord, Recipe, VolumeRecord
+from artasyn.synthesis.diffusion import Prompt
 from artasyn.training.anatomy_run import AnatomyRun
 from tests.catalogue import RECORDS
 from tests.chest import chest
@@ -151,6 +152,12 @@ def patient() -> Volume:
     return chest((12.0, 10.0, 10.0), length=420.0)
 
 
+def said(prompt: Prompt) -> Image:
+    """Says a prompt and reads it back; the radiograph is any, as nothing draws a prompt yet."""
+    assert Prompt.parse(prompt.text()) == prompt
+    return phantom().image
+
+
 def small(record: ProjectionRecord) -> ProjectionRecord:
     return dataclasses.replace(record, view=dataclasses.replace(record.view, size=(96, 96)))
 
@@ -159,6 +166,7 @@ USES: dict[type[Any], Callable[[Any], Image]] = {
     OpacityRecord: lambda record: LungOpacity().render(phantom().image, phantom().lungs, record).image,
     VolumeRecord: lambda record: LungVolume().render(phantom().image, phantom().lungs, record).image,
     Recipe: lambda recipe: recipe.remake(phantom().image).image,
+    Prompt: said,
     ThoraxRecord: lambda record: Phantom().render(dataclasses.replace(record, size=64)).image,
     PatientRecord: lambda record: plain_film(
         Patient.of(record.variation(patient()), "").seen(record.views[0], min(record.size, 96))[0]

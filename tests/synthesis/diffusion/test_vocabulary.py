@@ -1,0 +1,107 @@
+"""The vocabulary: every finding has its words, every term one meaning, and the page shows them all."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from artasyn.errors import SynthesisError
+from artasyn.synthesis import FINDINGS
+from artasyn.synthesis.diffusion import Prompt
+from artasyn.synthesis.diffusion.vocabulary import codes, known_names, plurals, rows, terms
+from artasyn.synthesis.diffusion.words import plain
+from tests.conftest import ROOT
+
+
+def tables() -> str:
+    """The tables of docs/generation.md: the words of every finding with its codes, and the findings to deny."""
+    lines = ["| finding | words | RadLex | SNOMED CT |", "|---|---|---|---|"]
+    kinds = ("FINDING", "BROAD")
+    for row in rows():
+        if row["kind"] in kinds and row["meaning"]:
+            names = " and ".join(f"`{name}`" for name in row["meaning"].split("+"))
+            lines.append(f"| {names} | {row['terms'].replace('/', ', ')} | {row['radlex']} | {row['snomed']} |")
+    lines += ["", "| absent finding | words | RadLex | SNOMED CT |", "|---|---|---|---|"]
+    for row in rows():
+        if row["kind"] in ("OTHER", "CAUSE"):
+            words = row["terms"].replace("/", ", ")
+            lines.append(f"| `{row['meaning']}` | {words} | {row['radlex']} | {row['snomed']} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_the_page_shows_the_vocabulary() -> None:
+    page = (ROOT / "docs" / "generation.md").read_text(encoding="utf-8")
+    assert tables() in page, f"docs/generation.md needs these tables:\n{tables()}"
+
+
+def test_every_finding_that_can_be_drawn_is_read_by_its_own_name() -> None:
+    for name in FINDINGS:
+        words = name.replace("_", " ")
+        for text in (words, *plurals(words)):
+            assert [each.finding for each in Prompt.parse(text).findings] == [name]
+
+
+def test_every_known_finding_can_be_denied_by_its_own_name() -> None:
+    for name in known_names():
+        assert [each.finding for each in Prompt.parse(f"no {name.replace('_', ' ')}").absent] == [name]
+
+
+def test_every_term_can_be_found() -> None:
+    for words, term in terms().items():
+        assert plain(words) == words == term.words, f"{words!r} is never seen: texts are made plain first"
+
+
+def test_every_term_of_a_finding_is_read_as_that_finding() -> None:
+    for words, term in terms().items():
+        if term.kind == "FINDING":
+            found = [each.finding for each in Prompt.parse(words).findings]
+            assert found == term.meaning.split("+"), words
+
+
+@pytest.mark.parametrize(
+    ("meaning", "expected"),
+    [
+        ("consolidation", ("RID43255", "95436008")),
+        ("pneumothorax", ("RID5352", "36118008")),
+        ("side=left lobe=lower", ("RID1338", "41224006")),
+        ("texture_opacity", ("", "")),
+    ],
+)
+def test_codes(meaning: str, expected: tuple[str, str]) -> None:
+    assert codes(meaning) == expected
+
+
+def test_codes_have_the_form_of_their_system() -> None:
+    for row in rows():
+        assert re.fullmatch(r"(RID\d+)?", row["radlex"])
+        assert not row["snomed"] or verhoeff(row["snomed"]), f"{row['snomed']} has a wrong check digit"
+
+
+def verhoeff(number: str) -> bool:
+    """Whether the last digit is the check digit of a SNOMED CT identifier (Verhoeff's scheme)."""
+
+    def times(a: int, b: int) -> int:  # in the dihedral group of ten elements
+        if a < 5:
+            return (a + b) % 5 if b < 5 else 5 + (a + b) % 5
+        return 5 + (a - b) % 5 if b < 5 else (a - b) % 5
+
+    turned = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]
+    total = 0
+    for place, digit in enumerate(reversed(number)):
+        value = int(digit)
+        for _ in range(place % 8):
+            value = turned[value]
+        total = times(total, value)
+    return total == 0
+
+
+def test_the_check_of_codes_can_fail() -> None:
+    assert verhoeff("73211009")  # diabetes mellitus
+    assert not verhoeff("73211008")
+    assert not verhoeff("73210109")
+
+
+def test_an_unknown_meaning_has_no_codes() -> None:
+    with pytest.raises(SynthesisError, match="no meaning 'hiccups'"):
+        codes("hiccups")
