@@ -2,7 +2,7 @@
 
 The findings follow the Fleischner Society's glossary of terms for thoracic imaging (Hansell et al., Radiology
 2008;246:697; Bankier et al., Radiology 2024;310:e232558), with British and American spellings and abbreviations.
-A code is empty where it is not known for certain.
+A code is that of the first term of its row, and empty where it is not known for certain.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Term:
         meaning: what the term says, in the spelling of its kind: the name of a finding, a number, or fields and values
             of a place such as ``side=right lobe=lower``.
         words: the term in lower case, without hyphens.
-        radlex: its code in RadLex, such as ``RID43255``; empty where it is not known.
-        snomed: its code in SNOMED CT, such as ``95436008``; empty where it is not known.
+        radlex: the code of its row in RadLex, such as ``RID43255``; empty where it is not known.
+        snomed: the code of its row in SNOMED CT, such as ``95436008``; empty where it is not known.
         plural: whether this is the regular plural of a term of the table.
     """
 
