@@ -114,7 +114,7 @@ def examine(images: Sequence[Any], lungs: Sequence[Any], settings: DetectorSetti
     Example:
         >>> film = np.random.default_rng(0).random((40, 50), np.float32)
         >>> none = np.zeros(1, np.float32)
-        >>> look = lambda images: Maps(images, 0 * images + 0.25, none, none, 0 * images + 1)
+        >>> look = lambda images: Maps(images, 0 * images + 0.25, none, 0 * images + 1)
         >>> (found,) = examine([film], [None], DetectorSettings(size=32, restrict_to_lungs=False), look)
         >>> found.score, found.heatmap.shape, bool(found.mask.any())
         (0.25, (40, 50), False)

@@ -150,10 +150,10 @@ def test_a_call_may_say_otherwise_than_the_settings_and_leaves_them(
 def test_maps_come_back_to_the_place_they_are_of(
     network: DetectorNetwork, film: Image, lungs: Lungs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def maps(images: Images) -> tuple[Images, Images, Tensor, Tensor, Images]:
+    def maps(images: Images) -> tuple[Images, Images, Tensor, Images]:
         hot, none = torch.zeros_like(images), torch.zeros(len(images))
         hot[..., 16:20, 8:12] = 1
-        return images, hot, none, none, torch.ones_like(images)
+        return images, hot, none, torch.ones_like(images)
 
     monkeypatch.setattr(network, "forward", maps)
     heatmap = Detector(network)(film, lungs).heatmap
