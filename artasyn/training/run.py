@@ -74,9 +74,9 @@ class TrainingRun:
             same weights. The mean of two marked real lesions better than either of the two, and it runs in the time of
             one network.
         start: a trained detector to begin with: a folder, ``bundled``, or the id of a model on the Hugging Face hub;
-            None begins anew. Encoder, levels, kind and size must be those of that detector. Its weights are averaged
-            with those of the trainings, so that little of what it knew is lost (Wortsman et al., "Robust fine-tuning of
-            zero-shot models", CVPR 2022).
+            None begins anew. It takes the place of `pretrained`. Encoder, levels, kind and size must be those of that
+            detector. Its weights are averaged with those of the trainings, so that little of what it knew is lost
+            (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
         weights: of the losses.
     """
 
@@ -116,8 +116,8 @@ class TrainingRun:
 
         Writes ``checkpoints/`` (last and best; of shorter trainings ``checkpoints-1/`` and so on), ``logs/run_N/``
         (CSV, TensorBoard), ``cache/`` (prepared radiographs), ``normals.csv`` (their names and identities) and, at the
-        end, ``model/`` for `Detector.from_pretrained`. The model holds the last epoch, with its
-        novelty (`ReconstructionTraining.learn_normal`) and its thresholds.
+        end, ``model/`` for `Detector.from_pretrained`. The model holds the last epoch, with its novelty
+        (`ReconstructionTraining.learn_normal`) and its thresholds.
 
         Args:
             sources: normal radiographs.
