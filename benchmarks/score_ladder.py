@@ -2,8 +2,9 @@
 
 Every rung is a training with the same network, steps, normals and seeds, and differs from the first one in one thing:
 the anomalies, the kind of heatmap, the nuisances, the anatomy. Further rungs use the first one's networks with other
-parts of the score. The budget is small: three seeds of every rung take two hours on two cores. A killed run resumes.
-Compare the figures with each other, not with those of the detector that ships. DIR is the folder of development sets.
+parts of the score. The budget is small: nine trainings and their figures took an hour and a half on two cores. A killed
+run resumes. Compare the figures with each other, not with those of the detector that ships. DIR is the folder of
+development sets.
 
 The rungs named with "heatmap alone" leave the novelty out: they compare anomalies, not models of normal radiographs.
 --rungs chooses some of them; `results/zeroshot_parts.json` holds the second round's.

@@ -327,6 +327,30 @@ def test_validation_is_the_same_every_time_and_films_vary_in_training_alone(phan
     assert not any(torch.equal(lungs, other) for lungs in varied for other in shown[0])
 
 
+@pytest.mark.parametrize("probability", [0.0, 1.0])
+def test_disturbed_films_are_those_of_the_first_healthy_pass_with_nuisances_alone(
+    phantoms: Path, trained: Path, probability: float
+) -> None:
+    data = NormalsData(
+        find_sources([phantoms / "train"]),
+        trained / "cache",
+        size=64,
+        batch_size=4,
+        held_out=0.34,
+        nuisances=probability,
+    )
+    healthy, disturbed = (
+        {key: torch.cat([batch[key] for batch in loader]) for key in ("image", "lungs", "group")}
+        for loader in (data.healthy(held_out=False), data.disturbed())
+    )
+    count = len(disturbed["image"])
+    assert 3 * count == len(healthy["image"])
+    for key in ("lungs", "group"):
+        assert torch.equal(disturbed[key], healthy[key][:count])
+    moved = (disturbed["image"] - healthy["image"][:count]).abs().amax(dim=(1, 2, 3))
+    assert (moved > 0.05).all() if probability else (moved == 0).all()
+
+
 def test_a_small_folder_is_gone_through_as_often_as_a_large_one(phantoms: Path, trained: Path) -> None:
     data = NormalsData(find_sources([phantoms / "train"]), trained / "cache", size=64, batch_size=5, held_out=0.1)
     data.setup("fit")
