@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import cv2
 import numpy as np
 
-from artasyn.arrays import Attenuation, Image, Mask, check_image
+from artasyn.arrays import Attenuation, Heatmap, Image, Mask, check_image
 from artasyn.errors import ImageError, NothingShows, SynthesisError
 from artasyn.fields import Count, Within, check_fields
 from artasyn.segment.anatomy.anatomy import Convention
@@ -254,6 +254,46 @@ def rendered(image: Image, place: Place, record: OpacityRecord) -> Change:
             "the record lies outside these lungs, or they are white or mere slivers"
         )
     return Change(film, changed, mask, added, window, inner, step, air_left, record.tolerance)
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """The lungs that lesions are drawn into, without any film.
+
+    Attributes:
+        place: the lungs and the part of them that lesions may change.
+        window: the window around the lungs.
+        context: the lungs in the cells of the window; nothing of it tells a grey.
+    """
+
+    place: Place
+    window: Window
+    context: Context
+
+    @classmethod
+    def of(cls, place: Place) -> Ground:
+        """Returns the ground of a place.
+
+        Raises:
+            SynthesisError: there are no lungs.
+        """
+        window = Window.around(place.lungs)
+        if window is None:
+            raise SynthesisError("no lungs to draw a lesion into; find them first")
+        return cls(place, window, Context.of(np.zeros(place.region.shape, np.float32), place, window))
+
+    def replaced(self, record: OpacityRecord) -> Float32[np.ndarray, "grid grid"]:
+        """Returns the share of the lung's air that a record replaces, in [0, 1], in the window."""
+        return np.asarray(1 - math.prod(_air_left(self.context, record)[0].values()), np.float32)
+
+    def placed(self, share: Float32[np.ndarray, "grid grid"]) -> Heatmap:
+        """Returns values of the window on the grid of the lungs, 0 outside the part."""
+        shape = self.place.region.shape
+        film, inner = self.window.part((slice(0, GRID), slice(0, GRID)), shape)
+        whole = cv2.resize(share, (self.window.side, self.window.side), interpolation=cv2.INTER_LINEAR)
+        found = np.zeros(shape, np.float32)
+        found[film] = whole[inner] * self.place.region[film]
+        return found
 
 
 def _air_left(
