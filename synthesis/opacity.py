@@ -258,12 +258,12 @@ def rendered(image: Image, place: Place, record: OpacityRecord) -> Change:
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """The lungs that lesions are drawn into, without any film.
+    """The lungs that lesions are drawn into, with or without a film.
 
     Attributes:
         place: the lungs and the part of them that lesions may change.
         window: the window around the lungs.
-        context: the lungs in the cells of the window; nothing of it tells a grey.
+        context: the lungs, and the film's grey, in the cells of the window.
     """
 
     place: Place
@@ -271,8 +271,12 @@ class Ground:
     context: Context
 
     @classmethod
-    def of(cls, place: Place) -> Ground:
+    def of(cls, place: Place, image: Image | None = None) -> Ground:
         """Returns the ground of a place.
+
+        Args:
+            place: the lungs.
+            image: the film, (h, w); without it, the ground tells where lesions lie, but nothing of greys.
 
         Raises:
             SynthesisError: there are no lungs.
@@ -280,7 +284,13 @@ class Ground:
         window = Window.around(place.lungs)
         if window is None:
             raise SynthesisError("no lungs to draw a lesion into; find them first")
-        return cls(place, window, Context.of(np.zeros(place.region.shape, np.float32), place, window))
+        film = np.zeros(place.region.shape, np.float32) if image is None else image
+        return cls(place, window, Context.of(film, place, window))
+
+    @property
+    def step(self) -> Attenuation:
+        """From the grey of the lung to that of soft tissue, float32 (h, w) in image units; 0 outside the part."""
+        return self.placed(_finer(self.context.step))
 
     def replaced(self, record: OpacityRecord) -> Float32[np.ndarray, "grid grid"]:
         """Returns the share of the lung's air that a record replaces, in [0, 1], in the window."""

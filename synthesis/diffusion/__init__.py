@@ -1,6 +1,22 @@
-"""From a sentence to a film: what is asked for in a radiologist's words, as records of findings and places."""
+"""From a sentence to a film: prompts in a radiologist's words, soft masks in an anatomy, films on them, filters."""
 
+from artasyn.synthesis.diffusion.film import FilmGenerator, ImaginedAnomaly
+from artasyn.synthesis.diffusion.imagined import Imagined
+from artasyn.synthesis.diffusion.masks import MaskSampler, PathologyMask, PathologyMasks
 from artasyn.synthesis.diffusion.prompt import Prompt
+from artasyn.synthesis.diffusion.record import FilmRecord, PromptRecord
 from artasyn.synthesis.diffusion.said import PromptAbsence, PromptFinding
 
-__all__ = ["Prompt", "PromptAbsence", "PromptFinding"]
+__all__ = [
+    "FilmGenerator",
+    "FilmRecord",
+    "Imagined",
+    "ImaginedAnomaly",
+    "MaskSampler",
+    "PathologyMask",
+    "PathologyMasks",
+    "Prompt",
+    "PromptAbsence",
+    "PromptFinding",
+    "PromptRecord",
+]

@@ -103,9 +103,7 @@ def disagreements(asked: PromptFinding, plan: Plan, measured: Measured, *, milli
         value = getattr(measured, plan.measure)
         slack = PIXELS * millimetres if plan.measure == "diameter" else 0.0
         if not plan.size[0] - slack <= value <= plan.size[1] + slack:
-            wrong.append(
-                f"{said!r} has a {plan.measure} of {value:.3g}, not {plan.size[0]:.3g} to {plan.size[1]:.3g}"
-            )
+            wrong.append(f"{said!r} has a {plan.measure} of {value:.3g}, not {plan.size[0]:.3g} to {plan.size[1]:.3g}")
     if plan.graded and not plan.severity[0] <= measured.severity * (1 + 1e-4) <= plan.severity[1] * (1 + 2e-4):
         wrong.append(
             f"{said!r} has a severity of {measured.severity:.3g}, not {plan.severity[0]:.3g} to {plan.severity[1]:.3g}"

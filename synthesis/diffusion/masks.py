@@ -16,6 +16,7 @@ from artasyn.shapes import Bool, Float32
 from artasyn.synthesis.diffusion.adherence import FAINTEST, Measured, disagreements, measure
 from artasyn.synthesis.diffusion.plans import LUNG_HEIGHT, ROUND, Plan, inner
 from artasyn.synthesis.diffusion.prompt import Prompt
+from artasyn.synthesis.diffusion.record import PromptRecord
 from artasyn.synthesis.diffusion.regions import Region, extent_of
 from artasyn.synthesis.diffusion.said import PromptFinding
 from artasyn.synthesis.drawing import draw_lesions
@@ -110,14 +111,30 @@ class PathologyMasks:
             left *= 1 - each.soft
         return 1 - left
 
+    @classmethod
+    def of(cls, record: PromptRecord, found: Found | Place) -> PathologyMasks:
+        """Makes the masks of a record again, on these or on other lungs.
+
+        Args:
+            record: the random choices.
+            found: the lungs, the anatomy or the projection of a radiograph.
+
+        Raises:
+            SynthesisError: the radiograph does not show a place that the prompt names.
+        """
+        scene = _Scene.of(record.prompt, found)
+        masks = [
+            PathologyMask.of(asked, drawn, region, millimetres=scene.millimetres)
+            for asked, drawn, region in zip(record.prompt.findings, record.drawn, scene.regions, strict=True)
+        ]
+        return cls(record.prompt, tuple(masks), scene.place, scene.millimetres, scene.notes)
+
     def disagreements(self) -> tuple[str, ...]:
         """Returns what the maps show otherwise than the prompt says, in sentences."""
         return tuple(
             wrong
             for each in self.masks
-            for wrong in disagreements(
-                each.asked, Plan.of(each.asked), each.measured, millimetres=self.millimetres
-            )
+            for wrong in disagreements(each.asked, Plan.of(each.asked), each.measured, millimetres=self.millimetres)
         )
 
 
@@ -142,7 +159,7 @@ class MaskSampler:
 
     tolerance: float = 1 / 255
 
-    def __call__(self, prompt: Prompt, anatomy: Found, rng: np.random.Generator) -> PathologyMasks:
+    def __call__(self, prompt: Prompt, anatomy: Found | Place, rng: np.random.Generator) -> PathologyMasks:
         """Draws the masks of a prompt.
 
         Args:
@@ -153,15 +170,12 @@ class MaskSampler:
         Raises:
             SynthesisError: the radiograph does not show a place that the prompt names, or has no room for the finding.
         """
-        extent = extent_of(prompt.findings, anatomy)
-        place = Place.of(anatomy, "lungs", extent)
-        millimetres, notes = _pixel(anatomy, place, prompt)
-        masks = []
-        for asked in prompt.findings:
-            region = Region.of(asked, anatomy, extent)
-            notes += region.notes
-            masks.append(self._drawn(asked, region, millimetres, rng))
-        return PathologyMasks(prompt, tuple(masks), place, millimetres, tuple(dict.fromkeys(notes)))
+        scene = _Scene.of(prompt, anatomy)
+        masks = [
+            self._drawn(asked, region, scene.millimetres, rng)
+            for asked, region in zip(prompt.findings, scene.regions, strict=True)
+        ]
+        return PathologyMasks(prompt, tuple(masks), scene.place, scene.millimetres, scene.notes)
 
     def _drawn(
         self, asked: PromptFinding, region: Region, millimetres: float, rng: np.random.Generator
@@ -182,6 +196,25 @@ class MaskSampler:
                     return mask
         told = "; ".join(wrong) or f"there is no room for {asked.words()!r}"
         raise SynthesisError(f"these lungs do not show what was asked for, in {TRIES} draws: {told}")
+
+
+@dataclass(frozen=True, eq=False)
+class _Scene:
+    """The lungs of one radiograph with the regions of a prompt's findings."""
+
+    place: Place
+    regions: tuple[Region, ...]
+    millimetres: float
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, prompt: Prompt, given: Found | Place) -> _Scene:
+        found = given.lungs if isinstance(given, Place) else given
+        extent = extent_of(prompt.findings, found)
+        place = Place.of(found, "lungs", extent)
+        regions = tuple(Region.of(asked, found, extent) for asked in prompt.findings)
+        millimetres, notes = _pixel(found, place, prompt)
+        return cls(place, regions, millimetres, tuple(dict.fromkeys((*notes, *(n for r in regions for n in r.notes)))))
 
 
 class _NoRoom(Exception):
@@ -244,7 +277,7 @@ class _Easel:
         spread = self.asked.distribution == "diffuse" or rng.random() < self.plan.finding.bilateral_probability
         if not present.all() or spread:
             return present
-        return np.arange(2) == rng.integers(2)
+        return np.asarray(np.arange(2) == rng.integers(2))
 
     def _draw(self, sides: Bool[np.ndarray, " 2"], rng: np.random.Generator) -> Lesion:
         finding = replace(self.plan.finding, number_range=(1, 1), bilateral_probability=0.0, sides=("right", "left"))
@@ -360,5 +393,3 @@ def _pixel(anatomy: Found, place: Place, prompt: Prompt) -> tuple[float, tuple[s
     lengths = any(Plan.of(each).measure == "diameter" and Plan.of(each).size for each in prompt.findings)
     note = f"the radiograph does not tell the size of a pixel; its lungs are taken to be {LUNG_HEIGHT:g} mm high"
     return LUNG_HEIGHT / max(1, rows), (note,) * lengths
-
-

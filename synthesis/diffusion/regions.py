@@ -23,9 +23,12 @@ HEIGHTS = {"apical": (0.0, 0.25), "basal": (0.75, 1.0), "costophrenic_angle": (0
 LINGULA = 0.5
 """The part of the left upper lobe's height above the lingula."""
 
-SOFT_EDGE, FISSURE = 0.08, 0.01
-"""Width of the fade inside a region's edge, in heights of the lungs: of a zone, which nothing in the lung ends, and of
-a lobe, which ends at a fissure."""
+MIDDLE_LOBE = 0.65
+"""The part of the right lung's height below the upper lobe that stands for the middle lobe."""
+
+SOFT_EDGE, OBLIQUE, FISSURE = 0.08, 0.03, 0.01
+"""Width of the fade inside a region's edge, in heights of the lungs: of a zone, which nothing in the lung ends; of a
+lobe whose fissure runs obliquely to the rays; and of the right upper lobe, whose fissure runs along them."""
 
 LEAST = 0.004
 """Smallest region that counts as shown, as a share of the lungs."""
@@ -68,18 +71,14 @@ class Region:
         region = lungs.mask if asked.side is None else np.asarray(lungs.labels == _SIDES[asked.side])
         if not region.any():
             raise SynthesisError(f"this radiograph shows no {asked.side or ''} lung for {asked.words()!r}")
-        sharp = False
+        edge = SOFT_EDGE
         if FINDINGS[asked.finding].dependent:
             _check_fluid(asked)
         else:
             if asked.lobe:
-                lobe, sharp = _lobe(asked, found, lungs)
+                lobe, edge, note = _lobe(asked, found, lungs)
                 region = region & lobe
-                if not sharp:
-                    notes.append(
-                        f"lungs alone do not show lobes: the {_LEVELS[asked.lobe]} third of the lung stands for "
-                        f"{asked.words()!r}"
-                    )
+                notes += [note] * bool(note)
             if asked.zone:
                 region = region & _level(asked.zone, lungs)
             if asked.area:
@@ -88,7 +87,7 @@ class Region:
             raise SynthesisError(f"this radiograph shows no such part of the lungs: {asked.words()!r}")
         part = " ".join(filter(None, (asked.side, asked.lobe, asked.zone, asked.area))) or "lungs"
         place = Place(lungs, np.asarray(region), whole.hidden, part, convention)
-        return cls(place, FISSURE if sharp else SOFT_EDGE, tuple(notes))
+        return cls(place, edge, tuple(notes))
 
     @cached_property
     def fade(self) -> Heatmap:
@@ -109,28 +108,56 @@ def _check_fluid(asked: PromptFinding) -> None:
     Raises:
         SynthesisError: it is such a place.
     """
-    if asked.zone in ("apical", "upper", "middle") or asked.lobe in ("upper", "middle", "lingula") or asked.area in (
-        "central",
-        "retrocardiac",
+    if (
+        asked.zone in ("apical", "upper", "middle")
+        or asked.lobe in ("upper", "middle", "lingula")
+        or asked.area
+        in (
+            "central",
+            "retrocardiac",
+        )
     ):
         raise SynthesisError(
             f"{asked.words()!r}: artasyn draws free fluid, which lies at the base; leave the place out, or say the base"
         )
 
 
-def _lobe(asked: PromptFinding, found: Found, lungs: Lungs) -> tuple[Mask, bool]:
-    """Returns a lobe, and whether the anatomy shows it; otherwise the third of the lungs that stands for it."""
-    level = "upper" if asked.lobe == "lingula" else asked.lobe
+def _lobe(asked: PromptFinding, found: Found, lungs: Lungs) -> tuple[Mask, float, str]:
+    """Returns a lobe, the width of its fade, and a note where something else stands for it."""
+    level = "upper" if asked.lobe == "lingula" else str(asked.lobe)
     sides = [asked.side] if asked.side else ["right", "left"]
     names = [f"lung_{level}_lobe_{side}" for side in sides if not (level == "middle" and side == "left")]
-    if isinstance(found, Lungs) or not all(find_members(name, found.names) for name in names):
-        return lungs.zone(_LEVELS[str(asked.lobe)]), False
-    lobe = np.logical_or.reduce([found.mask(name) for name in names]) & lungs.mask
-    if asked.lobe == "lingula":
+    lobe = np.zeros(lungs.labels.shape, bool)
+    for name in names:
+        lobe |= _structure(name, found) & lungs.mask
+    if lobe.any():
         rows = np.flatnonzero(lobe.any(axis=1))
-        if rows.size:
+        if asked.lobe == "lingula":
             lobe[: rows[0] + round(LINGULA * rows.size)] = False
-    return np.asarray(lobe), True
+        elif level in ("upper", "lower"):  # the far end of a lobe lies in front of or behind the other lobe
+            lobe &= ~lungs.zone("lower" if level == "upper" else "upper")
+        return lobe, FISSURE if names == ["lung_upper_lobe_right"] else OBLIQUE, ""
+    above = _structure("lung_upper_lobe_right", found) & lungs.right
+    if level == "middle" and above.any():
+        below = lungs.right & ~above
+        rows = np.flatnonzero(below.any(axis=1))
+        below[rows[0] + round(MIDDLE_LOBE * rows.size) :] = False
+        return (
+            below,
+            MIDDLE_FADE,
+            "the anatomy does not show the middle lobe: the lung below the upper lobe stands for it",
+        )
+    third = _LEVELS[str(asked.lobe)]
+    note = f"lungs alone do not show lobes: the {third} third of the lung stands for {asked.words()!r}"
+    return lungs.zone(third), SOFT_EDGE, note
+
+
+def _structure(name: str, found: Found) -> Mask:
+    """Returns a structure of an anatomy or a projection; empty where it does not show it."""
+    if isinstance(found, Lungs) or not find_members(name, found.names):
+        shape = found.labels.shape if isinstance(found, Lungs) else found.lungs("visible").labels.shape
+        return np.zeros(shape, bool)
+    return found.mask(name)
 
 
 def _level(zone: str, lungs: Lungs) -> Mask:
@@ -147,7 +174,7 @@ def _level(zone: str, lungs: Lungs) -> Mask:
 
 
 def _area(asked: PromptFinding, found: Found, lungs: Lungs) -> Mask:
-    """Returns a part of the lungs by its neighbours.
+    """Returns a part of the lungs by its neighbours; behind the heart, that is its lower third, beside the spine.
 
     Raises:
         SynthesisError: lungs alone do not show what lies behind the heart.
@@ -158,7 +185,7 @@ def _area(asked: PromptFinding, found: Found, lungs: Lungs) -> Mask:
                 f"{asked.words()!r}: lungs alone do not show what lies behind the heart; read the anatomy "
                 "(--lungs anatomy), or leave the place out"
             )
-        return np.asarray(found.mask("heart") & lungs.mask)
+        return np.asarray(found.mask("heart") & lungs.zone("lower"))
     if asked.area == "costophrenic_angle":
         return np.asarray(_level("costophrenic_angle", lungs) & lungs.zone("peripheral"))
     return lungs.zone("central" if asked.area == "central" else "peripheral")

@@ -1,0 +1,106 @@
+"""Films from pathology masks: every finding's attenuation on a healthy radiograph, and nothing outside the masks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from artasyn.arrays import Attenuation, Heatmap, Image, Mask, check_image
+from artasyn.errors import ImageError, NothingShows
+from artasyn.synthesis.anomaly import expose
+from artasyn.synthesis.diffusion.masks import PathologyMasks
+from artasyn.synthesis.diffusion.record import PromptRecord
+from artasyn.synthesis.opacity import Ground
+from artasyn.synthesis.rendering import saturated
+
+
+@dataclass(frozen=True, eq=False)
+class ImaginedAnomaly:
+    """A radiograph that shows the findings of a prompt.
+
+    Attributes:
+        image: float32 (h, w) in [0, 1], the radiograph with the findings.
+        mask: bool (h, w), exactly the pixels that differ from the healthy radiograph.
+        attenuation: float32 (h, w), ``image - healthy``; at least the tolerance inside the mask, 0 outside.
+        masks: the soft maps that the film was made from.
+        regions: the changed pixels of each finding of the prompt, bool (h, w), in order. They may overlap; their union
+            is `mask`.
+    """
+
+    image: Image
+    mask: Mask
+    attenuation: Attenuation
+    masks: PathologyMasks
+    regions: tuple[Mask, ...]
+
+    @cached_property
+    def record(self) -> PromptRecord:
+        """The random choices; they remake the film on the same radiograph."""
+        return PromptRecord(self.masks.prompt, tuple(each.record for each in self.masks.masks))
+
+    @property
+    def findings(self) -> Mapping[str, Mask]:
+        """The changed pixels of every finding by its name; those of both lungs are one mask."""
+        found: dict[str, Mask] = {}
+        for each, region in zip(self.masks.masks, self.regions, strict=True):
+            name = each.asked.finding
+            found[name] = found[name] | region if name in found else region
+        return found
+
+
+@dataclass(frozen=True)
+class FilmGenerator:
+    """Makes diseased films from healthy films and pathology masks.
+
+    The attenuation of a finding is the share of air that it replaces, times the step from the lung's grey to that of
+    soft tissue. Findings over each other leave the product of the air that each leaves, in any order. Ribs, vessels and
+    noise show through, and outside the masks not one value changes.
+
+    Example:
+        >>> from artasyn import Phantom
+        >>> from artasyn.synthesis.diffusion import MaskSampler, Prompt
+        >>> chest, prompt = Phantom(size=128)(seed=1), Prompt.parse("consolidation in the right lung")
+        >>> film = FilmGenerator()(chest.image, MaskSampler()(prompt, chest.lungs, np.random.default_rng(0)))
+        >>> bool((film.mask == (film.image != chest.image)).all())
+        True
+    """
+
+    def __call__(self, image: Image, masks: PathologyMasks) -> ImaginedAnomaly:
+        """Renders masks on a radiograph; the same input always gives the same film.
+
+        Args:
+            image: float32 (h, w) in [0, 1], the healthy radiograph.
+            masks: on the same grid; without findings, the film is the radiograph itself.
+
+        Raises:
+            NothingShows: a finding changes no pixel, because the lungs are white there.
+            ImageError: the image is not valid, or the masks are on another grid.
+        """
+        check_image(image)
+        shape = masks.place.region.shape
+        if shape != image.shape:
+            raise ImageError(f"masks are {shape}, the image is {image.shape}; draw them for the lungs of this image")
+        if not masks.masks:
+            none = np.zeros(shape, bool)
+            return ImaginedAnomaly(image.copy(), none, np.zeros(shape, np.float32), masks, ())
+        ground = Ground.of(masks.place, image)
+        step = ground.step
+        more = saturated(masks.soft * step, image, np.float32(ground.context.soft_tissue), np)
+        tolerance = min(each.record.tolerance for each in masks.masks)
+        changed, mask, added = expose(image, np.asarray(more, np.float32), tolerance=tolerance)
+        regions = _regions([each.soft * step for each in masks.masks], mask, tolerance)
+        for each, region in zip(masks.masks, regions, strict=True):
+            if not region.any():
+                raise NothingShows(
+                    f"{each.asked.words()!r} changes no pixel: the lungs are white there, or other findings hide it"
+                )
+        return ImaginedAnomaly(changed, mask, added, masks, regions)
+
+
+def _regions(parts: list[Heatmap], mask: Mask, tolerance: float) -> tuple[Mask, ...]:
+    """Returns the changed pixels of each finding: where it reaches the tolerance, or adds no less than any other."""
+    most = np.maximum.reduce(parts)
+    return tuple(np.asarray(mask & ((part >= np.float32(tolerance)) | ((part == most) & (part > 0)))) for part in parts)
