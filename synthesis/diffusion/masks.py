@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import cv2
@@ -123,11 +124,23 @@ class PathologyMasks:
             SynthesisError: the radiograph does not show a place that the prompt names.
         """
         scene = _Scene.of(record.prompt, found)
-        masks = [
-            PathologyMask.of(asked, drawn, region, millimetres=scene.millimetres)
-            for asked, drawn, region in zip(record.prompt.findings, record.drawn, scene.regions, strict=True)
-        ]
-        return cls(record.prompt, tuple(masks), scene.place, scene.millimetres, scene.notes)
+        return replace(cls.within(record, scene.regions, scene.place, scene.millimetres), notes=scene.notes)
+
+    @classmethod
+    def within(
+        cls, record: PromptRecord, regions: Sequence[Region], place: Place, millimetres: float
+    ) -> PathologyMasks:
+        """Makes the masks of a record in regions that are known.
+
+        Args:
+            record: the random choices.
+            regions: the region of each finding.
+            place: the lungs.
+            millimetres: size of a pixel.
+        """
+        each = zip(record.prompt.findings, record.drawn, regions, strict=True)
+        masks = [PathologyMask.of(asked, drawn, region, millimetres=millimetres) for asked, drawn, region in each]
+        return cls(record.prompt, tuple(masks), place, millimetres)
 
     def disagreements(self) -> tuple[str, ...]:
         """Returns what the maps show otherwise than the prompt says, in sentences."""

@@ -144,7 +144,7 @@ def _lobe(asked: PromptFinding, found: Found, lungs: Lungs) -> tuple[Mask, float
         below[rows[0] + round(MIDDLE_LOBE * rows.size) :] = False
         return (
             below,
-            MIDDLE_FADE,
+            OBLIQUE,
             "the anatomy does not show the middle lobe: the lung below the upper lobe stands for it",
         )
     third = _LEVELS[str(asked.lobe)]
