@@ -22,15 +22,15 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn.segment.measures",),
     ("artasyn.segment.anatomy",),
     ("artasyn.synthesis", "artasyn.phantom", "artasyn.pictures", "artasyn.bulk"),
+    ("artasyn.synthesis.diffusion",),
     (
-        "artasyn.synthesis.diffusion",
         "artasyn.transforms",
         "artasyn.outputs",
         "artasyn.testsets",
         "artasyn.detection",
         "artasyn.stock",
     ),
-    ("artasyn.training",),
+    ("artasyn.training", "artasyn.console"),
     ("artasyn.commands",),
 )
 """Every room, floor by floor from the ground up; `docs/architecture.md` says what each is for."""

@@ -17,8 +17,8 @@ import numpy as np
 from artasyn.arrays import Mask
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, available_cores, search_sources
-from artasyn.commands.options import DEVICE, FILES, OUT, PRUNE, WORKERS, flag, option, paths, several
-from artasyn.commands.shared import (
+from artasyn.console.options import DEVICE, FILES, OUT, PRUNE, WORKERS, flag, option, paths, several
+from artasyn.console.results import (
     UNUSABLE,
     Done,
     bulk_run,

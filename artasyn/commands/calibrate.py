@@ -16,8 +16,8 @@ from artasyn.bulk.lock import claimed
 from artasyn.bulk.run import Outcome
 from artasyn.bulk.sources import Source, search_sources
 from artasyn.commands.detect import hottest
-from artasyn.commands.options import FILES, option, several
-from artasyn.commands.shared import Done, note_passed_over
+from artasyn.console.options import FILES, option, several
+from artasyn.console.results import Done, note_passed_over
 from artasyn.detection.detector import Detector
 from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.recalibration import Recalibrated, recalibrate

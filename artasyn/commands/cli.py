@@ -29,13 +29,13 @@ from jsonargparse import (  # type: ignore[attr-defined]
     set_loader,
 )
 
-from artasyn.commands.options import add_options, read_options
+from artasyn.console.options import add_options, read_options
 from artasyn.errors import ArtasynError, DataError, OutputError
 from artasyn.limits import Limits, limits, using
 from artasyn.version import __version__
 
 if TYPE_CHECKING:
-    from artasyn.commands.shared import Done
+    from artasyn.console.results import Done
 
 DESCRIPTION = """Realistic lung anomalies with exact masks on normal chest radiographs, and detectors trained from them
 that find real anomalies they have never seen. Start with: artasyn demo. Options may be written with - or _."""

@@ -17,10 +17,10 @@ from artasyn.bulk.stores import Folders
 from artasyn.bulk.survival import one_thread
 from artasyn.bulk.workers import Death, work_through
 from artasyn.commands.evaluate import EvaluateOptions, evaluate
-from artasyn.commands.options import WORKERS, option, spread
 from artasyn.commands.segment import SegmentOptions, segment
-from artasyn.commands.shared import Done
 from artasyn.commands.synthesise import SynthesiseOptions, pairs, synthesise
+from artasyn.console.options import WORKERS, option, spread
+from artasyn.console.results import Done
 from artasyn.errors import DataError
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_labels, write_image, write_labels, write_mask

@@ -14,18 +14,9 @@ import torch
 
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, available_cores, search_sources
-from artasyn.commands.options import DEVICE, FILES, MODEL, OUT, PRUNE, WORKERS, flag, option, paths, spread
-from artasyn.commands.shared import (
-    UNUSABLE,
-    Done,
-    LungOptions,
-    bulk_run,
-    cautioned,
-    described,
-    note_gone,
-    note_passed_over,
-    write_sheets,
-)
+from artasyn.console.lungs import LungOptions, described
+from artasyn.console.options import DEVICE, FILES, MODEL, OUT, PRUNE, WORKERS, flag, option, paths, spread
+from artasyn.console.results import UNUSABLE, Done, bulk_run, cautioned, note_gone, note_passed_over, write_sheets
 from artasyn.detection.detector import Detector
 from artasyn.errors import ModelError
 from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from artasyn.arrays import Picture
 from artasyn.bulk.run import Outcome, Row
 from artasyn.commands.detect import detect_sources, open_detector
-from artasyn.commands.options import DEVICE, MODEL, OUT, PRUNE, WORKERS, flag, option
-from artasyn.commands.shared import UNUSABLE, Done
+from artasyn.console.options import DEVICE, MODEL, OUT, PRUNE, WORKERS, flag, option
+from artasyn.console.results import UNUSABLE, Done
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import inside_boxes
 from artasyn.evaluation.evaluation import Evaluation, Metrics

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from artasyn.commands.options import option
-from artasyn.commands.shared import Done
+from artasyn.console.options import option
+from artasyn.console.results import Done
 from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.onnx_export import BATCHES, TOLERANCE, export_onnx, largest_difference
 from artasyn.detection.onnx_network import OnnxNetwork

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from artasyn.bulk.patients import Patients, search_patients
 from artasyn.bulk.run import Outcome, Row
 from artasyn.bulk.sources import Source
-from artasyn.commands.options import OUT, PRUNE, WORKERS, flag, option, paths, several
-from artasyn.commands.shared import Done, bulk_run, note_gone, note_passed_over, without, write_sheets
+from artasyn.console.options import OUT, PRUNE, WORKERS, flag, option, paths, several
+from artasyn.console.results import Done, bulk_run, note_gone, note_passed_over, without, write_sheets
 from artasyn.errors import DataError
 from artasyn.files.tables import write_table
 from artasyn.findings import LesionKind, lesion_kind

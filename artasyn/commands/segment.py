@@ -9,18 +9,9 @@ from pathlib import Path
 
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
-from artasyn.commands.options import FILES, OUT, PRUNE, WORKERS, flag, option, paths, spread
-from artasyn.commands.shared import (
-    UNUSABLE,
-    Done,
-    LungOptions,
-    bulk_run,
-    cautioned,
-    described,
-    note_gone,
-    note_passed_over,
-    write_sheets,
-)
+from artasyn.console.lungs import LungOptions, described
+from artasyn.console.options import FILES, OUT, PRUNE, WORKERS, flag, option, paths, spread
+from artasyn.console.results import UNUSABLE, Done, bulk_run, cautioned, note_gone, note_passed_over, write_sheets
 from artasyn.files.radiograph import read_radiograph, write_labels
 from artasyn.pictures.overlays import overlay_lungs, write_picture
 from artasyn.pictures.thumbnails import thumbnail

@@ -14,9 +14,9 @@ from artasyn.bulk.lock import claimed
 from artasyn.bulk.patients import labels_of, search_patients
 from artasyn.bulk.run import Outcome
 from artasyn.bulk.sources import Found, Source, claim
-from artasyn.commands.options import OUT, PRUNE, WORKERS, flag, option, paths, spread
 from artasyn.commands.project import CTS, LABELS, MOST, NAMES, RESAMPLE
-from artasyn.commands.shared import Done, bulk_run, note_gone, note_passed_over, without
+from artasyn.console.options import OUT, PRUNE, WORKERS, flag, option, paths, spread
+from artasyn.console.results import Done, bulk_run, note_gone, note_passed_over, without
 from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.texts import read_text

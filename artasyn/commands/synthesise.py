@@ -16,8 +16,9 @@ from artasyn.arrays import Picture
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
 from artasyn.bulk.stores import Folders, Shards, StoredImage
-from artasyn.commands.options import FILES, OUT, PRUNE, WORKERS, flag, option, paths, python_only, several, spread
-from artasyn.commands.shared import SHEET, Done, LungOptions, bulk_run, described, note_gone, note_passed_over, without
+from artasyn.console.lungs import LungOptions, described
+from artasyn.console.options import FILES, OUT, PRUNE, WORKERS, flag, option, paths, python_only, several, spread
+from artasyn.console.results import SHEET, Done, bulk_run, note_gone, note_passed_over, without
 from artasyn.errors import DataError
 from artasyn.files.radiograph import FEW_LEVELS, image_png, mask_png, needed_bits, read_radiograph
 from artasyn.files.rasters import decode_picture

@@ -10,8 +10,9 @@ from typing import Any
 from artasyn.bulk.lock import claimed
 from artasyn.bulk.run import Outcome, read_manifest
 from artasyn.bulk.sources import available_cores, search_sources
-from artasyn.commands.options import FILES, option, several, spread
-from artasyn.commands.shared import Done, LungOptions, note_passed_over
+from artasyn.console.lungs import LungOptions
+from artasyn.console.options import FILES, option, several, spread
+from artasyn.console.results import Done, note_passed_over
 from artasyn.training.run import TrainingRun
 
 

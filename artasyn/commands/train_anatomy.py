@@ -10,10 +10,10 @@ from typing import Any
 
 from artasyn.bulk.lock import claimed
 from artasyn.bulk.sources import available_cores
-from artasyn.commands.options import flag, option, paths, several, spread
 from artasyn.commands.project import CTS, LABELS, NAMES, RESAMPLE
-from artasyn.commands.shared import Done
 from artasyn.commands.stock import StockOptions, stock
+from artasyn.console.options import flag, option, paths, several, spread
+from artasyn.console.results import Done
 from artasyn.errors import DataError
 from artasyn.stock.making import Plan
 from artasyn.stock.packed import Stock

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+import cv2
 import numpy as np
 
 from artasyn.arrays import Attenuation, Heatmap, Image, Mask, check_image
@@ -15,6 +16,9 @@ from artasyn.synthesis.diffusion.masks import PathologyMasks
 from artasyn.synthesis.diffusion.record import PromptRecord
 from artasyn.synthesis.opacity import Ground
 from artasyn.synthesis.rendering import saturated
+
+RIM, RIM_BLUR = 0.08, 0.01
+"""Width of the lungs' rim, and the blur of the film that tells its grey there, in heights of the lungs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +91,7 @@ class FilmGenerator:
             none = np.zeros(shape, bool)
             return ImaginedAnomaly(image.copy(), none, np.zeros(shape, np.float32), masks, ())
         ground = Ground.of(masks.place, image)
-        step = ground.step
+        step = _thinned(ground.step, image, masks.place.lungs.mask, ground)
         more = saturated(masks.soft * step, image, np.float32(ground.context.soft_tissue), np)
         tolerance = min(each.record.tolerance for each in masks.masks)
         changed, mask, added = expose(image, np.asarray(more, np.float32), tolerance=tolerance)
@@ -98,6 +102,21 @@ class FilmGenerator:
                     f"{each.asked.words()!r} changes no pixel: the lungs are white there, or other findings hide it"
                 )
         return ImaginedAnomaly(changed, mask, added, masks, regions)
+
+
+def _thinned(step: Attenuation, image: Image, lungs: Mask, ground: Ground) -> Attenuation:
+    """Returns the steps with less left at the pleura, where the lung is thin and the film is bright already.
+
+    The steps are known in coarse cells, which hold lung and chest wall alike at the pleura.
+    """
+    height = ground.window.height
+    near = cv2.GaussianBlur(image, (0, 0), max(0.5, RIM_BLUR * height))
+    room = np.maximum(np.float32(ground.context.soft_tissue) - near, 0)
+    if ground.place.hidden is not None:
+        room = np.where(ground.place.hidden, step, room)
+    inward = cv2.distanceTransform(np.pad(lungs, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
+    thin = np.maximum(1 - inward / np.float32(max(1.0, RIM * height)), 0)
+    return np.asarray(step + thin * (np.minimum(step, room) - step), np.float32)
 
 
 def _regions(parts: list[Heatmap], mask: Mask, tolerance: float) -> tuple[Mask, ...]:

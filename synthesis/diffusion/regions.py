@@ -27,8 +27,8 @@ MIDDLE_LOBE = 0.65
 """The part of the right lung's height below the upper lobe that stands for the middle lobe."""
 
 SOFT_EDGE, OBLIQUE, FISSURE = 0.08, 0.03, 0.01
-"""Width of the fade inside a region's edge, in heights of the lungs: of a zone, which nothing in the lung ends; of a
-lobe whose fissure runs obliquely to the rays; and of the right upper lobe, whose fissure runs along them."""
+"""Width of the fade inside a region's edge, in heights of the lungs: of a zone or a lobe that nothing ends sharply on a
+frontal film; of what stands for the middle lobe; and of the right upper lobe, whose fissure runs along the rays."""
 
 LEAST = 0.004
 """Smallest region that counts as shown, as a share of the lungs."""
@@ -136,7 +136,7 @@ def _lobe(asked: PromptFinding, found: Found, lungs: Lungs) -> tuple[Mask, float
             lobe[: rows[0] + round(LINGULA * rows.size)] = False
         elif level in ("upper", "lower"):  # the far end of a lobe lies in front of or behind the other lobe
             lobe &= ~lungs.zone("lower" if level == "upper" else "upper")
-        return lobe, FISSURE if names == ["lung_upper_lobe_right"] else OBLIQUE, ""
+        return lobe, FISSURE if names == ["lung_upper_lobe_right"] else SOFT_EDGE, ""
     above = _structure("lung_upper_lobe_right", found) & lungs.right
     if level == "middle" and above.any():
         below = lungs.right & ~above

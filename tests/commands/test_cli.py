@@ -16,7 +16,7 @@ import pytest
 
 from artasyn.bulk.run import read_manifest
 from artasyn.commands.cli import COMMANDS, command_function, main
-from artasyn.commands.options import PYTHON_ONLY, SPREAD
+from artasyn.console.options import PYTHON_ONLY, SPREAD
 from artasyn.detection.window import LungWindow
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, read_radiograph, write_image

@@ -13,7 +13,7 @@ from artasyn.bulk.sources import find_sources
 from artasyn.commands import shared
 from artasyn.commands.cli import main
 from artasyn.commands.detect import _Detect, open_detector
-from artasyn.commands.shared import LungOptions
+from artasyn.console.lungs import LungOptions
 from artasyn.errors import DataError
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_labels, read_mask, read_radiograph, write_image, write_labels, write_mask

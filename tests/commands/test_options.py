@@ -12,7 +12,7 @@ import pytest
 from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
 from artasyn.commands.cli import command_function
-from artasyn.commands.options import add_options, flag, option, paths, python_only, read_options, several, spread
+from artasyn.console.options import add_options, flag, option, paths, python_only, read_options, several, spread
 from artasyn.errors import DataError
 from artasyn.segment import PBTSeg
 
