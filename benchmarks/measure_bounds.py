@@ -1,7 +1,7 @@
-"""The bounds of the filters, from real films: ``python -m benchmarks.measure_bounds``; twenty minutes on two cores.
+"""The bounds of the filters, from real films: ``python -m benchmarks.measure_bounds``.
 
 Imagined films are held against real disease. The bounds of texture and brightness come from the 42 films of `lesions`,
-whose opacities were drawn by radiologists; those of the novelty from diseased films of four collections. The detector
+whose opacities were drawn by radiologists; those of the novelty from diseased films of five collections, nodules among them. The detector
 must see an imagined finding at least as well as the tenth percentile of the drawn ones. A film copies another if both
 are more alike than all but one in ten thousand pairs of films of different patients. The bounds of the organs and of
 the contrast are set by hand. All are fixed here, before any imagined film is judged.
@@ -27,7 +27,13 @@ from artasyn.synthesis.diffusion.filters import detected, looks, thumbnail
 from benchmarks.development import patient_in
 
 ROOT = Path(__file__).parent.parent
-DISEASED = ("zhanglab/val/diseased", "opacity_boxes/images", "covid_hannover", "lesions/images")
+DISEASED = (
+    "zhanglab/val/diseased",
+    "opacity_boxes/images",
+    "covid_hannover",
+    "lesions/images",
+    "lung_masks/jsrt/images",
+)
 NORMAL = ("nih_normal", "lung_masks/jsrt/images", "openist/images")
 FILMS = 60
 """Films of each collection."""
@@ -49,8 +55,11 @@ def lesion_scores(data: Path, detector: Detector) -> dict[str, list[float]]:
 def novelties(data: Path, detector: Detector) -> list[float]:
     """The novelty of diseased films."""
     found = []
+    nodules = {path.stem for path in (data / "lung_masks/jsrt/nodule").iterdir()}
     for folder in DISEASED:
         sources = find_sources([data / folder])
+        if "jsrt" in folder:
+            sources = [source for source in sources if source.path.stem in nodules]
         chosen = sources[:: max(1, len(sources) // FILMS)]
         found += [detector(read_radiograph(each.path)).novelty for each in tqdm(chosen, desc=folder, unit="film")]
     return found

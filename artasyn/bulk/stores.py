@@ -6,7 +6,7 @@ import io
 import itertools
 import re
 import tarfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,27 +22,32 @@ class StoredImage:
     """One synthetic image with all of its files, as bytes.
 
     Attributes:
-        files: the content of every file of `KINDS`.
-        row: for the manifest; the key ``copy`` distinguishes the samples of one source.
+        files: the content of every kind of file of the store; empty for a sample that is told in the manifest alone.
+        row: for the manifest; the key ``copy`` distinguishes the samples of one source, if there may be several.
+        parts: files that not every sample has, by name, such as ``1_mass.png``.
     """
 
     files: dict[str, bytes]
     row: Row
+    parts: Mapping[str, bytes] = field(default_factory=dict)
 
 
 Make = Callable[[Source], Sequence[StoredImage]]
 """A function that makes the samples of one source."""
 
-KINDS = {
-    "image": ("images", ".png"),
-    "mask": ("masks", ".png"),
-    "record": ("records", ".json"),
-    "annotations": ("annotations", ".json"),
-}
-"""The files of a sample: for each kind the folder and the suffix."""
+Kinds = Mapping[str, tuple[str, str, str]]
+"""Kinds of files: for each kind the folder, the suffix, and the name in a shard after the sample's key and a dot."""
 
-MEMBERS = {"image": "image.png", "mask": "mask.png", "record": "json", "annotations": "annotations.json"}
-"""The name of each kind of file in a shard, after the sample's key and a dot."""
+KINDS: Kinds = {
+    "image": ("images", ".png", "image.png"),
+    "mask": ("masks", ".png", "mask.png"),
+    "record": ("records", ".json", "json"),
+    "annotations": ("annotations", ".json", "annotations.json"),
+}
+"""The files of every sample."""
+
+PARTS = "parts"
+"""The folder, and the column of the manifest, of files that not every sample has."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +57,26 @@ class Folders:
     Attributes:
         out: the folder of the results.
         batch: number of sources that a worker takes at once.
+        kinds: the files of every sample.
+        parts: whether samples have parts, in the folder parts/NAME_K.
     """
 
     out: Path
     batch: int = 16
+    kinds: Kinds = field(default_factory=lambda: KINDS)
+    parts: bool = False
 
-    columns: ClassVar[tuple[str, ...]] = tuple(KINDS)
-    """Columns of the manifest that locate a sample."""
-    files: ClassVar[tuple[str, ...]] = tuple(KINDS)
-    """The columns that name a file."""
     sealed: ClassVar[bool] = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the manifest that locate a sample."""
+        return (*self.kinds, *([PARTS] if self.parts else ()))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The columns that name a file or a folder."""
+        return self.columns
 
     def work(self, make: Make, columns: tuple[str, ...]) -> BatchWork:
         """Returns the work that makes and writes the samples of a batch.
@@ -70,7 +85,7 @@ class Folders:
             make: makes the samples of one source.
             columns: of the manifest.
         """
-        return Each(_IntoFolders(self.out, make), columns)
+        return Each(_IntoFolders(self.out, make, self.kinds), columns)
 
     def about(self, row: Row) -> dict[str, Any]:
         """Returns the fields of an image in a COCO file."""
@@ -81,19 +96,28 @@ class Folders:
         return ((self.out / row[kind]).read_bytes() for row in rows)
 
 
+def _numbered(name: str, row: Row) -> str:
+    """Returns the name of a sample: that of its source, with the number of the copy if there may be several."""
+    return f"{name}_{row['copy']}" if "copy" in row else name
+
+
 @dataclass(frozen=True)
 class _IntoFolders:
     out: Path
     make: Make
+    kinds: Kinds
 
     def __call__(self, source: Source) -> list[Row]:
         rows = []
         for sample in self.make(source):
-            stem = f"{source.name}_{sample.row['copy']}"
-            names = {kind: f"{folder}/{stem}{suffix}" for kind, (folder, suffix) in KINDS.items()}
-            for kind, name in names.items():
-                atomic.write_bytes(self.out / name, sample.files[kind])
-            rows.append(names | sample.row)
+            stem = _numbered(source.name, sample.row)
+            names = {kind: f"{folder}/{stem}{suffix}" for kind, (folder, suffix, _) in self.kinds.items()}
+            for name, data in sample.parts.items():
+                atomic.write_bytes(self.out / PARTS / stem / name, data)
+            for kind, data in sample.files.items():
+                atomic.write_bytes(self.out / names[kind], data)
+            written = {kind: names[kind] for kind in sample.files}
+            rows.append(written | ({PARTS: f"{PARTS}/{stem}"} if sample.parts else {}) | sample.row)
         return rows
 
 
@@ -108,18 +132,23 @@ class Shards:
     Attributes:
         out: the folder of the results.
         batch: number of sources in a shard.
+        kinds: the files of every sample.
 
     Source: WebDataset's convention of files that share a key, `github.com/webdataset/webdataset`.
     """
 
     out: Path
     batch: int = 500
+    kinds: Kinds = field(default_factory=lambda: KINDS)
 
-    columns: ClassVar[tuple[str, ...]] = ("shard", *KINDS)
-    """Columns of the manifest that locate a sample."""
     files: ClassVar[tuple[str, ...]] = ("shard",)
     """The column that names a file; the other columns name members of this file."""
     sealed: ClassVar[bool] = True
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the manifest that locate a sample."""
+        return ("shard", *self.kinds)
 
     def work(self, make: Make, columns: tuple[str, ...]) -> BatchWork:
         """Returns the work that makes and writes a shard.
@@ -128,7 +157,7 @@ class Shards:
             make: makes the samples of one source.
             columns: of the manifest.
         """
-        return _IntoShards(self.out, self.batch, make, columns)
+        return _IntoShards(self.out, self.batch, make, columns, self.kinds)
 
     def about(self, row: Row) -> dict[str, Any]:
         """Returns the fields of an image in a COCO file; ``shard`` is an addition to the standard fields."""
@@ -152,6 +181,7 @@ class _IntoShards:
     size: int
     make: Make
     columns: tuple[str, ...]
+    kinds: Kinds
 
     def __call__(self, number: int, sources: Sequence[Source]) -> list[Outcome]:
         """Writes one shard, or none if every source is bad."""
@@ -159,7 +189,7 @@ class _IntoShards:
         outcomes, add = [], None
         with ExitStack() as stack:
             for position, source in enumerate(sources, number * self.size):
-                named = _Named(shard, position, self.make)
+                named = _Named(shard, position, self.make, self.kinds)
                 outcomes.append(attempt(named, self.columns, source))
                 for name, data in named.members:
                     add = add or stack.enter_context(_tar(self.out / shard))
@@ -174,16 +204,18 @@ class _Named:
     shard: str
     position: int
     make: Make
+    kinds: Kinds
     members: list[tuple[str, bytes]] = field(default_factory=list)
 
     def __call__(self, source: Source) -> list[Row]:
         rows = []
         readable = re.sub(r"[^A-Za-z0-9_-]", "_", source.name)[-60:]
         for sample in self.make(source):
-            key = f"{self.position:07d}_{readable}_{sample.row['copy']}"
-            names = {kind: f"{key}.{ending}" for kind, ending in MEMBERS.items()}
+            key = _numbered(f"{self.position:07d}_{readable}", sample.row)
+            names = {kind: f"{key}.{self.kinds[kind][2]}" for kind in sample.files}
             self.members += [(name, sample.files[kind]) for kind, name in names.items()]
-            rows.append({"shard": self.shard} | names | sample.row)
+            self.members += [(f"{key}.{name}", data) for name, data in sample.parts.items()]
+            rows.append(({"shard": self.shard} if names else {}) | names | sample.row)
         return rows
 
 

@@ -51,6 +51,7 @@ COMMANDS = {
     "segment": "find the lungs",
     "anatomy": "read structures at any angle, and measure them",
     "synthesise": "make anomalies with exact masks on normal radiographs",
+    "imagine": "make films from sentences, with exact masks and filters",
     "project": "make radiographs with anatomy masks from CT, at any angle",
     "stock": "project phantoms and CTs as a stock, from which training composes films",
     "train": "train a detector on normal radiographs",

@@ -180,10 +180,7 @@ def write_labels(path: str | os.PathLike[str], labels: LungLabels) -> None:
         RadiographError: another suffix, or a place where nothing can be written.
         ImageError: not a uint8 array of shape (h, w), or other values.
     """
-    _check_plane(labels, np.dtype(np.uint8), "lung labels")
-    if int(labels.max()) > LEFT:
-        raise ImageError(f"lung labels must be 0, 1 (right) or 2 (left); found {int(labels.max())}")
-    _write(path, labels, {".png": "PNG"})
+    _write(path, _label_pixels(labels), {".png": "PNG"})
 
 
 def image_png(image: Image, *, bits: Literal[8, 16] = 8) -> bytes:
@@ -229,6 +226,18 @@ def mask_png(mask: Mask) -> bytes:
     return _png(_mask_pixels(mask), flat=True)
 
 
+def labels_png(labels: LungLabels) -> bytes:
+    """Encodes lung labels as the PNG that `write_labels` writes.
+
+    Args:
+        labels: uint8 (h, w), 0 background, 1 right, 2 left.
+
+    Raises:
+        ImageError: not a uint8 array of shape (h, w), or other values.
+    """
+    return _png(_label_pixels(labels), flat=True)
+
+
 def is_radiograph_file(path: str | os.PathLike[str]) -> bool:
     """Returns whether a search of a folder for radiographs should read this file.
 
@@ -250,6 +259,14 @@ def is_radiograph_file(path: str | os.PathLike[str]) -> bool:
         data = file.read(132)
     bare = suffix in ("", ".ima") or suffix[1:].isdigit()  # 1.2.840 is a UID
     return data[128:] == b"DICM" or is_picture(data) or (bare and is_dicom(data))
+
+
+def _label_pixels(labels: LungLabels) -> LungLabels:
+    """Returns lung labels after a check."""
+    _check_plane(labels, np.dtype(np.uint8), "lung labels")
+    if int(labels.max()) > LEFT:
+        raise ImageError(f"lung labels must be 0, 1 (right) or 2 (left); found {int(labels.max())}")
+    return labels
 
 
 def _check_plane(array: object, dtype: np.dtype[Any], name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import cv2
@@ -38,23 +39,38 @@ def annotated(anomaly: Anomaly, lungs: Lungs) -> list[Annotation]:
         fields are ``finding``, ``share`` (the finding's area over the area of the lungs), ``severity`` (of the
         finding's densest lesion, 1 for soft tissue) and ``zones`` (the share of the finding's area in each of `ZONES`).
     """
+    lesions = anomaly.record.lesions
+    found = [
+        (name, region, max(each.severity for each in lesions if each.finding == name))
+        for name, region in anomaly.findings.items()
+    ]
+    return described(found, lungs)
+
+
+def described(findings: Iterable[tuple[str, Mask, float]], lungs: Lungs) -> list[Annotation]:
+    """Describes every visible finding of a film, as `annotated` does.
+
+    Args:
+        findings: the name, the mask (h, w) and the severity of each; a name may occur more than once.
+        lungs: of the same radiograph.
+    """
     box, places = _places(lungs)
     lung_area = max(1, int(np.count_nonzero(lungs.labels)))
-    described = []
-    for name, region in anomaly.findings.items():
+    found = []
+    for name, region, severity in findings:
         if not region.any():  # another finding hides it
             continue
         area = int(np.count_nonzero(region))
-        described.append(
+        found.append(
             {
                 "finding": name,
                 **_encoded(region, area),
                 "share": round(area / lung_area, 6),
-                "severity": round(max(each.severity for each in anomaly.record.lesions if each.finding == name), 4),
+                "severity": round(severity, 4),
                 "zones": _shares(places[region[box]]),
             }
         )
-    return described
+    return found
 
 
 def outlined(masks: Mapping[str, Mask]) -> list[Annotation]:
@@ -110,6 +126,7 @@ def write_coco(
     described: Iterable[list[Annotation]],
     *,
     of: Literal["finding", "structure"] = "finding",
+    codes: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> None:
     """Writes a collection's annotations as one COCO file, line by line, so large collections need little memory.
 
@@ -119,10 +136,13 @@ def write_coco(
         images: each image's ``file_name``, ``width``, ``height`` and any further fields; numbered from 1.
         described: the annotations of each image, from `annotated` or `outlined`.
         of: the kind of the annotations, which is also the key of their category's name.
+        codes: codes of the categories by name, such as ``{"radlex": "RID28493"}``.
     """
     numbers = {name: number for number, name in enumerate(names, 1)}
     above = {"finding": "lung", "structure": "anatomy"}[of]
-    categories = [{"id": number, "name": name, "supercategory": above} for name, number in numbers.items()]
+    categories = [
+        {"id": number, "name": name, "supercategory": above, **codes.get(name, {})} for name, number in numbers.items()
+    ]
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(f'{{"info": {json.dumps({"description": DESCRIPTIONS[of]})},\n')
         file.write(f'"categories": {json.dumps(categories)},\n"images": [')

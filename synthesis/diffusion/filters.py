@@ -19,6 +19,7 @@ from artasyn.evaluation.overlap import dice
 from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.shapes import Float32
 from artasyn.synthesis.diffusion.film import ImaginedAnomaly
+from artasyn.synthesis.finding import FINDINGS
 
 SIZE = 256
 """Rows and columns of the film that texture and contrast are measured on."""
@@ -130,7 +131,7 @@ class Filters:
             raise SynthesisError("a film without findings cannot be judged by what its masks show")
         lungs = film.masks.place.lungs.mask
         scores = {"adherence": 1.0 if not film.masks.disagreements() else 0.0}
-        scores |= looks(film.image, film.mask, lungs)
+        scores |= looks(film.image, _tissue(film), lungs)
         scores["contrast"] = contrast(film.attenuation, film.mask, healthy, lungs)
         if self.detect is not None:
             seen = self.detect(film.image)
@@ -142,6 +143,14 @@ class Filters:
             scores["nearest"] = nearest(thumbnail(film.image), self.known)
         defined = {name: float(score) for name, score in scores.items() if np.isfinite(score)}
         return Verdict.of(defined, self.bounds or usual_bounds())
+
+
+def _tissue(film: ImaginedAnomaly) -> Mask:
+    """Returns the changed pixels without those of fluids, which are denser than any disease of the lung."""
+    found, fluid = np.zeros(film.mask.shape, bool), np.zeros(film.mask.shape, bool)
+    for each, region in zip(film.masks.masks, film.regions, strict=True):
+        (fluid if FINDINGS[each.asked.finding].dependent else found)[region] = True
+    return np.asarray(found & ~fluid)
 
 
 def detected(heatmap: Heatmap, mask: Mask, lungs: Mask) -> float:
