@@ -1,10 +1,10 @@
 """The bounds of the filters, from real films: ``python -m benchmarks.measure_bounds``.
 
 Imagined films are held against real disease. The bounds of texture and brightness come from the 42 films of `lesions`,
-whose opacities were drawn by radiologists; those of the novelty from diseased films of five collections, nodules among them. The detector
-must see an imagined finding at least as well as the tenth percentile of the drawn ones. A film copies another if both
-are more alike than all but one in ten thousand pairs of films of different patients. The bounds of the organs and of
-the contrast are set by hand. All are fixed here, before any imagined film is judged.
+whose opacities were drawn by radiologists; those of the novelty from diseased films of five collections, nodules among
+them. The detector must see an imagined finding at least as well as the tenth percentile of the drawn ones. A film
+copies another if both are more alike than all but one in ten thousand pairs of films of different patients. The bounds
+of the organs and of the contrast are set by hand. All are fixed here, before any imagined film is judged.
 """
 
 from __future__ import annotations

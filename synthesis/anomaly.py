@@ -71,3 +71,24 @@ class Made(Protocol):
 
 Synthesis = Callable[[Image, Lungs, np.random.Generator], Made]
 """A function that makes anomalies: `LungOpacity`, or another method to compare it with."""
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Makes each anomaly by one of several syntheses, each as likely.
+
+    Attributes:
+        makers: the syntheses.
+    """
+
+    makers: tuple[Synthesis, ...]
+
+    def __call__(self, image: Image, lungs: Lungs, rng: np.random.Generator) -> Made:
+        """Draws a synthesis and makes an anomaly with it.
+
+        Args:
+            image: float32 (h, w) in [0, 1], a normal radiograph.
+            lungs: its lungs.
+            rng: the only source of randomness.
+        """
+        return self.makers[int(rng.integers(len(self.makers)))](image, lungs, rng)

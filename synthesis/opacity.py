@@ -101,6 +101,11 @@ class LungOpacity:
                 return self.render(image, place, self.draw(place, rng))
         return self.render(image, place, self.draw(place, rng))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the findings."""
+        return tuple(finding.name for finding in self.findings)
+
     def place(self, lungs: Found | Place) -> Place:
         """Returns the part of the lungs that lesions lie in.
 

@@ -57,26 +57,18 @@ class Folders:
     Attributes:
         out: the folder of the results.
         batch: number of sources that a worker takes at once.
-        kinds: the files of every sample.
-        parts: whether samples have parts, in the folder parts/NAME_K.
     """
 
     out: Path
     batch: int = 16
-    kinds: Kinds = field(default_factory=lambda: KINDS)
-    parts: bool = False
 
+    kinds: ClassVar[Kinds] = KINDS
+    """The files of every sample."""
+    columns: ClassVar[tuple[str, ...]] = tuple(KINDS)
+    """Columns of the manifest that locate a sample."""
+    files: ClassVar[tuple[str, ...]] = tuple(KINDS)
+    """The columns that name a file or a folder."""
     sealed: ClassVar[bool] = False
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns of the manifest that locate a sample."""
-        return (*self.kinds, *([PARTS] if self.parts else ()))
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """The columns that name a file or a folder."""
-        return self.columns
 
     def work(self, make: Make, columns: tuple[str, ...]) -> BatchWork:
         """Returns the work that makes and writes the samples of a batch.
@@ -132,23 +124,20 @@ class Shards:
     Attributes:
         out: the folder of the results.
         batch: number of sources in a shard.
-        kinds: the files of every sample.
 
     Source: WebDataset's convention of files that share a key, `github.com/webdataset/webdataset`.
     """
 
     out: Path
     batch: int = 500
-    kinds: Kinds = field(default_factory=lambda: KINDS)
 
+    kinds: ClassVar[Kinds] = KINDS
+    """The files of every sample."""
+    columns: ClassVar[tuple[str, ...]] = ("shard", *KINDS)
+    """Columns of the manifest that locate a sample."""
     files: ClassVar[tuple[str, ...]] = ("shard",)
     """The column that names a file; the other columns name members of this file."""
     sealed: ClassVar[bool] = True
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Columns of the manifest that locate a sample."""
-        return ("shard", *self.kinds)
 
     def work(self, make: Make, columns: tuple[str, ...]) -> BatchWork:
         """Returns the work that makes and writes a shard.

@@ -31,8 +31,9 @@ from artasyn.files.texts import read_text
 from artasyn.outputs.coco import Annotation, write_coco
 from artasyn.outputs.imagined import (
     COLUMNS,
-    IMAGINED,
     KEPT,
+    ImaginedFolders,
+    ImaginedShards,
     ImagineTask,
     MakeImagined,
     chosen_normal,
@@ -141,11 +142,11 @@ class ImagineOptions:
         for sentence in self.prompt or ():
             Prompt.parse(sentence)
 
-    def store(self) -> Folders | Shards:
+    def store(self) -> ImaginedFolders | ImaginedShards:
         """Returns the store that the films are written to."""
         if self.format == "folders":
-            return Folders(self.out, kinds=IMAGINED, parts=True)
-        return Shards(self.out, self.samples_per_shard, IMAGINED)
+            return ImaginedFolders(self.out)
+        return ImaginedShards(self.out, self.samples_per_shard)
 
     def settings(self) -> dict[str, Any]:
         """Returns the settings that the films depend on, besides their prompts and radiographs."""

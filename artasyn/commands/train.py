@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from artasyn.bulk.lock import claimed
 from artasyn.bulk.run import Outcome, read_manifest
@@ -13,6 +13,11 @@ from artasyn.bulk.sources import available_cores, search_sources
 from artasyn.console.lungs import LungOptions
 from artasyn.console.options import FILES, option, several, spread
 from artasyn.console.results import Done, note_passed_over
+from artasyn.errors import DataError
+from artasyn.synthesis import LungOpacity
+from artasyn.synthesis.anomaly import OneOf, Synthesis
+from artasyn.synthesis.diffusion import Imagined
+from artasyn.testsets.tables import read_table
 from artasyn.training.run import TrainingRun
 
 
@@ -29,7 +34,34 @@ class TrainOptions:
         default=None,
         metadata=option("""further options of lightning.Trainer, as '{"devices": 2, "strategy": "ddp"}'"""),
     )
+    synthesis: Literal["opacity", "imagined", "both"] = field(
+        default="opacity",
+        metadata=option("what makes the anomalies: findings drawn at random, sentences, or both alike"),
+    )
+    prompts: Path | None = field(
+        default=None,
+        metadata=option(
+            "the sentences of imagined and both: a CSV file with a column prompt; thirty usual ones without"
+        ),
+    )
     workers: int = field(default=0, metadata=option("processes that prepare and synthesise; 0 takes every core"))
+
+    def __post_init__(self) -> None:
+        if self.prompts is not None and self.synthesis == "opacity":
+            raise DataError("prompts are for --synthesis imagined or both")
+
+    def maker(self) -> Synthesis:
+        """Returns what makes the anomalies.
+
+        Raises:
+            DataError: the file of prompts cannot be read, or has no column prompt.
+            PromptError: a sentence cannot be read.
+        """
+        if self.synthesis == "opacity":
+            return LungOpacity()
+        said = [row["prompt"] for row in read_table(self.prompts, ["prompt"])] if self.prompts else []
+        imagined = Imagined.of(*said) if said else Imagined()
+        return imagined if self.synthesis == "imagined" else OneOf((LungOpacity(), imagined))
 
 
 def train(options: TrainOptions) -> Done:
@@ -50,7 +82,9 @@ def train(options: TrainOptions) -> Done:
     found = search_sources(options.normal, leave=out)
     sources, lungs = options.by.sources(found.sources), options.by.finder()
     with claimed(out):
-        options.training.fit(sources, out, workers=workers, trainer=options.trainer, lungs=lungs)
+        options.training.fit(
+            sources, out, workers=workers, trainer=options.trainer, synthesis=options.maker(), lungs=lungs
+        )
         notes = note_passed_over(out, found)
     manifest = out / "cache" / "manifest.csv"
     reasons = {row["name"]: row["reason"] for row in read_manifest(manifest)}

@@ -7,14 +7,14 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from artasyn.arrays import Image, Mask, generator
 from artasyn.bulk.run import Row, reason_of
 from artasyn.bulk.sources import Source
-from artasyn.bulk.stores import KINDS, Kinds, StoredImage
+from artasyn.bulk.stores import KINDS, PARTS, Folders, Kinds, Shards, StoredImage
 from artasyn.errors import DataError, SynthesisError
 from artasyn.files.radiograph import image_png, labels_png, mask_png, needed_bits, read_radiograph
 from artasyn.files.texts import read_text
@@ -35,6 +35,22 @@ IMAGINED: Kinds = {
     "verdict": ("verdicts", ".json", "verdict.json"),
 }
 """The files of every imagined film."""
+
+
+class ImaginedFolders(Folders):
+    """Separate files of imagined films; parts are a mask for each finding and, of projected films, their anatomy."""
+
+    kinds: ClassVar[Kinds] = IMAGINED
+    columns: ClassVar[tuple[str, ...]] = (*IMAGINED, PARTS)
+    files: ClassVar[tuple[str, ...]] = (*IMAGINED, PARTS)
+
+
+class ImaginedShards(Shards):
+    """Tar files of imagined films with their captions, for WebDataset."""
+
+    kinds: ClassVar[Kinds] = IMAGINED
+    columns: ClassVar[tuple[str, ...]] = ("shard", *IMAGINED)
+
 
 COLUMNS = (
     *("normal", "prompt", "caption_text", "width", "height", "bits", "area", "severity", "findings"),

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from artasyn.arrays import Image, Mask
-from artasyn.errors import ImageError
-from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord
+from artasyn.errors import ImageError, SynthesisError
+from artasyn.synthesis import FINDINGS, Anomaly, LungOpacity, OpacityRecord
+from artasyn.synthesis.diffusion import Imagined, ImaginedAnomaly, PromptRecord
 from artasyn.synthesis.opacity import Change, rendered
-from artasyn.synthesis.places import Place
+from artasyn.synthesis.places import Found, Place
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,37 @@ class LesionBox:
         return max(self.left - column, column + 1 - self.right, self.top - row, row + 1 - self.bottom, 0)
 
 
+def rendered_again(
+    opacity: LungOpacity | Imagined, film: Image, place: Found | Place, record: OpacityRecord | PromptRecord
+) -> Anomaly | ImaginedAnomaly:
+    """Renders a record on a film with what drew it.
+
+    Args:
+        opacity: drew the record.
+        film: float32 (h, w) in [0, 1].
+        place: the lungs.
+        record: of the kind that `opacity` draws.
+
+    Raises:
+        SynthesisError: the record is of another kind, or it cannot be rendered here.
+    """
+    if isinstance(opacity, Imagined) and isinstance(record, PromptRecord):
+        return opacity.render(film, place, record)
+    if isinstance(opacity, LungOpacity) and isinstance(record, OpacityRecord):
+        return opacity.render(film, place, record)
+    raise SynthesisError(f"a {type(record).__name__} cannot be rendered by {type(opacity).__name__}")
+
+
 def lesion_boxes(
-    opacity: LungOpacity, film: Image, place: Place, records: Sequence[OpacityRecord], mask: Mask
+    opacity: LungOpacity | Imagined,
+    film: Image,
+    place: Found | Place,
+    records: Sequence[OpacityRecord | PromptRecord],
+    mask: Mask,
 ) -> list[LesionBox]:
     """Returns a box around the changed pixels of each lesion; each changed pixel lies in a box.
 
-    A lesion that another lesion hides has no box.
+    A lesion that another lesion hides has no box. Of what a prompt asks for, each separate part of a finding has one.
 
     Args:
         opacity: rendered the records, one after the other.
@@ -68,7 +94,13 @@ def lesion_boxes(
     here, boxes, left = film, [], mask.copy()
     for number, record in enumerate(records):
         if number:
-            here = opacity.render(here, place, records[number - 1]).image
+            here = rendered_again(opacity, here, place, records[number - 1]).image
+        if not isinstance(record, OpacityRecord) or not isinstance(place, Place):
+            made = rendered_again(opacity, here, place, record)
+            assert isinstance(made, ImaginedAnomaly)
+            boxes += _part_boxes(made, mask)
+            left &= ~made.mask
+            continue
         alone = tuple(replace(lesion, finding=str(which)) for which, lesion in enumerate(record.lesions))
         change = rendered(here, place, replace(record, lesions=alone))
         for which, part in _parts(change).items():
@@ -77,10 +109,23 @@ def lesion_boxes(
             if whole.any():
                 boxes.append(LesionBox.around(record.lesions[which].finding, whole))
     if not boxes and left.any():
-        return [LesionBox.around(records[0].lesions[0].finding, left)]
+        first = records[0]
+        return [LesionBox.around(first.lesions[0].finding if isinstance(first, OpacityRecord) else "", left)]
     for row, column in np.argwhere(left).tolist():  # the few that only the resampling to the film's grid reached
         nearest = min(range(len(boxes)), key=lambda one: boxes[one].distance(row, column))
         boxes[nearest] = boxes[nearest].with_pixel(row, column)
+    return boxes
+
+
+def _part_boxes(made: ImaginedAnomaly, mask: Mask) -> list[LesionBox]:
+    """Returns a box around each separate part of each finding."""
+    boxes = []
+    for each, region in zip(made.masks.masks, made.regions, strict=True):
+        _, _, parts, _ = cv2.connectedComponentsWithStats((region & mask).astype(np.uint8), connectivity=8)
+        boxes += [
+            LesionBox(each.asked.finding, left, top, left + width, top + height)
+            for left, top, width, height, _ in parts[1:].tolist()
+        ]
     return boxes
 
 

@@ -13,7 +13,7 @@ from artasyn.segment.anatomy.segmenters import LungsBy, Segmenter
 from artasyn.segment.anatomy.segmenters import segmenter as find_segmenter
 from artasyn.synthesis import LungOpacity
 from artasyn.transforms.given import pixels
-from artasyn.transforms.insertion import Inserted, Insertion, as_lungs, grey
+from artasyn.transforms.insertion import Inserted, Insertion, Maker, as_lungs, grey
 
 
 class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
@@ -25,7 +25,8 @@ class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
     Args:
         normals: a data set with a length; its items are images, or tuples or dictionaries with one at `key`. Images
             are arrays as for `LungOpacityTransform`, or tensors or PIL images as for `RandomLungOpacity`.
-        opacity: makes the anomalies; None takes all findings.
+        opacity: makes the anomalies: a `LungOpacity`, or an `artasyn.synthesis.diffusion.Imagined`; None takes all
+            findings.
         lungs: a function that returns the lungs of an item from the item's index, or its `Anatomy`; with None, the
             segmenter finds them.
         key: of the image in an item; None if the item is the image.
@@ -46,7 +47,7 @@ class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
     def __init__(
         self,
         normals: Any,
-        opacity: LungOpacity | None = None,
+        opacity: Maker | None = None,
         *,
         lungs: Any = None,
         key: Any = None,

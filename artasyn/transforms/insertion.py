@@ -20,13 +20,20 @@ from artasyn.segment.anatomy.segmenters import Segmenter
 from artasyn.segment.lungs import Zone
 from artasyn.segment.projection.projection import Projection
 from artasyn.synthesis import Anomaly, LungOpacity, OpacityRecord, findings
+from artasyn.synthesis.diffusion import Imagined, ImaginedAnomaly, PromptRecord
 from artasyn.synthesis.finding import Side
 from artasyn.synthesis.places import Found, Place
-from artasyn.transforms.boxes import LesionBox, lesion_boxes
+from artasyn.transforms.boxes import LesionBox, lesion_boxes, rendered_again
 from artasyn.transforms.given import region
 
 REMEMBERED = 4096
 """Number of images whose lungs are remembered."""
+
+
+Maker = LungOpacity | Imagined
+"""What makes the anomalies: findings drawn at random, or what prompts say."""
+Drawn = OpacityRecord | PromptRecord
+"""The random choices of an anomaly."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +50,7 @@ class Inserted:
     image: npt.NDArray[Any]
     mask: Mask
     findings: dict[str, Mask]
-    records: tuple[OpacityRecord, ...]
+    records: tuple[Drawn, ...]
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,7 @@ class Insertion:
             image's pixels.
     """
 
-    opacity: LungOpacity = field(default_factory=LungOpacity)
+    opacity: Maker = field(default_factory=LungOpacity)
     anomalies_range: tuple[int, int] = (1, 1)
     segmenter: Segmenter = field(default_factory=PBTSeg)
 
@@ -76,24 +83,38 @@ class Insertion:
         low, high = self.anomalies_range
         film = here = grey(image)
         place = self.place(film, lungs)
-        anomalies = []
+        anomalies: list[Anomaly | ImaginedAnomaly] = []
         for _ in range(int(rng.integers(low, high + 1))):
             anomalies.append(self.opacity(here, place, rng))
             here = anomalies[-1].image
         return _inserted(image, film, anomalies)
 
-    def replay(self, image: npt.NDArray[Any], lungs: Found | None, records: Sequence[OpacityRecord]) -> Inserted:
+    def replay(self, image: npt.NDArray[Any], lungs: Found | None, records: Sequence[Drawn]) -> Inserted:
         """Inserts the anomalies of records into an image."""
         film = here = grey(image)
         place = self.place(film, lungs)
-        anomalies = []
+        anomalies: list[Anomaly | ImaginedAnomaly] = []
         for record in records:
-            anomalies.append(self.opacity.render(here, place, record))
+            anomalies.append(rendered_again(self.opacity, here, place, record))
             here = anomalies[-1].image
         return _inserted(image, film, anomalies)
 
+    def read(self, text: str) -> Drawn:
+        """Reads a record of the anomalies that this insertion makes.
+
+        Raises:
+            SynthesisError: the text is no such record.
+        """
+        kind = PromptRecord if isinstance(self.opacity, Imagined) else OpacityRecord
+        return kind.from_json(text)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the findings, in the order of the channels of a mask."""
+        return self.opacity.names
+
     def boxes(
-        self, image: npt.NDArray[Any], lungs: Found | None, records: Sequence[OpacityRecord], mask: Mask
+        self, image: npt.NDArray[Any], lungs: Found | None, records: Sequence[Drawn], mask: Mask
     ) -> list[LesionBox]:
         """Returns a box around the changed pixels of each lesion; each changed pixel lies in a box.
 
@@ -108,23 +129,32 @@ class Insertion:
         film = grey(image)
         return lesion_boxes(self.opacity, film, self.place(film, lungs), records, mask)
 
-    def place(self, film: Image, lungs: Found | None) -> Place:
+    def place(self, film: Image, lungs: Found | None) -> Found | Place:
         """Returns the part of the lungs that the anomalies lie in; with None for lungs, the segmenter finds them.
+
+        Prompts name places of their own, so for them the lungs or the anatomy is returned as it was given or found.
 
         Raises:
             SynthesisError: no lungs are found, or they do not tell where the part is.
             DataError: the segmenter needs lungs that are given.
         """
-        if lungs is not None:
+        if isinstance(self.opacity, Imagined):
+            if lungs is not None:
+                return lungs
+            if not isinstance(self.segmenter, PBTSeg):
+                return self.segmenter(film)  # an anatomy with its lobes is too large to remember
+            place = _LUNGS.find(self.segmenter, film)
+        elif lungs is not None:
             return self.opacity.place(lungs)
-        place = _LUNGS.find(self.segmenter, film, self.opacity.part, self.opacity.convention)
+        else:
+            place = _LUNGS.find(self.segmenter, film, self.opacity.part, self.opacity.convention)
         if not place.lungs.mask.any():
             reasons = "; ".join(place.lungs.reasons)
             raise SynthesisError(f"no lungs found ({reasons}); give them, or leave this image out")
         return place
 
 
-def _inserted(image: npt.NDArray[Any], film: Image, anomalies: Sequence[Anomaly]) -> Inserted:
+def _inserted(image: npt.NDArray[Any], film: Image, anomalies: Sequence[Anomaly | ImaginedAnomaly]) -> Inserted:
     """Adds anomalies to an image that were inserted one after the other into its grey version `film`."""
     found: dict[str, Mask] = {}
     for anomaly in anomalies:

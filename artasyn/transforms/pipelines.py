@@ -18,12 +18,13 @@ from artasyn.segment.anatomy.anatomy import Convention
 from artasyn.segment.anatomy.segmenters import LungsBy, Segmenter
 from artasyn.segment.anatomy.segmenters import segmenter as find_segmenter
 from artasyn.segment.lungs import Zone
-from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord
+from artasyn.synthesis import LungOpacity
+from artasyn.synthesis.diffusion import Imagined
 from artasyn.synthesis.finding import Side
 from artasyn.synthesis.places import Found
 from artasyn.transforms.boxes import LabelFields, with_boxes
 from artasyn.transforms.given import as_tensor, check_moved, pixels, region
-from artasyn.transforms.insertion import Inserted, Insertion, as_lungs, opacity
+from artasyn.transforms.insertion import Inserted, Insertion, Maker, as_lungs, opacity
 from artasyn.transforms.targets import KINDS, A, Targets, marked, marked_list
 
 OnFailure = Literal["raise", "skip"]
@@ -75,6 +76,12 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
             also finds lobes; given refuses an image without lungs.
         part: the part of the lungs that lesions lie in, as in `LungOpacity`: lungs, a zone, a lobe.
         convention: the extent of the lungs, as in `LungOpacity`: visible, or whole, behind the heart too.
+        prompts: sentences in a radiologist's words, each as likely, instead of findings with ranges and places; see
+            `artasyn.synthesis.diffusion.Prompt`. Masks of several channels then follow the order of the findings in
+            the sentences.
+
+    Raises:
+        SynthesisError: there is no such finding, a value cannot be drawn from, or a sentence cannot be read.
 
     Example:
         >>> from artasyn import Phantom
@@ -107,6 +114,7 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
         segmenter: LungsBy = "pbtseg",
         part: str = "lungs",
         convention: Convention = "visible",
+        prompts: Sequence[str] = (),
     ) -> None:
         super().__init__(p=p)
         self.findings, self.zones, self.sides = findings, zones, sides
@@ -114,7 +122,7 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
         self.kinds_range, self.anomalies_range, self.tolerance = kinds_range, anomalies_range, tolerance
         self.lungs_labelled, self.mask_value, self.on_failure = lungs_labelled, mask_value, on_failure
         self.lesion_targets, self.untouched, self.box_labels = lesion_targets, untouched, box_labels
-        self.segmenter, self.part, self.convention = segmenter, part, convention
+        self.segmenter, self.part, self.convention, self.prompts = segmenter, part, convention, prompts
         made = opacity(
             findings,
             severity_range=severity_range,
@@ -125,8 +133,12 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
             kinds_range=kinds_range,
             tolerance=tolerance,
         )
-        made = replace(made, part=part, convention=convention)
-        self._insertion = Insertion(made, (anomalies_range[0], anomalies_range[1]), find_segmenter(segmenter))
+        maker: Maker = replace(made, part=part, convention=convention)
+        if prompts:
+            if maker != LungOpacity():
+                raise SynthesisError("prompts say findings, severities and places; give prompts, or these options")
+            maker = Imagined.of(*prompts)
+        self._insertion = Insertion(maker, (anomalies_range[0], anomalies_range[1]), find_segmenter(segmenter))
 
     @property
     def targets(self) -> dict[str, Any]:
@@ -164,12 +176,12 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
 
     def apply_with_params(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Inserts the anomalies of the drawn records into an image, its masks and its boxes."""
-        records = [OpacityRecord.from_json(text) for text in params.get("records", [])]
+        records = [self._insertion.read(text) for text in params.get("records", [])]
         if not records:
             return kwargs
         image, lungs, targets = kwargs["image"], self._lungs(kwargs), Targets.of(self)
         made = self._insertion.replay(image, lungs, records)
-        names = tuple(self.findings) or tuple(FINDINGS)
+        names = self._insertion.names
         result = kwargs | {"image": made.image}
         for name in targets.marked(kwargs, self.lesion_targets, self.untouched):
             values, kind = kwargs[name], targets.kinds[name]
@@ -195,7 +207,8 @@ class RandomLungOpacity(torch.nn.Module):
     holds exactly the pixels that changed in the image's own dtype.
 
     Args:
-        opacity: makes the anomalies; None takes all findings.
+        opacity: makes the anomalies: a `LungOpacity`, or an `artasyn.synthesis.diffusion.Imagined`; None takes all
+            findings.
         anomalies_range: number of anomalies in an image.
         p: probability of an anomaly.
         on_failure: for an image that nothing can be added to, as one without lungs: ``raise`` an error, or ``skip`` the
@@ -220,7 +233,7 @@ class RandomLungOpacity(torch.nn.Module):
 
     def __init__(
         self,
-        opacity: LungOpacity | None = None,
+        opacity: Maker | None = None,
         *,
         anomalies_range: tuple[int, int] = (1, 1),
         p: float = 0.5,
@@ -275,7 +288,7 @@ class RandomLungOpacity(torch.nn.Module):
                     raise
             else:
                 changed, made = _as_held(made, given)
-                names = [finding.name for finding in self.insertion.opacity.findings]
+                names = self.insertion.names
                 return sample | {"image": changed, "mask": _marked(mask, made, names, self.mask_value)}
         return sample | {"image": given, "mask": mask}
 

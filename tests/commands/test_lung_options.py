@@ -10,10 +10,10 @@ import pytest
 
 from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import find_sources
-from artasyn.commands import shared
 from artasyn.commands.cli import main
 from artasyn.commands.detect import _Detect, open_detector
-from artasyn.console.lungs import LungOptions
+from artasyn.console import lungs
+from artasyn.console.lungs import LungOptions, described
 from artasyn.errors import DataError
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_labels, read_mask, read_radiograph, write_image, write_labels, write_mask
@@ -29,7 +29,7 @@ from tests.anatomies import Exact, ExactReader, seen
 @pytest.fixture
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """The network of the commands reads without fault, also in their worker processes."""
-    monkeypatch.setattr(shared, "AnatomyReader", ExactReader)
+    monkeypatch.setattr(lungs, "AnatomyReader", ExactReader)
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +157,7 @@ def test_a_mask_of_one_side_is_not_guessed(films: Path, tmp_path: Path, capsys: 
 
 
 def test_the_finder_is_a_setting_of_a_run() -> None:
-    assert shared.described(FilmLungs()) == {}
-    assert "ExactReader" in shared.described(FilmLungs(ExactReader()))["lungs"]
+    assert described(FilmLungs()) == {}
+    assert "ExactReader" in described(FilmLungs(ExactReader()))["lungs"]
     lungs = visible_lungs(FilmLungs(ExactReader())(seen(320)[0], find_sources([Path(__file__)])[0]))
     assert dataclasses.replace(lungs).found
