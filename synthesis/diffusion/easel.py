@@ -1,4 +1,4 @@
-"""The lesions of one finding, drawn in the window of the lungs and fitted to the number, size and severity asked for."""
+"""The lesions of one finding, drawn in the window of the lungs and fitted to number, size and severity."""
 
 from __future__ import annotations
 
