@@ -8,10 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import anatomy_tables, detection_tables
+from benchmarks import anatomy_tables, detection_tables, generation_tables
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "docs/anatomy.md", "docs/detection.md", "docs/files.md", "docs/hostile.md", "docs/pbtseg.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/anatomy.md",
+    "docs/detection.md",
+    "docs/files.md",
+    "docs/generation.md",
+    "docs/hostile.md",
+    "docs/pbtseg.md",
+)
 
 
 def phantom(result: dict[str, Any]) -> list[str]:
@@ -313,6 +321,9 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "speed_anatomy": anatomy_tables.speed_anatomy,
     "anatomy_ablation": anatomy_tables.anatomy_ablation,
     "anatomy_classification": anatomy_tables.anatomy_classification,
+    "generation": generation_tables.generation,
+    "generation_filters": generation_tables.generation_filters,
+    "generation_training": generation_tables.generation_training,
 }
 
 
