@@ -59,9 +59,8 @@ def generation_filters(result: dict[str, Any]) -> list[str]:
     rows = [f"| {total} films of the usual prompts, first draw | |", "|---|---|"]
     rows.append(f"| kept | {filters['kept'] / total:.3f} |")
     rows += [f"| rejected by {name} | {count / total:.3f} |" for name, count in filters["rejected_by"].items()]
-    rows.append(
-        f"| mean score of the detector, kept; rejected | {filters['detected']['kept']:.2f}; {filters['detected']['rejected']:.2f} |"
-    )
+    kept, rejected = (f"{filters['detected'][kind]:.2f}" for kind in ("kept", "rejected"))
+    rows.append(f"| mean score of the detector, kept; rejected | {kept}; {rejected} |")
     return rows
 
 

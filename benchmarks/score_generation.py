@@ -53,6 +53,7 @@ from benchmarks.speed_stages import RESULTS, machine
 ROOT = Path(__file__).parent.parent
 SEED = 19
 SETS_USED = ("zhanglab", "nih", "jsrt and hannover", "openist")
+PARTS = ("adherence", "severity", "filters")
 SEVERITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 0.9)
 SLACK = 0.2
 """Share by which a size that other code measures may leave its class: two measures of one shape differ."""
@@ -252,22 +253,23 @@ def main() -> None:
     options.add_argument("--prompts", type=int, default=600, help="random prompts")
     options.add_argument("--films", type=int, default=600, help="films that the filters judge")
     options.add_argument("--records", type=Path, help="file for the random choices of kept and rejected films")
+    options.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure anew")
     options.add_argument("--out", type=Path, default=RESULTS / "generation.json")
     given = options.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     films, reader = normals(given.data, 40), AnatomyReader()
-    result = {
-        "machine": machine(),
-        "seed": SEED,
-        "normals": len(films),
-        "adherence": {
+    held = json.loads(given.out.read_text()) if given.out.is_file() else {}
+    result = held | {"machine": machine(), "seed": SEED, "normals": len(films)}
+    if "filters" in given.parts:
+        result["filters"] = rejections(films, given.films, reader, given.records)
+    if "severity" in given.parts:
+        result["severity"] = severities(films[::2], reader)
+    if "adherence" in given.parts:
+        result["adherence"] = {
             "anatomy network": adherence(films, given.prompts, reader, "anatomy"),
             "PBTSeg": adherence(films, given.prompts // 2, PBTSeg(), "PBTSeg"),
-        },
-        "severity": severities(films[::2], reader),
-        "filters": rejections(films, given.films, reader, given.records),
-    }
+        }
     atomic.write_text(given.out, json.dumps(result, indent=1) + "\n")
     print(given.out)
 

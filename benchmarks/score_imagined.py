@@ -80,6 +80,7 @@ def main() -> None:
     options.add_argument("--records", type=Path, required=True)
     options.add_argument("--work", type=Path, default=Path("ladder"), help="folder for the trainings")
     options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    options.add_argument("--rungs", nargs="*", default=[], metavar="NAME", help="some of them; all without it")
     options.add_argument("--workers", type=int, default=1)
     options.add_argument("--train-only", action="store_true", help="measure nothing: another process will")
     options.add_argument("--out", type=Path, default=RESULTS / "generation_training.json")
@@ -88,6 +89,8 @@ def main() -> None:
     detectors: dict[str, Detector] = {}
     for number, seed in enumerate(given.seeds):
         for name, rung in rungs_of(given.records).items():
+            if given.rungs and name not in given.rungs:
+                continue
             model = train_rung(given.data, given.work, name, rung, seed, given.workers)
             detectors[f"{name}#{number}"] = Detector.from_pretrained(model)
     if given.train_only:
