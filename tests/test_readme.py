@@ -71,15 +71,15 @@ def test_the_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: Path, t
     for seed in range(20):
         write_image(tmp_path / "healthy" / f"{seed}.png", Phantom(size=96)(700 + seed).image)
     write_cts(tmp_path)
-    _, benchmark, augmenting, projecting = EXAMPLES["bash"]
+    _, benchmark, augmenting, projecting, imagining = EXAMPLES["bash"]
     shorter = benchmark.replace("--out training ", "--out training --epochs 1 --size 64 ")
     assert shorter != benchmark
     fewer = projecting.replace("--randomise 50", "--randomise 1 --pixel 2")
     assert fewer != projecting
-    *loops, detecting, remaking, from_ct, reading = EXAMPLES["python"]
+    *loops, detecting, remaking, from_ct, imagined, reading = EXAMPLES["python"]
     assert len(loops) == 3
-    commands = [("bash", block) for block in (shorter, augmenting, fewer)]
-    done = run([*commands, *(("python", block) for block in (*loops, detecting, remaking, from_ct, reading))], tmp_path)
+    commands = [("bash", block) for block in (shorter, augmenting, fewer, imagining)]
+    done = run([*commands, *(("python", block) for block in (*loops, detecting, remaking, from_ct, imagined, reading))], tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
     for file in (
         "evaluation/report.html",
@@ -87,6 +87,7 @@ def test_the_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: Path, t
         "lungs/sheet-1.png",
         "synthetic/manifest.csv",
         "projected/sheet-1.png",
+        "imagined/manifest.csv",
     ):
         assert (tmp_path / file).is_file(), file
 
