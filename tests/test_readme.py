@@ -79,7 +79,10 @@ def test_the_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: Path, t
     *loops, detecting, remaking, from_ct, imagined, reading = EXAMPLES["python"]
     assert len(loops) == 3
     commands = [("bash", block) for block in (shorter, augmenting, fewer, imagining)]
-    done = run([*commands, *(("python", block) for block in (*loops, detecting, remaking, from_ct, imagined, reading))], tmp_path)
+    done = run(
+        [*commands, *(("python", block) for block in (*loops, detecting, remaking, from_ct, imagined, reading))],
+        tmp_path,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     for file in (
         "evaluation/report.html",

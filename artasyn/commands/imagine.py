@@ -196,7 +196,10 @@ def imagine(options: ImagineOptions) -> Done:
             claim(out, run.settings)  # before the first record is written
         found, tasks = _tasks(options, sentences)
         filters = FilterSetup(options.model if options.filters == "all" else "", tuple(map(str, options.against or ())))
-        make = MakeImagined(options.seed, options.tries, options.bits, options.keep_rejected, finder, filters)
+        segmenter = finder.segmenter if isinstance(finder.segmenter, PBTSeg) else None
+        make = MakeImagined(
+            options.seed, options.tries, options.bits, options.keep_rejected, finder, segmenter, filters
+        )
         outcomes = run.run_batches(store.work(make, columns), tasks, title="imagine")
         done = Done((), tuple(outcomes))
         notes = (*_rejections(done), *note_passed_over(out, found), *note_gone(run, outcomes))

@@ -20,14 +20,13 @@ from artasyn.files.radiograph import image_png, labels_png, mask_png, needed_bit
 from artasyn.files.texts import read_text
 from artasyn.outputs.coco import described, outlined
 from artasyn.outputs.whole_film import WholeFilm
-from artasyn.segment import PBTSeg
+from artasyn.segment import Lungs, PBTSeg
 from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.segment.anatomy.segmenters import visible_lungs
 from artasyn.segment.projection.projection import Projection
 from artasyn.synthesis.diffusion import FilmRecord, ImaginedAnomaly, Prompt
 from artasyn.synthesis.diffusion.filters import REASONS, Filters, Verdict
 from artasyn.synthesis.places import Found
-from artasyn.testsets.measured import FilmLungs
 
 IMAGINED: Kinds = {
     **KINDS,
@@ -87,7 +86,8 @@ class MakeImagined:
         tries: the most draws of one film.
         bits: depth of the images, 8 or 16; 0 to choose.
         keep_rejected: whether a film that the filters reject in every draw is written too.
-        finder: finds the lungs of normal radiographs.
+        finder: finds the lungs of normal radiographs, or their anatomy.
+        segmenter: what the finder finds lungs with, if it can find them again; None keeps the lungs in the records.
         filters: returns the filters; called in the worker, which loads the networks once.
     """
 
@@ -95,7 +95,8 @@ class MakeImagined:
     tries: int
     bits: int
     keep_rejected: bool
-    finder: FilmLungs
+    finder: Callable[[Image, Source], Lungs | Anatomy]
+    segmenter: PBTSeg | None
     filters: Callable[[], Filters]
 
     def __call__(self, task: Source) -> list[StoredImage]:
@@ -107,14 +108,13 @@ class MakeImagined:
         assert isinstance(task, ImagineTask)
         assert task.prompt is not None
         image, found, parts = self._healthy(task)
-        segmenter = self.finder.segmenter
-        pbtseg = segmenter if isinstance(segmenter, PBTSeg) and task.normal is not None else None
+        segmenter = self.segmenter if task.normal is not None else None
         drawn = None
         failed: list[str] = []
         for attempt in range(self.tries):
             try:
                 record, film = FilmRecord.draw(
-                    image, found, task.prompt, seed=self.seed, copy=task.copy, attempt=attempt, segmenter=pbtseg
+                    image, found, task.prompt, seed=self.seed, copy=task.copy, attempt=attempt, segmenter=segmenter
                 )
             except SynthesisError as error:
                 failed.append(reason_of(error))
