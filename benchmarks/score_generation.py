@@ -108,7 +108,7 @@ def lobe_mask(asked: PromptFinding, found: Anatomy | Lungs) -> Mask | None:
 
 def checks(mask: PathologyMask, region: Mask, found: Anatomy | Lungs, lungs: Lungs, pixel: float) -> dict[str, bool]:
     """What a finding shows of what was asked for, by pixels alone."""
-    asked, soft = mask.asked, mask.soft
+    asked, soft, region = mask.asked, mask.soft, region & lungs.mask
     result = {"side": bool((region & (lungs.right if asked.side == "right" else lungs.left)).sum() == region.sum())}
     lobe = lobe_mask(asked, found)
     if lobe is not None:
@@ -166,7 +166,7 @@ def adherence(films: list[Path], count: int, reader: Any, title: str) -> dict[st
             refused["no such part" if "no such part" in str(error) else "not shown in any draw"] += 1
             continue
         made += 1
-        allowed = np.logical_or.reduce([mask.region.place.region for mask in film.masks.masks])
+        allowed = np.logical_or.reduce([mask.region.stated for mask in film.masks.masks])
         outside += int(((film.image != image) & ~allowed).sum())
         remade += bool((FilmRecord.from_json(record.to_json()).remake(image).image == film.image).all())
         lungs = film.masks.place.lungs

@@ -52,7 +52,7 @@ class Measured:
 
 
 def measure(soft: Heatmap, region: Mask, labels: LungLabels, *, millimetres: float, patterned: bool) -> Measured:
-    """Measures a soft map.
+    """Measures the part of a soft map that lies in the lungs.
 
     Args:
         soft: share of the air that a finding replaces, (h, w) in [0, 1].
@@ -65,7 +65,7 @@ def measure(soft: Heatmap, region: Mask, labels: LungLabels, *, millimetres: flo
     severity = float(np.quantile(some, DENSEST)) if some.size else 0.0
     rows = np.flatnonzero((labels > 0).any(axis=1))
     whole = cv2.GaussianBlur(soft, (0, 0), max(0.5, ENVELOPE * rows.size)) if patterned else soft
-    seen = np.asarray(whole >= max(FAINTEST, SEEN * float(whole.max(initial=0)))) & (soft > 0)
+    seen = np.asarray(whole >= max(FAINTEST, SEEN * float(whole.max(initial=0)))) & (soft > 0) & (labels > 0)
     area = max(1, int(np.count_nonzero(seen)))
     right, left = (int(np.count_nonzero(seen & (labels == side))) / area for side in (RIGHT, LEFT))
     parts = _parts(seen)

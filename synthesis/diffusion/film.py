@@ -17,8 +17,11 @@ from artasyn.synthesis.diffusion.record import PromptRecord
 from artasyn.synthesis.opacity import Ground
 from artasyn.synthesis.rendering import saturated
 
-RIM, RIM_BLUR = 0.08, 0.01
+RIM, RIM_BLUR = 0.05, 0.004
 """Width of the lungs' rim, and the blur of the film that tells its grey there, in heights of the lungs."""
+
+DARKEST = 0.02
+"""Quantile of the lungs' grey; what is darker beside them is no lung."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +94,7 @@ class FilmGenerator:
             none = np.zeros(shape, bool)
             return ImaginedAnomaly(image.copy(), none, np.zeros(shape, np.float32), masks, ())
         ground = Ground.of(masks.place, image)
-        step = _thinned(ground.step, image, masks.place.lungs.mask, ground)
+        step = _steps(image, masks.place.lungs.mask, ground)
         more = saturated(masks.soft * step, image, np.float32(ground.context.soft_tissue), np)
         tolerance = min(each.record.tolerance for each in masks.masks)
         changed, mask, added = expose(image, np.asarray(more, np.float32), tolerance=tolerance)
@@ -104,19 +107,22 @@ class FilmGenerator:
         return ImaginedAnomaly(changed, mask, added, masks, regions)
 
 
-def _thinned(step: Attenuation, image: Image, lungs: Mask, ground: Ground) -> Attenuation:
-    """Returns the steps with less left at the pleura, where the lung is thin and the film is bright already.
+def _steps(image: Image, lungs: Mask, ground: Ground) -> Attenuation:
+    """Returns the step from the grey of every pixel's lung to that of soft tissue, at the pleura and just beyond too.
 
-    The steps are known in coarse cells, which hold lung and chest wall alike at the pleura.
+    The steps are known in coarse cells. A cell at the pleura holds lung and heart or chest wall alike, so there the
+    film itself tells what is left: much in the dark gap beside the heart, nothing where the film is bright already.
     """
     height = ground.window.height
     near = cv2.GaussianBlur(image, (0, 0), max(0.5, RIM_BLUR * height))
     room = np.maximum(np.float32(ground.context.soft_tissue) - near, 0)
+    step = ground.step
+    room[~lungs & (near < np.quantile(near[lungs], DARKEST))] = 0  # air beside the body, or a film's black border
     if ground.place.hidden is not None:
         room = np.where(ground.place.hidden, step, room)
     inward = cv2.distanceTransform(np.pad(lungs, 1).astype(np.uint8), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    thin = np.maximum(1 - inward / np.float32(max(1.0, RIM * height)), 0)
-    return np.asarray(step + thin * (np.minimum(step, room) - step), np.float32)
+    rim = np.maximum(1 - inward / np.float32(max(1.0, RIM * height)), 0)
+    return np.asarray(step + rim * (room - step), np.float32)
 
 
 def _regions(parts: list[Heatmap], mask: Mask, tolerance: float) -> tuple[Mask, ...]:

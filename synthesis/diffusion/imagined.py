@@ -70,8 +70,8 @@ class Imagined:
         >>> from artasyn import Phantom
         >>> chest = Phantom(size=128)(seed=1)
         >>> anomaly = Imagined.of("large left pleural effusion")(chest.image, chest.lungs, np.random.default_rng(0))
-        >>> list(anomaly.findings), bool((anomaly.mask <= chest.lungs.left).all())
-        (['pleural_effusion'], True)
+        >>> list(anomaly.findings), anomaly.masks.masks[0].measured.side
+        (['pleural_effusion'], 'left')
     """
 
     prompts: Annotated[tuple[Prompt, ...], Count(0, 100_000)] = field(

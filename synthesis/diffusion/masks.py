@@ -34,7 +34,7 @@ class PathologyMask:
         asked: the finding.
         record: its lesions as plain numbers.
         region: the part of the lungs that it may change.
-        soft: float32 (h, w) in [0, 1], the share of the lung's air that the finding replaces; 0 outside the region.
+        soft: float32 (h, w) in [0, 1], the share of the lung's air that the finding replaces; 0 outside `Region.stated`.
         measured: what the map shows.
     """
 
@@ -55,7 +55,7 @@ class PathologyMask:
             millimetres: size of a pixel.
         """
         ground = Ground.of(region.place)
-        soft = ground.placed(ground.replaced(record)) * region.fade
+        soft = region.filled(ground.placed(ground.replaced(record)) * region.fade)
         found = measured_map(soft, asked, region.place, millimetres)
         return cls(asked, record, region, soft, found)
 

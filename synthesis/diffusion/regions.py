@@ -30,6 +30,9 @@ SOFT_EDGE, OBLIQUE, FISSURE = 0.08, 0.03, 0.01
 """Width of the fade inside a region's edge, in heights of the lungs: of a zone or a lobe that nothing ends sharply on a
 frontal film; of what stands for the middle lobe; and of the right upper lobe, whose fissure runs along the rays."""
 
+GAP = 0.02
+"""Width of the gap beside a lung's outline that a finding may fill, in heights of the lungs."""
+
 LEAST = 0.004
 """Smallest region that counts as shown, as a share of the lungs."""
 
@@ -93,6 +96,31 @@ class Region:
     def fade(self) -> Heatmap:
         """1 inside the part, falling to 0 at its edges within a lung, float32 (h, w); the lungs' own edges stay."""
         return _fade(self.place, self.edge)
+
+    @cached_property
+    def gap(self) -> Heatmap:
+        """The gap between the part and what bounds the lung, float32 (h, w): 1 at the part, falling to 0 outside.
+
+        The outline of a lung runs a little beside the edge of the heart or the dome that bounds it. Disease fills that
+        gap; only bright pixels bound it.
+        """
+        region, lungs = self.place.region, self.place.lungs.mask
+        rows = np.flatnonzero(lungs.any(axis=1))
+        reach = max(1.0, GAP * (rows[-1] + 1 - rows[0]))
+        outward = cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, 3)
+        return np.asarray(~lungs * np.maximum(1 - outward / np.float32(reach), 0), np.float32)
+
+    @property
+    def stated(self) -> Mask:
+        """The pixels that the finding may change, bool (h, w): the part and the gap beside it."""
+        return np.asarray(self.place.region | (self.gap > 0))
+
+    def filled(self, soft: Heatmap) -> Heatmap:
+        """Returns a soft map (h, w) of the part that goes on into the gap beside it, fading."""
+        reach = int(np.ceil(GAP * np.count_nonzero(self.place.lungs.mask.any(axis=1))))
+        size = 2 * max(1, reach) + 1
+        wide = cv2.dilate(soft, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+        return np.asarray(np.where(self.place.region, soft, wide * self.gap), np.float32)
 
 
 def extent_of(asked: tuple[PromptFinding, ...], found: Found) -> Convention:
