@@ -34,7 +34,8 @@ class PathologyMask:
         asked: the finding.
         record: its lesions as plain numbers.
         region: the part of the lungs that it may change.
-        soft: float32 (h, w) in [0, 1], the share of the lung's air that the finding replaces; 0 outside `Region.stated`.
+        soft: float32 (h, w) in [0, 1], the share of the lung's air that the finding replaces; 0 outside
+            `Region.stated`.
         measured: what the map shows.
     """
 

@@ -119,7 +119,7 @@ class Region:
         """Returns a soft map (h, w) of the part that goes on into the gap beside it, fading."""
         reach = int(np.ceil(GAP * np.count_nonzero(self.place.lungs.mask.any(axis=1))))
         size = 2 * max(1, reach) + 1
-        wide = cv2.dilate(soft, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+        wide = cv2.dilate(soft, np.ones((size, size), np.uint8))
         return np.asarray(np.where(self.place.region, soft, wide * self.gap), np.float32)
 
 
