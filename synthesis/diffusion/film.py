@@ -17,8 +17,9 @@ from artasyn.synthesis.diffusion.record import PromptRecord
 from artasyn.synthesis.opacity import Ground
 from artasyn.synthesis.rendering import saturated
 
-RIM, RIM_BLUR = 0.05, 0.004
-"""Width of the lungs' rim, and the blur of the film that tells its grey there, in heights of the lungs."""
+RIM, RIM_BLUR, BESIDE = 0.05, 0.004, 0.02
+"""Width of the lungs' rim, and the blurs of the film that tell its grey there and the grey of what lies beside the
+lungs, in heights of the lungs."""
 
 DARKEST = 0.02
 """Quantile of the lungs' grey; what is darker beside them is no lung."""
@@ -111,11 +112,14 @@ def _steps(image: Image, lungs: Mask, ground: Ground) -> Attenuation:
     """Returns the step from the grey of every pixel's lung to that of soft tissue, at the pleura and just beyond too.
 
     The steps are known in coarse cells. A cell at the pleura holds lung and heart or chest wall alike, so there the
-    film itself tells what is left: much in the dark gap beside the heart, nothing where the film is bright already.
+    film itself tells what is left: up to the grey of the heart, dome or wall beside it, which disease hides so.
     """
     height = ground.window.height
     near = cv2.GaussianBlur(image, (0, 0), max(0.5, RIM_BLUR * height))
-    room = np.maximum(np.float32(ground.context.soft_tissue) - near, 0)
+    beside = (~lungs).astype(np.float32)
+    wide = max(1.0, BESIDE * height)
+    level = cv2.GaussianBlur(image * beside, (0, 0), wide) / np.maximum(cv2.GaussianBlur(beside, (0, 0), wide), 1e-3)
+    room = np.maximum(np.minimum(level, np.float32(ground.context.soft_tissue)) - near, 0)
     step = ground.step
     room[~lungs & (near < np.quantile(near[lungs], DARKEST))] = 0  # air beside the body, or a film's black border
     if ground.place.hidden is not None:

@@ -99,7 +99,7 @@ class Region:
 
     @cached_property
     def gap(self) -> Heatmap:
-        """The gap between the part and what bounds the lung, float32 (h, w): 1 at the part, falling to 0 outside.
+        """The gap between the part and what bounds the lung, float32 (h, w): 1 near the part, falling to 0 beyond.
 
         The outline of a lung runs a little beside the edge of the heart or the dome that bounds it. Disease fills that
         gap; only bright pixels bound it.
@@ -108,7 +108,7 @@ class Region:
         rows = np.flatnonzero(lungs.any(axis=1))
         reach = max(1.0, GAP * (rows[-1] + 1 - rows[0]))
         outward = cv2.distanceTransform((~region).astype(np.uint8), cv2.DIST_L2, 3)
-        return np.asarray(~lungs * np.maximum(1 - outward / np.float32(reach), 0), np.float32)
+        return np.asarray(~lungs * np.clip(2 - 2 * outward / np.float32(reach), 0, 1), np.float32)
 
     @property
     def stated(self) -> Mask:
@@ -116,10 +116,10 @@ class Region:
         return np.asarray(self.place.region | (self.gap > 0))
 
     def filled(self, soft: Heatmap) -> Heatmap:
-        """Returns a soft map (h, w) of the part that goes on into the gap beside it, fading."""
-        reach = int(np.ceil(GAP * np.count_nonzero(self.place.lungs.mask.any(axis=1))))
-        size = 2 * max(1, reach) + 1
-        wide = cv2.dilate(soft, np.ones((size, size), np.uint8))
+        """Returns a soft map (h, w) of the part that goes on into the gap beside it, as the mean of what is near."""
+        sigma = max(1.0, GAP * np.count_nonzero(self.place.lungs.mask.any(axis=1)))
+        near = cv2.GaussianBlur(soft * self.place.region, (0, 0), sigma)
+        wide = near / np.maximum(cv2.GaussianBlur(self.place.region.astype(np.float32), (0, 0), sigma), 1e-3)
         return np.asarray(np.where(self.place.region, soft, wide * self.gap), np.float32)
 
 
