@@ -18,7 +18,11 @@ MOST_CLAUSES = 200
 DEGREES = ("size", "grade", "density")
 """The fields of a draft that tell how large or how dense a finding is."""
 
-_FINDINGS = frozenset({"FINDING", "BROAD", "OTHER", "CAUSE"})
+NAMED = ("FINDING", "BROAD", "OTHER", "CAUSE")
+"""The terminals of findings."""
+LISTED = ("and", "or", "comma")
+"""The joints of a list."""
+
 _FLAGS = {"NO": "denied", "GONE": "denied", "MEANS": "explains", "MAYBE": "maybe", "NEAR": "near", "BEYOND": "beyond"}
 _TOLD = frozenset({"TOLD", "ADVICE", "ASIDE", "NEAR", "MEANS"})
 _CHANGES = frozenset({"increase", "decrease", "improvement", "worsening", "progression", "interval", "reduction"})
@@ -143,7 +147,7 @@ def words_of(node: Tree[Any] | Token) -> list[Word]:
 
 def _split(nodes: list[Any]) -> list[list[Any]]:
     """Splits a clause before a word of doubt that stands between two findings: "opacity, likely pneumonia"."""
-    named = [at for at, node in enumerate(nodes) if words_of(node)[0].kind in _FINDINGS]
+    named = [at for at, node in enumerate(nodes) if words_of(node)[0].kind in NAMED]
     doubt = [at for at, node in enumerate(nodes) if words_of(node)[0].kind == "MAYBE"]
     cut = next((at for at in doubt if named and named[0] < at < named[-1]), None)
     return [nodes] if cut is None else [nodes[:cut], nodes[cut:]]
