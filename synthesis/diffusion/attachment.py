@@ -9,6 +9,8 @@ from artasyn.errors import PromptError
 from artasyn.synthesis.diffusion.clauses import DEGREES, LISTED, NAMED, PLACES, Draft
 from artasyn.synthesis.diffusion.said import SIZED
 
+_PERIPHERAL = {"area": "peripheral"}
+_LARGEST = ("largest", "larger", "biggest", "dominant")
 _HEIGHTS = ("level", "lobe", "zone")
 _SHARED = (*DEGREES, "distribution")
 
@@ -22,7 +24,7 @@ def attach(drafts: list[Draft]) -> list[Draft]:
     heads: list[Draft] = []
     waiting: list[Draft] = []
     for at, draft in enumerate(drafts):
-        if draft.kind and draft.joint:
+        if draft.kind and draft.joint and not (draft.joint == "with" and _is_heading(waiting)):
             heads += _forward(waiting, draft)
             waiting = []
         elif draft.kind:
@@ -46,6 +48,11 @@ def attach(drafts: list[Draft]) -> list[Draft]:
     return heads
 
 
+def _is_heading(waiting: list[Draft]) -> bool:
+    """Whether a single place comes before its finding, as in "right lung with consolidation"."""
+    return len(waiting) == 1 and not waiting[0].denied and waiting[0].values.keys() == waiting[0].place.keys()
+
+
 def _looks_ahead(draft: Draft, after: list[Draft]) -> bool:
     """Whether a clause without a finding begins a list whose finding follows: "small left and large right effusion"."""
     if not any(each.kind for each in after):
@@ -58,7 +65,9 @@ def _looks_ahead(draft: Draft, after: list[Draft]) -> bool:
 
 def _forward(waiting: list[Draft], head: Draft) -> list[Draft]:
     """Returns the findings of a list whose last clause alone names the finding."""
-    while waiting and waiting[-1].place == {"area": "peripheral"} and "area" not in head.values:
+    while waiting and "area" not in waiting[-1].values.keys() & head.values.keys():
+        if _PERIPHERAL not in (waiting[-1].place, head.place):
+            break
         head.add(waiting.pop())  # "peripheral and basal reticulation" lies in one place
     members = [*waiting, head]
     for one, following in reversed(list(pairwise(members))):
@@ -108,19 +117,34 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
     Raises:
         PromptError: the finding before it has one number for several places.
     """
+    if head.place == {"noun": "lung"}:
+        del head.values["noun"]
     detail = not draft.place.keys() & head.place.keys()
     if draft.joint in ("and", "or"):  # "bilateral and peripheral", but not "in the lower lobe and at the hilum"
-        detail = detail and head.place.keys() == {"side"}
+        detail = detail and (head.place.keys() == {"side"} or draft.place == _PERIPHERAL)
     if draft.place == {"side": "both"} and head.values.get("side") in ("right", "left"):
         _refer(draft)
-    if not draft.place or not head.place or detail:
+    several = "amount" in head.values or "number" in head.values or head.plural
+    largest = several and bool(draft.place) and any(word.text in _LARGEST for word in draft.words)
+    if not largest and (not draft.place or not head.place or detail):
         head.add(draft)
         for each in head.listed if not draft.place else ():  # "RUL and LLL consolidation, moderate"
             if each is not head:
                 each.values |= draft.values
                 each.maybe, each.denied = each.maybe or draft.maybe, each.denied or draft.denied
         return None
-    if "number" in head.values and "number" not in draft.values:
+    if largest:  # "multiple nodules, the largest in the right upper lobe"
+        if head.values.get("number", 2) < 2:
+            raise PromptError(f"{draft.text!r} is the largest of one lesion; write the finding again with its place")
+        if "number" in head.values:
+            head.values["number"] -= 1
+        head = replace(
+            head,
+            values={name: head.values[name] for name in head.values if name not in ("amount", "number")},
+            plural=False,
+        )
+        draft.values.setdefault("number", 1)
+    elif "number" in head.values and "number" not in draft.values:
         raise PromptError(
             f"{head.text!r} gives one number for several places; say how many lie in each, such as 'one nodule in the "
             "right upper lobe and two nodules in the lingula'"
@@ -136,6 +160,9 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
         new.values["noun"] = head.values["noun"]
     if "side" not in new.values and "side" in head.values:
         new.values["side"] = head.values["side"]
+    for each in head.listed:  # "in the mid and lower zones bilaterally"
+        if "side" in new.values and not each.values.keys() & {"side", "lobe"}:
+            each.values["side"] = new.values["side"]
     new.maybe = new.maybe or draft.maybe
     return new
 

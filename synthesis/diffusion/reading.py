@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from artasyn.errors import PromptError
 from artasyn.synthesis.diffusion.attachment import attach, share
 from artasyn.synthesis.diffusion.clauses import LISTED, NAMED, Draft
 from artasyn.synthesis.diffusion.reasons import explain, span
 from artasyn.synthesis.diffusion.words import Word
+
+_HILA = ("hila", "hilum", "hilar")
+_SAME = frozenset({"unchanged", "stable", "similar", "no", "as", "remains", "remain", "persistent", "again"})
 
 
 def settled(drafts: list[Draft], plain_text: str) -> tuple[list[Draft], list[Word]]:
@@ -25,11 +29,14 @@ def settled(drafts: list[Draft], plain_text: str) -> tuple[list[Draft], list[Wor
     drafts = _used(drafts, unused, plain_text)
     _deny(drafts)
     drafts = explain(drafts, unused, plain_text)
+    drafts = _without_remarks(drafts, unused, plain_text)
     _judge_organs(drafts)
     heads = attach(drafts)
     share(heads)
     _refuse_open_choices(heads)
     for head in heads:
+        if head.uneven:
+            head.values.setdefault("side", "both")
         unused += head.unused
     return heads, unused
 
@@ -41,9 +48,18 @@ def _used(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Draf
     """
     kept: list[Draft] = []
     skipped = ""
-    for draft in drafts:
+    for draft, after in zip(drafts, [*drafts[1:], Draft()], strict=True):
+        if [word.kind for word in draft.words] == ["BEYOND"] and after.denied:  # "otherwise no effusion"
+            after.beyond, after.joint, after.words = True, draft.joint, draft.words + after.words
+            continue
+        if draft.denied and draft.unused and after.kind and after.joint == "or" and not (draft.kind or draft.values):
+            after.denied, after.joint = True, draft.joint  # "no acute or active disease"
+            after.words, after.unused = draft.words + after.words, draft.unused + after.unused
+            continue
         if _only_unused(draft, unused, plain_text):
             skipped = skipped or draft.joint
+            if draft.uneven and kept:  # "effusions, right greater than left"
+                kept[-1].uneven = True
             continue
         if skipped == "with" and draft.joint in ("and", "comma"):
             draft.joint = skipped
@@ -109,6 +125,25 @@ def _deny_run(drafts: list[Draft], first: int) -> int:
     return last
 
 
+def _without_remarks(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Draft]:
+    """Takes out organs of which only "unchanged" is said, and remarks on the film itself, such as "portable film"."""
+    kept: list[Draft] = []
+    organs: list[Draft] = []
+    for draft in [*drafts, Draft()]:
+        if draft.kind == "ORGAN" and not (draft.clear or draft.normal or draft.denied or draft.values):
+            if draft.joint not in ("and", "comma"):
+                kept += organs
+                organs = []
+            organs.append(draft)
+            if draft.unused and (draft.finding == "abnormality" or draft.unused[0].text.split()[0] in _SAME):
+                unused.append(span([word for each in organs for word in each.words], plain_text))
+                organs = []
+        else:
+            kept += [*organs, draft]
+            organs = []
+    return kept[:-1]
+
+
 def _judge_organs(drafts: list[Draft]) -> None:
     """Turns "the heart is normal" and "the lungs are clear" into denied findings.
 
@@ -122,11 +157,8 @@ def _judge_organs(drafts: list[Draft]) -> None:
             verdict, organs = draft, draft.kind == "ORGAN"
             draft.denied = True
             if not draft.kind:
-                lung = draft.place.keys() - {"noun"} or "noun" in draft.values or draft.clear
-                draft.kind, draft.finding = "OTHER", "opacity" if lung else "abnormality"
-                if draft.values.get("area") == "costophrenic_angle":
-                    draft.finding = "pleural_effusion"
-                    del draft.values["area"]
+                draft.kind, draft.finding = "OTHER", "opacity" if draft.place or draft.clear else "abnormality"
+                _name_by_place(draft)
             elif draft.kind == "ORGAN":
                 draft.kind = "OTHER"
             elif draft.kind in NAMED:
@@ -134,6 +166,7 @@ def _judge_organs(drafts: list[Draft]) -> None:
         elif draft.kind == "ORGAN" and draft.bare and at + 1 < len(drafts) and not drafts[at + 1].joint:
             del drafts[at]  # a heading, as in "pleura: no effusion"
         elif draft.kind == "ORGAN":
+            verdict = verdict or _verdict_before(drafts[: at + 1])
             if verdict is None or verdict.joint not in ("and", "comma"):
                 raise PromptError(
                     f"{draft.text!r} names an organ, but no finding of it; say that it is normal, or leave it out"
@@ -143,6 +176,34 @@ def _judge_organs(drafts: list[Draft]) -> None:
             verdict = None
         elif verdict and organs and draft.place and verdict.joint in ("and", "comma"):
             draft.kind, draft.finding, draft.denied = "OTHER", "opacity", True
+            _name_by_place(draft)
+    for before, draft in pairwise(drafts):  # "otherwise the lungs and pleural spaces are clear"
+        if before.beyond and before.denied and draft.denied and draft.joint in ("and", "comma"):
+            draft.beyond = draft.beyond or draft.words[0].kind != "NO"
+
+
+def _verdict_before(drafts: list[Draft]) -> Draft | None:
+    """Returns the last clause where one before it says "normal" of a list: "normal heart size and hilar contours"."""
+    for draft in reversed(drafts[:-1]):
+        if draft.normal and draft.words[0].kind == "NORMAL":
+            return drafts[-1]
+        if draft.kind != "ORGAN" or not draft.bare:
+            break
+    return None
+
+
+def _name_by_place(draft: Draft) -> None:
+    """Names what is absent where costophrenic angles are clear, or hila normal."""
+    area = draft.values.get("area")
+    if area == "costophrenic_angle":
+        draft.finding = "pleural_effusion"
+    elif area == "central" and not draft.clear and any(word.text in _HILA for word in draft.words):
+        draft.finding = "lymphadenopathy"
+    else:
+        return
+    del draft.values["area"]
+    if draft.finding == "lymphadenopathy" and draft.values.get("side") == "both":
+        del draft.values["side"]
 
 
 def _refuse_open_choices(heads: Iterable[Draft]) -> None:

@@ -7,6 +7,7 @@ from artasyn.synthesis.diffusion.words import Word
 
 _OPACITY = "consolidation"
 """The finding that an opacity without further words is."""
+_TOGETHER = ("combination of", "mixture of", "mix of", "both")
 _CAUSED = ("due to", "secondary to", "caused by")
 
 
@@ -21,11 +22,12 @@ def explain(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Dr
     while at < len(drafts):
         draft = drafts[at]
         target = next((each for each in reversed(kept) if each.kind in NAMED), None)
-        if target is None and draft.explains and draft.kind == "CAUSE":
+        hedged = draft.explains or (draft.maybe and draft.bare and not draft.denied)
+        if target is None and hedged and draft.kind == "CAUSE":
             unused.append(span(draft.words, plain_text))  # a sentence that explains the one before
             at += 1
             continue
-        if target is None or not _explains(draft, target):
+        if target is None or not (_explains(draft, target) or _leaves_open(drafts[at : at + 2], target)):
             if draft.explains and draft.kind in NAMED:
                 draft.explains = False
             kept.append(draft)
@@ -49,11 +51,13 @@ def explain(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Dr
 def _last_reason(drafts: list[Draft], at: int) -> int:
     """Returns the last clause of an explanation that begins here: "atelectasis, pneumonia or scarring"."""
     end = at
+    together = any(word.text in _TOGETHER for word in drafts[at].words)
     for later in range(at + 1, len(drafts)):
         draft = drafts[later]
-        if draft.denied or not draft.bare or draft.joint not in ("or", "comma"):
+        joints = ("and", "or", "comma") if together else ("or", "comma")
+        if draft.denied or not draft.bare or draft.joint not in joints:
             break
-        if draft.joint == "or":
+        if draft.joint in ("and", "or"):
             end = later
     return end
 
@@ -61,9 +65,19 @@ def _last_reason(drafts: list[Draft], at: int) -> int:
 def _explains(draft: Draft, target: Draft) -> bool:
     if draft.explains:
         return True
-    if not (draft.maybe and draft.bare and draft.joint in ("", "comma")) or draft.denied:
+    joints = ("", "comma", "with") if draft.kind == "CAUSE" else ("", "comma")
+    bare = draft.placeless if target.vague else draft.bare
+    if not (draft.maybe and bare and draft.joint in joints) or draft.denied:
         return False
     return draft.kind == "CAUSE" or (draft.kind in ("FINDING", "BROAD") and (target.vague or _same(draft, target)))
+
+
+def _leaves_open(drafts: list[Draft], target: Draft) -> bool:
+    """Whether two clauses explain a finding in two ways, as in "opacity, atelectasis versus pneumonia"."""
+    if len(drafts) < 2 or any(each.denied or not each.bare for each in drafts):
+        return False
+    doubtful = target.vague or drafts[0].maybe or drafts[1].maybe
+    return doubtful and drafts[0].joint in ("comma", "with") and drafts[1].joint == "or" and drafts[0].kind != "OTHER"
 
 
 def _same(draft: Draft, target: Draft) -> bool:
