@@ -10,6 +10,7 @@ from artasyn.synthesis.diffusion.clauses import DEGREES, LISTED, NAMED, PLACES, 
 from artasyn.synthesis.diffusion.said import SIZED
 
 _PERIPHERAL = {"area": "peripheral"}
+_OTHER_SIDE = {"right": "left", "left": "right"}
 _LARGEST = ("largest", "larger", "biggest", "dominant")
 _HEIGHTS = ("level", "lobe", "zone")
 _SHARED = (*DEGREES, "distribution")
@@ -124,6 +125,13 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
         detail = detail and (head.place.keys() == {"side"} or draft.place == _PERIPHERAL)
     if draft.place == {"side": "both"} and head.values.get("side") in ("right", "left"):
         _refer(draft)
+    if draft.place.keys() == {"side"} and draft.values.keys() & set(DEGREES):
+        known = next((each for each in head.listed if each is not head and each.place == draft.place), None)
+        if known is not None and not known.values.keys() & set(DEGREES):
+            known.add(draft)
+            return None
+        if head.place == {"side": "both"} and draft.values["side"] in _OTHER_SIDE and "number" not in head.values:
+            return _divide(head, draft)
     several = "amount" in head.values or "number" in head.values or head.plural
     largest = several and bool(draft.place) and any(word.text in _LARGEST for word in draft.words)
     if not largest and (not draft.place or not head.place or detail):
@@ -149,6 +157,11 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
             f"{head.text!r} gives one number for several places; say how many lie in each, such as 'one nodule in the "
             "right upper lobe and two nodules in the lingula'"
         )
+    return _further(head, draft)
+
+
+def _further(head: Draft, draft: Draft) -> Draft:
+    """Returns the finding of a clause in the place of a later one."""
     if head.place.keys() == {"side"} and "side" in draft.values:
         head.values |= {name: draft.values[name] for name in _HEIGHTS if name in draft.values}
     new = replace(head, words=[*head.words])
@@ -156,6 +169,8 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
     new.values = {name: value for name, value in head.values.items() if name not in PLACES}
     new.joint, new.unused, new.late = draft.joint, draft.unused, True
     new.values |= draft.values
+    if head.early and "area" not in draft.values and "area" in head.values:
+        new.values["area"] = head.values["area"]
     if "level" in new.values and "noun" not in new.values and "noun" in head.values:
         new.values["noun"] = head.values["noun"]
     if "side" not in new.values and "side" in head.values:
@@ -164,6 +179,17 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
         if "side" in new.values and not each.values.keys() & {"side", "lobe"}:
             each.values["side"] = new.values["side"]
     new.maybe = new.maybe or draft.maybe
+    return new
+
+
+def _divide(head: Draft, draft: Draft) -> Draft:
+    """Returns one of two lungs with its own size: "bilateral effusions, large on the right"."""
+    side = draft.values["side"]
+    head.values["side"] = _OTHER_SIDE[side]
+    new = replace(head, words=[*head.words, *draft.words], values=head.values | draft.values)
+    new.unused, new.late, new.joint = [*draft.unused], True, draft.joint
+    new.maybe = head.maybe or draft.maybe
+    head.listed = new.listed = [*(head.listed or [head]), new]
     return new
 
 
@@ -198,6 +224,8 @@ def share(heads: list[Draft]) -> None:
 
 def _share_degrees(before: Draft, after: Draft) -> None:
     """Copies size and density to a finding that says neither, where the words mean the same of both."""
+    if after.denied and after.kind in ("OTHER", "CAUSE"):  # "no focal infiltrate or congestion"
+        return
     if after.values.keys() & set(DEGREES) or (before.finding in SIZED) != (after.finding in SIZED):
         return
     for name in _SHARED:

@@ -31,6 +31,8 @@ _CHANGED = frozenset({"increased", "decreased", "improved", "worsened", "worse",
 _FINER = {"apical": "upper", "basal": "lower"}
 _SPREAD = frozenset({"patchy", "multifocal", "diffuse"})
 """Distributions that go together: the first is the prompt's."""
+_VAGUE = ("", "opacity", "consolidation")
+"""The meanings of general nouns, the most general first: "hazy opacity" and "airspace opacity" are more special."""
 _PLAIN = ("", "opacity", "consolidation", "abnormality")
 """The meanings that say no more beside the name of a finding, such as "opacity", or "in the chest"."""
 _NOUNS = ("lung", "zone", "lobe")
@@ -48,6 +50,7 @@ class Draft:
         plural: whether its noun stands in the plural.
         values: fields and values, as the vocabulary has them.
         late: whether its place follows its finding.
+        early: whether its area comes before its finding, as in "perihilar opacity".
         denied, gone, explains, maybe, near, beyond, new, uneven, clear, normal: whether the clause holds such a word.
         measured: the words of its length.
         listed: the other clauses of its list, which have the same finding in other places.
@@ -62,6 +65,7 @@ class Draft:
     plural: bool = False
     values: dict[str, Any] = field(default_factory=dict)
     late: bool = False
+    early: bool = False
     denied: bool = False
     gone: bool = False
     explains: bool = False
@@ -235,7 +239,7 @@ def _name(draft: Draft, word: Word, before: str) -> None:
     rank = {"": 0, "ORGAN": 1, "BROAD": 2, "CAUSE": 3, "OTHER": 4, "FINDING": 4}
     new, old = rank[word.kind], rank[draft.kind]
     if word.kind == "BROAD" == draft.kind:
-        new, old = (len({"", "opacity"} - {draft.finding}), len({"", "opacity"} - {word.meaning}))
+        new, old = (_VAGUE.index(each) if each in _VAGUE else 9 for each in (word.meaning, draft.finding))
     if draft.finding == word.meaning and draft.kind not in ("", "ORGAN"):
         draft.plural = draft.plural or word.plural
     elif word.meaning == "perihilar_opacity" and before == draft.kind == "FINDING":  # "streaky perihilar opacities"
@@ -260,6 +264,7 @@ def _locate(draft: Draft, word: Word) -> None:
     if word.kind == "SPOT":
         for part in word.meaning.split():
             name, _, value = part.partition("=")
+            draft.early = draft.early or (name == "area" and not draft.kind)
             if not (name == "side" and value == "both" and "side" in draft.values):  # "right costophrenic angles"
                 draft.put(name, value)
     else:

@@ -52,6 +52,9 @@ def _used(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Draf
         if [word.kind for word in draft.words] == ["BEYOND"] and after.denied:  # "otherwise no effusion"
             after.beyond, after.joint, after.words = True, draft.joint, draft.words + after.words
             continue
+        if _says_only_that(draft) and after.explains and not after.joint:  # "appearances are consistent with"
+            after.joint = draft.joint
+            continue
         if draft.denied and draft.unused and after.kind and after.joint == "or" and not (draft.kind or draft.values):
             after.denied, after.joint = True, draft.joint  # "no acute or active disease"
             after.words, after.unused = draft.words + after.words, draft.unused + after.unused
@@ -66,6 +69,10 @@ def _used(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Draf
         skipped = ""
         kept.append(draft)
     return kept
+
+
+def _says_only_that(draft: Draft) -> bool:
+    return bool(draft.words) and all(word.kind == "ORGAN" and word.meaning == "abnormality" for word in draft.words)
 
 
 def _only_unused(draft: Draft, unused: list[Word], plain_text: str) -> bool:
@@ -185,7 +192,7 @@ def _judge_organs(drafts: list[Draft]) -> None:
 def _verdict_before(drafts: list[Draft]) -> Draft | None:
     """Returns the last clause where one before it says "normal" of a list: "normal heart size and hilar contours"."""
     for draft in reversed(drafts[:-1]):
-        if draft.normal and draft.words[0].kind == "NORMAL":
+        if draft.words[0].kind in ("NORMAL", "CLEAR"):
             return drafts[-1]
         if draft.kind != "ORGAN" or not draft.bare:
             break

@@ -28,6 +28,7 @@ _FILM = (
 )
 _AGO = "(?:yesterday|today|before|previously|admission|this morning|last week|then|earlier)"
 _WHEN = re.compile(
+    r"(?:(?:since|from|in|of) )?(?:19|20)\d\d\b(?! ?[mc]m\b| to |\.\d)|"
     rf"\d{{4}} to \d\d? to \d\d?\b|\d\d?[/.]\d\d?[/.]\d{{2,4}}\b|\d\d?(?:st|nd|rd|th)? {_MONTH}\b(?:,? \d{{4}}\b)?"
     rf"|{_MONTH} \d\d?(?:,? \d{{4}})?\b|{_MONTH} \d{{4}}\b|\d\d?:\d\d\b(?: ?hours| ?am| ?pm)?"
     rf"|(?:\d+|one|two|three|four|five|six|several|few)(?: to \d+)? {_TIME}\b(?: ago| earlier| prior| old| later)?"
@@ -83,7 +84,8 @@ def plain(text: str) -> str:
     text = re.sub(r"(^|(?<=[\s,(/]))\?\s*(?=[a-z])", "possible ", text)
     for short, whole in _SHORT.items():
         text = re.sub(rf"(?<!\w){short}" + ("" if short[-1] == "/" else r"(?!\w)"), whole, text)
-    if re.match(r"\s*1[.)]\s", text):  # a numbered list, perhaps on one line
+    text = re.sub(r"([^.;,:\n?!]*\w)\?(?=\s|$)", r" possible \1.", text)
+    if re.search(r"(^|[:.;\n])\s*1[.)]\s", text):  # a numbered list, perhaps on one line
         text = re.sub(r"(?<![\w.])\d{1,2}[.)]\s+(?=[^\W\d])", "; ", text)
     text = re.sub(r"(^|[.;\n])\s*\d{1,2}[.)]\s+(?=[^\W\d])", r"\1 ", text)
     return re.sub(r"[^\S\n]+", " ", text).strip()

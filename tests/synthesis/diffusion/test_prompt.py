@@ -66,6 +66,8 @@ def test_the_same_sentence_gives_the_same_prompt_whatever_its_case_and_spaces() 
         ("fresh_fifth.csv", 40, 0.9),
         ("fresh_sixth.csv", 40, 0.9),
         ("fresh_seventh.csv", 40, 0.9),
+        ("fresh_eighth.csv", 40, 0.9),
+        ("fresh_ninth.csv", 40, 0.85),
     ],
 )
 def test_impressions_are_read_exactly(table: str, number: int, share: float) -> None:
@@ -171,6 +173,18 @@ def test_a_wrong_reading_of_an_impression_is_noticed() -> None:
             "bilateral effusions w/ RLL atelectasis",
             ["pleural_effusion right", "pleural_effusion left", "linear_atelectasis right lower"],
         ),
+        ("hazy basilar opacity", ["ground_glass_opacity basal"]),
+        ("nodular right upper zone shadow", ["nodule right upper"]),
+        ("bilateral effusions, large on the right", ["pleural_effusion left", "pleural_effusion right large"]),
+        (
+            "bilateral effusions, moderate on the right and small on the left",
+            ["pleural_effusion left small", "pleural_effusion right moderate"],
+        ),
+        (
+            "subpleural GGO in the RUL and LLL",
+            ["ground_glass_opacity right upper peripheral", "ground_glass_opacity left lower peripheral"],
+        ),
+        ("left effusion?", ["pleural_effusion left ?"]),
         ("streaky perihilar opacities", ["linear_atelectasis central"]),
         ("patchy consolidation throughout both lungs", ["consolidation right patchy", "consolidation left patchy"]),
         ("left basal opacity, likely a moderate effusion", ["pleural_effusion left basal moderate ?"]),
@@ -230,6 +244,7 @@ def test_what_is_asked_for(text: str, findings: list[str]) -> None:
             "lungs are clear of consolidation, effusion or oedema",
             ["consolidation", "pleural_effusion", "pulmonary_oedema"],
         ),
+        ("clear lungs and pleural spaces", ["opacity", "pleural_effusion"]),
         ("normal heart size and mediastinal contours", ["cardiomegaly", "mediastinal_abnormality"]),
         ("hila and mediastinum are unremarkable", ["lymphadenopathy", "mediastinal_abnormality"]),
         ("otherwise the lungs and pleural spaces are clear", ["opacity True", "pleural_effusion True"]),
