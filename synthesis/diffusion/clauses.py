@@ -18,12 +18,23 @@ MOST_CLAUSES = 200
 DEGREES = ("size", "grade", "density")
 """The fields of a draft that tell how large or how dense a finding is."""
 
-_FINDINGS = frozenset({"FINDING", "BROAD", "OTHER", "CAUSE"})
-_FLAGS = {"NO": "denied", "GONE": "denied", "MEANS": "explains", "MAYBE": "maybe", "NEAR": "near", "BEYOND": "beyond"}
-_TOLD = frozenset({"TOLD", "ADVICE", "ASIDE", "NEAR", "MEANS"})
+NAMED = ("FINDING", "BROAD", "OTHER", "CAUSE")
+"""The terminals of findings."""
+LISTED = ("and", "or", "comma")
+"""The joints of a list."""
+
+_FLAGS = {"NO": "denied", "MEANS": "explains", "MAYBE": "maybe", "NEAR": "near", "BEYOND": "beyond"}
+_FLAGS |= {"GONE": "gone", "NEW": "new", "UNEVEN": "uneven"}
+_TOLD = frozenset({"TOLD", "ADVICE", "ASIDE", "NEAR", "MEANS", "UNEVEN"})
 _CHANGES = frozenset({"increase", "decrease", "improvement", "worsening", "progression", "interval", "reduction"})
 _CHANGED = frozenset({"increased", "decreased", "improved", "worsened", "worse", "larger", "smaller", "changed"})
 _FINER = {"apical": "upper", "basal": "lower"}
+_SPREAD = frozenset({"patchy", "multifocal", "diffuse"})
+"""Distributions that go together: the first is the prompt's."""
+_VAGUE = ("", "opacity", "consolidation")
+"""The meanings of general nouns, the most general first: "hazy opacity" and "airspace opacity" are more special."""
+_PLAIN = ("", "opacity", "consolidation", "abnormality")
+"""The meanings that say no more beside the name of a finding, such as "opacity", or "in the chest"."""
 _NOUNS = ("lung", "zone", "lobe")
 
 
@@ -39,7 +50,9 @@ class Draft:
         plural: whether its noun stands in the plural.
         values: fields and values, as the vocabulary has them.
         late: whether its place follows its finding.
-        denied, gone, explains, maybe, near, beyond, new, clear, normal: whether the clause holds such a word.
+        early: whether its area comes before its finding, as in "perihilar opacity".
+        denied, gone, explains, maybe, near, beyond, new, uneven, clear, normal: whether the clause holds such a word.
+        measured: the words of its length.
         listed: the other clauses of its list, which have the same finding in other places.
         words: its words in their order.
         unused: words that a prompt cannot use, in their order.
@@ -52,6 +65,7 @@ class Draft:
     plural: bool = False
     values: dict[str, Any] = field(default_factory=dict)
     late: bool = False
+    early: bool = False
     denied: bool = False
     gone: bool = False
     explains: bool = False
@@ -59,8 +73,10 @@ class Draft:
     near: bool = False
     beyond: bool = False
     new: bool = False
+    uneven: bool = False
     clear: bool = False
     normal: bool = False
+    measured: Word | None = None
     listed: list[Draft] = field(default_factory=list, repr=False)
     words: list[Word] = field(default_factory=list)
     unused: list[Word] = field(default_factory=list)
@@ -74,6 +90,11 @@ class Draft:
     def bare(self) -> bool:
         """Whether nothing but a finding is said, and perhaps its distribution."""
         return bool(self.kind) and not self.values.keys() - {"distribution"} and not self.near
+
+    @property
+    def placeless(self) -> bool:
+        """Whether nothing but a finding is said, and perhaps its distribution, size and density."""
+        return bool(self.kind) and not self.values.keys() - {"distribution", *DEGREES} and not self.near
 
     @property
     def text(self) -> str:
@@ -107,8 +128,16 @@ class Draft:
         self.words += other.words
         self.late = self.late or bool(other.place)
         for name, value in other.values.items():
+            if name == "millimetres" and self.measured and other.measured and (self.plural or "number" in self.values):
+                if value <= self.values[name]:  # "two nodules, 6 mm and 4 mm": the largest counts
+                    self.unused.append(other.measured)
+                    continue
+                self.unused.append(self.measured)
+                del self.values[name]
             self.put(name, value)
-        self.maybe, self.denied = self.maybe or other.maybe, self.denied or other.denied
+        self.measured = other.measured or self.measured
+        for flag in ("maybe", "denied", "near", "beyond", "new", "uneven"):
+            setattr(self, flag, getattr(self, flag) or getattr(other, flag))
         self.unused += other.unused
 
 
@@ -142,10 +171,16 @@ def words_of(node: Tree[Any] | Token) -> list[Word]:
 
 
 def _split(nodes: list[Any]) -> list[list[Any]]:
-    """Splits a clause before a word of doubt that stands between two findings: "opacity, likely pneumonia"."""
-    named = [at for at, node in enumerate(nodes) if words_of(node)[0].kind in _FINDINGS]
-    doubt = [at for at, node in enumerate(nodes) if words_of(node)[0].kind == "MAYBE"]
+    """Splits a clause before a word of doubt that stands between two findings: "opacity, likely pneumonia".
+
+    A cause of the finding of an earlier clause is split off too: "opacity in the RUL and LLL, possible infection".
+    """
+    kinds = [words_of(node)[0].kind for node in nodes]
+    named = [at for at, kind in enumerate(kinds) if kind in NAMED]
+    doubt = [at for at, kind in enumerate(kinds) if kind == "MAYBE"]
     cut = next((at for at in doubt if named and named[0] < at < named[-1]), None)
+    if named and kinds[-2:] == ["MAYBE", "CAUSE"] and {"SPOT", "NOUN"} & set(kinds[: named[0]]):
+        cut = len(nodes) - 2
     return [nodes] if cut is None else [nodes[:cut], nodes[cut:]]
 
 
@@ -204,16 +239,18 @@ def _name(draft: Draft, word: Word, before: str) -> None:
     rank = {"": 0, "ORGAN": 1, "BROAD": 2, "CAUSE": 3, "OTHER": 4, "FINDING": 4}
     new, old = rank[word.kind], rank[draft.kind]
     if word.kind == "BROAD" == draft.kind:
-        new, old = (len({"", "opacity"} - {draft.finding}), len({"", "opacity"} - {word.meaning}))
-    if draft.finding == word.meaning and draft.kind:
+        new, old = (_VAGUE.index(each) if each in _VAGUE else 9 for each in (word.meaning, draft.finding))
+    if draft.finding == word.meaning and draft.kind not in ("", "ORGAN"):
         draft.plural = draft.plural or word.plural
+    elif word.meaning == "perihilar_opacity" and before == draft.kind == "FINDING":  # "streaky perihilar opacities"
+        draft.put("area", "central")
     elif pattern or new > old:
-        if draft.kind in ("CAUSE", "ORGAN"):
+        if draft.finding not in (*_PLAIN, word.meaning) and not pattern:
             draft.unused.append(next(each for each in draft.words if each.kind == draft.kind))
         draft.kind, draft.finding, draft.plural = word.kind, word.meaning, word.plural or draft.plural
     elif new < old or word.kind in ("BROAD", "CAUSE"):
         draft.plural = draft.plural or (word.plural and word.kind != "ORGAN")
-        if word.kind in ("CAUSE", "ORGAN"):
+        if word.meaning not in _PLAIN:
             draft.unused.append(word)
     else:
         raise PromptError(f"{draft.text!r} names two findings; put a comma, 'and' or 'with' between them")
@@ -227,6 +264,7 @@ def _locate(draft: Draft, word: Word) -> None:
     if word.kind == "SPOT":
         for part in word.meaning.split():
             name, _, value = part.partition("=")
+            draft.early = draft.early or (name == "area" and not draft.kind)
             if not (name == "side" and value == "both" and "side" in draft.values):  # "right costophrenic angles"
                 draft.put(name, value)
     else:
@@ -246,6 +284,7 @@ def _measure(draft: Draft, words: list[Word]) -> None:
             lengths.append((float(Decimal(word.meaning) * Decimal(unit.meaning)), said))
     largest = max(lengths, key=lambda each: each[0])
     draft.put("millimetres", largest[0])
+    draft.measured = largest[1]
     draft.unused += [said for length, said in lengths if length < largest[0]]
 
 
@@ -267,12 +306,16 @@ def _count(draft: Draft, word: Word) -> None:
 
 
 def _cue(draft: Draft, word: Word) -> None:
-    if word.kind == "SPREAD":
+    if (
+        word.kind == "SPREAD"
+        and draft.values.get("distribution") in _SPREAD - {word.meaning}
+        and word.meaning in _SPREAD
+    ):
+        draft.unused.append(word)  # "patchy opacities throughout both lungs" are patchy
+    elif word.kind == "SPREAD":
         draft.put("distribution", word.meaning)
     if word.kind == "GONE":
-        draft.gone = True
-    if word.kind == "NEW":
-        draft.new = True
+        draft.denied = True
     if word.kind in _FLAGS:
         setattr(draft, _FLAGS[word.kind], True)
     if word.kind in _TOLD:

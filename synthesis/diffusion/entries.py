@@ -7,6 +7,7 @@ from typing import Any
 from artasyn.errors import PromptError
 from artasyn.synthesis.diffusion.clauses import Draft
 from artasyn.synthesis.diffusion.said import SIZED, PromptAbsence, PromptFinding
+from artasyn.synthesis.diffusion.vocabulary import SHOWN_AS
 
 COUNTED = frozenset({"nodule", "mass", "cavity"})
 """The findings whose plural tells that there are several."""
@@ -19,6 +20,9 @@ def asked(head: Draft) -> list[PromptFinding]:
     Raises:
         PromptError: the finding cannot be drawn, or the number of lesions is not known for each lung.
     """
+    if head.finding in SHOWN_AS:
+        head.finding, head.kind = SHOWN_AS[head.finding], "FINDING"
+        head.values.setdefault("side", "both")
     if head.kind in ("OTHER", "CAUSE"):
         name = head.finding.replace("_", " ")
         raise PromptError(

@@ -17,6 +17,7 @@ from artasyn.synthesis.diffusion.clauses import drafts_of, words_of
 from artasyn.synthesis.diffusion.entries import asked, denied
 from artasyn.synthesis.diffusion.reading import settled
 from artasyn.synthesis.diffusion.said import PromptAbsence, PromptFinding
+from artasyn.synthesis.diffusion.vocabulary import SHOWN_AS
 from artasyn.synthesis.diffusion.words import LONGEST, Word, WordLexer, merged, plain, read_words
 
 MOST = 50
@@ -94,6 +95,7 @@ class Prompt:
         plain_text = plain(text)
         found: list[PromptFinding] = []
         absent: list[PromptAbsence] = []
+        shown: set[str] = set()
         unused: list[Word] = []
         quoted: list[str] = []
         for sentence in _parsed(read_words(plain_text)).children:
@@ -103,6 +105,7 @@ class Prompt:
                 quoted += [word.meaning for word in words_of(sentence) if word.kind == "QUOTED"]
                 continue
             heads, words = settled(drafts_of(sentence), plain_text)
+            shown |= {head.finding for head in heads if not head.denied} & SHOWN_AS.keys()
             for head in heads:
                 if head.denied:
                     absent += denied(head)
@@ -110,6 +113,9 @@ class Prompt:
                     found += asked(head)
                     words += [word for word in head.words if word.kind in ("NEW", "BEYOND")]
             unused += words
+        for absence in absent:
+            if absence == PromptAbsence(absence.finding) and absence.finding in shown:
+                raise PromptError(f"a contradiction: {absence.words()!r} is also asked for; leave one out")
         told = dict.fromkeys((*merged(unused, plain_text), *quoted))
         return cls(tuple(dict.fromkeys(found)), tuple(dict.fromkeys(absent)), tuple(told))
 

@@ -8,14 +8,20 @@ A code is that of the first term of its row, and empty where it is not known for
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 from artasyn.errors import SynthesisError
 
 TABLE = Path(__file__).with_name("vocabulary.csv")
 
+_SIGNS_OF_OEDEMA = "perihilar_opacity+septal_thickening"
+SHOWN_AS = {"pulmonary_oedema": _SIGNS_OF_OEDEMA, "heart_failure": _SIGNS_OF_OEDEMA}
+"""Findings that a prompt asks for as the signs that a radiograph shows of them, in both lungs; denied, they keep their
+names."""
 _PLURAL_KINDS = frozenset({"FINDING", "OTHER", "CAUSE", "BROAD", "NOUN", "ORGAN"})
 
 
@@ -52,8 +58,8 @@ def terms() -> dict[str, Term]:
     found: dict[str, Term] = {}
     regular: dict[str, Term] = {}
     for row in rows():
-        for words in row["terms"].split("/"):
-            if words in found:
+        for words in (each for term in row["terms"].split("/") for each in spelled_out(term)):
+            if words in found and (found[words].kind, found[words].meaning) != (row["kind"], row["meaning"]):
                 raise SynthesisError(f"{TABLE.name} has {words!r} twice; leave one")
             found[words] = Term(row["kind"], row["meaning"], words, row["radlex"], row["snomed"])
             if row["kind"] in _PLURAL_KINDS:
@@ -71,19 +77,34 @@ def rows() -> tuple[dict[str, str], ...]:
 
 
 @cache
-def phrases() -> dict[str, tuple[tuple[str, ...], ...]]:
-    """Returns the terms by their first word, each as its words, the longest first."""
-    found: dict[str, list[tuple[str, ...]]] = {}
+def lengths() -> dict[str, tuple[int, ...]]:
+    """Returns the numbers of words of the terms by their first word, the largest first."""
+    found: dict[str, set[int]] = {}
     for words in terms():
-        parts = tuple(words.split(" "))
-        found.setdefault(parts[0], []).append(parts)
-    return {first: tuple(sorted(each, key=len, reverse=True)) for first, each in found.items()}
+        parts = words.split(" ")
+        found.setdefault(parts[0], set()).add(len(parts))
+    return {first: tuple(sorted(each, reverse=True)) for first, each in found.items()}
+
+
+def spelled_out(term: str) -> tuple[str, ...]:
+    """Returns the phrases that a term of the table stands for: one of each pair of brackets, which hold ``|``.
+
+    Example:
+        >>> spelled_out("(since|from) (the|) last film")
+        ('since the last film', 'since last film', 'from the last film', 'from last film')
+    """
+    parts = [part.split("|") for part in re.split(r"[()]", term)]
+    return tuple(" ".join(" ".join(choice).split()) for choice in product(*parts))
 
 
 @cache
-def single_words() -> tuple[str, ...]:
-    """Returns every word that stands in some term, in alphabetical order."""
-    return tuple(sorted({word for words in terms() for word in words.split(" ")}))
+def phrases_with() -> dict[str, tuple[str, ...]]:
+    """Returns every word that stands in some term, in alphabetical order, with the first three of its terms."""
+    found: dict[str, list[str]] = {}
+    for words in terms():
+        for word in words.split(" "):
+            found.setdefault(word, []).append(words)
+    return {word: tuple(each[:3]) for word, each in sorted(found.items())}
 
 
 @cache

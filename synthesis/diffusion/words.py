@@ -6,20 +6,45 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lark.lexer import Lexer, Token
 
 from artasyn.errors import PromptError
-from artasyn.synthesis.diffusion.vocabulary import phrases, single_words, terms
+from artasyn.synthesis.diffusion.vocabulary import lengths, phrases_with, terms
 
 LONGEST = 25_000
 """The most characters of a prompt."""
 
-_PIECE = re.compile(r'"[^"]*"|\d+(?:\.\d+)?|[^\W\d_]+(?:\'[^\W\d_]+)?|\S|\n')
+_MONTH = (
+    "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
+    "|nov(?:ember)?|dec(?:ember)?)"
+)
+_TIME = r"(?:min(?:ute)?|hour|day|week|month|year)s?"
+_BEFORE = "(?:prior|previous|earlier|last|most recent|recent|preceding|old|available|baseline)"
+_FILM = (
+    "(?:study|studies|films?|radiographs?|examinations?|exam|x rays?|cxr|imaging|images?|ct|scan|one|chest radiograph)"
+)
+_AGO = "(?:yesterday|today|before|previously|admission|this morning|last week|then|earlier)"
+_WHEN = re.compile(
+    r"(?:(?:since|from|in|of) )?(?:19|20)\d\d\b(?! ?[mc]m\b| to |\.\d)|"
+    rf"\d{{4}} to \d\d? to \d\d?\b|\d\d?[/.]\d\d?[/.]\d{{2,4}}\b|\d\d?(?:st|nd|rd|th)? {_MONTH}\b(?:,? \d{{4}}\b)?"
+    rf"|{_MONTH} \d\d?(?:,? \d{{4}})?\b|{_MONTH} \d{{4}}\b|\d\d?:\d\d\b(?: ?hours| ?am| ?pm)?"
+    rf"|(?:\d+|one|two|three|four|five|six|several|few)(?: to \d+)? {_TIME}\b(?: ago| earlier| prior| old| later)?"
+    r"|(?:(?:as |when |in )?(?:compared|comparison|relative) (?:to|with)|since|from|than|on|in|at|as on|to) (?:"
+    rf"(?:the )?(?:{_BEFORE} )+(?:chest )?{_FILM}\b(?: (?:of|from|dated) (?:\d+ {_TIME} ago|\d{{4}}))?"
+    rf"|(?:the )?(?:prior|previous)\b|{_AGO}\b)"
+)
+"""Dates, lengths of time, and comparisons with an earlier radiograph."""
+_PIECE = re.compile(rf'"[^"]*"|{_WHEN.pattern}|\d+(?:st|nd|rd|th)\b|\d+(?:\.\d+)?|[^\W\d_]+(?:\'[^\W\d_]+)?|\S|\n')
+_SHORT = {"w/o": "without", "b/l": "bilateral", "c/w": "consistent with", "s/p": "status post", "d/t": "due to"}
+_SHORT |= {"r/o": "rule out", "h/o": "history of", "f/u": "follow up", "i/k/w": "in keeping with", "w/": "with "}
 _SIGNS = {",": "COMMA", "(": "COMMA", ")": "COMMA", ".": "STOP", ";": "STOP", "!": "STOP", "?": "STOP", "\n": "STOP"}
 _JOINTS = ("COMMA", "AND", "WITH", "OR")
+_ENDS = ("WITH", "NO", "WITH+NO", "MEANS")
+"""The terminals that end an aside."""
+_FOUND = ("FINDING", "OTHER", "BROAD", "CAUSE", "CLEAR", "NORMAL")
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
 _QUOTES = {ord("\u2019"): "'", ord("\u201c"): '"', ord("\u201d"): '"', ord("\u00d7"): "x"}
 
@@ -52,11 +77,15 @@ def plain(text: str) -> str:
         >>> plain("Thick-walled  cavity, 3–4 cm; ?left effusion")
         'thick walled cavity, 3 to 4 cm; possible left effusion'
     """
-    text = unicodedata.normalize("NFKC", text).translate(_DASHES | _QUOTES).lower()
+    text = unicodedata.normalize("NFKC", text).translate(_DASHES | _QUOTES)
+    text = re.sub(r"\b(approx|bilat|vs|prev|incl|mod|min|max)\.(?=\s*[\da-z])", r"\1", text, flags=re.I).lower()
     text = re.sub(r"(?<=\d)\s*-\s*(?=\d)", " to ", text)
     text = re.sub(r"(?<=\w)-(?=\w)", " ", text)
-    text = re.sub(r"(^|(?<=[\s,(]))\?\s*(?=[a-z])", "possible ", text)
-    if re.match(r"\s*1[.)]\s", text):  # a numbered list, perhaps on one line
+    text = re.sub(r"(^|(?<=[\s,(/]))\?\s*(?=[a-z])", "possible ", text)
+    for short, whole in _SHORT.items():
+        text = re.sub(rf"(?<!\w){short}" + ("" if short[-1] == "/" else r"(?!\w)"), whole, text)
+    text = re.sub(r"([^.;,:\n?!]*\w)\?(?=\s|$)", r" possible \1.", text)
+    if re.search(r"(^|[:.;\n])\s*1[.)]\s", text):  # a numbered list, perhaps on one line
         text = re.sub(r"(?<![\w.])\d{1,2}[.)]\s+(?=[^\W\d])", "; ", text)
     text = re.sub(r"(^|[.;\n])\s*\d{1,2}[.)]\s+(?=[^\W\d])", r"\1 ", text)
     return re.sub(r"[^\S\n]+", " ", text).strip()
@@ -90,16 +119,24 @@ def read_words(text: str) -> tuple[Word, ...]:
             found.append(Word(_SIGNS[piece], "", piece, start, end))
         elif piece[0] == '"' and len(piece) > 2:
             found.append(Word("QUOTED", piece[1:-1], piece, start, end))
+        elif _WHEN.fullmatch(piece):
+            found.append(Word("TOLD", "when", piece, start, end))
         elif piece[0].isdigit():
             found.append(Word("NUMBER", piece, piece, start, end))
-        elif piece == "-" and text[end : end + 1] in ("", " "):
+        elif (piece == "-" and text[end : end + 1] in ("", " ")) or (piece == ":" and _names(found)):
             found.append(Word("COMMA", "", piece, start, end))
         elif piece != ":":
             unknown.append(piece)
         at += max(size, 1)
     if unknown:
         raise PromptError(_unknown(unknown))
-    return tuple(_joined(word for word in found if word.kind != "FILLER"))
+    said = [word for word in found if word.kind != "FILLER"]
+    for at, (before, word, after) in enumerate(zip(said, said[1:], said[2:], strict=False)):
+        if word.kind == "TO" and before.kind == after.kind == "LEVEL":  # "mid to lower zones"
+            said[at + 1] = replace(word, kind="AND")
+        if word.kind == "GONE" and after.meaning == "when":  # "not seen on the previous film" is new
+            said[at + 1] = replace(word, kind="TOLD", text=text[word.start : after.end], end=after.end)
+    return tuple(_joined(iter(said)))
 
 
 def merged(unused: list[Word], plain_text: str) -> tuple[str, ...]:
@@ -136,9 +173,9 @@ class WordLexer(Lexer):
 
 def _longest(pieces: list[tuple[str, int, int]], at: int) -> int:
     """Returns how many pieces the longest known phrase at this place has; 0 where there is none."""
-    for phrase in phrases().get(pieces[at][0], ()):
-        if phrase == tuple(piece for piece, _, _ in pieces[at : at + len(phrase)]):
-            return len(phrase)
+    for size in lengths().get(pieces[at][0], ()):
+        if at + size <= len(pieces) and " ".join(piece for piece, _, _ in pieces[at : at + size]) in terms():
+            return size
     return 0
 
 
@@ -148,10 +185,31 @@ def _of_term(text: str, start: int, end: int) -> list[Word]:
     return [Word(kind, term.meaning, words, start, end, term.plural) for kind in term.kind.split("+")]
 
 
-def _rest(pieces: list[tuple[str, int, int]], at: int, aside: bool) -> int:
-    """Returns how many pieces stand before the end of the sentence; of an aside, before the next comma too."""
-    ends = ("STOP", "COMMA") if aside else ("STOP",)
-    return next((n for n, (piece, _, _) in enumerate(pieces[at:]) if _SIGNS.get(piece) in ends), len(pieces) - at)
+def _rest(pieces: list[tuple[str, int, int]], start: int, aside: bool) -> int:
+    """Returns how many pieces stand before the end of the sentence; an aside ends with its clause."""
+    at = start
+    joined = 0  # where "and" stands, which ends an aside if a finding follows
+    while at < len(pieces) and _SIGNS.get(pieces[at][0]) not in (("STOP", "COMMA") if aside else ("STOP",)):
+        size = _longest(pieces, at) or 1
+        kind = _kind(pieces[at : at + size])
+        if aside and kind in _ENDS:
+            break
+        if aside and joined and kind in _FOUND:
+            return joined - start
+        joined = joined or (at if kind in ("AND", "OR") else 0)
+        at += size
+    return at - start
+
+
+def _names(words: list[Word]) -> bool:
+    """Whether a finding stands after the last comma or full stop, so that a colon does not end a heading."""
+    ends = [at for at, word in enumerate(words) if word.kind in ("COMMA", "STOP")]
+    return any(word.kind in _FOUND for word in words[ends[-1] + 1 if ends else 0 :])
+
+
+def _kind(pieces: list[tuple[str, int, int]]) -> str:
+    term = terms().get(" ".join(piece for piece, _, _ in pieces))
+    return term.kind if term else ""
 
 
 def _joined(words: Iterator[Word]) -> Iterator[Word]:
@@ -174,8 +232,7 @@ def _joined(words: Iterator[Word]) -> Iterator[Word]:
 def _unknown(words: list[str]) -> str:
     said = []
     for word in dict.fromkeys(words):
-        near = [phrase for phrase in terms() if word in phrase.split(" ")][:3]
-        near = near or difflib.get_close_matches(word, single_words(), n=3, cutoff=0.6)
+        near = phrases_with().get(word) or difflib.get_close_matches(word, phrases_with(), n=3, cutoff=0.6)
         said.append(f"{word!r}" + (f" (known: {', '.join(near)})" if near else ""))
     return (
         f"unknown words {', '.join(said)}; write them otherwise or leave them out. docs/generation.md lists what can "

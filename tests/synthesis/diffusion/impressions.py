@@ -17,7 +17,8 @@ FOLDER = Path(__file__).parent
 class Impression:
     """A text with its meaning.
 
-    ``refused`` is the finding that cannot be drawn, where the text asks for one.
+    ``refused`` is the finding that cannot be drawn, where the text asks for one, or ``choice`` where the text leaves
+    open which finding is meant.
     """
 
     text: str
@@ -31,6 +32,8 @@ class Impression:
         try:
             prompt = Prompt.parse(self.text)
         except PromptError as error:
+            if self.refused == "choice":
+                return "leaves open which is meant" in str(error)
             return bool(self.refused) and f"cannot draw {self.refused.replace('_', ' ')}" in str(error)
         whole = len(prompt.findings) == len(self.findings) and len(prompt.absent) == len(self.absent)
         same = set(prompt.findings) == self.findings and set(prompt.absent) == self.absent

@@ -62,6 +62,12 @@ def test_the_same_sentence_gives_the_same_prompt_whatever_its_case_and_spaces() 
         ("fresh.csv", 15, 0.7),
         ("fresh_second.csv", 15, 0.7),
         ("fresh_third.csv", 15, 0.9),
+        ("fresh_fourth.csv", 40, 0.95),
+        ("fresh_fifth.csv", 40, 0.9),
+        ("fresh_sixth.csv", 40, 0.9),
+        ("fresh_seventh.csv", 40, 0.9),
+        ("fresh_eighth.csv", 40, 0.9),
+        ("fresh_ninth.csv", 40, 0.85),
     ],
 )
 def test_impressions_are_read_exactly(table: str, number: int, share: float) -> None:
@@ -142,6 +148,54 @@ def test_a_wrong_reading_of_an_impression_is_noticed() -> None:
         ("left white-out due to a large effusion", ["pleural_effusion left large"]),
         ("right consolidation, likely pneumonia", ["consolidation right"]),
         ("right consolidation, possible left effusion", ["consolidation right", "pleural_effusion left ?"]),
+        # Oedema is asked for as the signs that a radiograph shows of it.
+        (
+            "mild pulmonary edema",
+            [
+                f"{name} {side} mild"
+                for name in ("perihilar_opacity", "septal_thickening")
+                for side in ("right", "left")
+            ],
+        ),
+        ("possible oedema on the right", ["perihilar_opacity right ?", "septal_thickening right ?"]),
+        ("CHF pattern, left", ["perihilar_opacity left", "septal_thickening left"]),
+        # Constructions of reports.
+        ("right mid-to-lower zone consolidation", ["consolidation right middle", "consolidation right lower"]),
+        (
+            "consolidation in the mid and lower zones bilaterally",
+            [
+                *["consolidation right middle", "consolidation left middle"],
+                *["consolidation right lower", "consolidation left lower"],
+            ],
+        ),
+        ("small effusions, R > L", ["pleural_effusion right small", "pleural_effusion left small"]),
+        (
+            "bilateral effusions w/ RLL atelectasis",
+            ["pleural_effusion right", "pleural_effusion left", "linear_atelectasis right lower"],
+        ),
+        ("hazy basilar opacity", ["ground_glass_opacity basal"]),
+        ("nodular right upper zone shadow", ["nodule right upper"]),
+        ("bilateral effusions, large on the right", ["pleural_effusion left", "pleural_effusion right large"]),
+        (
+            "bilateral effusions, moderate on the right and small on the left",
+            ["pleural_effusion left small", "pleural_effusion right moderate"],
+        ),
+        (
+            "subpleural GGO in the RUL and LLL",
+            ["ground_glass_opacity right upper peripheral", "ground_glass_opacity left lower peripheral"],
+        ),
+        ("left effusion?", ["pleural_effusion left ?"]),
+        ("streaky perihilar opacities", ["linear_atelectasis central"]),
+        ("patchy consolidation throughout both lungs", ["consolidation right patchy", "consolidation left patchy"]),
+        ("left basal opacity, likely a moderate effusion", ["pleural_effusion left basal moderate ?"]),
+        ("left lung with basal consolidation", ["consolidation left basal"]),
+        ("two nodules in the left lung, 4 mm and 6 mm", ["nodule left 2 6.0"]),
+        (
+            "nodules in both lungs, the largest in the RUL, 9 mm",
+            ["nodule right several", "nodule left several", "nodule right upper 1 9.0"],
+        ),
+        ("three masses in the right lung, the largest in the lower lobe", ["mass right 2", "mass right lower 1"]),
+        ("opacity: likely atelectasis", ["linear_atelectasis ?"]),
         # Words that name the special kind of a general one.
         ("linear opacity", ["linear_atelectasis"]),
         ("hazy opacification", ["ground_glass_opacity"]),
@@ -182,6 +236,20 @@ def test_what_is_asked_for(text: str, findings: list[str]) -> None:
         ("nodule, no other nodule", ["nodule True"]),
         ("the left effusion has resolved", ["pleural_effusion left"]),
         ("no large effusion, small left effusion", ["pleural_effusion large"]),
+        ("no pulmonary oedema", ["pulmonary_oedema"]),
+        ("no congestive heart failure", ["heart_failure"]),
+        ("no acute or active cardiopulmonary disease", ["acute_abnormality"]),
+        ("nodule. otherwise no acute process", ["acute_abnormality True"]),
+        (
+            "lungs are clear of consolidation, effusion or oedema",
+            ["consolidation", "pleural_effusion", "pulmonary_oedema"],
+        ),
+        ("clear lungs and pleural spaces", ["opacity", "pleural_effusion"]),
+        ("normal heart size and mediastinal contours", ["cardiomegaly", "mediastinal_abnormality"]),
+        ("hila and mediastinum are unremarkable", ["lymphadenopathy", "mediastinal_abnormality"]),
+        ("otherwise the lungs and pleural spaces are clear", ["opacity True", "pleural_effusion True"]),
+        ("pleural effusion: none", ["pleural_effusion"]),
+        ("nodule. nil else", ["abnormality True"]),
     ],
 )
 def test_what_is_denied(text: str, absences: list[str]) -> None:
@@ -201,6 +269,14 @@ def test_what_is_denied(text: str, absences: list[str]) -> None:
         ("mild to moderate consolidation", ("mild to",)),
         ("nodule. Recommend a CT in 3 weeks, or sooner!", ("recommend a ct in 3 weeks, or sooner",)),
         ("effusions, right greater than left, bilateral", ("right greater than left",)),
+        ("nodule, not seen on the previous film", ("not seen on the previous film",)),
+        ("nodule. Stable cardiomediastinal silhouette", ("stable cardiomediastinal silhouette",)),
+        ("consolidation, most marked in the RUL, and effusion", ("most marked in the rul",)),
+        ("consolidation abutting the fissure and a small effusion", ("abutting the fissure",)),
+        ("Indication: cough. Left effusion", ("indication: cough",)),
+        ("effusion, increased since 12/03/2024", ("increased since 12/03/2024",)),
+        ("opacity, atelectasis versus pneumonia", ("atelectasis versus pneumonia",)),
+        ("nodule. Possible malignancy", ("possible malignancy",)),
     ],
 )
 def test_what_cannot_be_used_is_told(text: str, unused: tuple[str, ...]) -> None:
@@ -221,6 +297,7 @@ def test_what_cannot_be_used_is_told(text: str, unused: tuple[str, ...]) -> None
             "no consolidation. consolidation in the left upper lobe",
             "contradiction: 'no consolidation' and 'co",
         ),
+        ("pulmonary oedema. No oedema", "a contradiction: 'no pulmonary oedema' is also asked for"),
         ("lungs are clear, small nodule", "contradiction: 'no opacity' and 'small nodule'"),
         ("normal chest radiograph. left effusion.", "contradiction: 'no abnormality'"),
         ("right lingula consolidation", "the lingula lies in the left lung, not in the right one"),

@@ -9,9 +9,14 @@ import pytest
 from artasyn.errors import SynthesisError
 from artasyn.synthesis import FINDINGS
 from artasyn.synthesis.diffusion import Prompt
-from artasyn.synthesis.diffusion.vocabulary import codes, known_names, plurals, rows, terms
+from artasyn.synthesis.diffusion.vocabulary import SHOWN_AS, codes, known_names, plurals, rows, terms
 from artasyn.synthesis.diffusion.words import plain
 from tests.conftest import ROOT
+
+
+def words(row: dict[str, str]) -> str:
+    """The words of a row, as a cell of a table."""
+    return row["terms"].replace("/", ", ").replace("|", "\\|")
 
 
 def tables() -> str:
@@ -20,13 +25,13 @@ def tables() -> str:
     kinds = ("FINDING", "BROAD")
     for row in rows():
         if row["kind"] in kinds and row["meaning"]:
-            names = " and ".join(f"`{name}`" for name in row["meaning"].split("+"))
-            lines.append(f"| {names} | {row['terms'].replace('/', ', ')} | {row['radlex']} | {row['snomed']} |")
+            names = " and ".join(f"`{name}`" for name in SHOWN_AS.get(row["meaning"], row["meaning"]).split("+"))
+            names += f" (denied: `{row['meaning']}`)" if row["meaning"] in SHOWN_AS else ""
+            lines.append(f"| {names} | {words(row)} | {row['radlex']} | {row['snomed']} |")
     lines += ["", "| absent finding | words | RadLex | SNOMED CT |", "|---|---|---|---|"]
     for row in rows():
         if row["kind"] in ("OTHER", "CAUSE"):
-            words = row["terms"].replace("/", ", ")
-            lines.append(f"| `{row['meaning']}` | {words} | {row['radlex']} | {row['snomed']} |")
+            lines.append(f"| `{row['meaning']}` | {words(row)} | {row['radlex']} | {row['snomed']} |")
     return "\n".join(lines) + "\n"
 
 
@@ -56,7 +61,8 @@ def test_every_term_of_a_finding_is_read_as_that_finding() -> None:
     for words, term in terms().items():
         if term.kind == "FINDING":
             found = [each.finding for each in Prompt.parse(words).findings]
-            assert found == term.meaning.split("+"), words
+            meanings = SHOWN_AS.get(term.meaning, term.meaning).split("+")
+            assert list(dict.fromkeys(found)) == meanings, words
 
 
 @pytest.mark.parametrize(
