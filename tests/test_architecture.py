@@ -22,6 +22,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn.segment.measures",),
     ("artasyn.segment.anatomy",),
     ("artasyn.synthesis", "artasyn.phantom", "artasyn.pictures", "artasyn.bulk"),
+    ("artasyn.synthesis.prompts",),
     ("artasyn.synthesis.diffusion",),
     (
         "artasyn.transforms",

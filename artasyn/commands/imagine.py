@@ -48,7 +48,7 @@ from artasyn.synthesis import FINDINGS
 from artasyn.synthesis.diffusion import Prompt
 from artasyn.synthesis.diffusion.filters import REASONS, Filters, thumbnail
 from artasyn.synthesis.diffusion.imagined import COMMON
-from artasyn.synthesis.diffusion.vocabulary import codes
+from artasyn.synthesis.prompts.vocabulary import codes
 from artasyn.testsets.tables import read_table
 
 if TYPE_CHECKING:

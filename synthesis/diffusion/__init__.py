@@ -4,9 +4,9 @@ from artasyn.synthesis.diffusion.film import FilmGenerator, ImaginedAnomaly
 from artasyn.synthesis.diffusion.film_record import FilmRecord
 from artasyn.synthesis.diffusion.imagined import Imagined
 from artasyn.synthesis.diffusion.masks import MaskSampler, PathologyMask, PathologyMasks
-from artasyn.synthesis.diffusion.prompt import Prompt
 from artasyn.synthesis.diffusion.record import PromptRecord
-from artasyn.synthesis.diffusion.said import PromptAbsence, PromptFinding
+from artasyn.synthesis.prompts.prompt import Prompt
+from artasyn.synthesis.prompts.said import PromptAbsence, PromptFinding
 
 __all__ = [
     "FilmGenerator",

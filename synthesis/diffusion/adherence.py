@@ -9,8 +9,8 @@ import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT, Heatmap, LungLabels, Mask
 from artasyn.synthesis.diffusion.plans import Plan
-from artasyn.synthesis.diffusion.said import PromptFinding
 from artasyn.synthesis.finding import Side
+from artasyn.synthesis.prompts.said import PromptFinding
 
 SEEN = 0.2
 """Share of a map's densest parts from which a pixel belongs to the finding."""

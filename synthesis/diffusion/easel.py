@@ -14,11 +14,11 @@ from artasyn.shapes import Bool, Float32
 from artasyn.synthesis.diffusion.adherence import FAINTEST, Measured, measure
 from artasyn.synthesis.diffusion.plans import ROUND, Plan, inner
 from artasyn.synthesis.diffusion.regions import Region
-from artasyn.synthesis.diffusion.said import PromptFinding
 from artasyn.synthesis.drawing import draw_lesions
 from artasyn.synthesis.lesions import Lesion, OpacityRecord, Stamp
 from artasyn.synthesis.opacity import Ground
 from artasyn.synthesis.places import Place
+from artasyn.synthesis.prompts.said import PromptFinding
 
 CANDIDATES = 80
 """Lesions that are drawn to find room for those of one finding."""

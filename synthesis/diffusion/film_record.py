@@ -15,10 +15,10 @@ from artasyn.records import read_record, record_text
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis.diffusion.film import FilmGenerator, ImaginedAnomaly
 from artasyn.synthesis.diffusion.masks import MaskSampler, PathologyMasks
-from artasyn.synthesis.diffusion.prompt import MOST, Prompt
 from artasyn.synthesis.diffusion.record import PromptRecord
 from artasyn.synthesis.diffusion.regions import Region
 from artasyn.synthesis.places import Found, Place
+from artasyn.synthesis.prompts.prompt import MOST, Prompt
 from artasyn.version import __version__
 
 

@@ -12,9 +12,9 @@ from artasyn.errors import PromptError, SynthesisError
 from artasyn.fields import Count, check_fields
 from artasyn.synthesis.diffusion.film import FilmGenerator, ImaginedAnomaly
 from artasyn.synthesis.diffusion.masks import MaskSampler, PathologyMasks
-from artasyn.synthesis.diffusion.prompt import Prompt
 from artasyn.synthesis.diffusion.record import PromptRecord
 from artasyn.synthesis.places import Found, Place
+from artasyn.synthesis.prompts.prompt import Prompt
 
 COMMON = (
     "consolidation in the right lower lobe",

@@ -14,13 +14,13 @@ from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.synthesis.diffusion.adherence import Measured, disagreements
 from artasyn.synthesis.diffusion.easel import Easel, NoRoom, denser, measured_map
 from artasyn.synthesis.diffusion.plans import LUNG_HEIGHT, Plan
-from artasyn.synthesis.diffusion.prompt import Prompt
 from artasyn.synthesis.diffusion.record import PromptRecord
 from artasyn.synthesis.diffusion.regions import Region, extent_of
-from artasyn.synthesis.diffusion.said import PromptFinding
 from artasyn.synthesis.lesions import OpacityRecord
 from artasyn.synthesis.opacity import Ground
 from artasyn.synthesis.places import Found, Place
+from artasyn.synthesis.prompts.prompt import Prompt
+from artasyn.synthesis.prompts.said import PromptFinding
 
 TRIES = 24
 """Draws of one finding before it counts as one that these lungs cannot show."""

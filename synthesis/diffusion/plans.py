@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from artasyn.synthesis.diffusion.said import PromptFinding
 from artasyn.synthesis.finding import FINDINGS, Finding
+from artasyn.synthesis.prompts.said import PromptFinding
 
 Measure = Literal["diameter", "level", "share"]
 """How the size of a finding is measured: the diameter of a lesion in mm, the height of a fluid as a share of its lung,

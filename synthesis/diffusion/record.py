@@ -8,8 +8,8 @@ from typing import Annotated
 from artasyn.errors import SynthesisError
 from artasyn.fields import Count, check_fields
 from artasyn.records import read_record, record_text
-from artasyn.synthesis.diffusion.prompt import MOST, Prompt
 from artasyn.synthesis.lesions import OpacityRecord
+from artasyn.synthesis.prompts.prompt import MOST, Prompt
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,9 @@ from artasyn.errors import SynthesisError
 from artasyn.segment.anatomy.anatomy import Convention
 from artasyn.segment.lungs import Lungs, Zone
 from artasyn.segment.structures import find_members
-from artasyn.synthesis.diffusion.said import PromptFinding
 from artasyn.synthesis.finding import FINDINGS
 from artasyn.synthesis.places import Found, Place
+from artasyn.synthesis.prompts.said import PromptFinding
 
 HEIGHTS = {"apical": (0.0, 0.25), "basal": (0.75, 1.0), "costophrenic_angle": (0.75, 1.0)}
 """The uppermost and lowermost part of a lung, as shares of its height."""

@@ -9,8 +9,8 @@ import pytest
 from artasyn.errors import SynthesisError
 from artasyn.synthesis import FINDINGS
 from artasyn.synthesis.diffusion import Prompt
-from artasyn.synthesis.diffusion.vocabulary import SHOWN_AS, codes, known_names, plurals, rows, terms
-from artasyn.synthesis.diffusion.words import plain
+from artasyn.synthesis.prompts.vocabulary import SHOWN_AS, codes, known_names, plurals, rows, terms
+from artasyn.synthesis.prompts.words import plain
 from tests.conftest import ROOT
 
 

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 from artasyn.errors import PromptError
 from artasyn.fields import Within, check_fields
 from artasyn.findings import FindingName
-from artasyn.synthesis.diffusion.vocabulary import known_names, plurals
 from artasyn.synthesis.finding import Side
+from artasyn.synthesis.prompts.vocabulary import known_names, plurals
 
 Lobe = Literal["upper", "middle", "lower", "lingula"]
 """A lobe of a lung; the lingula is a part of the left upper lobe with a name of its own."""

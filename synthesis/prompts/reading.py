@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from artasyn.errors import PromptError
-from artasyn.synthesis.diffusion.attachment import attach, share
-from artasyn.synthesis.diffusion.clauses import LISTED, NAMED, Draft
-from artasyn.synthesis.diffusion.reasons import explain, span
-from artasyn.synthesis.diffusion.words import Word
+from artasyn.synthesis.prompts.attachment import attach, share
+from artasyn.synthesis.prompts.clauses import LISTED, NAMED, Draft
+from artasyn.synthesis.prompts.reasons import explain, span
+from artasyn.synthesis.prompts.words import Word
 
 _HILA = ("hila", "hilum", "hilar")
 _SAME = frozenset({"unchanged", "stable", "similar", "no", "as", "remains", "remain", "persistent", "again"})

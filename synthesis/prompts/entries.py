@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from artasyn.errors import PromptError
-from artasyn.synthesis.diffusion.clauses import Draft
-from artasyn.synthesis.diffusion.said import SIZED, PromptAbsence, PromptFinding
-from artasyn.synthesis.diffusion.vocabulary import SHOWN_AS
+from artasyn.synthesis.prompts.clauses import Draft
+from artasyn.synthesis.prompts.said import SIZED, PromptAbsence, PromptFinding
+from artasyn.synthesis.prompts.vocabulary import SHOWN_AS
 
 COUNTED = frozenset({"nodule", "mass", "cavity"})
 """The findings whose plural tells that there are several."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 from artasyn.errors import PromptError
-from artasyn.synthesis.diffusion.clauses import DEGREES, LISTED, NAMED, PLACES, Draft
-from artasyn.synthesis.diffusion.said import SIZED
+from artasyn.synthesis.prompts.clauses import DEGREES, LISTED, NAMED, PLACES, Draft
+from artasyn.synthesis.prompts.said import SIZED
 
 _PERIPHERAL = {"area": "peripheral"}
 _OTHER_SIDE = {"right": "left", "left": "right"}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from artasyn.synthesis.diffusion.clauses import NAMED, Draft
-from artasyn.synthesis.diffusion.words import Word
+from artasyn.synthesis.prompts.clauses import NAMED, Draft
+from artasyn.synthesis.prompts.words import Word
 
 _OPACITY = "consolidation"
 """The finding that an opacity without further words is."""

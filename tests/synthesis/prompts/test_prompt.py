@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from artasyn.errors import PromptError, SynthesisError
 from artasyn.findings import FindingName
 from artasyn.synthesis.diffusion import Prompt, PromptAbsence, PromptFinding
-from artasyn.synthesis.diffusion.said import Amount, Area, Distribution, PromptZone, Severity, Size
-from artasyn.synthesis.diffusion.vocabulary import known_names
+from artasyn.synthesis.prompts.said import Amount, Area, Distribution, PromptZone, Severity, Size
+from artasyn.synthesis.prompts.vocabulary import known_names
 from tests.conftest import ROOT
-from tests.synthesis.diffusion.impressions import Impression, impressions
+from tests.synthesis.prompts.impressions import Impression, impressions
 
 REQUIRED = "moderate consolidation in the right lower lobe, small left pleural effusion, no pneumothorax"
 

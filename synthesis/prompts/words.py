@@ -12,7 +12,7 @@ from typing import Any
 from lark.lexer import Lexer, Token
 
 from artasyn.errors import PromptError
-from artasyn.synthesis.diffusion.vocabulary import lengths, phrases_with, terms
+from artasyn.synthesis.prompts.vocabulary import lengths, phrases_with, terms
 
 LONGEST = 25_000
 """The most characters of a prompt."""
@@ -55,7 +55,7 @@ class Word:
 
     Attributes:
         kind: the terminal.
-        meaning: as `artasyn.synthesis.diffusion.vocabulary.Term` has it, or a number.
+        meaning: as `artasyn.synthesis.prompts.vocabulary.Term` has it, or a number.
         text: as written, in lower case and without hyphens.
         start: the first character in the plain text.
         end: the character after the last.

@@ -9,7 +9,7 @@ from typing import Any
 from lark import Token, Tree
 
 from artasyn.errors import PromptError
-from artasyn.synthesis.diffusion.words import Word
+from artasyn.synthesis.prompts.words import Word
 
 PLACES = ("side", "level", "noun", "lobe", "zone", "area")
 """The fields of a draft that tell a place. A level, such as upper, may wait for a later clause's noun, such as lobe."""
