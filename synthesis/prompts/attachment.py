@@ -6,8 +6,14 @@ from dataclasses import replace
 from itertools import pairwise
 
 from artasyn.errors import PromptError
+<<<<<<< HEAD:synthesis/prompts/attachment.py
 from artasyn.synthesis.prompts.clauses import DEGREES, LISTED, NAMED, PLACES, Draft
 from artasyn.synthesis.prompts.said import SIZED
+=======
+from artasyn.synthesis.diffusion.clauses import DEGREES, LISTED, NAMED, PLACES, Draft
+from artasyn.synthesis.diffusion.said import SIZED
+from artasyn.synthesis.diffusion.vocabulary import SHOWN_AS
+>>>>>>> 613dabbc6d3783cb21c622126780801b193a7655:synthesis/diffusion/attachment.py
 
 _PERIPHERAL = {"area": "peripheral"}
 _OTHER_SIDE = {"right": "left", "left": "right"}
@@ -202,6 +208,8 @@ def share(heads: list[Draft]) -> None:
     """
     for before, head in pairwise(heads):
         bare = head.bare and head.joint in ("and", "or") and head.denied == before.denied and not before.late
+        if head.finding in SHOWN_AS:  # "left effusion and pulmonary oedema": oedema lies in both lungs
+            bare = False
         if (head.near and not head.place) or (bare and not head.maybe):
             names = ("side",) if head.finding == "pleural_effusion" else PLACES  # fluid lies in no lobe
             head.values |= {

@@ -45,6 +45,8 @@ _JOINTS = ("COMMA", "AND", "WITH", "OR")
 _ENDS = ("WITH", "NO", "WITH+NO", "MEANS")
 """The terminals that end an aside."""
 _FOUND = ("FINDING", "OTHER", "BROAD", "CAUSE", "CLEAR", "NORMAL")
+_EARLIER = ("of", "post", "following", "to", "than", "with", "treatment")
+"""The last words of asides about an earlier illness, such as "history of", or a comparison."""
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
 _QUOTES = {ord("\u2019"): "'", ord("\u201c"): '"', ord("\u201d"): '"', ord("\u00d7"): "x"}
 
@@ -186,7 +188,11 @@ def _of_term(text: str, start: int, end: int) -> list[Word]:
 
 
 def _rest(pieces: list[tuple[str, int, int]], start: int, aside: bool) -> int:
-    """Returns how many pieces stand before the end of the sentence; an aside ends with its clause."""
+    """Returns how many pieces stand before the end of the sentence; an aside ends with its clause.
+
+    Raises:
+        PromptError: an aside holds a finding, which would not be drawn.
+    """
     at = start
     joined = 0  # where "and" stands, which ends an aside if a finding follows
     while at < len(pieces) and _SIGNS.get(pieces[at][0]) not in (("STOP", "COMMA") if aside else ("STOP",)):
@@ -196,6 +202,12 @@ def _rest(pieces: list[tuple[str, int, int]], start: int, aside: bool) -> int:
             break
         if aside and joined and kind in _FOUND:
             return joined - start
+        if aside and kind == "FINDING" and pieces[start - 1][0] not in _EARLIER:
+            said = " ".join(piece for piece, _, _ in pieces[start - 1 : at + size])
+            raise PromptError(
+                f"{said!r} holds a further finding in a remark; write it as a clause of its own, after a comma, or "
+                "leave it out"
+            )
         joined = joined or (at if kind in ("AND", "OR") else 0)
         at += size
     return at - start

@@ -157,6 +157,13 @@ def test_a_wrong_reading_of_an_impression_is_noticed() -> None:
                 for side in ("right", "left")
             ],
         ),
+        (
+            "left effusion and oedema",
+            [
+                *["pleural_effusion left", "perihilar_opacity right", "perihilar_opacity left"],
+                *["septal_thickening right", "septal_thickening left"],
+            ],
+        ),
         ("possible oedema on the right", ["perihilar_opacity right ?", "septal_thickening right ?"]),
         ("CHF pattern, left", ["perihilar_opacity left", "septal_thickening left"]),
         # Constructions of reports.
@@ -332,6 +339,7 @@ def test_what_cannot_be_used_is_told(text: str, unused: tuple[str, ...]) -> None
         ("right nodule in the left lung", "both right and left"),
         ("the heart", "names an organ"),
         ("consolidation and", "cannot be read at its end"),
+        ("nodule abutting the mass", "'abutting the mass' holds a further finding in a remark"),
         ('"consolidation"', "cannot be read at"),
         ("mm", "cannot be read at 'mm'"),
         ("nodule " * 4000, "more than 25000"),
