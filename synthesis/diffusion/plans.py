@@ -20,9 +20,9 @@ ROUND = frozenset({"nodule", "mass", "cavity"})
 """The findings that are lesions with a diameter, which a prompt counts."""
 
 SIZES: dict[str, tuple[float, float, float, float]] = {
-    "nodule": (4, 10, 20, 30),
-    "mass": (30, 50, 70, 110),
-    "cavity": (15, 30, 60, 100),
+    "nodule": (4.0, 10.0, 20.0, 30.0),
+    "mass": (30.0, 50.0, 70.0, 110.0),
+    "cavity": (15.0, 30.0, 60.0, 100.0),
     "level": (0.1, 0.24, 0.42, 0.75),
     "share": (0.04, 0.25, 0.5, 0.95),
 }
