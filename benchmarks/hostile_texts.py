@@ -159,12 +159,19 @@ def read_record(path: Path) -> list[Any]:
         made = LungOpacity().render(_phantom().image, _phantom().lungs, record)
     elif path.stem == "VolumeRecord":
         made = LungVolume().render(_phantom().image, _phantom().lungs, record)
-    elif path.stem == "Recipe":
+    elif path.stem == "PromptRecord":
+        from artasyn.synthesis.diffusion import Imagined
+
+        made = Imagined.of("mass").render(_phantom().image, _phantom().lungs, record)
+    elif path.stem in ("Recipe", "FilmRecord"):
         made = record.remake(_phantom().image)
-    elif path.stem == "ThoraxRecord":
+    elif path.stem in ("ThoraxRecord", "WholeFilm"):
         from artasyn.phantom.film import Phantom
 
-        made = Phantom(size=96).render(record)
+        thorax = record.thorax if path.stem == "WholeFilm" else record
+        if thorax is None:
+            return []  # the film of a CT, which is not here
+        made = Phantom(size=96).render(thorax)
     else:
         made = _projected(record)
     try:

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from artasyn.arrays import Image
+from artasyn.outputs.whole_film import WholeFilm
 from artasyn.phantom.film import Phantom
 from artasyn.phantom.thorax import ThoraxRecord
 from artasyn.segment import DomainRandomisation, Lungs, PBTSeg, ProjectionRecord
 from artasyn.stock.patients import CTRecord, PatientRecord, Views, draw_variant
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord, Recipe, VolumeRecord, findings
-from artasyn.synthesis.diffusion import Prompt
+from artasyn.synthesis.anomaly import OneOf
+from artasyn.synthesis.diffusion import FilmGenerator, FilmRecord, Imagined, Prompt, PromptRecord
 from tests.chest import chest
 
 CATALOGUE: list[tuple[type[LungOpacity], dict[str, Any]]] = [
@@ -30,6 +32,10 @@ CATALOGUE: list[tuple[type[LungOpacity], dict[str, Any]]] = [
 ]
 """Classes and their arguments. Every class of `artasyn.synthesis` that renders on one image, and every finding, must be
 here; otherwise tests fail."""
+
+FURTHER_MAKERS: set[type[Any]] = {FilmGenerator, Imagined, OneOf}
+"""Classes that make anomalies from prompts, from masks or by others; they have tests of their own, in
+`tests.synthesis`."""
 
 
 def _thorax() -> ThoraxRecord:
@@ -61,17 +67,26 @@ def _patient() -> PatientRecord:
     return dataclasses.replace(record, variation=variation, spacing=4.0, size=64)
 
 
+def _film() -> FilmRecord:
+    film = Phantom(size=96)(1)
+    prompt = Prompt.parse("two nodules in the left upper zone, small right pleural effusion, no mass")
+    return FilmRecord.draw(film.image, film.lungs, prompt, seed=7, copy=2, attempt=1)[0]
+
+
 RECORDS: dict[type[Any], Callable[[], Any]] = {
+    FilmRecord: _film,
     OpacityRecord: _opacity,
     PatientRecord: _patient,
     Prompt: lambda: Prompt.parse(
         "two possible 8 mm nodules in the right lower lobe, peripheral; new small dense patchy consolidation in the "
         "lingula, multiple cavities at the left apex, no large left effusion, no other nodule"
     ),
+    PromptRecord: lambda: _film().made,
     ProjectionRecord: _projection,
     Recipe: _recipe,
     ThoraxRecord: _thorax,
     VolumeRecord: lambda: VolumeRecord(0.1, -0.05, 0.4, 0.2),
+    WholeFilm: lambda: WholeFilm(8, 3, _thorax()),
 }
 """Every class with `from_json`, and a function that makes an instance without default values. `test_catalogue` fails
 while a class is missing."""

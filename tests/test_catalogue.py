@@ -22,7 +22,7 @@ from artasyn.files.rasters import PICTURE_SUFFIXES
 from artasyn.phantom.film import Phantom
 from artasyn.segment import Lungs
 from artasyn.testsets import LAYOUTS
-from tests.catalogue import CATALOGUE, RECORDS, SEGMENTERS
+from tests.catalogue import CATALOGUE, FURTHER_MAKERS, RECORDS, SEGMENTERS
 from tests.files.test_ct import VOLUMES
 from tests.test_packaging import sources
 from tests.testsets.builders import WRITERS
@@ -62,7 +62,8 @@ def makers_of(kind: str, first: str) -> set[type]:
 def test_every_record_segmenter_and_maker_is_in_the_catalogue() -> None:
     assert {each for each in classes() if hasattr(each, "from_json")} == set(RECORDS)
     assert makers_of("Lungs", "image") == set(SEGMENTERS)
-    assert makers_of("Anomaly", "image") | makers_of("Made", "image") == {kind for kind, _ in CATALOGUE}
+    makers = [makers_of(kind, "image") for kind in ("Anomaly", "ImaginedAnomaly", "Made")]
+    assert set.union(*makers) == {kind for kind, _ in CATALOGUE} | FURTHER_MAKERS
 
 
 def test_every_layout_has_its_reader_and_a_tree_that_is_written_for_tests() -> None:

@@ -19,7 +19,8 @@ DOORS = {
     "ProjectionRecord Quality Structure View Volume check_projection check_volume insert_lesion measure project",
     "artasyn.synthesis": "Anomalies Anomaly BatchLungOpacity FINDINGS Finding Lesion Look LungOpacity LungVolume "
     "OpacityRecord Recipe VolumeChange VolumeRecord findings",
-    "artasyn.synthesis.diffusion": "Prompt PromptAbsence PromptFinding",
+    "artasyn.synthesis.diffusion": "FilmGenerator FilmRecord Imagined ImaginedAnomaly MaskSampler PathologyMask "
+    "PathologyMasks Prompt PromptAbsence PromptFinding PromptRecord",
     "artasyn.testsets": "LAYOUTS Layout TestFilm TestSet find",
     "artasyn.training": "LossWeights Normals NormalsData ReconstructionTraining SyntheticAnomalies TrainingRun",
     "artasyn.transforms": "LungOpacityTransform OpacityDataset RandomLungOpacity",

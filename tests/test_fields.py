@@ -21,6 +21,7 @@ from artasyn.detection.settings import DetectorSettings
 from artasyn.errors import ArtasynError, DataError, SynthesisError
 from artasyn.fields import Count, Interval, Share, Within, check_fields
 from artasyn.limits import VARIABLE
+from artasyn.outputs.whole_film import WholeFilm
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.phantom.thorax import ThoraxRecord
 from artasyn.records import make_record
@@ -32,7 +33,7 @@ from artasyn.stock.making import Plan
 from artasyn.stock.patients import PatientRecord
 from artasyn.stock.views import Patient
 from artasyn.synthesis import LungOpacity, LungVolume, OpacityRecord, Recipe, VolumeRecord
-from artasyn.synthesis.diffusion import Prompt
+from artasyn.synthesis.diffusion import FilmRecord, Imagined, Prompt, PromptRecord
 from artasyn.training.anatomy_run import AnatomyRun
 from tests.catalogue import RECORDS
 from tests.chest import chest
@@ -153,9 +154,20 @@ def patient() -> Volume:
 
 
 def said(prompt: Prompt) -> Image:
-    """Says a prompt and reads it back; the radiograph is any, as nothing draws a prompt yet."""
+    """Says a prompt and reads it back; the radiograph is any, as the prompt alone is no film."""
     assert Prompt.parse(prompt.text()) == prompt
     return phantom().image
+
+
+def shown(record: PromptRecord) -> Image:
+    return Imagined.of("mass").render(phantom().image, phantom().lungs, record).image
+
+
+def whole(record: WholeFilm) -> Image:
+    """Makes the phantom as a film at once: its projection takes seconds."""
+    if record.thorax is None:
+        return record.film()[0]
+    return Phantom().render(dataclasses.replace(record.thorax, size=64)).image
 
 
 def small(record: ProjectionRecord) -> ProjectionRecord:
@@ -163,10 +175,13 @@ def small(record: ProjectionRecord) -> ProjectionRecord:
 
 
 USES: dict[type[Any], Callable[[Any], Image]] = {
+    FilmRecord: lambda record: record.remake(phantom().image).image,
     OpacityRecord: lambda record: LungOpacity().render(phantom().image, phantom().lungs, record).image,
     VolumeRecord: lambda record: LungVolume().render(phantom().image, phantom().lungs, record).image,
     Recipe: lambda recipe: recipe.remake(phantom().image).image,
     Prompt: said,
+    PromptRecord: shown,
+    WholeFilm: whole,
     ThoraxRecord: lambda record: Phantom().render(dataclasses.replace(record, size=64)).image,
     PatientRecord: lambda record: plain_film(
         Patient.of(record.variation(patient()), "").seen(record.views[0], min(record.size, 96))[0]

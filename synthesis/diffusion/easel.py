@@ -28,6 +28,8 @@ WHOLE = 0.8
 """Least share of a round lesion within its region; a nodule that is cut is no nodule."""
 STEPS = 8
 """Steps that fit a size."""
+LEAST_AREA = 0.25
+"""Least area of a lesion, in squares of its longest diameter, with which a place counts as too small for all."""
 LARGEST = 6.0
 """Largest factor that a size is changed by."""
 
@@ -120,7 +122,15 @@ class Easel:
     def _apart(
         self, number: int, sides: Bool[np.ndarray, " 2"], size: float | None, rng: np.random.Generator
     ) -> tuple[Lesion, ...]:
-        """Draws lesions, which lie apart where their number was said."""
+        """Draws lesions, which lie apart where their number was said.
+
+        Raises:
+            NoRoom: there is no room for that many separate lesions.
+        """
+        if size and self.plan.apart:
+            room = float(np.count_nonzero(self.place.region)) * self.millimetres**2
+            if number * LEAST_AREA * size**2 > room:
+                raise NoRoom
         taken = np.zeros(self.fade.shape, bool)
         found: list[Lesion] = []
         for _ in range(CANDIDATES):
