@@ -21,6 +21,7 @@ DOORS = {
     "OpacityRecord Recipe VolumeChange VolumeRecord findings",
     "artasyn.synthesis.diffusion": "FilmGenerator FilmRecord Imagined ImaginedAnomaly MaskSampler PathologyMask "
     "PathologyMasks Prompt PromptAbsence PromptFinding PromptRecord",
+    "artasyn.synthesis.prompts": "Prompt PromptAbsence PromptFinding",
     "artasyn.testsets": "LAYOUTS Layout TestFilm TestSet find",
     "artasyn.training": "LossWeights Normals NormalsData ReconstructionTraining SyntheticAnomalies TrainingRun",
     "artasyn.transforms": "LungOpacityTransform OpacityDataset RandomLungOpacity",

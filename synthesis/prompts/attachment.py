@@ -6,14 +6,9 @@ from dataclasses import replace
 from itertools import pairwise
 
 from artasyn.errors import PromptError
-<<<<<<< HEAD:synthesis/prompts/attachment.py
 from artasyn.synthesis.prompts.clauses import DEGREES, LISTED, NAMED, PLACES, Draft
 from artasyn.synthesis.prompts.said import SIZED
-=======
-from artasyn.synthesis.diffusion.clauses import DEGREES, LISTED, NAMED, PLACES, Draft
-from artasyn.synthesis.diffusion.said import SIZED
-from artasyn.synthesis.diffusion.vocabulary import SHOWN_AS
->>>>>>> 613dabbc6d3783cb21c622126780801b193a7655:synthesis/diffusion/attachment.py
+from artasyn.synthesis.prompts.vocabulary import SHOWN_AS
 
 _PERIPHERAL = {"area": "peripheral"}
 _OTHER_SIDE = {"right": "left", "left": "right"}

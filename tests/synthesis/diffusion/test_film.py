@@ -166,7 +166,7 @@ def test_damaged_records_are_refused() -> None:
             dataclasses.replace(record, **changes)  # type: ignore[arg-type]
     with pytest.raises(SynthesisError, match="lesions of 2 findings for a prompt of 3"):
         PromptRecord(record.made.prompt, record.made.drawn[:2])
-    with pytest.raises(SynthesisError, match="for 'two nodules|for '2 nodules|for 'moderate"):
+    with pytest.raises(SynthesisError, match=r"for 'two nodules|for '2 nodules|for 'moderate"):
         PromptRecord(record.made.prompt, record.made.drawn[::-1])
     with pytest.raises(SynthesisError, match="not the record of an imagined film"):
         FilmRecord.from_json(record.made.to_json())

@@ -113,7 +113,7 @@ def test_the_precision_of_a_detector_is_known_in_cases_that_are_counted_by_hand(
 
 
 def test_organs_that_are_no_longer_found_reject() -> None:
-    image, anatomy = seen(112)
+    _, anatomy = seen(112)
     gone = dataclasses.replace(anatomy, maps=np.roll(anatomy.maps, 30, axis=-1))
     assert organs(anatomy, anatomy) == 1
     assert organs(anatomy, gone) < 0.8
