@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 import torch
 from scipy import ndimage, stats
+from scipy.spatial.distance import pdist
 from tqdm import tqdm
 
 from artasyn import Detector, read_radiograph
@@ -106,6 +107,12 @@ def lobe_mask(asked: PromptFinding, found: Anatomy | Lungs) -> Mask | None:
     return found.mask(f"lung_{'upper' if asked.lobe == 'lingula' else asked.lobe}_lobe_{asked.side}")
 
 
+def longest(part: Mask) -> float:
+    """The longest distance of two pixels of a lesion's border, and the width of a pixel."""
+    border = part & ~ndimage.binary_erosion(part)
+    return float(pdist(np.argwhere(border)).max(initial=0)) + 1
+
+
 def checks(mask: PathologyMask, region: Mask, found: Anatomy | Lungs, lungs: Lungs, pixel: float) -> dict[str, bool]:
     """What a finding shows of what was asked for, by pixels alone."""
     asked, soft, region = mask.asked, mask.soft, region & lungs.mask
@@ -123,7 +130,8 @@ def checks(mask: PathologyMask, region: Mask, found: Anatomy | Lungs, lungs: Lun
         result["number"] = len(areas) == asked.number
     if asked.size and asked.finding in ROUND:
         low, high = size_range(asked.finding, asked.size)
-        diameter = float(np.median(2 * np.sqrt(areas / np.pi))) * pixel
+        kept = [number for number in range(1, count + 1) if (parts == number).sum() in areas]
+        diameter = float(np.median([longest(parts == number) for number in kept])) * pixel
         result["size"] = low * (1 - SLACK) - 2 * pixel <= diameter <= high * (1 + SLACK) + 2 * pixel
     elif asked.size and not FINDINGS[asked.finding].dependent:
         low, high = size_range(asked.finding, asked.size)

@@ -38,6 +38,7 @@ from artasyn.outputs.imagined import (
     MakeImagined,
     chosen_normal,
     prompt_digest,
+    text_digest,
 )
 from artasyn.outputs.whole_film import WholeFilm
 from artasyn.pictures.overlays import contact_sheet, write_picture
@@ -46,7 +47,7 @@ from artasyn.segment import PBTSeg
 from artasyn.segment.anatomy.segmenters import AnatomyReader
 from artasyn.synthesis import FINDINGS
 from artasyn.synthesis.diffusion import Prompt
-from artasyn.synthesis.diffusion.filters import REASONS, Filters, thumbnail
+from artasyn.synthesis.diffusion.filters import REASONS, Filters, thumbnail, usual_bounds
 from artasyn.synthesis.diffusion.imagined import COMMON
 from artasyn.synthesis.prompts.vocabulary import codes
 from artasyn.testsets.tables import read_table
@@ -117,7 +118,12 @@ class ImagineOptions:
         metadata=several("radiographs that no projected film may copy", of=Path, metavar="PATH"),
     )
     model: str = field(default="bundled", metadata=option(f"the detector of the filters: {MODEL}"))
-    bits: int = field(default=0, metadata=option("depth of the images written, 8 or 16; 0 to choose, as in synthesise"))
+    bits: int = field(
+        default=0,
+        metadata=option(
+            "depth of the images written, 8 or 16; 0 to choose, as in synthesise, and 16 for projected films"
+        ),
+    )
     format: Literal["folders", "shards"] = field(
         default="folders", metadata=option("folders of PNG, text and JSON files, or tar shards for WebDataset")
     )
@@ -215,10 +221,12 @@ class FilterSetup:
     Attributes:
         model: the detector; empty asks neither a detector nor the anatomy network.
         against: files and folders of films that no film may copy.
+        bounds: the lowest and highest accepted score of each filter.
     """
 
     model: str
     against: tuple[str, ...] = ()
+    bounds: tuple[tuple[str, tuple[float, float]], ...] = field(default_factory=lambda: tuple(usual_bounds().items()))
 
     def __call__(self) -> Filters:
         """Returns the filters.
@@ -226,21 +234,21 @@ class FilterSetup:
         Raises:
             ModelError: there is no such detector.
         """
-        return _filters(self.model, self.against)
+        return _filters(self)
 
 
 @functools.lru_cache(maxsize=2)
-def _filters(model: str, against: tuple[str, ...]) -> Filters:
+def _filters(setup: FilterSetup) -> Filters:
     known = None
-    if against:
-        sources = search_sources(map(Path, against)).sources
+    if setup.against:
+        sources = search_sources(map(Path, setup.against)).sources
         known = np.stack([thumbnail(read_radiograph(source.path)) for source in sources])
-    if not model:
-        return Filters(known=known)
+    if not setup.model:
+        return Filters(known=known, bounds=dict(setup.bounds))
     from artasyn.detection.detector import Detector  # needs torch
 
-    detector: Detector = Detector.from_pretrained(model)
-    return Filters(detector, AnatomyReader(), known)
+    detector: Detector = Detector.from_pretrained(setup.model)
+    return Filters(detector, AnatomyReader(), known, dict(setup.bounds))
 
 
 def _sentences(options: ImagineOptions) -> list[tuple[str, int]]:
@@ -274,7 +282,7 @@ def _tasks(options: ImagineOptions, sentences: Sequence[tuple[str, int]]) -> tup
             if not prompt.findings:
                 raise PromptError(f"{said!r} asks for no finding; name one, such as 'consolidation'")
         except PromptError as error:
-            name = f"{_slug(said)}_unread"
+            name = f"{_slug(said)}_{text_digest(said)}_unread"
             tasks[name] = ImagineTask(
                 options.prompts or options.out, name, None, said, 1, fault=f"{said!r} cannot be read: {error}"
             )

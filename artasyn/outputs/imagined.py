@@ -153,7 +153,8 @@ class MakeImagined:
     ) -> StoredImage:
         """Returns a film with its files and its row; of a rejected film the row alone, unless it is kept."""
         assert task.prompt is not None
-        bits: Literal[8, 16] = needed_bits(image) if self.bits == 0 else 16 if self.bits == 16 else 8
+        chosen = needed_bits(image) if task.normal is not None else 16  # healthy.png has 16 bits
+        bits: Literal[8, 16] = chosen if self.bits == 0 else 16 if self.bits == 16 else 8
         lungs = film.masks.place.lungs
         findings = list(_findings(film))
         told = described(((name, region, severity) for name, region, severity, _ in findings), lungs)
@@ -221,4 +222,9 @@ def chosen_normal(seed: int, prompt: Prompt, copy: int, count: int) -> int:
 
 def prompt_digest(prompt: Prompt) -> str:
     """Returns eight hexadecimal digits that tell prompts apart."""
-    return hashlib.sha256(prompt.text().encode()).hexdigest()[:8]
+    return text_digest(prompt.text())
+
+
+def text_digest(text: str) -> str:
+    """Returns eight hexadecimal digits that tell texts apart."""
+    return hashlib.sha256(text.encode()).hexdigest()[:8]

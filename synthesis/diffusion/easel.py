@@ -136,6 +136,8 @@ class Easel:
         for _ in range(CANDIDATES):
             here = np.arange(2) == len(found) if sides.all() and len(found) < 2 else sides
             lesion = self._draw(here, rng)
+            if found and self.plan.apart:  # lesions that are counted are alike, so that the faintest counts too
+                lesion = replace(lesion, severity=found[0].severity)
             if size:
                 lesion = self._sized(lesion, size)
             whole = self.ground.replaced(OpacityRecord((lesion,)))

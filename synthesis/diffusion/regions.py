@@ -26,6 +26,9 @@ LINGULA = 0.5
 MIDDLE_LOBE = 0.65
 """The part of the right lung's height below the upper lobe that stands for the middle lobe."""
 
+LEAST_BELOW = 0.2
+"""Least share of the right lung below the upper lobe, for the middle lobe to be told so."""
+
 SOFT_EDGE, OBLIQUE, FISSURE = 0.08, 0.03, 0.01
 """Width of the fade inside a region's edge, in heights of the lungs: of a zone or a lobe that nothing ends sharply on a
 frontal film; of what stands for the middle lobe; and of the right upper lobe, whose fissure runs along the rays."""
@@ -166,8 +169,8 @@ def _lobe(asked: PromptFinding, found: Found, lungs: Lungs) -> tuple[Mask, float
             lobe &= ~lungs.zone("lower" if level == "upper" else "upper")
         return lobe, FISSURE if names == ["lung_upper_lobe_right"] else SOFT_EDGE, ""
     above = _structure("lung_upper_lobe_right", found) & lungs.right
-    if level == "middle" and above.any():
-        below = lungs.right & ~above
+    below = lungs.right & ~above
+    if level == "middle" and above.any() and np.count_nonzero(below) >= LEAST_BELOW * np.count_nonzero(lungs.right):
         rows = np.flatnonzero(below.any(axis=1))
         below[rows[0] + round(MIDDLE_LOBE * rows.size) :] = False
         return (
