@@ -61,8 +61,10 @@ Cells = Float32[np.ndarray, "side side"]
 """Values in the cells of the window around the lungs."""
 Conditions = Float32[np.ndarray, "2 side side"]
 """What the network knows of a film: the normal film, lung 0 and soft tissue 1, and the shape of the opacity, peak 1."""
-Batch = Float[Tensor, "b channels side side"]
-"""Cells of several films."""
+States = Float[Tensor, "b 1 side side"]
+"""The gain of several films less 1, on its way from the noise to the result."""
+Known = Float[Tensor, "b 2 side side"]
+"""`Conditions` of several films."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class DenoiserSettings:
     Attributes:
         side: rows and columns of cells that divide the window around the lungs.
         channels: channels of the network at every scale, finest first; each scale has half the cells of the one before.
+        patch: rows and columns of cells that the network sees as one place with more channels.
         layers: residual blocks at every scale.
         steps: Euler steps from the physics to the result.
         noise: standard deviation of the gain that the flow starts with, around the physics' gain of 1.
@@ -87,7 +90,8 @@ class DenoiserSettings:
     """
 
     side: Annotated[int, Within(16, 256)] = 64
-    channels: Annotated[tuple[Annotated[int, Within(GROUPS, 512)], ...], Count(1, 6)] = (16, 32, 64)
+    channels: Annotated[tuple[Annotated[int, Within(GROUPS, 512)], ...], Count(1, 6)] = (24, 48, 96)
+    patch: Annotated[int, Within(1, 4)] = 2
     layers: Annotated[int, Within(1, 8)] = 1
     steps: Annotated[int, Within(1, 100)] = 6
     noise: Annotated[float, Within(0, 2)] = 0.25
@@ -98,8 +102,9 @@ class DenoiserSettings:
         check_fields(self, ModelError)
         if any(width % GROUPS for width in self.channels):
             raise ModelError(f"DenoiserSettings: channels are {self.channels}, not multiples of {GROUPS}")
-        if self.side % 2 ** (len(self.channels) - 1):
-            raise ModelError(f"DenoiserSettings: side {self.side} cannot be halved {len(self.channels) - 1} times")
+        if self.side % (self.patch * 2 ** (len(self.channels) - 1)):
+            scales = f"patches of {self.patch} that are halved {len(self.channels) - 1} times"
+            raise ModelError(f"DenoiserSettings: side {self.side} cannot be divided into {scales}")
 
     @classmethod
     def of(cls, values: Any, place: str) -> DenoiserSettings:
@@ -120,16 +125,16 @@ class DenoiserSettings:
 
 
 def network_of(settings: DenoiserSettings) -> nn.Module:
-    """Returns an untrained network: three channels of cells and a noise level give a velocity.
+    """Returns an untrained network: patches of three channels of cells and a noise level give a velocity.
 
     Raises:
         MissingExtra: diffusers is not installed.
     """
     count = len(settings.channels)
     network: nn.Module = required("diffusers", extra=EXTRA).UNet2DModel(
-        sample_size=settings.side,
-        in_channels=3,
-        out_channels=1,
+        sample_size=settings.side // settings.patch,
+        in_channels=3 * settings.patch**2,
+        out_channels=settings.patch**2,
         layers_per_block=settings.layers,
         block_out_channels=settings.channels,
         down_block_types=("DownBlock2D",) * count,
@@ -270,7 +275,7 @@ class Denoiser:
         change = state[0, 0].numpy().clip(-settings.limit, settings.limit)
         return np.asarray(1 + change, np.float32)
 
-    def velocity(self, state: Batch, known: Batch, level: Float[Tensor, " b"]) -> Batch:
+    def velocity(self, state: States, known: Known, level: Float[Tensor, " b"]) -> States:
         """Returns the velocity of the flow, from the film that is looked for to the noise; differentiable.
 
         Args:
@@ -278,9 +283,10 @@ class Denoiser:
             known: (b, 2, side, side), conditions of the films.
             level: (b,) noise level in [0, 1]: 1 at the physics, 0 at the result.
         """
-        unit = max(self.settings.noise, 0.05)
-        told: Tensor = self.network(torch.cat([state / unit, known], dim=1), TRAIN_STEPS * level).sample
-        return told * unit
+        unit, patch = max(self.settings.noise, 0.05), self.settings.patch
+        seen = nn.functional.pixel_unshuffle(torch.cat([state / unit, known], dim=1), patch)
+        told: Tensor = self.network(seen, TRAIN_STEPS * level).sample
+        return unit * nn.functional.pixel_shuffle(told, patch)
 
 
 def grains(settings: DenoiserSettings, rng: np.random.Generator, count: int) -> Float32[np.ndarray, "b 1 side side"]:
@@ -363,7 +369,9 @@ def on_film(gain: Cells, window: Window, shape: tuple[int, ...]) -> Attenuation:
     whole = np.ones(shape, np.float32)
     top, left = max(window.top, 0), max(window.left, 0)
     down, across = (min(at + window.side, n) for at, n in zip((window.top, window.left), shape, strict=True))
-    whole[top:down, left:across] = inside[top - window.top : down - window.top, left - window.left : across - window.left]
+    whole[top:down, left:across] = inside[
+        top - window.top : down - window.top, left - window.left : across - window.left
+    ]
     return whole
 
 
@@ -393,4 +401,3 @@ def _check(normal: Image, physics: Image, soft: Attenuation, lungs: Lungs) -> No
     for name, shape in (("physics", physics.shape), ("soft", soft.shape), ("lungs", lungs.labels.shape)):
         if shape != normal.shape:
             raise ImageError(f"{name}: the shape is {shape}, that of normal {normal.shape}; give both on one grid")
-

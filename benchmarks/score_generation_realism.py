@@ -1,0 +1,230 @@
+"""Whether the residual flow makes opacities more real: ``python -m benchmarks.score_generation_realism --kept FOLDER``.
+
+- Pairings: how much of the residual of each way to make training pairs is disease, and how much is anatomy that the
+  healthy half missed (`benchmarks.rivals.generation_pairs`).
+- The discriminator of `benchmarks.score_realism`: patches around the boxes of `opacity_boxes` against synthetic
+  patches on NIH's normal films, with more films and seeds, and with the difference to `LungOpacity` alone, resampled
+  over the same films.
+- KID: the kernel distance of the same patches in the features of EfficientNet-lite0, learnt on photographs. The floor
+  is the distance of halves of the real patches. These figures cannot be compared with those of Inception features.
+- Films of `lesions` made anew: a film without its fitted attenuation gets an opacity of the same mask, by the physics
+  alone and with the flow. Film, patient and fine texture are the same, so the discriminator sees the opacity alone.
+
+Verdicts are kept in a folder beside the result; a run that was cut off goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.metrics import roc_auc_score
+from tqdm import tqdm
+
+from artasyn.arrays import Image, Mask, generator, identity
+from artasyn.evaluation.bootstrap import resample_weights
+from artasyn.networks.encoders import create_encoder, feature_maps
+from artasyn.synthesis import LungOpacity, findings
+from artasyn.synthesis.diffusion.denoiser import Denoiser, air_replaced
+from benchmarks.rivals.discriminator import cross_validated
+from benchmarks.rivals.generation_pairs import honesty
+from benchmarks.rivals.patches import Made, Patches, postero_anterior, real_patches, synthetic_patches
+from benchmarks.rivals.realism import MaskedRadiograph, read_film
+from benchmarks.score_realism import ROOT, Ours, Synthesis, anomalies, blob, machine, pasted, published
+from benchmarks.train_denoiser import lesion_halves, normal_halves
+
+FOLDS = 4
+SEED = 0
+RESAMPLES = 1000
+HALVES = 200
+ENCODER = "efficientnet_lite0"
+PNEUMONIA = ("ground_glass_opacity", "consolidation", "perihilar_opacity", "peribronchial_thickening")
+"""The findings that a reader boxes as pneumonia or as a lung opacity; chosen by the boxes' labels, not by a figure."""
+BASE = "LungOpacity"
+
+
+@dataclass(frozen=True)
+class Refined:
+    """`LungOpacity` with the flow; `strength` 1 is the flow as it is, 0 the physics."""
+
+    opacity: LungOpacity
+    denoiser: Denoiser
+
+    def __call__(self, film: MaskedRadiograph, other: MaskedRadiograph, rng: np.random.Generator) -> tuple[Image, Mask]:
+        """The anomaly of the same draw as without the flow."""
+        anomaly = self.opacity(film.image, film.lungs, rng)
+        soft = air_replaced(film.image, film.lungs, anomaly.record)
+        seed = int(identity(film.image)[:8], 16)
+        return self.denoiser.refine(film.image, anomaly.image, soft, film.lungs, seed), anomaly.mask
+
+
+def kinds_of(flows: Sequence[str]) -> dict[str, Synthesis | None]:
+    """Every way to make an anomaly, by its name; None for normal films."""
+    narrow = LungOpacity(findings=findings(*PNEUMONIA))
+    kinds: dict[str, Synthesis | None] = {
+        "normal": None,
+        BASE: Ours(LungOpacity()),
+        "LungOpacity, pneumonia": Ours(narrow),
+        "LungOpacity, pneumonia, fainter": Ours(LungOpacity(findings=fainter(0.6))),
+        "published": published,
+        "pasted patch": pasted,
+        "Gaussian blob": blob,
+    }
+    for flow in flows:
+        name, _, folder = flow.partition("=")
+        denoiser = Denoiser.load(Path(folder))
+        kinds[f"LungOpacity + {name}"] = Refined(LungOpacity(), denoiser)
+        kinds[f"LungOpacity, pneumonia + {name}"] = Refined(narrow, denoiser)
+    return kinds
+
+
+def fainter(times: float) -> Any:
+    """The findings of `PNEUMONIA` with their severity scaled."""
+    made = []
+    for one in findings(*PNEUMONIA):
+        low, high = one.severity_range
+        made.append(replace(one, severity_range=(times * low, times * high)))
+    return tuple(made)
+
+
+def kept(file: Path, compute: Callable[[], Any]) -> Any:
+    """A result that is computed once and read from its file afterwards."""
+    if not file.exists():
+        value = compute()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.with_suffix(".part").write_text(json.dumps(value))
+        file.with_suffix(".part").replace(file)
+    return json.loads(file.read_text())
+
+
+def seeds_scores(real: Patches, synthetic: Patches, seeds: int) -> list[list[float]]:
+    """Scores out of fold for every seed; real patches come first."""
+    return [
+        [round(float(score), 5) for score in cross_validated(real, synthetic, folds=FOLDS, seed=seed)]
+        for seed in range(seeds)
+    ]
+
+
+def aurocs(real: Patches, synthetic: Patches, scores: list[list[float]], films: Sequence[str]) -> npt.NDArray[Any]:
+    """Mean AUROC of all seeds: of the patches as they are, then of `RESAMPLES` resamples of all films."""
+    truth = np.repeat((0, 1), (len(real.films), len(synthetic.films)))
+    at = {name: number for number, name in enumerate(films)}
+    column = [at[name] for name in (*real.films, *synthetic.films)]
+    weights = np.vstack([np.ones(len(films)), resample_weights(len(films), RESAMPLES, seed=0)])[:, column]
+    return np.array([np.mean([roc_auc_score(truth, one, sample_weight=row) for one in scores]) for row in weights])
+
+
+def interval(values: npt.NDArray[Any]) -> dict[str, float]:
+    """The first value with the 95 % interval of the others."""
+    low, high = np.percentile(values[1:], (2.5, 97.5))
+    return {"value": round(float(values[0]), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+
+
+def verdicts(
+    real: Patches, made: dict[str, Patches], scores: dict[str, list[list[float]]], base: str
+) -> dict[str, dict[str, Any]]:
+    """AUROC of every kind, and its difference to `base` over the same resampled films."""
+    films = sorted({*real.films, *(name for each in made.values() for name in each.films)})
+    found = {name: aurocs(real, of, scores[name], films) for name, of in made.items()}
+    return {
+        name: {
+            "auroc": interval(values),
+            "less_base": interval(values - found[base]),
+            "spread_of_seeds": round(float(np.std([_auroc(real, made[name], one) for one in scores[name]])), 4),
+            "patches": len(made[name].films),
+        }
+        for name, values in found.items()
+    }
+
+
+def _auroc(real: Patches, synthetic: Patches, scores: list[float]) -> float:
+    return float(roc_auc_score(np.repeat((0, 1), (len(real.films), len(synthetic.films))), scores))
+
+
+def features(encoder: torch.nn.Module, patches: Patches) -> npt.NDArray[np.float64]:
+    """Mean of the encoder's last map for each patch, which is standardised to the grey of photographs."""
+    pixels = torch.from_numpy(patches.pixels)[:, None]
+    deviation, mean = torch.std_mean(pixels, dim=(2, 3), keepdim=True)
+    standard = 0.45 + 0.225 * (pixels - mean) / deviation.clamp_min(1e-3)
+    with torch.no_grad():
+        return np.asarray(feature_maps(encoder, standard)[-1].mean(dim=(2, 3)).numpy(), np.float64)
+
+
+def kid(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
+    """Unbiased squared distance of means under the kernel (x y / d + 1) ** 3."""
+    aa, bb, ab = ((x @ y.T / x.shape[1] + 1) ** 3 for x, y in ((a, a), (b, b), (a, b)))
+    within = ((each.sum() - np.trace(each)) / (len(each) * (len(each) - 1)) for each in (aa, bb))
+    return float(sum(within) - 2 * ab.mean())
+
+
+def kernel_distances(real: Patches, made: dict[str, Patches]) -> dict[str, dict[str, float]]:
+    """KID of every kind with the interval over halves of the films; the floor compares halves of the real films."""
+    torch.manual_seed(0)
+    encoder = create_encoder(ENCODER, pretrained=True, size=128, levels=None).eval()
+    known = features(encoder, real)
+    film = np.unique(real.films, return_inverse=True)[1]
+    rng = generator(SEED)
+    halves = [rng.permutation(film.max() + 1)[film] % 2 == 0 for _ in range(HALVES)]
+    floor = [kid(known[half], known[~half]) for half in halves]
+    result = {"real": interval(np.array([np.mean(floor), *floor]))}
+    for name, of in made.items():
+        found = features(encoder, of)
+        parts = [rng.permutation(len(found))[: len(found) // 2] for _ in halves]
+        spread = [kid(known[half], found[part]) for half, part in zip(halves, parts, strict=True)]
+        result[name] = interval(np.array([kid(known, found), *spread]))
+    return result
+
+
+def fitted(films: list[MaskedRadiograph], synthesis: Synthesis, copies: int, name: str) -> list[Made]:
+    """Anomalies on every film."""
+    return [anomalies(film, films[at - 1], synthesis, copies) for at, film in enumerate(tqdm(films, desc=name))]
+
+
+def main() -> None:
+    """Measures and writes the result."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    data = os.environ.get("ARTASYN_DATA", ROOT / ".." / "shared" / "data")
+    options.add_argument("--data", type=Path, default=data, help="folder of real radiographs")
+    options.add_argument("--flow", nargs="*", default=[], help="NAME=FOLDER of denoisers")
+    options.add_argument("--films", type=int, default=150, help="NIH's normal films")
+    options.add_argument("--seeds", type=int, default=4, help="seeds of the discriminator")
+    options.add_argument("--kept", type=Path, required=True, help="folder of verdicts that are done")
+    options.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "generation_realism.json")
+    given = options.parse_args()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    known = postero_anterior(given.data)
+    files = [file for file in sorted((given.data / "nih_normal").iterdir()) if f"nih_normal/{file.name}" in known]
+    films = [film for film in map(read_film, files[: given.films]) if film.lungs.found]
+    real, where = real_patches(given.data)
+    made, scores = {}, {}
+    for name, synthesis in kinds_of(given.flow).items():
+        of = None if synthesis is None else fitted(films, synthesis, 1 if name == "published" else 3, name)
+        made[name] = synthetic_patches(films, of, where, SEED)
+        file = given.kept / f"{name}-{len(films)}-{given.seeds}.json"
+        scores[name] = kept(file, lambda name=name: seeds_scores(real, made[name], given.seeds))
+    result = {
+        "machine": machine(),
+        "films": len(films),
+        "real_patches": len(real.films),
+        "folds": FOLDS,
+        "seeds": given.seeds,
+        "pairings": honesty(lesion_halves(given.data), normal_halves(given.data)),
+        "discriminator": verdicts(real, made, scores, BASE),
+        "kid": kernel_distances(real, made),
+    }
+    given.out.write_text(json.dumps(result, indent=1) + "\n")
+    print(given.out)
+
+
+if __name__ == "__main__":
+    main()
