@@ -16,10 +16,11 @@ Verdicts are kept in a folder beside the result; a run that was cut off goes on.
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ BASE = "LungOpacity"
 
 @dataclass(frozen=True)
 class Refined:
-    """`LungOpacity` with the flow; `strength` 1 is the flow as it is, 0 the physics."""
+    """`LungOpacity` with the flow."""
 
     opacity: LungOpacity
     denoiser: Denoiser
@@ -70,30 +71,15 @@ class Refined:
 def kinds_of(flows: Sequence[str]) -> dict[str, Synthesis | None]:
     """Every way to make an anomaly, by its name; None for normal films."""
     narrow = LungOpacity(findings=findings(*PNEUMONIA))
-    kinds: dict[str, Synthesis | None] = {
-        "normal": None,
-        BASE: Ours(LungOpacity()),
-        "LungOpacity, pneumonia": Ours(narrow),
-        "LungOpacity, pneumonia, fainter": Ours(LungOpacity(findings=fainter(0.6))),
+    kinds: dict[str, Synthesis | None] = {"normal": None, BASE: Ours(LungOpacity())}
+    denoisers = {name: Denoiser.load(Path(folder)) for name, _, folder in (flow.partition("=") for flow in flows)}
+    kinds |= {f"{BASE} + flow, {name}": Refined(LungOpacity(), each) for name, each in denoisers.items()}
+    return kinds | {
+        f"{BASE}, pneumonia": Ours(narrow),
         "published": published,
         "pasted patch": pasted,
         "Gaussian blob": blob,
     }
-    for flow in flows:
-        name, _, folder = flow.partition("=")
-        denoiser = Denoiser.load(Path(folder))
-        kinds[f"LungOpacity + {name}"] = Refined(LungOpacity(), denoiser)
-        kinds[f"LungOpacity, pneumonia + {name}"] = Refined(narrow, denoiser)
-    return kinds
-
-
-def fainter(times: float) -> Any:
-    """The findings of `PNEUMONIA` with their severity scaled."""
-    made = []
-    for one in findings(*PNEUMONIA):
-        low, high = one.severity_range
-        made.append(replace(one, severity_range=(times * low, times * high)))
-    return tuple(made)
 
 
 def kept(file: Path, compute: Callable[[], Any]) -> Any:
@@ -106,12 +92,23 @@ def kept(file: Path, compute: Callable[[], Any]) -> Any:
     return json.loads(file.read_text())
 
 
-def seeds_scores(real: Patches, synthetic: Patches, seeds: int) -> list[list[float]]:
-    """Scores out of fold for every seed; real patches come first."""
-    return [
-        [round(float(score), 5) for score in cross_validated(real, synthetic, folds=FOLDS, seed=seed)]
-        for seed in range(seeds)
-    ]
+def save_patches(patches: Patches, file: Path) -> None:
+    """Writes patches to a file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name("partial.npz")
+    np.savez_compressed(partial, films=np.array(patches.films), pixels=patches.pixels)
+    partial.replace(file)
+
+
+def read_patches(file: Path) -> Patches:
+    """Reads patches that `save_patches` wrote."""
+    with np.load(file) as found:
+        return Patches(tuple(found["films"].tolist()), found["pixels"])
+
+
+def scores_of(real: Patches, synthetic: Patches, seed: int) -> list[float]:
+    """Scores out of fold; real patches come first."""
+    return [round(float(score), 5) for score in cross_validated(real, synthetic, folds=FOLDS, seed=seed)]
 
 
 def aurocs(real: Patches, synthetic: Patches, scores: list[list[float]], films: Sequence[str]) -> npt.NDArray[Any]:
@@ -195,8 +192,8 @@ def main() -> None:
     data = os.environ.get("ARTASYN_DATA", ROOT / ".." / "shared" / "data")
     options.add_argument("--data", type=Path, default=data, help="folder of real radiographs")
     options.add_argument("--flow", nargs="*", default=[], help="NAME=FOLDER of denoisers")
-    options.add_argument("--films", type=int, default=150, help="NIH's normal films")
-    options.add_argument("--seeds", type=int, default=4, help="seeds of the discriminator")
+    options.add_argument("--films", type=int, default=100, help="NIH's normal films")
+    options.add_argument("--seeds", type=int, default=3, help="seeds of the discriminator")
     options.add_argument("--kept", type=Path, required=True, help="folder of verdicts that are done")
     options.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "generation_realism.json")
     given = options.parse_args()
@@ -208,10 +205,15 @@ def main() -> None:
     real, where = real_patches(given.data)
     made, scores = {}, {}
     for name, synthesis in kinds_of(given.flow).items():
-        of = None if synthesis is None else fitted(films, synthesis, 1 if name == "published" else 3, name)
-        made[name] = synthetic_patches(films, of, where, SEED)
-        file = given.kept / f"{name}-{len(films)}-{given.seeds}.json"
-        scores[name] = kept(file, lambda name=name: seeds_scores(real, made[name], given.seeds))
+        file = given.kept / f"{name}-{len(films)}.npz"
+        if not file.exists():
+            of = None if synthesis is None else fitted(films, synthesis, 1 if name == "published" else 3, name)
+            save_patches(synthetic_patches(films, of, where, SEED), file)
+        made[name] = read_patches(file)
+        scores[name] = [
+            kept(file.with_suffix(f".{seed}.json"), functools.partial(scores_of, real, made[name], seed))
+            for seed in range(given.seeds)
+        ]
     result = {
         "machine": machine(),
         "films": len(films),
