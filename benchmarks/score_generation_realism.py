@@ -7,8 +7,8 @@
   over the same films.
 - KID: the kernel distance of the same patches in the features of EfficientNet-lite0, learnt on photographs. The floor
   is the distance of halves of the real patches. These figures cannot be compared with those of Inception features.
-- Films of `lesions` made anew: a film without its fitted attenuation gets an opacity of the same mask, by the physics
-  alone and with the flow. Film, patient and fine texture are the same, so the discriminator sees the opacity alone.
+- Both again against the lesions drawn on the films of `lesions`, by patient. These are of other hospitals than the
+  normal films, which the discriminator sees; only the difference between two ways of synthesis counts here.
 
 Verdicts are kept in a folder beside the result; a run that was cut off goes on.
 """
@@ -33,15 +33,25 @@ from tqdm import tqdm
 
 from artasyn.arrays import Image, Mask, generator, identity
 from artasyn.evaluation.bootstrap import resample_weights
+from artasyn.files.radiograph import read_mask
 from artasyn.networks.encoders import create_encoder, feature_maps
 from artasyn.synthesis import LungOpacity, findings
 from artasyn.synthesis.diffusion.denoiser import Denoiser, air_replaced
 from benchmarks.rivals.discriminator import cross_validated
 from benchmarks.rivals.generation_pairs import honesty
-from benchmarks.rivals.patches import Made, Patches, postero_anterior, real_patches, synthetic_patches
-from benchmarks.rivals.realism import MaskedRadiograph, read_film
+from benchmarks.rivals.patches import (
+    Made,
+    Patches,
+    cut,
+    in_lungs,
+    places,
+    postero_anterior,
+    real_patches,
+    synthetic_patches,
+)
+from benchmarks.rivals.realism import MaskedRadiograph, read_film, small
 from benchmarks.score_realism import ROOT, Ours, Synthesis, anomalies, blob, machine, pasted, published
-from benchmarks.train_denoiser import lesion_halves, normal_halves
+from benchmarks.train_denoiser import lesion_halves, normal_halves, patient_of
 
 FOLDS = 4
 SEED = 0
@@ -90,6 +100,19 @@ def kept(file: Path, compute: Callable[[], Any]) -> Any:
         file.with_suffix(".part").write_text(json.dumps(value))
         file.with_suffix(".part").replace(file)
     return json.loads(file.read_text())
+
+
+def lesion_patches(data: Path) -> tuple[Patches, list[tuple[float, float]]]:
+    """A patch around every lesion that was drawn on a film of `lesions`, by patient, and its place in the lungs."""
+    names, pixels, where = [], [], []
+    for file in sorted((data / "lesions" / "images").iterdir()):
+        film = read_film(file, data / "lesions" / "lungs" / f"{file.stem}.png")
+        mask = small(read_mask(data / "lesions" / "masks" / f"{file.stem}.png")) >= 0.5
+        for row, column in places(mask):
+            names.append(patient_of(file.stem))
+            pixels.append(cut(film.image, row, column))
+            where.append(in_lungs(film.lungs, row, column))
+    return Patches(tuple(names), np.stack(pixels)), where
 
 
 def save_patches(patches: Patches, file: Path) -> None:
@@ -202,27 +225,35 @@ def main() -> None:
     known = postero_anterior(given.data)
     files = [file for file in sorted((given.data / "nih_normal").iterdir()) if f"nih_normal/{file.name}" in known]
     films = [film for film in map(read_film, files[: given.films]) if film.lungs.found]
-    real, where = real_patches(given.data)
-    made, scores = {}, {}
-    for name, synthesis in kinds_of(given.flow).items():
-        file = given.kept / f"{name}-{len(films)}.npz"
-        if not file.exists():
+    sets = {"opacity_boxes": real_patches(given.data), "lesions": lesion_patches(given.data)}
+    kinds = kinds_of(given.flow)
+    made: dict[str, dict[str, Patches]] = {name: {} for name in sets}
+    scores: dict[str, dict[str, list[list[float]]]] = {name: {} for name in sets}
+    for name, synthesis in kinds.items():
+        wanted = [each for each in sets if each == "opacity_boxes" or name in (BASE, "normal") or "flow" in name]
+        files = {each: given.kept / f"{name}-{each}-{len(films)}.npz" for each in wanted}
+        if not all(file.exists() for file in files.values()):
             of = None if synthesis is None else fitted(films, synthesis, 1 if name == "published" else 3, name)
-            save_patches(synthetic_patches(films, of, where, SEED), file)
-        made[name] = read_patches(file)
-        scores[name] = [
-            kept(file.with_suffix(f".{seed}.json"), functools.partial(scores_of, real, made[name], seed))
-            for seed in range(given.seeds)
-        ]
+            for each, file in files.items():
+                save_patches(synthetic_patches(films, of, sets[each][1], SEED), file)
+        for each, file in files.items():
+            made[each][name] = read_patches(file)
+            scores[each][name] = [
+                kept(
+                    file.with_suffix(f".{seed}.json"),
+                    functools.partial(scores_of, sets[each][0], made[each][name], seed),
+                )
+                for seed in range(given.seeds)
+            ]
     result = {
         "machine": machine(),
         "films": len(films),
-        "real_patches": len(real.films),
+        "real_patches": {name: len(real.films) for name, (real, _) in sets.items()},
         "folds": FOLDS,
         "seeds": given.seeds,
         "pairings": honesty(lesion_halves(given.data), normal_halves(given.data)),
-        "discriminator": verdicts(real, made, scores, BASE),
-        "kid": kernel_distances(real, made),
+        "discriminator": {name: verdicts(sets[name][0], made[name], scores[name], BASE) for name in sets},
+        "kid": {name: kernel_distances(sets[name][0], made[name]) for name in sets},
     }
     given.out.write_text(json.dumps(result, indent=1) + "\n")
     print(given.out)

@@ -23,6 +23,7 @@ from diffusers.training_utils import EMAModel
 from torch import Tensor
 
 from artasyn.arrays import generator
+from artasyn.files.radiograph import read_mask
 from artasyn.synthesis.diffusion.denoiser import Cells, Denoiser, DenoiserSettings, grains, standard
 from artasyn.synthesis.textures import texture
 from benchmarks.rivals.generation_pairs import (
@@ -167,8 +168,7 @@ def lesion_halves(data: Path, left_out: int | None = None, folds: int = 4) -> li
         if left_out is not None and fold_of(patient, folds) == left_out:
             continue
         film = read_film(file, data / "lesions" / "lungs" / f"{file.stem}.png")
-        mask = cv2.imread(str(data / "lesions" / "masks" / f"{file.stem}.png"), cv2.IMREAD_GRAYSCALE)
-        found.append(half(film, small(mask.astype(np.float32) / 255), patient))
+        found.append(half(film, small(read_mask(data / "lesions" / "masks" / f"{file.stem}.png")), patient))
     return found
 
 
