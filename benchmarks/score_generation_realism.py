@@ -231,12 +231,12 @@ def main() -> None:
     scores: dict[str, dict[str, list[list[float]]]] = {name: {} for name in sets}
     for name, synthesis in kinds.items():
         wanted = [each for each in sets if each == "opacity_boxes" or name in (BASE, "normal") or "flow" in name]
-        files = {each: given.kept / f"{name}-{each}-{len(films)}.npz" for each in wanted}
-        if not all(file.exists() for file in files.values()):
+        stored = {each: given.kept / f"{name}-{each}-{len(films)}.npz" for each in wanted}
+        if not all(file.exists() for file in stored.values()):
             of = None if synthesis is None else fitted(films, synthesis, 1 if name == "published" else 3, name)
-            for each, file in files.items():
+            for each, file in stored.items():
                 save_patches(synthetic_patches(films, of, sets[each][1], SEED), file)
-        for each, file in files.items():
+        for each, file in stored.items():
             made[each][name] = read_patches(file)
             scores[each][name] = [
                 kept(

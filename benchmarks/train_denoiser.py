@@ -52,7 +52,7 @@ OUTSIDE = 0.1
 def moved(example: Example, rng: np.random.Generator) -> Example:
     """A pair mirrored, turned, scaled and moved."""
     turn = cv2.getRotationMatrix2D((SIDE / 2, SIDE / 2), rng.uniform(-8, 8), rng.uniform(0.88, 1.12))
-    turn[:, 2] += rng.uniform(-3, 3, 2)
+    turn = np.column_stack([turn[:, :2], turn[:, 2] + rng.uniform(-3, 3, 2)])
     flip = 1 if rng.uniform() < 0.5 else -1
 
     def warp(cells: Cells, border: int) -> Cells:

@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from artasyn.errors import DataError
+from artasyn.findings import LesionKind
 from artasyn.segment.ct.lesion import CTLesion, insert_lesion
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.projection.pair import Pair
@@ -131,7 +132,7 @@ def soft_shape(mask: Cells, edge: float) -> Cells:
 
 def step_of(normal: Cells) -> Cells:
     """From the local grey to that of soft tissue, as in `artasyn.synthesis.context.Context`."""
-    return np.maximum(np.quantile(normal, TISSUE) - cv2.GaussianBlur(normal, (0, 0), 4), 0).astype(np.float32)
+    return np.asarray(np.maximum(np.quantile(normal, TISSUE) - cv2.GaussianBlur(normal, (0, 0), 4), 0), np.float32)
 
 
 def severity(added: Cells, physics: Cells) -> float:
@@ -169,7 +170,7 @@ def transplanted(mask: Cells, of: Cells, onto: Cells) -> Cells:
     column, row, width, height = cv2.boundingRect((onto > 0.5).astype(np.uint8))
     moved = np.zeros_like(mask)
     moved[row : row + height, column : column + width] = cv2.resize(mask[y : y + h, x : x + w], (width, height))
-    return moved * onto
+    return np.asarray(moved * onto, np.float32)
 
 
 def honesty(ill: Sequence[Half], normals: Sequence[Half]) -> dict[str, dict[str, list[float]]]:
@@ -244,7 +245,7 @@ def _of_view(volume: Volume, rng: np.random.Generator, lesions: int, patient: st
         ill = volume
         try:
             for at in range(int(rng.integers(1, 4))):
-                kind = "consolidation" if rng.uniform() < 0.5 else "ground_glass_opacity"
+                kind: LesionKind = "consolidation" if rng.uniform() < 0.5 else "ground_glass_opacity"
                 ill = insert_lesion(ill, CTLesion.draw(volume, rng, kind=kind), name=f"lesion_{at}")
             pair = Pair.between(healthy, volume, ill)
         except DataError:  # the lesion does not show in this view

@@ -232,7 +232,7 @@ class Denoiser:
         _check(normal, physics, soft, lungs)
         changed = np.asarray(physics != normal)
         if not changed.any():
-            return physics.copy()
+            return np.array(physics)
         window = _window(lungs)
         gain = self.gain(self.conditions(normal, soft, lungs), seed)
         return composited(normal, physics, changed, on_film(gain, window, normal.shape))
@@ -305,7 +305,7 @@ def grains(settings: DenoiserSettings, rng: np.random.Generator, count: int) -> 
         cv2.sepFilter2D(each, -1, taps, taps)[inner, inner]
         for each in rng.standard_normal((count, wide, wide), np.float32)
     ]
-    return np.stack(noise)[:, None] / np.float32((taps**2).sum())
+    return np.asarray(np.stack(noise)[:, None] / (taps**2).sum(), np.float32)
 
 
 def air_replaced(image: Image, lungs: Found | Place, record: OpacityRecord) -> Attenuation:
