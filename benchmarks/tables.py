@@ -8,10 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import anatomy_tables, detection_tables
+from benchmarks import anatomy_tables, detection_tables, generation_tables
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ("README.md", "docs/anatomy.md", "docs/detection.md", "docs/files.md", "docs/hostile.md", "docs/pbtseg.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/anatomy.md",
+    "docs/detection.md",
+    "docs/files.md",
+    "docs/generation.md",
+    "docs/hostile.md",
+    "docs/pbtseg.md",
+)
 
 
 def phantom(result: dict[str, Any]) -> list[str]:
@@ -294,6 +302,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "refusals": refusals,
     "speed_lungs": speed_lungs,
     "realism": realism,
+    "generation_realism": generation_tables.generation_realism,
     "speed_synthesis": speed_synthesis,
     "speed": speed,
     "speed_collection": speed_collection,

@@ -96,6 +96,7 @@ def example_tensors(example: Example, settings: DenoiserSettings, rng: np.random
     gain = pair.added / np.maximum(physics, 0.05 * peak) - 1
     gain = np.where(physics > 0.05 * peak, gain, 0)
     gain = np.clip(gain - (gain * physics).sum() / max(float(physics.sum()), 1e-3), -settings.limit, settings.limit)
+    gain *= pair.honest
     strong = min(1.0, peak / 0.15)  # a faint lesion is mostly anatomy that the healthy half missed
     known = [standard(pair.normal, pair.air), shape / max(float(shape.max()), 1e-3)]
     return [np.asarray(each, np.float32) for each in (*known, gain, strong * weight + OUTSIDE * (shape == 0))]
@@ -123,7 +124,9 @@ def loss_of(denoiser: Denoiser, batch: list[Tensor], rng: np.random.Generator) -
     return (weight * error).sum() / weight.sum()
 
 
-def read_pairs(data: Path, kinds: list[str], out: Path, left_out: int | None, folds: int) -> list[Example]:
+def read_pairs(
+    data: Path, kinds: list[str], out: Path, left_out: int | None = None, folds: int = 4, honest: float = 1.0
+) -> list[Example]:
     """The pairs of the kinds asked for, without the patients of a fold; cached."""
     cache = out / "pairs.pt"
     if cache.exists():
@@ -131,7 +134,7 @@ def read_pairs(data: Path, kinds: list[str], out: Path, left_out: int | None, fo
         return found
     pairs: list[Example] = []
     if "films" in kinds:
-        pairs += film_pairs(lesion_halves(data, left_out, folds), normal_halves(data))
+        pairs += film_pairs(lesion_halves(data, left_out, folds), normal_halves(data), honest)
     if "ct" in kinds:
         pairs += ct_pairs(data, 12, 10)
     torch.save(pairs, cache)
@@ -219,6 +222,7 @@ def main() -> None:
     options.add_argument("--steps", type=int, default=2000, help="training steps")
     options.add_argument("--noise", type=float, default=0.25, help="deviation of the noise at the start")
     options.add_argument("--left-out", type=int, default=None, help="fold of the patients to leave out")
+    options.add_argument("--honest", type=float, default=1.0, help="share of the residual of films that is disease")
     options.add_argument("--folds", type=int, default=4, help="folds of patients")
     options.add_argument("--seed", type=int, default=0, help="seed of the weights and of the batches")
     given = options.parse_args()
@@ -226,10 +230,16 @@ def main() -> None:
     cv2.setNumThreads(1)
     given.out.mkdir(parents=True, exist_ok=True)
     settings = DenoiserSettings(side=SIDE, noise=given.noise)
-    pairs = read_pairs(given.data, given.pairs, given.out, given.left_out, given.folds)
+    pairs = read_pairs(given.data, given.pairs, given.out, given.left_out, given.folds, given.honest)
     print(f"{len(pairs)} pairs of {len({pair.patient for pair in pairs})} patients", flush=True)
     train(pairs, settings, given.out, given.steps, given.seed).save(given.out / "model")
-    about = {"pairs": given.pairs, "steps": given.steps, "left_out": given.left_out, "seed": given.seed}
+    about = {
+        "pairs": given.pairs,
+        "steps": given.steps,
+        "honest": given.honest,
+        "left_out": given.left_out,
+        "seed": given.seed,
+    }
     (given.out / "run.json").write_text(json.dumps(about) + "\n")
 
 

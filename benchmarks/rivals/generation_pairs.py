@@ -56,13 +56,17 @@ class Half:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """A pair: the healthy film in image units, what the lesion adds, its mask and the lungs, (side, side) each."""
+    """A pair: the healthy film in image units, what the lesion adds, its mask and the lungs, (side, side) each.
+
+    `honest` is the share of the residual's deviation that is disease and no missed anatomy: 1 for a CT.
+    """
 
     normal: Cells
     added: Cells
     mask: Cells
     air: Cells
     patient: str
+    honest: float = 1.0
 
 
 def half(film: MaskedRadiograph, lesion: np.ndarray | None = None, patient: str = "") -> Half:
@@ -199,7 +203,7 @@ def honesty(ill: Sequence[Half], normals: Sequence[Half]) -> dict[str, dict[str,
     return result
 
 
-def film_pairs(ill: Sequence[Half], normals: Sequence[Half]) -> list[Example]:
+def film_pairs(ill: Sequence[Half], normals: Sequence[Half], honest: float = 1.0) -> list[Example]:
     """Pairs of real diseased films: what the fit of normal films does not explain, smoothed, is the lesion.
 
     The healthy half is the film less this smooth attenuation, so that texture, ribs and noise are the same in both.
@@ -210,7 +214,7 @@ def film_pairs(ill: Sequence[Half], normals: Sequence[Half]) -> list[Example]:
         added = smoothed(one.film - fit.healthy(one), one.lesion, SMOOTH) * cv2.GaussianBlur(one.lesion, (0, 0), 0.7)
         added = np.maximum(added, 0)
         if (one.lesion > 0.5).sum() >= FEWEST:
-            found.append(Example(one.film - added, added, one.lesion, one.air, one.patient))
+            found.append(Example(one.film - added, added, one.lesion, one.air, one.patient, honest))
     return found
 
 
