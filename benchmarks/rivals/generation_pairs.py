@@ -197,7 +197,7 @@ def honesty(ill: Sequence[Half], normals: Sequence[Half]) -> dict[str, dict[str,
         real, anatomy = (
             np.array([bands for one in films if (bands := residual_bands(one, guess(one)))]) for films in (ill, masked)
         )
-        ratio = (real**2).mean(axis=0) / (anatomy**2).mean(axis=0)
+        ratio = (real**2).mean(axis=0) / np.maximum((anatomy**2).mean(axis=0), 1e-9)
         found = {"real": np.median(real, axis=0), "placebo": np.median(anatomy, axis=0), "variance_ratio": ratio}
         result[name] = {key: [round(float(value), 4) for value in values] for key, values in found.items()}
     return result
