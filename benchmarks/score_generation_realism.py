@@ -146,7 +146,7 @@ def aurocs(real: Patches, synthetic: Patches, scores: list[list[float]], films: 
         lower = (one[:count, None] < one[None, count:]) + 0.5 * (one[:count, None] == one[None, count:])
         within = np.einsum("ki,ij,kj->k", weights[:, :count], lower, weights[:, count:], optimize=True)
         found.append(within / (weights[:, :count].sum(axis=1) * weights[:, count:].sum(axis=1)))
-    return np.mean(found, axis=0)
+    return np.asarray(np.mean(found, axis=0))
 
 
 def interval(values: npt.NDArray[Any]) -> dict[str, float]:

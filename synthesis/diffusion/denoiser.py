@@ -51,9 +51,6 @@ LUNG, TISSUE = 0.25, 0.8
 LEAST_SPAN = 0.1
 """Smallest difference of these two greys, in image units; used where a film shows less."""
 
-PEAK = 1e-3
-"""Smallest share of air that counts as an opacity."""
-
 GROUPS = 8
 """Channels of the network are normalised in this many groups."""
 
@@ -233,9 +230,8 @@ class Denoiser:
         changed = np.asarray(physics != normal)
         if not changed.any():
             return np.array(physics)
-        window = _window(lungs)
         gain = self.gain(self.conditions(normal, soft, lungs), seed)
-        return composited(normal, physics, changed, on_film(gain, window, normal.shape))
+        return composited(normal, physics, changed, on_film(gain, _window(lungs), normal.shape))
 
     def conditions(self, normal: Image, soft: Attenuation, lungs: Lungs) -> Conditions:
         """Returns what the network knows of a film, in the cells of the window around the lungs.
@@ -254,7 +250,7 @@ class Denoiser:
         film, share, air = (
             in_cells(each, window, self.settings.side) for each in (normal, soft, lungs.mask.astype(np.float32))
         )
-        return np.stack([standard(film, air), share / max(float(share.max()), PEAK)])
+        return np.stack([standard(film, air), share / max(float(share.max()), 1e-3)])
 
     def gain(self, conditions: Conditions, seed: int) -> Cells:
         """Returns the factor of the attenuation in every cell, from 1 - limit to 1 + limit.
@@ -357,8 +353,7 @@ def in_cells(values: Attenuation, window: Window, side: int) -> Cells:
         for at, length in zip((window.top, window.left), values.shape, strict=True)
     )
     inside = np.ascontiguousarray(values[rows][:, columns], np.float32)
-    shrinks = window.side >= side
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    method = cv2.INTER_AREA if window.side >= side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(inside, (side, side), interpolation=method), np.float32)
 
 

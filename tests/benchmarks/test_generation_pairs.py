@@ -27,8 +27,8 @@ def normal(seed: int) -> Half:
     air = np.zeros_like(film)
     air[8:56, 6:28] = air[8:56, 36:58] = 1
     slope = np.linspace(-0.05, 0.05, SIDE, dtype=np.float32)[:, None] * np.float32(rng.normal())
-    film = np.where(air > 0, np.float32(0.25 + 0.1 * rng.uniform()) + slope, film) + rng.normal(0, 0.005, film.shape)
-    return Half(np.asarray(film, np.float32), air, np.zeros_like(film), f"patient {seed}")
+    level = np.where(air > 0, np.float32(0.25 + 0.1 * rng.uniform()) + slope, film) + rng.normal(0, 0.005, film.shape)
+    return Half(np.asarray(level, np.float32), air, np.zeros_like(film), f"patient {seed}")
 
 
 NORMALS = [normal(seed) for seed in range(12)]
