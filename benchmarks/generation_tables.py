@@ -1,10 +1,12 @@
-"""The tables of docs/generation.md from the results of `score_generation`, `score_imagined` and the others."""
+"""The tables of docs/imagine.md from the results of `score_generation`, `score_imagined` and the others."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+
+from benchmarks.detection_tables import interval
 
 WORDS = {
     "side": "side: every changed pixel in the lung that was said",
@@ -83,3 +85,30 @@ def generation_training(result: dict[str, Any]) -> list[str]:
             cells.append(f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})" if values else "-")
         rows.append(f"| {'LungOpacity' if name == 'artasyn' else name} | {' | '.join(cells)} |")
     return rows
+
+
+def generation_realism(result: dict[str, Any]) -> list[str]:
+    """How well synthetic opacities are told from real ones, and how far their features are apart."""
+    rows = [
+        "| patches | AUROC, boxed opacities | less LungOpacity alone | AUROC, drawn lesions | less LungOpacity alone "
+        "| KID, boxed opacities |",
+        "|---|---|---|---|---|---|",
+    ]
+    boxes, drawn = (result["discriminator"][name] for name in ("opacity_boxes", "lesions"))
+    distance = result["kid"]["opacity_boxes"]
+    floor = distance["real"]
+    rows.append(f"| real opacities, halves | | | | | {_span(floor)} |")
+    for name, one in boxes.items():
+        other = drawn.get(name)
+        told = [interval(one["auroc"]), _signed(one["less_base"])]
+        told += [interval(other["auroc"]), _signed(other["less_base"])] if other else ["", ""]
+        rows.append(f"| {name} | {' | '.join(told)} | {_span(distance[name])} |")
+    return rows
+
+
+def _signed(figure: dict[str, float]) -> str:
+    return f"{figure['value']:+.3f} ({figure['low']:+.3f} to {figure['high']:+.3f})"
+
+
+def _span(figure: dict[str, float]) -> str:
+    return f"{figure['value']:.2f} ({figure['low']:.2f} to {figure['high']:.2f})"

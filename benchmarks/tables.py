@@ -302,6 +302,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "refusals": refusals,
     "speed_lungs": speed_lungs,
     "realism": realism,
+    "generation_realism": generation_tables.generation_realism,
     "speed_synthesis": speed_synthesis,
     "speed": speed,
     "speed_collection": speed_collection,
