@@ -8,7 +8,7 @@
 - Filters: how many films of the usual prompts each filter rejects. --records keeps the random choices of kept and of
   rejected films, which `benchmarks.score_ladder` trains detectors on.
 
-Writes results/generation.json.
+Writes results/generation.json and results/generation_filters.json.
 """
 
 from __future__ import annotations
@@ -267,19 +267,25 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     films, reader = normals(given.data, 40), AnatomyReader()
-    held = json.loads(given.out.read_text()) if given.out.is_file() else {}
-    result = held | {"machine": machine(), "seed": SEED, "normals": len(films)}
+    about = {"machine": machine(), "seed": SEED, "normals": len(films)}
     if "filters" in given.parts:
-        result["filters"] = rejections(films, given.films, reader, given.records)
+        judged = about | {"filters": rejections(films, given.films, reader, given.records)}
+        write(given.out.with_name(f"{given.out.stem}_filters.json"), judged)
+    held = json.loads(given.out.read_text()) if given.out.is_file() else {}
     if "severity" in given.parts:
-        result["severity"] = severities(films[::2], reader)
+        held["severity"] = severities(films[::2], reader)
     if "adherence" in given.parts:
-        result["adherence"] = {
+        held["adherence"] = {
             "anatomy network": adherence(films, given.prompts, reader, "anatomy"),
             "PBTSeg": adherence(films, given.prompts // 2, PBTSeg(), "PBTSeg"),
         }
-    atomic.write_text(given.out, json.dumps(result, indent=1) + "\n")
-    print(given.out)
+    write(given.out, held | about)
+
+
+def write(out: Path, result: dict[str, Any]) -> None:
+    """Writes a result and prints its path."""
+    atomic.write_text(out, json.dumps(result, indent=1) + "\n")
+    print(out)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ DOCUMENTS = (
     "docs/anatomy.md",
     "docs/detection.md",
     "docs/files.md",
-    "docs/generation.md",
+    "docs/imagine.md",
     "docs/hostile.md",
     "docs/pbtseg.md",
 )

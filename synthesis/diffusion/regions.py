@@ -179,7 +179,8 @@ def _lobe(asked: PromptFinding, found: Found, lungs: Lungs) -> tuple[Mask, float
             "the anatomy does not show the middle lobe: the lung below the upper lobe stands for it",
         )
     third = _LEVELS[str(asked.lobe)]
-    note = f"lungs alone do not show lobes: the {third} third of the lung stands for {asked.words()!r}"
+    what = "lungs alone do not show lobes" if isinstance(found, Lungs) else "the anatomy does not show this lobe"
+    note = f"{what}: the {third} third of the lung stands for {asked.words()!r}"
     return lungs.zone(third), SOFT_EDGE, note
 
 
