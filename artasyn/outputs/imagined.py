@@ -24,7 +24,7 @@ from artasyn.segment import Lungs, PBTSeg
 from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.segment.anatomy.segmenters import visible_lungs
 from artasyn.segment.projection.projection import Projection
-from artasyn.synthesis.diffusion import FilmRecord, ImaginedAnomaly, Prompt
+from artasyn.synthesis.diffusion import FilmGenerator, FilmRecord, ImaginedAnomaly, Prompt
 from artasyn.synthesis.diffusion.filters import REASONS, Filters, Verdict
 from artasyn.synthesis.places import Found
 
@@ -89,6 +89,7 @@ class MakeImagined:
         finder: finds the lungs of normal radiographs, or their anatomy.
         segmenter: what the finder finds lungs with, if it can find them again; None keeps the lungs in the records.
         filters: returns the filters; called in the worker, which loads the networks once.
+        generator: returns what makes films of masks; called in the worker.
     """
 
     seed: int
@@ -98,6 +99,7 @@ class MakeImagined:
     finder: Callable[[Image, Source], Lungs | Anatomy]
     segmenter: PBTSeg | None
     filters: Callable[[], Filters]
+    generator: Callable[[], FilmGenerator]
 
     def __call__(self, task: Source) -> list[StoredImage]:
         """Returns the film with its files, or the reasons why there is none.
@@ -114,7 +116,14 @@ class MakeImagined:
         for attempt in range(self.tries):
             try:
                 record, film = FilmRecord.draw(
-                    image, found, task.prompt, seed=self.seed, copy=task.copy, attempt=attempt, segmenter=segmenter
+                    image,
+                    found,
+                    task.prompt,
+                    seed=self.seed,
+                    copy=task.copy,
+                    attempt=attempt,
+                    segmenter=segmenter,
+                    generate=self.generator(),
                 )
             except SynthesisError as error:
                 failed.append(reason_of(error))

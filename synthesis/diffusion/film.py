@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 
-from artasyn.arrays import Attenuation, Heatmap, Image, Mask, check_image
+from artasyn.arrays import Attenuation, Heatmap, Image, Mask, check_image, identity
 from artasyn.errors import ImageError, NothingShows
+from artasyn.segment.lungs import Lungs
 from artasyn.synthesis.anomaly import expose
 from artasyn.synthesis.diffusion.masks import PathologyMasks
 from artasyn.synthesis.diffusion.record import PromptRecord
@@ -59,6 +62,18 @@ class ImaginedAnomaly:
         return found
 
 
+@runtime_checkable
+class Refiner(Protocol):
+    """Moves the attenuation of a film's findings, such as `artasyn.synthesis.diffusion.denoiser.Denoiser`."""
+
+    @property
+    def digest(self) -> str:
+        """Tells refiners apart, for records."""
+
+    def refine(self, normal: Image, physics: Image, soft: Attenuation, lungs: Lungs, seed: int = 0) -> Image:
+        """Returns a film that differs from the normal one exactly where the physics' film does."""
+
+
 @dataclass(frozen=True)
 class FilmGenerator:
     """Makes diseased films from healthy films and pathology masks.
@@ -66,6 +81,9 @@ class FilmGenerator:
     The attenuation of a finding is the share of air that it replaces, times the step from the lung's grey to that of
     soft tissue. Findings over each other leave the product of the air that each leaves, in any order. Ribs, vessels and
     noise show through, and outside the masks not one value changes.
+
+    Attributes:
+        denoiser: moves the attenuation within the masks to where real disease has it; None leaves the physics as it is.
 
     Example:
         >>> from artasyn import Phantom
@@ -75,6 +93,13 @@ class FilmGenerator:
         >>> bool((film.mask == (film.image != chest.image)).all())
         True
     """
+
+    denoiser: Refiner | None = None
+
+    @property
+    def digest(self) -> str:
+        """Tells denoisers apart, for records; empty without one."""
+        return self.denoiser.digest if self.denoiser else ""
 
     def __call__(self, image: Image, masks: PathologyMasks) -> ImaginedAnomaly:
         """Renders masks on a radiograph; the same input always gives the same film.
@@ -99,6 +124,11 @@ class FilmGenerator:
         more = saturated(masks.soft * step, image, np.float32(ground.context.soft_tissue), np)
         tolerance = min(each.record.tolerance for each in masks.masks)
         changed, mask, added = expose(image, np.asarray(more, np.float32), tolerance=tolerance)
+        if self.denoiser and mask.any():
+            drawn = PromptRecord(masks.prompt, tuple(each.record for each in masks.masks)).to_json()
+            seed = int(hashlib.sha256(f"{identity(image)} {drawn}".encode()).hexdigest()[:8], 16)
+            changed = self.denoiser.refine(image, changed, masks.soft, masks.place.lungs, seed)
+            added = np.asarray(changed - image, np.float32)
         regions = _regions([each.soft * step for each in masks.masks], mask, tolerance)
         for each, region in zip(masks.masks, regions, strict=True):
             if not region.any():

@@ -37,6 +37,7 @@ class FilmRecord:
             none where the segmenter finds the lungs.
         edges: the width of each region's fade, in heights of the lungs; none where the segmenter finds the lungs.
         millimetres: size of a pixel.
+        denoiser: digest of the denoiser that refined the film; empty without one.
         version: the version of artasyn that made the film.
     """
 
@@ -49,6 +50,7 @@ class FilmRecord:
     places: Annotated[tuple[str, ...], Count(0, MOST)] = ()
     edges: Annotated[tuple[Annotated[float, Within(0, 1)], ...], Count(0, MOST)] = ()
     millimetres: Annotated[float, Within(1e-4, 1e4)] = 1.0
+    denoiser: str = ""
     version: str = __version__
 
     def __post_init__(self) -> None:
@@ -68,6 +70,7 @@ class FilmRecord:
         copy: int,
         attempt: int = 0,
         segmenter: PBTSeg | None = None,
+        generate: FilmGenerator = FilmGenerator(),
     ) -> tuple[FilmRecord, ImaginedAnomaly]:
         """Imagines a film, and returns its record with it.
 
@@ -81,6 +84,7 @@ class FilmRecord:
             copy: which film of this radiograph and this prompt it is, from 1.
             attempt: how many films of this copy were rejected before it.
             segmenter: found these lungs; None where they come from elsewhere, and the record holds them.
+            generate: makes the film.
 
         Raises:
             SynthesisError: the radiograph does not show a place that the prompt names, or a finding cannot be seen.
@@ -89,7 +93,7 @@ class FilmRecord:
         name = identity(image)
         said = hashlib.sha256(prompt.text().encode()).hexdigest()[:16]
         masks = MaskSampler()(prompt, found, generator(seed, name, said, copy, attempt))
-        film = FilmGenerator()(image, masks)
+        film = generate(image, masks)
         held = () if segmenter else masks.masks
         record = cls(
             name,
@@ -101,22 +105,28 @@ class FilmRecord:
             tuple(each.region.place.to_text() for each in held),
             tuple(each.region.edge for each in held),
             masks.millimetres,
+            generate.digest,
         )
         return record, film
 
-    def remake(self, image: Image) -> ImaginedAnomaly:
+    def remake(self, image: Image, generate: FilmGenerator = FilmGenerator()) -> ImaginedAnomaly:
         """Makes the film again.
 
         Args:
             image: the healthy radiograph, float32 (h, w) in [0, 1].
+            generate: makes the film; it has the same denoiser as the one that made it first.
 
         Raises:
-            SynthesisError: the image is another radiograph, or the stored lungs are damaged.
+            SynthesisError: the image is another radiograph, the denoiser is another one, or the stored lungs are
+                damaged.
         """
         if identity(image) != self.identity:
             raise SynthesisError(f"this record is for the radiograph {self.identity}, not for {identity(image)}")
+        if generate.digest != self.denoiser:
+            made, given = (digest or "none" for digest in (self.denoiser, generate.digest))
+            raise SynthesisError(f"this film was made with the denoiser {made}, not with {given}; give the same one")
         if self.segmenter:
-            return FilmGenerator()(image, PathologyMasks.of(self.made, self.segmenter(image)))
+            return generate(image, PathologyMasks.of(self.made, self.segmenter(image)))
         shape = image.shape[0], image.shape[1]
         drawn = zip(self.made.drawn, self.places, self.edges, strict=True)
         regions = [Region(Place.from_text(text, shape, each.part, each.convention), edge) for each, text, edge in drawn]
@@ -124,7 +134,7 @@ class FilmRecord:
         hidden = regions[0].place.hidden if regions else None
         convention = regions[0].place.convention if regions else "visible"
         place = Place(lungs, lungs.mask, hidden, "lungs", convention)
-        return FilmGenerator()(image, PathologyMasks.within(self.made, regions, place, self.millimetres))
+        return generate(image, PathologyMasks.within(self.made, regions, place, self.millimetres))
 
     def to_json(self) -> str:
         """Returns this record as JSON; `from_json` reads the JSON back."""

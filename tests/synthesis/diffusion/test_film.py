@@ -21,6 +21,7 @@ from artasyn.synthesis.diffusion import (
     Prompt,
     PromptRecord,
 )
+from artasyn.synthesis.diffusion.denoiser import Denoiser, DenoiserSettings
 from artasyn.synthesis.places import Found
 from tests.anatomies import projected
 
@@ -181,3 +182,22 @@ def test_masks_of_other_lungs_are_other_masks() -> None:
     for each, other in zip(masks.masks, same.masks, strict=True):  # the same chest, on another grid
         assert each.measured.side == other.measured.side
         assert each.measured.severity == pytest.approx(other.measured.severity, abs=0.08)
+
+
+def test_a_denoiser_moves_attenuation_within_the_masks_and_the_record_asks_for_the_same_one() -> None:
+    torch_free, chests = FilmGenerator(), chest()
+    one, other = (
+        FilmGenerator(Denoiser.untrained(DenoiserSettings(side=16, channels=(8, 16), steps=2), seed)) for seed in (1, 2)
+    )
+    record, film = FilmRecord.draw(chests.image, chests.lungs, Prompt.parse(SAID[0]), seed=3, copy=1, generate=one)
+    plain = torch_free(chests.image, film.masks)
+    np.testing.assert_array_equal(film.mask, film.image != chests.image)
+    np.testing.assert_array_equal(film.mask, plain.mask)
+    assert (film.attenuation >= 0).all()
+    assert (film.image != plain.image).sum() > 0.5 * film.mask.sum()
+    held = FilmRecord.from_json(record.to_json())
+    assert held.denoiser == one.digest != other.digest
+    np.testing.assert_array_equal(held.remake(chests.image, one).image, film.image)
+    for wrong in (torch_free, other):
+        with pytest.raises(SynthesisError, match=f"with the denoiser {one.digest}, not with {wrong.digest or 'none'}"):
+            held.remake(chests.image, wrong)
