@@ -14,6 +14,8 @@ from artasyn.synthesis.prompts.said import PromptFinding
 
 SEEN = 0.2
 """Share of a map's densest parts from which a pixel belongs to the finding."""
+OUTLINES = (0.15, 0.25, 0.3)
+"""Further shares; however a reader outlines lesions, their number must be the same."""
 DENSEST = 0.98
 """Quantile of a map that stands for its densest parts."""
 FAINTEST = 0.01
@@ -36,6 +38,7 @@ class Measured:
         side: the lung that it lies in; None if it lies in both.
         inside: share of the finding's pixels in the region that the prompt names.
         number: number of separate lesions.
+        numbers: the least and the largest number, over narrower and wider outlines of the same lesions.
         diameter: the median of the lesions' longest diameters, mm.
         level: share of the rows of the finding's lungs that it fills, over a third of the lung's width.
         share: area as a share of the region.
@@ -45,6 +48,7 @@ class Measured:
     side: Side | None
     inside: float
     number: int
+    numbers: tuple[int, int]
     diameter: float
     level: float
     share: float
@@ -69,10 +73,14 @@ def measure(soft: Heatmap, region: Mask, labels: LungLabels, *, millimetres: flo
     area = max(1, int(np.count_nonzero(seen)))
     right, left = (int(np.count_nonzero(seen & (labels == side))) / area for side in (RIGHT, LEFT))
     parts = _parts(seen)
+    counts = [len(parts)]
+    if not patterned:
+        counts += [len(_parts((soft >= max(FAINTEST, cut * float(soft.max()))) & (labels > 0))) for cut in OUTLINES]
     return Measured(
         side="right" if right >= ONE_SIDE else "left" if left >= ONE_SIDE else None,
         inside=int(np.count_nonzero(seen & region)) / area,
         number=len(parts),
+        numbers=(min(counts), max(counts)),
         diameter=float(np.median([_longest(part) for part in parts])) * millimetres if parts else 0.0,
         level=_level(seen, labels),
         share=int(np.count_nonzero(seen & region)) / max(1, int(np.count_nonzero(region))),
@@ -97,8 +105,8 @@ def disagreements(asked: PromptFinding, plan: Plan, measured: Measured, *, milli
         wrong.append(f"{said!r} lies in the {measured.side or 'right and left'} lung")
     if measured.inside < ONE_SIDE:
         wrong.append(f"{100 * measured.inside:.0f} % of {said!r} lies in its place")
-    if plan.apart and not plan.number[0] <= measured.number <= plan.number[1]:
-        wrong.append(f"{said!r} has {measured.number} lesions, not {_range(plan.number)}")
+    if plan.apart and not plan.number[0] <= measured.numbers[0] <= measured.numbers[1] <= plan.number[1]:
+        wrong.append(f"{said!r} has {_range(measured.numbers)} lesions, not {_range(plan.number)}")
     if plan.size:
         value = getattr(measured, plan.measure)
         slack = PIXELS * millimetres if plan.measure == "diameter" else 0.0

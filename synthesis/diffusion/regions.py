@@ -119,11 +119,19 @@ class Region:
         return np.asarray(self.place.region | (self.gap > 0))
 
     def filled(self, soft: Heatmap) -> Heatmap:
-        """Returns a soft map (h, w) of the part that goes on into the gap beside it, as the mean of what is near."""
+        """Returns a soft map (h, w) of the part that goes on into the gap beside it.
+
+        The gap holds the mean of what is near, and no more than the pixel of the part beside it: nothing in the gap is
+        apart from what is in the lung.
+        """
         sigma = max(1.0, GAP * np.count_nonzero(self.place.lungs.mask.any(axis=1)))
         near = cv2.GaussianBlur(soft * self.place.region, (0, 0), sigma)
         wide = near / np.maximum(cv2.GaussianBlur(self.place.region.astype(np.float32), (0, 0), sigma), 1e-3)
-        return np.asarray(np.where(self.place.region, soft, wide * self.gap), np.float32)
+        outside = (~self.place.region).astype(np.uint8)
+        _, nearest = cv2.distanceTransformWithLabels(outside, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+        beside = np.zeros(int(nearest.max()) + 1, np.float32)
+        beside[nearest[self.place.region]] = soft[self.place.region]
+        return np.asarray(np.where(self.place.region, soft, np.minimum(wide, beside[nearest]) * self.gap), np.float32)
 
 
 def extent_of(asked: tuple[PromptFinding, ...], found: Found) -> Convention:
