@@ -87,7 +87,7 @@ class Easel:
         """
         plan = self.plan
         sides = self._sides(rng)
-        number = max(int(rng.integers(plan.number[0], plan.number[1] + 1)), sides.sum() if not plan.apart else 1)
+        number = max(int(rng.integers(plan.number[0], plan.number[1] + 1)), int(sides.sum()) if not plan.apart else 1)
         size = plan.size and math.exp(rng.uniform(*np.log(inner(plan.size))))
         if plan.measure == "level":
             lesions = self._fluid(sides, size, rng)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from functools import cache
 
+import cv2
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -273,3 +274,15 @@ def test_a_prompt_that_only_denies_gives_no_maps() -> None:
     masks = drawn("no consolidation")
     assert masks.masks == ()
     assert not masks.soft.any()
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_nothing_in_the_gap_is_apart_from_the_lung(seed: int) -> None:
+    chest = Phantom(size=160)(seed)
+    masks = MaskSampler()(Prompt.parse("three large nodules in the left lung"), chest.lungs, np.random.default_rng(seed))
+    (mask,) = masks.masks
+    for cut in (0.15, 0.2, 0.25, 0.3):
+        seen = mask.soft >= cut * mask.soft.max()
+        _, parts = cv2.connectedComponents(seen.astype(np.uint8), connectivity=8)
+        assert set(np.unique(parts[seen])) == set(np.unique(parts[seen & mask.region.place.region])), cut
+    assert mask.measured.numbers == (3, 3)
