@@ -106,6 +106,21 @@ def generation_realism(result: dict[str, Any]) -> list[str]:
     return rows
 
 
+def generation_masks(result: dict[str, Any]) -> list[str]:
+    """How well shapes of each way are told from what readers drew."""
+    titles = [name for name, each in result.items() if isinstance(each, dict) and name not in ("machine", "real")]
+    columns = [f"{told}, {title}" for title in titles for told in ("network", "forest")]
+    rows = [f"| shapes | {' | '.join(columns)} |", "|---|" + "---|" * len(columns)]
+    for name in result[titles[0]]:
+        cells = [interval(_as_value(result[title][name][told])) for title in titles for told in ("network", "forest")]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return rows
+
+
+def _as_value(figure: dict[str, float]) -> dict[str, float]:
+    return {"value": figure["auroc"], "low": figure["low"], "high": figure["high"]}
+
+
 def _signed(figure: dict[str, float]) -> str:
     return f"{figure['value']:+.3f} ({figure['low']:+.3f} to {figure['high']:+.3f})"
 

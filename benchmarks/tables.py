@@ -324,6 +324,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "anatomy_classification": anatomy_tables.anatomy_classification,
     "generation": generation_tables.generation,
     "generation_filters": generation_tables.generation_filters,
+    "generation_training": generation_tables.generation_training,
 }
 
 
