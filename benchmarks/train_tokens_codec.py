@@ -5,8 +5,8 @@ has an autoencoder of its own, OUT/4 and OUT/8. A run that was cut off goes on f
 command.
 
 The codebook is the running mean of the vectors that fall to each code (van den Oord et al., arXiv 1711.00937, appendix
-A.1). It starts as a k-means clustering of the vectors of a network that was trained for some steps without a codebook. A code
-that hardly any vector falls to is replaced by a vector of the batch.
+A.1). It starts as a k-means clustering of the vectors of a network that was trained for some steps without a codebook.
+A code that hardly any vector falls to is replaced by a vector of the batch.
 """
 
 from __future__ import annotations
@@ -200,7 +200,8 @@ def train(pool: Pool, held_out: Pool, grid: Grid, out: Path, steps: int, seed: i
             used = spent + time.process_time() - start
             bar.write(f"{number + 1}: loss {mean:.4f}, Dice {quality(network, held_out):.4f}, {used:.0f} CPU-s")
             state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "done": number + 1}
-            state |= {"schedule": schedule.state_dict(), "spent": used, "book": [book.counts, book.sums] if book else []}
+            state |= {"schedule": schedule.state_dict(), "spent": used}
+            state |= {"book": [book.counts, book.sums] if book else []}
             torch.save(state, out / "partial.pt")
             (out / "partial.pt").replace(checkpoint)
     return network.eval()

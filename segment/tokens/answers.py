@@ -92,8 +92,8 @@ class MaskTokens:
         """
         (answer, *more) = parse_answers(text)
         if answer.tokens is None or more or answer.name:
-            found = "no mask" if answer.tokens is None else f"{1 + len(more)} masks" if more else repr(answer.name)
-            raise DataError(f"{shown(text)} holds {found}, where the tokens of one mask are expected; use parse_answers")
+            found = f"{1 + len(more)} masks" if more else repr(answer.name) if answer.tokens else "no mask"
+            raise DataError(f"{shown(text)} holds {found}, expected the tokens of one mask; use parse_answers")
         return answer.tokens
 
 
@@ -183,7 +183,7 @@ def _answer(part: str, number: int, start: int) -> Answer:
             raise refuse("expected no location token after a segmentation token; write ; between two answers")
         if (location is None) != (len(box) == LOCATIONS) or len(codes) == max(LENGTHS):
             raise refuse(_expected(len(box), len(codes)))
-        if location is not None and int(location) > BINS or code is not None and int(code) >= CODES:
+        if int(location or 0) > BINS or int(code or 0) >= CODES:
             raise refuse(_expected(len(box), len(codes)))
         (codes if location is None else box).append(int(token[1] or token[2]))
         place = token.end()

@@ -35,12 +35,11 @@ class MaskDecoder(Protocol):
     ``decode`` looks up the codes in the codebook of the file, runs the decoder of the file on the 4 x 4 vectors, and
     maps the result from [-1, 1] to [0, 1] as ``(value + 1) / 2``, so that its border 0 becomes 0.5.
 
-    Attributes:
-        grid: rows and columns of the codes of a mask: 4 or 8.
     """
 
     @property
-    def grid(self) -> int: ...
+    def grid(self) -> int:
+        """Rows and columns of the codes of a mask: 4 or 8."""
 
     def decode(self, codes: Codes) -> Crops:
         """Returns the shapes of codes.

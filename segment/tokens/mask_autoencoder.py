@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, get_args
 
 import numpy as np
 import torch
@@ -17,8 +17,7 @@ from artasyn.networks.metadata import settings_of
 from artasyn.networks.stored import PACKAGE, ModelKind, digest_of, save_model
 from artasyn.segment.tokens.answers import CODES, Grid
 from artasyn.segment.tokens.codec import Codes, Crops
-from artasyn.segment.tokens.crops import SIDE
-from artasyn.shapes import Float, Int64, Shaped
+from artasyn.shapes import Float, Int64
 
 PATCH = 4
 """Rows and columns of cells that the network sees as one place with more channels."""

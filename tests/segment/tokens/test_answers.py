@@ -69,7 +69,7 @@ def test_spaces_do_not_matter_and_an_empty_answer_is_an_absent_structure() -> No
         (f"{GOOD} heart <seg001>", "found 'heart <seg001>', expected ;, a name or the end"),
         ("<loc0110><loc0020><loc0010><loc0220>" + SEG, "answer 1: MaskTokens: box has its bottom 10 above top 110"),
         ("<loc0010><loc0220><loc0110><loc0020>" + SEG, "answer 1: MaskTokens: box has its right 20 before left 220"),
-        ("<loc００10>" + GOOD[9:], "character 1: found '<loc００10>', expected location token 1"),  # noqa: RUF001
+        ("<loc００10>" + GOOD[9:], "character 1: found '<loc００10>', expected location token 1"),
     ],
 )
 def test_a_malformed_text_gets_a_sentence_that_names_the_place(text: str, message: str) -> None:
