@@ -45,6 +45,9 @@ WEIGHTS = dict.fromkeys(RIBS, 0.4) | dict.fromkeys(CAGE, 1.5)
 PLAIN = 0.3
 """Share of the shapes that are not warped."""
 
+CT = ("lidc_0001.nii.gz", "lidc_0001_labels.nii.gz", "structures.csv")
+"""The development CT, its labels and their names, in the folder ``ct``."""
+
 Pool = UInt8[np.ndarray, "n 64 64"]
 """Crops, 255 where a cell is covered."""
 
@@ -75,9 +78,9 @@ def patients(plan: ShapePlan, data: Path) -> Iterator[PatientRecord]:
     views = Views(frontal=plan.frontal, around=plan.around, turn=10.0)
     for number in range(plan.phantoms):
         yield draw_phantom(views, plan.seed, number)
-    names = [data / "ct" / name for name in ("lidc_0001.nii.gz", "lidc_0001_labels.nii.gz", "structures.csv")]
+    ct, labels, names = (str(data / "ct" / name) for name in CT)
     for number in range(plan.variants):
-        yield draw_variant(CTRecord(*map(str, names)), "lidc_0001", views, plan.seed, number)
+        yield draw_variant(CTRecord(ct, labels, names), "lidc_0001", views, plan.seed, number)
 
 
 def shapes_of(masks: StructureMasks, known: Flags) -> dict[str, Mask]:
@@ -111,7 +114,7 @@ def project_shapes(plan: ShapePlan, data: Path, folder: Path) -> dict[str, list[
         file = folder / f"{number:04d}_{digest}.npz"
         if not file.exists():
             with (folder / "partial").open("wb") as held:
-                np.savez_compressed(held, **_patient_shapes(record, plan.size))
+                np.savez_compressed(held, allow_pickle=False, **_patient_shapes(record, plan.size))
             (folder / "partial").replace(file)
         with np.load(file) as kept:
             for key in kept:
@@ -151,8 +154,8 @@ def warped(mask: Mask, rng: np.random.Generator) -> Mask:
     back = np.linalg.inv(linear)
     x, y = np.meshgrid(np.arange(across) - (across - 1) / 2, np.arange(down) - (down - 1) / 2)
     cells = int(rng.integers(3, 7))
-    bend = rng.normal(0, rng.uniform(0, 0.35) / cells, (cells, cells, 2)).astype(np.float32)
-    bend = cv2.resize(bend, (across, down), interpolation=cv2.INTER_CUBIC)
+    knots = rng.normal(0, rng.uniform(0, 0.35) / cells, (cells, cells, 2)).astype(np.float32)
+    bend = cv2.resize(knots, (across, down), interpolation=cv2.INTER_CUBIC)
     columns = back[0, 0] * x + back[0, 1] * y + (width - 1) / 2 + bend[..., 0] * width
     rows = back[1, 0] * x + back[1, 1] * y + (height - 1) / 2 + bend[..., 1] * height
     values = cv2.remap(

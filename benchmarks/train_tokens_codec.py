@@ -17,6 +17,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -26,6 +27,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from artasyn.arrays import generator
+from artasyn.errors import DataError
 from artasyn.segment.tokens.answers import CODES, Grid
 from artasyn.segment.tokens.mask_autoencoder import MaskAutoencoder, MaskAutoencoderSettings
 from benchmarks.mask_shapes import Pool, ShapePlan, pooled
@@ -168,6 +170,9 @@ def train(pool: Pool, held_out: Pool, grid: Grid, out: Path, steps: int, seed: i
         out: folder of this autoencoder.
         steps: number of steps.
         seed: of the weights and of the batches.
+
+    Raises:
+        DataError: the checkpoint is that of another training.
     """
     out.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng(devices=[]):
@@ -175,12 +180,16 @@ def train(pool: Pool, held_out: Pool, grid: Grid, out: Path, steps: int, seed: i
         network = MaskAutoencoder(MaskAutoencoderSettings(grid=grid)).train()
     optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, steps, pct_start=0.05)
+    parts, plan = {"network": network, "optimiser": optimiser, "schedule": schedule}, [grid, steps, seed, len(pool)]
     checkpoint, done, spent, book = out / "checkpoint.pt", 0, 0.0, None
     if checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=True)
-        network.load_state_dict(kept["network"])
-        optimiser.load_state_dict(kept["optimiser"])
-        schedule.load_state_dict(kept["schedule"])
+        if kept["plan"] != plan:
+            raise DataError(
+                f"{checkpoint}: belongs to another training ({kept['plan']}, not {plan}); choose another OUT"
+            )
+        for name, part in parts.items():
+            part.load_state_dict(kept[name])
         done, spent, book = kept["done"], kept["spent"], Codebook(*kept["book"]) if kept["book"] else None
     start, mean = time.process_time(), 1.0
     bar = tqdm(range(done, steps), f"{grid} x {grid} codes", steps, initial=done, unit="step")
@@ -199,9 +208,8 @@ def train(pool: Pool, held_out: Pool, grid: Grid, out: Path, steps: int, seed: i
         if (number + 1) % EVERY == 0 or number + 1 == steps:
             used = spent + time.process_time() - start
             bar.write(f"{number + 1}: loss {mean:.4f}, Dice {quality(network, held_out):.4f}, {used:.0f} CPU-s")
-            state = {"network": network.state_dict(), "optimiser": optimiser.state_dict(), "done": number + 1}
-            state |= {"schedule": schedule.state_dict(), "spent": used}
-            state |= {"book": [book.counts, book.sums] if book else []}
+            state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
+            state |= {"plan": plan, "done": number + 1, "spent": used, "book": [book.counts, book.sums] if book else []}
             torch.save(state, out / "partial.pt")
             (out / "partial.pt").replace(checkpoint)
     return network.eval()
@@ -215,7 +223,7 @@ def main() -> None:
     options.add_argument("--data", type=Path, default=data, help="folder of real data, for its CT")
     options.add_argument("--grids", nargs="+", type=int, choices=GRIDS, default=list(GRIDS), help="rows of codes")
     options.add_argument("--shapes", type=int, default=48_000, help="crops to learn")
-    options.add_argument("--steps", type=int, default=8000, help="training steps of each autoencoder")
+    options.add_argument("--steps", type=int, default=5000, help="training steps of each autoencoder")
     options.add_argument("--seed", type=int, default=0, help="seed of patients, weights and batches")
     given = options.parse_args()
     torch.set_num_threads(1)

@@ -163,7 +163,7 @@ def _overlaps(parts: int, length: int) -> _Overlaps:
     """
     first, start = length * np.arange(parts)[:, None], parts * np.arange(length)[None]
     shared = np.minimum(first + length, start + parts) - np.maximum(first, start)
-    return np.maximum(shared, 0).astype(np.float64)
+    return np.asarray(np.maximum(shared, 0), np.float64)
 
 
 def _interpolation(length: int) -> _Overlaps:
@@ -171,4 +171,4 @@ def _interpolation(length: int) -> _Overlaps:
     if length <= SIDE:
         return _overlaps(length, SIDE) / SIDE
     centres = ((np.arange(length) + 0.5) * SIDE / length - 0.5).clip(0, SIDE - 1)
-    return np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(SIDE)[None]))
+    return np.asarray(np.maximum(0, 1 - np.abs(centres[:, None] - np.arange(SIDE)[None])), np.float64)

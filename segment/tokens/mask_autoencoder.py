@@ -183,7 +183,7 @@ class MaskAutoencoder(nn.Module):
         """Returns the crops of codes, see `artasyn.segment.tokens.codec.MaskDecoder`."""
         grid = self.settings.grid
         given = torch.from_numpy(np.ascontiguousarray(codes)).to(self.codebook.device)
-        found = torch.sigmoid(self.logits(self.looked_up(given.unflatten(1, (grid, grid)))))
+        found = torch.sigmoid(self.logits(self.looked_up(given.reshape(-1, grid, grid))))
         return np.asarray(found[:, 0].float().cpu().numpy(), np.float32)
 
     @property

@@ -10,12 +10,14 @@ import pytest
 import torch
 
 from artasyn.arrays import Mask, generator
+from artasyn.errors import DataError
 from artasyn.segment.structures import ANATOMY
+from artasyn.segment.tokens.answers import CODES
 from artasyn.segment.tokens.crops import box_of
 from artasyn.segment.tokens.mask_autoencoder import MaskAutoencoder
 from benchmarks import mask_shapes, score_tokens, tokens_tables, train_tokens_codec
 from benchmarks.mask_shapes import LEAST, UNIONS, ShapePlan, make_pool, project_shapes, shapes_of, warped
-from benchmarks.train_tokens_codec import CODES, Codebook, loss_of, train
+from benchmarks.train_tokens_codec import Codebook, loss_of, train
 
 
 def triangle() -> Mask:
@@ -27,7 +29,7 @@ def test_shapes_are_known_channels_and_complete_groups_of_some_size() -> None:
     for name, rows in (("lung_right", 5), ("lung_left", 4), ("heart", 1), ("clavicula_right", 8), ("liver", 9)):
         masks[ANATOMY.index(name), :rows] = True
     masks[ANATOMY.index("lung_left"), 10:15] = True
-    known = masks.any(axis=(1, 2))
+    known = np.asarray(masks.any(axis=(1, 2)))
     known[ANATOMY.index("liver")] = False
     found = shapes_of(masks, known)
     assert set(found) == {"lung_right", "lung_left", "clavicula_right", "lungs"}  # a heart of 20 pixels is too small
@@ -105,6 +107,8 @@ def test_a_training_goes_on_where_it_was_cut_off(tmp_path: Path, monkeypatch: py
     again = train(pool, pool, 4, tmp_path / "cut", 6, seed=0)
     assert len(calls) == 5 + 3  # steps 4 to 6
     assert again.digest == whole.digest
+    with pytest.raises(DataError, match=r"belongs to another training \(\[4, 6, 0, 40\], not \[4, 7, 0, 40\]\)"):
+        train(pool, pool, 4, tmp_path / "cut", 7, seed=0)
 
 
 def test_figures_weigh_structures_alike_and_keep_ribs_apart() -> None:
@@ -128,7 +132,11 @@ def test_figures_weigh_structures_alike_and_keep_ribs_apart() -> None:
 def test_round_trips_are_compared_with_their_own_mask() -> None:
     masks = {"heart": np.pad(triangle(), 5), "liver": np.pad(~triangle(), 5)}
     films = [("phantom_0", masks), ("phantom_1", {})]
-    trips = {"crop": score_tokens.through_crop, "same": list, "swapped": lambda given: list(given)[::-1]}
+    trips: dict[str, score_tokens.RoundTrip] = {
+        "crop": score_tokens.through_crop,
+        "same": list,
+        "swapped": lambda given: list(given)[::-1],
+    }
     rows = list(score_tokens.rows_of(films, trips))
     assert [(name, structure) for name, structure, _ in rows] == [("phantom_0", "heart"), ("phantom_0", "liver")]
     for _, _, values in rows:
@@ -158,6 +166,6 @@ def test_a_training_step_moves_the_codebook() -> None:
     network.codebook.copy_(book.means)
     before = network.codebook.clone()
     loss = train_tokens_codec.step(network, book, train_tokens_codec.batch_of(pool, rng), rng)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert not torch.equal(network.codebook, before)
     assert all(weight.grad is not None for weight in network.parameters())

@@ -42,7 +42,8 @@ def drawings() -> dict[str, Mask]:
         "crescent": heart & ~ellipse((300, 260), (0.55, 0.5), (0.14, 0.25), 0.4),
         "two parts": ellipse((300, 260), (0.4, 0.3), (0.25, 0.14)) | ellipse((300, 260), (0.4, 0.7), (0.3, 0.13)),
         "rectangle": np.pad(np.ones((90, 40), bool), ((100, 110), (20, 200))),
-        "blob": np.asarray(ndimage.gaussian_filter(rng.normal(size=(300, 260)), 40) > 0.005),
+        "blob": ellipse((300, 260), (0.5, 0.45), (0.4, 0.4))
+        & (ndimage.gaussian_filter(rng.normal(size=(300, 260)), 30) > 0),
     }
 
 
@@ -151,7 +152,7 @@ class Quarters:
 
     def decode(self, codes: Codes) -> Crops:
         covered = codes.reshape(-1, 4, 4) >= 64
-        return np.kron(covered, np.ones((16, 16))).astype(np.float32)
+        return np.asarray(np.kron(covered, np.ones((16, 16))), np.float32)
 
 
 def test_any_decoder_that_follows_the_protocol_stands_in() -> None:
