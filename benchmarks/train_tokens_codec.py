@@ -180,7 +180,8 @@ def train(pool: Pool, held_out: Pool, grid: Grid, out: Path, steps: int, seed: i
         network = MaskAutoencoder(MaskAutoencoderSettings(grid=grid)).train()
     optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, steps, pct_start=0.05)
-    parts, plan = {"network": network, "optimiser": optimiser, "schedule": schedule}, [grid, steps, seed, len(pool)]
+    parts: dict[str, Any] = {"network": network, "optimiser": optimiser, "schedule": schedule}
+    plan = [grid, steps, seed, len(pool)]
     checkpoint, done, spent, book = out / "checkpoint.pt", 0, 0.0, None
     if checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=True)

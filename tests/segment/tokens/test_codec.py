@@ -142,13 +142,13 @@ def test_what_is_no_mask_and_what_is_no_film_are_refused(codec: MaskCodec) -> No
 
 @dataclass(frozen=True)
 class Quarters:
-    """A decoder and encoder without torch: a code says which of seven cells of a 4 x 4 grid's place are covered."""
+    """A decoder and an encoder without torch: a code is the share of its place that the mask covers."""
 
     grid: int = 4
 
     def encode(self, crops: Crops) -> Codes:
         shares = crops.reshape(-1, 4, 16, 4, 16).mean(axis=(2, 4))
-        return np.rint(127 * shares).astype(np.int64).reshape(len(crops), 16)
+        return np.asarray(np.rint(127 * shares).reshape(len(crops), 16), np.int64)
 
     def decode(self, codes: Codes) -> Crops:
         covered = codes.reshape(-1, 4, 4) >= 64
@@ -177,10 +177,10 @@ class Broken(Quarters):
     """Gives values and codes out of range."""
 
     def encode(self, crops: Crops) -> Codes:
-        return super().encode(crops) + 1
+        return np.asarray(super().encode(crops) + 1, np.int64)
 
     def decode(self, codes: Codes) -> Crops:
-        return 2 * super().decode(codes) - 1
+        return np.asarray(2 * super().decode(codes) - 1, np.float32)
 
 
 def test_a_decoder_that_breaks_the_protocol_is_told() -> None:
