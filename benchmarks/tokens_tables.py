@@ -14,7 +14,7 @@ LABELS = {
     "without ribs, icrp": "... of the reference adults",
     "single ribs": "single ribs",
     "cages of ribs": "whole cages of ribs",
-    "all": "all structures",
+    "all": "all of these",
 }
 """Means over structures, and their names in the table."""
 
