@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -84,7 +85,7 @@ class MaskCodec:
     encoder: MaskEncoder | None = None
 
     @classmethod
-    def from_pretrained(cls, model: Any = "bundled", *, grid: Grid = 4, **options: Any) -> MaskCodec:
+    def from_pretrained(cls, model: str | Path = "bundled", *, grid: Grid = 4, **options: Any) -> MaskCodec:
         """Loads a codec with an autoencoder of artasyn; this imports torch.
 
         Args:
@@ -149,7 +150,7 @@ class MaskCodec:
         mask: Mask = self.masks([answers[0].tokens], shape)[0]
         return mask
 
-    def tokens(self, masks: Sequence[Mask] | StructureMasks) -> list[MaskTokens | None]:
+    def tokens(self, masks: Sequence[np.ndarray] | StructureMasks) -> list[MaskTokens | None]:
         """Returns the tokens of several masks; None for an empty mask.
 
         Args:

@@ -215,6 +215,6 @@ class MaskAutoencoder(nn.Module):
             **options: options of `huggingface_hub.hf_hub_download`.
 
         Raises:
-            ModelError: there is no such model, or its files are damaged or of another kind.
+            ModelError: there is no such model or no such grid, or its files are damaged or of another kind.
         """
-        return MASK_MODELS[grid].load(cls, model, options)
+        return MASK_MODELS[MaskAutoencoderSettings(grid=grid).grid].load(cls, model, options)
