@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import anatomy_tables, detection_tables, generation_tables
+from benchmarks import anatomy_tables, detection_tables, generation_tables, tokens_tables
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
@@ -19,6 +19,7 @@ DOCUMENTS = (
     "docs/imagine.md",
     "docs/hostile.md",
     "docs/pbtseg.md",
+    "docs/tokens.md",
 )
 
 
@@ -325,6 +326,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "generation": generation_tables.generation,
     "generation_filters": generation_tables.generation_filters,
     "generation_training": generation_tables.generation_training,
+    "tokens_codec": tokens_tables.tokens_codec,
 }
 
 

@@ -28,6 +28,8 @@ from artasyn.records import make_record
 from artasyn.segment import DomainRandomisation, Film, PBTSeg, ProjectionRecord, View
 from artasyn.segment.anatomy.settings import AnatomySettings
 from artasyn.segment.ct.volume import Volume
+from artasyn.segment.tokens import Answer, MaskTokens
+from artasyn.segment.tokens.mask_autoencoder import MaskAutoencoderSettings
 from artasyn.stock.films import Films, plain_film
 from artasyn.stock.making import Plan
 from artasyn.stock.patients import PatientRecord
@@ -131,7 +133,10 @@ def numbers(hint: Any, place: str, bounded: bool = False) -> Iterator[str]:
         yield place
 
 
-SETTINGS = (LungOpacity, DomainRandomisation, DetectorSettings, AnatomySettings, Plan, Films, AnatomyRun)
+SETTINGS = (
+    *(LungOpacity, DomainRandomisation, DetectorSettings, AnatomySettings, Plan, Films, AnatomyRun),
+    *(Answer, MaskTokens, MaskAutoencoderSettings),
+)
 """Other dataclasses whose numbers come from people."""
 
 
