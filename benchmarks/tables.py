@@ -326,6 +326,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "generation": generation_tables.generation,
     "generation_filters": generation_tables.generation_filters,
     "generation_training": generation_tables.generation_training,
+    "generation_masks": generation_tables.generation_masks,
     "tokens_codec": tokens_tables.tokens_codec,
 }
 

@@ -36,6 +36,7 @@ from artasyn.outputs.imagined import (
     ImaginedShards,
     ImagineTask,
     MakeImagined,
+    MakerSetup,
     chosen_normal,
     prompt_digest,
     text_digest,
@@ -46,7 +47,7 @@ from artasyn.pictures.thumbnails import TILE
 from artasyn.segment import PBTSeg
 from artasyn.segment.anatomy.segmenters import AnatomyReader
 from artasyn.synthesis import FINDINGS
-from artasyn.synthesis.diffusion import FilmGenerator, Prompt
+from artasyn.synthesis.diffusion import Prompt
 from artasyn.synthesis.diffusion.filters import REASONS, Filters, thumbnail, usual_bounds
 from artasyn.synthesis.diffusion.imagined import COMMON
 from artasyn.synthesis.prompts.vocabulary import codes
@@ -118,6 +119,13 @@ class ImagineOptions:
         metadata=several("radiographs that no projected film may copy", of=Path, metavar="PATH"),
     )
     model: str = field(default="bundled", metadata=option(f"the detector of the filters: {MODEL}"))
+    shapes: str = field(
+        default="drawn",
+        metadata=option(
+            "drawn: all shapes are drawn from distributions; learnt: consolidation and ground glass as readers outline "
+            "them, by the network that comes with artasyn; or the folder of another one"
+        ),
+    )
     denoiser: str = field(
         default="", metadata=option("the folder or the hub's id of a denoiser that refines the films; none without it")
     )
@@ -159,10 +167,11 @@ class ImagineOptions:
 
     def settings(self) -> dict[str, Any]:
         """Returns the settings that the films depend on, besides their prompts and radiographs."""
-        names = ["seed", "tries", "filters", "keep_rejected", "model", "denoiser", "bits", "format", "segmenter"]
+        names = ["seed", "tries", "filters", "keep_rejected", "model", "bits", "format", "segmenter"]
         names += ["samples_per_shard"] if self.store().sealed else []
         against = {"against": [str(path) for path in self.against or ()]}
-        made_by = {"denoiser_digest": GeneratorSetup(self.denoiser)().digest}
+        sampler, generate = MakerSetup(self.shapes, self.denoiser)()
+        made_by = {"shapes": sampler.digest, "denoiser": generate.digest}
         return {name: getattr(self, name) for name in names} | against | made_by
 
 
@@ -209,7 +218,7 @@ def imagine(options: ImagineOptions) -> Done:
         segmenter = finder.segmenter if isinstance(finder.segmenter, PBTSeg) else None
         make = MakeImagined(
             options.seed, options.tries, options.bits, options.keep_rejected, finder, segmenter, filters,
-            GeneratorSetup(options.denoiser),
+            MakerSetup(options.shapes, options.denoiser),
         )  # fmt: skip
         outcomes = run.run_batches(store.work(make, columns), tasks, title="imagine")
         done = Done((), tuple(outcomes))
@@ -254,33 +263,6 @@ def _filters(setup: FilterSetup) -> Filters:
 
     detector: Detector = Detector.from_pretrained(setup.model)
     return Filters(detector, AnatomyReader(), known, dict(setup.bounds))
-
-
-@dataclass(frozen=True)
-class GeneratorSetup:
-    """Returns what makes the films of a run; each worker loads its network once.
-
-    Attributes:
-        denoiser: the folder or the hub's id of a denoiser; empty for none.
-    """
-
-    denoiser: str
-
-    def __call__(self) -> FilmGenerator:
-        """Returns the generator.
-
-        Raises:
-            ModelError: there is no such denoiser.
-            MissingExtra: diffusers is not installed.
-        """
-        return _generator(self.denoiser) if self.denoiser else FilmGenerator()
-
-
-@functools.lru_cache(maxsize=2)
-def _generator(denoiser: str) -> FilmGenerator:
-    from artasyn.synthesis.diffusion.denoiser import Denoiser  # needs torch
-
-    return FilmGenerator(Denoiser.load(denoiser))
 
 
 def _sentences(options: ImagineOptions) -> list[tuple[str, int]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from artasyn.segment import Lungs, PBTSeg
 from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.segment.anatomy.segmenters import visible_lungs
 from artasyn.segment.projection.projection import Projection
-from artasyn.synthesis.diffusion import FilmGenerator, FilmRecord, ImaginedAnomaly, Prompt
+from artasyn.synthesis.diffusion import FilmGenerator, FilmRecord, ImaginedAnomaly, MaskSampler, Prompt
 from artasyn.synthesis.diffusion.filters import REASONS, Filters, Verdict
 from artasyn.synthesis.places import Found
 
@@ -78,6 +79,42 @@ class ImagineTask(Source):
 
 
 @dataclass(frozen=True)
+class MakerSetup:
+    """Returns what draws the masks of a run and makes its films; each worker loads the networks once.
+
+    Attributes:
+        shapes: ``drawn``, ``learnt``, or the folder or the hub's id of a sampler of shapes.
+        denoiser: the folder or the hub's id of a denoiser; empty for none.
+    """
+
+    shapes: str
+    denoiser: str
+
+    def __call__(self) -> tuple[MaskSampler, FilmGenerator]:
+        """Returns both.
+
+        Raises:
+            ModelError: there is no such model.
+            MissingExtra: diffusers is not installed.
+        """
+        return _makers(self.shapes, self.denoiser)
+
+
+@functools.lru_cache(maxsize=2)
+def _makers(shapes: str, denoiser: str) -> tuple[MaskSampler, FilmGenerator]:
+    sampler, generate = MaskSampler(), FilmGenerator()
+    if shapes != "drawn":
+        from artasyn.synthesis.diffusion.shapes import ShapeSampler  # needs torch
+
+        sampler = MaskSampler(shapes=ShapeSampler.from_pretrained("bundled" if shapes == "learnt" else shapes))
+    if denoiser:
+        from artasyn.synthesis.diffusion.denoiser import Denoiser  # needs torch
+
+        generate = FilmGenerator(Denoiser.load(denoiser))
+    return sampler, generate
+
+
+@dataclass(frozen=True)
 class MakeImagined:
     """Makes the film of one task.
 
@@ -89,7 +126,7 @@ class MakeImagined:
         finder: finds the lungs of normal radiographs, or their anatomy.
         segmenter: what the finder finds lungs with, if it can find them again; None keeps the lungs in the records.
         filters: returns the filters; called in the worker, which loads the networks once.
-        generator: returns what makes films of masks; called in the worker.
+        makers: returns what draws masks and what makes films of them; called in the worker.
     """
 
     seed: int
@@ -99,7 +136,7 @@ class MakeImagined:
     finder: Callable[[Image, Source], Lungs | Anatomy]
     segmenter: PBTSeg | None
     filters: Callable[[], Filters]
-    generator: Callable[[], FilmGenerator]
+    makers: Callable[[], tuple[MaskSampler, FilmGenerator]]
 
     def __call__(self, task: Source) -> list[StoredImage]:
         """Returns the film with its files, or the reasons why there is none.
@@ -111,6 +148,7 @@ class MakeImagined:
         assert task.prompt is not None
         image, found, parts = self._healthy(task)
         segmenter = self.segmenter if task.normal is not None else None
+        sampler, generate = self.makers()
         drawn = None
         failed: list[str] = []
         for attempt in range(self.tries):
@@ -123,7 +161,8 @@ class MakeImagined:
                     copy=task.copy,
                     attempt=attempt,
                     segmenter=segmenter,
-                    generate=self.generator(),
+                    sampler=sampler,
+                    generate=generate,
                 )
             except SynthesisError as error:
                 failed.append(reason_of(error))

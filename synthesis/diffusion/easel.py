@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 
-from artasyn.arrays import Heatmap
+from artasyn.arrays import RIGHT, Heatmap, Mask
 from artasyn.errors import SynthesisError
-from artasyn.shapes import Bool, Float32
+from artasyn.shapes import Bool, Float32, Float64
 from artasyn.synthesis.diffusion.adherence import FAINTEST, Measured, measure
 from artasyn.synthesis.diffusion.plans import ROUND, Plan, inner
 from artasyn.synthesis.diffusion.regions import Region
@@ -18,7 +19,8 @@ from artasyn.synthesis.drawing import draw_lesions
 from artasyn.synthesis.lesions import Lesion, OpacityRecord, Stamp
 from artasyn.synthesis.opacity import Ground
 from artasyn.synthesis.places import Place
-from artasyn.synthesis.prompts.said import PromptFinding
+from artasyn.synthesis.prompts.said import PromptFinding, Size
+from artasyn.synthesis.rendering import Extents
 
 CANDIDATES = 80
 """Lesions that are drawn to find room for those of one finding."""
@@ -33,11 +35,28 @@ LEAST_AREA = 0.25
 LARGEST = 6.0
 """Largest factor that a size is changed by."""
 
+LEARNT = frozenset({"consolidation", "ground_glass_opacity"})
+"""The findings whose shapes can be learnt from what readers outline."""
+
 Grid = Float32[np.ndarray, "grid grid"]
 
 
 class NoRoom(SynthesisError):
     """There is no room for as many separate lesions as were asked for."""
+
+
+@runtime_checkable
+class Shapes(Protocol):
+    """Draws shapes of opacities, such as `artasyn.synthesis.diffusion.shapes.ShapeSampler`."""
+
+    @property
+    def digest(self) -> str:
+        """Tells samplers of shapes apart, for the settings of a run."""
+
+    def ellipses(
+        self, lung: Mask, part: Mask, mirrored: bool, size: Size | None, rng: np.random.Generator
+    ) -> Float64[np.ndarray, "n 4"]:
+        """Returns the ellipses of a shape in a part of a lung: row, column, half the height, half the width."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +70,7 @@ class Easel:
         fade: the fade of the region, in the window.
         place: the lungs and the region, in the window.
         millimetres: size of a point of the window's grid.
+        shapes: draws shapes as readers outline them; None leaves all to the distributions of the finding.
     """
 
     asked: PromptFinding
@@ -59,15 +79,17 @@ class Easel:
     fade: Grid
     place: Place
     millimetres: float
+    shapes: Shapes | None = None
 
     @classmethod
-    def of(cls, asked: PromptFinding, region: Region, millimetres: float) -> Easel:
+    def of(cls, asked: PromptFinding, region: Region, millimetres: float, shapes: Shapes | None = None) -> Easel:
         """Returns the easel of a finding in its region.
 
         Args:
             asked: the finding.
             region: the part of the lungs.
             millimetres: size of a pixel of the radiograph.
+            shapes: draws shapes as readers outline them, or None.
         """
         ground = Ground.of(region.place)
         window = ground.window
@@ -77,7 +99,7 @@ class Easel:
             window.sampled(region.place.region),
             part=region.place.part,
         )
-        return cls(asked, Plan.of(asked), ground, window.sampled(region.fade), here, millimetres * side)
+        return cls(asked, Plan.of(asked), ground, window.sampled(region.fade), here, millimetres * side, shapes)
 
     def lesions(self, rng: np.random.Generator) -> tuple[Lesion, ...]:
         """Draws lesions with the number, size and severity that the plan says.
@@ -91,6 +113,8 @@ class Easel:
         size = plan.size and math.exp(rng.uniform(*np.log(inner(plan.size))))
         if plan.measure == "level":
             lesions = self._fluid(sides, size, rng)
+        elif self.shapes and self._is_one_shape():
+            lesions = self._shaped(self.shapes, sides, size, rng)
         else:
             lesions = self._apart(number, sides, size if plan.measure == "diameter" else None, rng)
             if size and plan.measure == "share":
@@ -118,6 +142,53 @@ class Easel:
     def _draw(self, sides: Bool[np.ndarray, " 2"], rng: np.random.Generator) -> Lesion:
         finding = replace(self.plan.finding, number_range=(1, 1), bilateral_probability=0.0, sides=("right", "left"))
         return draw_lesions((finding,), sides[None], rng, kinds_range=(1, 1)).lesions(1)[0][0]
+
+    def _is_one_shape(self) -> bool:
+        """Returns whether a learnt shape is what the prompt asks for: one opacity in a lung, or in a lobe or zone."""
+        asked = self.asked
+        spread = asked.number or asked.amount or asked.distribution or asked.area
+        return asked.finding in LEARNT and not spread
+
+    def _shaped(
+        self, shapes: Shapes, sides: Bool[np.ndarray, " 2"], size: float | None, rng: np.random.Generator
+    ) -> tuple[Lesion, ...]:
+        """Draws a learnt shape in each lung, of the share that was said or that the shape has.
+
+        Raises:
+            NoRoom: no shape shows in the region.
+        """
+        found, covered = [], np.zeros(self.fade.shape, np.uint8)
+        for side in np.flatnonzero(sides):
+            lung = np.asarray(self.place.lungs.labels == side + RIGHT)
+            part = np.asarray(lung & self.place.region)
+            if not part.any():
+                continue
+            base = self._draw(np.asarray(np.arange(2) == side), rng)
+            row, column, outward = self._focus(base)
+            said = self.asked.size if (part == lung).all() else None
+            ellipses = shapes.ellipses(lung, part, outward > 0, said, rng)
+            for down, across, tall, wide in ellipses:
+                cv2.ellipse(covered, ((across, down), (2 * wide, 2 * tall), 0), 1, -1)
+            if len(ellipses):
+                unit = self.ground.context.height * len(self.fade)
+                offsets = [(ellipses[:, 0] - row) / unit, outward * (ellipses[:, 1] - column) / unit]
+                stamps = np.stack([*offsets, ellipses[:, 2] / unit, ellipses[:, 3] / unit], axis=1).round(4).tolist()
+                found.append(replace(base, stamps=tuple((down, out, tall, wide) for down, out, tall, wide in stamps)))
+        region = self.place.region
+        share = size or float((covered[region] > 0).mean() if region.any() else 0)
+        if not found or not share:
+            raise NoRoom
+        return self._filling(tuple(found), share)
+
+    def _focus(self, lesion: Lesion) -> tuple[float, float, float]:
+        """Returns the row and column of a lesion's focus in the window, and 1 where ribs are at higher columns."""
+        context = self.ground.context
+        extents = Extents.of((context.share * context.on_film)[None], np)
+        within = extents if context.within is None else Extents.of((context.within * context.on_film)[None], np)
+        image, side = np.zeros(1, int), np.array([lesion.side - RIGHT])
+        where = replace(within, outward=extents.outward).place(image, side, np.array([lesion.focus]), np)
+        row, column = (float(at[0]) * len(self.fade) - 0.5 for at in where)
+        return row, column, float(extents.outward[0, lesion.side - RIGHT])
 
     def _apart(
         self, number: int, sides: Bool[np.ndarray, " 2"], size: float | None, rng: np.random.Generator

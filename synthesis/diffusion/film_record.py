@@ -70,6 +70,7 @@ class FilmRecord:
         copy: int,
         attempt: int = 0,
         segmenter: PBTSeg | None = None,
+        sampler: MaskSampler = MaskSampler(),
         generate: FilmGenerator = FilmGenerator(),
     ) -> tuple[FilmRecord, ImaginedAnomaly]:
         """Imagines a film, and returns its record with it.
@@ -84,6 +85,7 @@ class FilmRecord:
             copy: which film of this radiograph and this prompt it is, from 1.
             attempt: how many films of this copy were rejected before it.
             segmenter: found these lungs; None where they come from elsewhere, and the record holds them.
+            sampler: draws the masks.
             generate: makes the film.
 
         Raises:
@@ -92,7 +94,7 @@ class FilmRecord:
         """
         name = identity(image)
         said = hashlib.sha256(prompt.text().encode()).hexdigest()[:16]
-        masks = MaskSampler()(prompt, found, generator(seed, name, said, copy, attempt))
+        masks = sampler(prompt, found, generator(seed, name, said, copy, attempt))
         film = generate(image, masks)
         held = () if segmenter else masks.masks
         record = cls(

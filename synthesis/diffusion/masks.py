@@ -12,7 +12,7 @@ from artasyn.arrays import Heatmap
 from artasyn.errors import SynthesisError
 from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.synthesis.diffusion.adherence import Measured, disagreements
-from artasyn.synthesis.diffusion.easel import Easel, NoRoom, denser, measured_map
+from artasyn.synthesis.diffusion.easel import Easel, NoRoom, Shapes, denser, measured_map
 from artasyn.synthesis.diffusion.plans import LUNG_HEIGHT, Plan
 from artasyn.synthesis.diffusion.record import PromptRecord
 from artasyn.synthesis.diffusion.regions import Region, extent_of
@@ -147,6 +147,8 @@ class MaskSampler:
 
     Attributes:
         tolerance: smallest change of a pixel, in image units, as in `LungOpacity`.
+        shapes: draws consolidation and ground glass as readers outline them, such as
+            `artasyn.synthesis.diffusion.shapes.ShapeSampler`; with None, their shapes are those of `LungOpacity`.
 
     Example:
         >>> from artasyn import Phantom
@@ -157,6 +159,12 @@ class MaskSampler:
     """
 
     tolerance: float = 1 / 255
+    shapes: Shapes | None = None
+
+    @property
+    def digest(self) -> str:
+        """Tells samplers of shapes apart; empty without one."""
+        return self.shapes.digest if self.shapes else ""
 
     def __call__(self, prompt: Prompt, anatomy: Found | Place, rng: np.random.Generator) -> PathologyMasks:
         """Draws the masks of a prompt.
@@ -184,7 +192,7 @@ class MaskSampler:
         Raises:
             SynthesisError: no draw does.
         """
-        easel = Easel.of(asked, region, millimetres)
+        easel = Easel.of(asked, region, millimetres, self.shapes)
         wrong: tuple[str, ...] = ()
         for _ in range(TRIES):
             with contextlib.suppress(NoRoom):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from artasyn.synthesis.finding import FINDINGS, Finding
-from artasyn.synthesis.prompts.said import PromptFinding
+from artasyn.synthesis.prompts.said import PromptFinding, Size
 
 Measure = Literal["diameter", "level", "share"]
 """How the size of a finding is measured: the diameter of a lesion in mm, the height of a fluid as a share of its lung,
@@ -28,7 +28,7 @@ SIZES: dict[str, tuple[float, float, float, float]] = {
 }
 """The ends of small, moderate and large, in mm for the first three, by the finding or the measure."""
 
-WORDS = ("small", "moderate", "large")
+WORDS: tuple[Size, ...] = ("small", "moderate", "large")
 GRADES = ("mild", "moderate", "severe")
 AMOUNTS = {"few": (2, 3), "several": (3, 6), "many": (7, 14)}
 """Number of lesions that an amount stands for."""

@@ -13,7 +13,7 @@ from pycocotools.coco import COCO
 
 from artasyn.bulk.run import read_manifest
 from artasyn.commands.cli import main
-from artasyn.files.radiograph import read_labels, read_mask, read_radiograph
+from artasyn.files.radiograph import image_png, read_labels, read_mask, read_radiograph
 from artasyn.segment import PBTSeg
 from artasyn.synthesis.diffusion import FilmGenerator, FilmRecord, Prompt
 from artasyn.synthesis.diffusion.denoiser import Denoiser, DenoiserSettings
@@ -186,7 +186,7 @@ def test_what_cannot_run_is_refused_with_a_reason(
     assert not list((tmp_path / "out").rglob("*.png"))
 
 
-def test_a_denoiser_refines_the_films_and_its_record_says_so(
+def test_learnt_shapes_and_a_denoiser_change_the_films_and_records_remake_them(
     normals: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     denoiser = Denoiser.untrained(DenoiserSettings(side=16, channels=(8, 16), steps=2), seed=5)
@@ -194,14 +194,18 @@ def test_a_denoiser_refines_the_films_and_its_record_says_so(
     said = ("--prompt", "consolidation in the right lung", "--bits", "16")
     assert run(normals, tmp_path / "plain", *said) == 0
     assert run(normals, tmp_path / "fine", *said, "--denoiser", str(tmp_path / "denoiser"), workers=2) == 0
-    (plain,), (fine,) = (made(tmp_path / name) for name in ("plain", "fine"))
+    assert run(normals, tmp_path / "learnt", *said, "--shapes", "learnt") == 0
+    (plain,), (fine,), (learnt,) = (made(tmp_path / name) for name in ("plain", "fine", "learnt"))
     images = [read_radiograph(tmp_path / name / row["image"]) for name, row in (("plain", plain), ("fine", fine))]
     normal = read_radiograph(normals / f"{Path(fine['normal']).name}.png")
     assert (images[0] != images[1]).any()
     np.testing.assert_array_equal(images[0] != normal, images[1] != normal)
     record = FilmRecord.from_json((tmp_path / f"fine/records/{fine['name']}.json").read_text())
     remade = record.remake(normal, FilmGenerator(Denoiser.load(tmp_path / "denoiser")))
-    np.testing.assert_array_equal(np.rint(65535 * remade.image), np.rint(65535 * images[1]))
+    assert image_png(remade.image, bits=16) == (tmp_path / "fine" / fine["image"]).read_bytes()
+    shaped = FilmRecord.from_json((tmp_path / f"learnt/records/{learnt['name']}.json").read_text())
+    assert shaped.made != record.made
+    assert image_png(shaped.remake(normal).image, bits=16) == (tmp_path / "learnt" / learnt["image"]).read_bytes()
     capsys.readouterr()
     assert run(normals, tmp_path / "none", *said, "--denoiser", str(tmp_path / "nowhere")) == 2
     assert "nowhere" in capsys.readouterr().err
