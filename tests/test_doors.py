@@ -20,8 +20,8 @@ DOORS = {
     "artasyn.segment.tokens": "Answer MaskCodec MaskDecoder MaskEncoder MaskTokens join_answers parse_answers",
     "artasyn.synthesis": "Anomalies Anomaly BatchLungOpacity FINDINGS Finding Lesion Look LungOpacity LungVolume "
     "OpacityRecord Recipe VolumeChange VolumeRecord findings",
-    "artasyn.synthesis.diffusion": "FilmGenerator FilmRecord Imagined ImaginedAnomaly MaskSampler PathologyMask "
-    "PathologyMasks Prompt PromptAbsence PromptFinding PromptRecord",
+    "artasyn.synthesis.diffusion": "Denoiser FilmGenerator FilmRecord Imagined ImaginedAnomaly MaskSampler "
+    "PathologyMask PathologyMasks Prompt PromptAbsence PromptFinding PromptRecord ShapeSampler",
     "artasyn.synthesis.prompts": "Prompt PromptAbsence PromptFinding",
     "artasyn.testsets": "LAYOUTS Layout TestFilm TestSet find",
     "artasyn.training": "LossWeights Normals NormalsData ReconstructionTraining SyntheticAnomalies TrainingRun",

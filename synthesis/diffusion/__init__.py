@@ -1,5 +1,8 @@
 """From a sentence to a film: prompts in a radiologist's words, soft masks in an anatomy, films on them, filters."""
 
+from typing import TYPE_CHECKING
+
+from artasyn.doors import later
 from artasyn.synthesis.diffusion.film import FilmGenerator, ImaginedAnomaly
 from artasyn.synthesis.diffusion.film_record import FilmRecord
 from artasyn.synthesis.diffusion.imagined import Imagined
@@ -8,7 +11,12 @@ from artasyn.synthesis.diffusion.record import PromptRecord
 from artasyn.synthesis.prompts.prompt import Prompt
 from artasyn.synthesis.prompts.said import PromptAbsence, PromptFinding
 
+if TYPE_CHECKING:
+    from artasyn.synthesis.diffusion.denoiser import Denoiser
+    from artasyn.synthesis.diffusion.shapes import ShapeSampler
+
 __all__ = [
+    "Denoiser",
     "FilmGenerator",
     "FilmRecord",
     "Imagined",
@@ -20,4 +28,10 @@ __all__ = [
     "PromptAbsence",
     "PromptFinding",
     "PromptRecord",
+    "ShapeSampler",
 ]
+
+__getattr__ = later(
+    __name__,
+    {"Denoiser": "artasyn.synthesis.diffusion.denoiser", "ShapeSampler": "artasyn.synthesis.diffusion.shapes"},
+)  # both need torch
