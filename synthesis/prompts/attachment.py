@@ -12,7 +12,8 @@ from artasyn.synthesis.prompts.vocabulary import SHOWN_AS
 
 _PERIPHERAL = {"area": "peripheral"}
 _OTHER_SIDE = {"right": "left", "left": "right"}
-_LARGEST = ("largest", "larger", "biggest", "dominant")
+LARGEST = ("largest", "larger", "biggest", "dominant")
+"""The words that pick one of several lesions."""
 _HEIGHTS = ("level", "lobe", "zone")
 _SHARED = (*DEGREES, "distribution")
 
@@ -123,7 +124,7 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
         del head.values["noun"]
     detail = not draft.place.keys() & head.place.keys()
     if draft.joint in ("and", "or"):  # "bilateral and peripheral", but not "in the lower lobe and at the hilum"
-        detail = detail and (head.place.keys() == {"side"} or draft.place == _PERIPHERAL)
+        detail = detail and (head.place.keys() == {"side"} or _PERIPHERAL in (draft.place, head.place))
     if draft.place == {"side": "both"} and head.values.get("side") in ("right", "left"):
         _refer(draft)
     if draft.place.keys() == {"side"} and draft.values.keys() & set(DEGREES):
@@ -134,7 +135,7 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
         if head.place == {"side": "both"} and draft.values["side"] in _OTHER_SIDE and "number" not in head.values:
             return _divide(head, draft)
     several = "amount" in head.values or "number" in head.values or head.plural
-    largest = several and bool(draft.place) and any(word.text in _LARGEST for word in draft.words)
+    largest = several and bool(draft.place) and any(word.text in LARGEST for word in draft.words)
     if not largest and (not draft.place or not head.place or detail):
         head.add(draft)
         for each in head.listed if not draft.place else ():  # "RUL and LLL consolidation, moderate"

@@ -9,7 +9,7 @@ from typing import Any
 from lark import Token, Tree
 
 from artasyn.errors import PromptError
-from artasyn.synthesis.prompts.words import Word
+from artasyn.synthesis.prompts.remarks import Word
 
 PLACES = ("side", "level", "noun", "lobe", "zone", "area")
 """The fields of a draft that tell a place. A level, such as upper, may wait for a later clause's noun, such as lobe."""
@@ -209,6 +209,9 @@ def _draft(nodes: list[Any], joint: str) -> Draft:
         before = words[-1].kind
     if draft.values.get("lobe") == "lingula":
         draft.values.setdefault("side", "left")
+    for word in draft.words:
+        if word.kind == "TOLD" and word.meaning.startswith("side="):  # "the right heart border is obscured by"
+            draft.values.setdefault("side", word.meaning.removeprefix("side="))
     return draft
 
 

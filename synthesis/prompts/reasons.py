@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 from artasyn.synthesis.prompts.clauses import NAMED, Draft
-from artasyn.synthesis.prompts.words import Word
+from artasyn.synthesis.prompts.remarks import Word
 
 _OPACITY = "consolidation"
 """The finding that an opacity without further words is."""
 _TOGETHER = ("combination of", "mixture of", "mix of", "both")
+_OPENING = re.compile(r"(?:the )?(?:(?:overall )?appearances?|findings?|features?|would be)(?: (?:are|is|would be))? (?!are |is |of |in the )")
+"""The words before "consistent with" and the like that say nothing."""
 _CAUSED = ("due to", "secondary to", "caused by")
 
 
@@ -87,4 +91,6 @@ def _same(draft: Draft, target: Draft) -> bool:
 def span(words: list[Word], plain_text: str) -> Word:
     """Returns the text from the first to the last of some words as one word."""
     start, end = words[0].start, words[-1].end
+    opening = _OPENING.match(plain_text, start, end)
+    start = opening.end() if opening else start
     return Word("TOLD", "", plain_text[start:end], start, end)

@@ -6,70 +6,30 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lark.lexer import Lexer, Token
 
 from artasyn.errors import PromptError
+from artasyn.synthesis.prompts.remarks import HIDDEN, WHEN, Word, hidden_side, told_remarks
 from artasyn.synthesis.prompts.vocabulary import lengths, phrases_with, terms
 
 LONGEST = 25_000
 """The most characters of a prompt."""
 
-_MONTH = (
-    "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
-    "|nov(?:ember)?|dec(?:ember)?)"
-)
-_TIME = r"(?:min(?:ute)?|hour|day|week|month|year)s?"
-_BEFORE = "(?:prior|previous|earlier|last|most recent|recent|preceding|old|available|baseline)"
-_FILM = (
-    "(?:study|studies|films?|radiographs?|examinations?|exam|x rays?|cxr|imaging|images?|ct|scan|one|chest radiograph)"
-)
-_AGO = "(?:yesterday|today|before|previously|admission|this morning|last week|then|earlier)"
-_WHEN = re.compile(
-    r"(?:(?:since|from|in|of) )?(?:19|20)\d\d\b(?! ?[mc]m\b| to |\.\d)|"
-    rf"\d{{4}} to \d\d? to \d\d?\b|\d\d?[/.]\d\d?[/.]\d{{2,4}}\b|\d\d?(?:st|nd|rd|th)? {_MONTH}\b(?:,? \d{{4}}\b)?"
-    rf"|{_MONTH} \d\d?(?:,? \d{{4}})?\b|{_MONTH} \d{{4}}\b|\d\d?:\d\d\b(?: ?hours| ?am| ?pm)?"
-    rf"|(?:\d+|one|two|three|four|five|six|several|few)(?: to \d+)? {_TIME}\b(?: ago| earlier| prior| old| later)?"
-    r"|(?:(?:as |when |in )?(?:compared|comparison|relative) (?:to|with)|since|from|than|on|in|at|as on|to) (?:"
-    rf"(?:the )?(?:{_BEFORE} )+(?:chest )?{_FILM}\b(?: (?:of|from|dated) (?:\d+ {_TIME} ago|\d{{4}}))?"
-    rf"|(?:the )?(?:prior|previous)\b|{_AGO}\b)"
-)
-"""Dates, lengths of time, and comparisons with an earlier radiograph."""
-_PIECE = re.compile(rf'"[^"]*"|{_WHEN.pattern}|\d+(?:st|nd|rd|th)\b|\d+(?:\.\d+)?|[^\W\d_]+(?:\'[^\W\d_]+)?|\S|\n')
+_PIECE = re.compile(rf'"[^"]*"|{WHEN.pattern}|{HIDDEN.pattern}|\d+(?:st|nd|rd|th)\b|\d+(?:\.\d+)?|[^\W\d_]+(?:\'[^\W\d_]+)?|\S|\n')
 _SHORT = {"w/o": "without", "b/l": "bilateral", "c/w": "consistent with", "s/p": "status post", "d/t": "due to"}
 _SHORT |= {"r/o": "rule out", "h/o": "history of", "f/u": "follow up", "i/k/w": "in keeping with", "w/": "with "}
 _SIGNS = {",": "COMMA", "(": "COMMA", ")": "COMMA", ".": "STOP", ";": "STOP", "!": "STOP", "?": "STOP", "\n": "STOP"}
-_JOINTS = ("COMMA", "AND", "WITH", "OR")
-_ENDS = ("WITH", "NO", "WITH+NO", "MEANS")
+_JOINTS = ("COMMA", "AND", "WITH", "OR", "EXCEPT")
+_ENDS = ("WITH", "NO", "WITH+NO", "MEANS", "EXCEPT")
 """The terminals that end an aside."""
 _FOUND = ("FINDING", "OTHER", "BROAD", "CAUSE", "CLEAR", "NORMAL")
 _EARLIER = ("of", "post", "following", "to", "than", "with", "treatment")
 """The last words of asides about an earlier illness, such as "history of", or a comparison."""
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
 _QUOTES = {ord("\u2019"): "'", ord("\u201c"): '"', ord("\u201d"): '"', ord("\u00d7"): "x"}
-
-
-@dataclass(frozen=True)
-class Word:
-    """One term where it stands in a text.
-
-    Attributes:
-        kind: the terminal.
-        meaning: as `artasyn.synthesis.prompts.vocabulary.Term` has it, or a number.
-        text: as written, in lower case and without hyphens.
-        start: the first character in the plain text.
-        end: the character after the last.
-        plural: whether a noun stands in the plural.
-    """
-
-    kind: str
-    meaning: str
-    text: str
-    start: int
-    end: int
-    plural: bool = False
 
 
 def plain(text: str) -> str:
@@ -104,7 +64,6 @@ def read_words(text: str) -> tuple[Word, ...]:
     """
     pieces = [(match[0], match.start(), match.end()) for match in _PIECE.finditer(text)]
     found: list[Word] = []
-    unknown: list[str] = []
     at = 0
     while at < len(pieces):
         piece, start, end = pieces[at]
@@ -121,15 +80,19 @@ def read_words(text: str) -> tuple[Word, ...]:
             found.append(Word(_SIGNS[piece], "", piece, start, end))
         elif piece[0] == '"' and len(piece) > 2:
             found.append(Word("QUOTED", piece[1:-1], piece, start, end))
-        elif _WHEN.fullmatch(piece):
+        elif WHEN.fullmatch(piece):
             found.append(Word("TOLD", "when", piece, start, end))
+        elif HIDDEN.fullmatch(piece):
+            found.append(Word("TOLD", hidden_side(piece), piece, start, end))
         elif piece[0].isdigit():
             found.append(Word("NUMBER", piece, piece, start, end))
         elif (piece == "-" and text[end : end + 1] in ("", " ")) or (piece == ":" and _names(found)):
             found.append(Word("COMMA", "", piece, start, end))
         elif piece != ":":
-            unknown.append(piece)
+            found.append(Word("UNKNOWN", "", piece, start, end))
         at += max(size, 1)
+    found = told_remarks(found, text)
+    unknown = [word.text for word in found if word.kind == "UNKNOWN"]
     if unknown:
         raise PromptError(_unknown(unknown))
     said = [word for word in found if word.kind != "FILLER"]
