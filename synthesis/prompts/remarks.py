@@ -102,7 +102,7 @@ _POSITION = frozenset({"SIDE", "SPOT", "LEVEL", "NOUN"})
 _SPLITS = frozenset({"COMMA", "AND", "OR", "WITH"})
 _REMARK = "remark"
 """The meaning of words of the vocabulary that tell of the patient, the film or what to do."""
-_ALIKE = 0.75
+_ALIKE = 0.8
 """The likeness to a word of a finding from which an unknown word may be that word, misspelt."""
 
 
@@ -174,6 +174,6 @@ def _may_be_finding(word: str) -> bool:
 
 @cache
 def _telling() -> tuple[str, ...]:
-    quiet = {"TOLD", "FILLER", "ADVICE", "ASIDE", "IN", "AND", "WITH", "TO", "TIMES"}
+    quiet = {"MEANS", "TOLD", "FILLER", "ADVICE", "ASIDE", "IN", "AND", "WITH", "TO", "TIMES"}
     every = {part for words, term in terms().items() if term.kind not in quiet for part in words.split(" ")}
     return tuple(sorted(part for part in every if len(part) > 3))
