@@ -12,6 +12,7 @@ from artasyn.synthesis.prompts.clauses import LISTED, NAMED, Draft
 from artasyn.synthesis.prompts.reasons import explain, span
 from artasyn.synthesis.prompts.remarks import Word
 
+_DRAWN = ("FINDING", "BROAD")
 _HILA = ("hila", "hilum", "hilar")
 _SAME = frozenset({"unchanged", "stable", "similar", "no", "as", "remains", "remain", "persistent", "again"})
 
@@ -29,6 +30,7 @@ def settled(drafts: list[Draft], plain_text: str) -> tuple[list[Draft], list[Wor
     unused: list[Word] = []
     drafts = _used(drafts, unused, plain_text)
     _except(drafts)
+    _none(drafts)
     _deny(drafts)
     drafts = explain(drafts, unused, plain_text)
     drafts = _without_remarks(drafts, unused, plain_text)
@@ -96,17 +98,27 @@ def _except(drafts: list[Draft]) -> None:
     for at, draft in enumerate(drafts):
         if draft.joint != "except":
             continue
+        limited = _before(drafts, at) if at else drafts[1:]
+        if draft.place and not draft.kind and len(limited) == 1 and limited[0].denied and limited[0].kind in _DRAWN:
+            draft.kind, draft.finding = limited[0].kind, limited[0].finding  # "no effusion other than on the left"
         if not draft.kind or draft.denied or draft.clear or draft.normal:
             raise PromptError(
                 f"{draft.text!r} is an exception without a finding; name the finding, such as 'clear apart from a small "
                 "nodule at the left base'"
             )
         draft.joint = "with" if at else ""
-        limited = _before(drafts, at) if at else drafts[1:]
         if not any(_denies(each) for each in limited):
             raise PromptError(f"{draft.text!r} is an exception, but nothing is denied; write 'with' or a full stop")
         for each in limited:
             each.beyond = each.beyond or _denies(each)
+
+
+def _none(drafts: list[Draft]) -> None:
+    """Gives "none on the left" the finding before it."""
+    for at, draft in enumerate(drafts):
+        named = next((each for each in reversed(drafts[:at]) if each.kind in NAMED), None)
+        if named and draft.gone and draft.place and not draft.kind and draft.words[0].text in ("none", "nil"):
+            draft.kind, draft.finding, draft.gone, draft.joint = named.kind, named.finding, False, "comma"
 
 
 def _denies(draft: Draft) -> bool:

@@ -50,11 +50,16 @@ _FILM = (
 )
 _AGO = (
     "(?:yesterday|today|before|previously|admission|this morning|last (?:week|night|month|year)|then|earlier|baseline"
-    "|presentation|surgery|discharge)"
+    "|presentation|surgery|discharge|(?:last )?(?:mon|tues|wednes|thurs|fri|satur|sun)day)"
 )
 _SINCE = "(?:(?:as |when |in )?(?:compared|comparison|relative) (?:to|with)|since|from|than|on|in|at|as on|to|versus)"
 _MADE = rf"(?:of|from|dated|on|in|performed on|taken on|performed|taken) (?:the )?(?:{_DATE}|{_MONTH}\b|\d+ {_TIME} ago|{_AGO}\b)"
 _LONG = rf"(?:\d+|{_NUMBER})(?: (?:to|or) (?:\d+|{_NUMBER}))? {_TIME}\b"
+_LENGTH = r"\d+(?:\.\d+)?(?: ?(?:mm|cm)?(?: x | by | to )\d+(?:\.\d+)?)* ?(?:mm|cm)\b"
+_EARLIER_THAN = (
+    r"(?:(?:previously|formerly|initially|earlier|prior|was|up from|down from|(?:increased|decreased|grown|reduced|enlarged|shrunk) from"
+    r"|compared (?:to|with)|from)(?: (?:measured|measuring|at|approximately|about|a))*)"
+)
 WHEN = re.compile(
     rf"(?:(?:since|from|in|of|on|dated|until|as of) (?:the )?)?{_DATE}"
     rf"|(?:since|in|from|until) (?:early |mid |late |last )?{_MONTH}\b"
@@ -64,6 +69,7 @@ WHEN = re.compile(
     rf"|{_SINCE} (?:(?:the |a |an |his |her )?(?:(?:{_BEFORE}|{_BEFORE} and {_BEFORE}) )+(?:chest |frontal |portable )?{_FILM}\b(?: {_MADE})?"
     rf"|(?:the )?(?:prior|previous|last)\b(?! \w+ (?:lobe|zone|lung))|{_AGO}\b)"
     rf"|(?:as |when |in )?(?:compared|comparison) (?:to|with) (?:the )?(?:{_FILM}\b(?: {_MADE})?|{_AGO}\b|{_DATE}|that {_MADE})"
+    rf"|{_EARLIER_THAN} {_LENGTH}|{_LENGTH} (?:previously|before|on (?:the )?{_BEFORE}(?: {_FILM})?)\b"
     r"|\d+(?:\.\d+)?(?: to \d+(?:\.\d+)?)? ?(?:mls?|cc|cl|millilit(?:re|er)s?|lit(?:re|er)s?|%|percent|per cent)(?!\w)"
 )
 """Dates, lengths of time, comparisons with an earlier radiograph, and volumes."""
@@ -93,6 +99,8 @@ HIDDEN = re.compile(
     rf"(?!(?:the|of|and|or) )(?:{_POINT} )*{_LANDMARK} (?:(?:is|are|was|were|has been|have been|appears?|remains?|now|again) )*(?:\w+ly )*"
     rf"{_LOST} {_BY}\b"
     rf"|(?:(?:partial|complete|subtle|mild) )?{_HIDING} of (?:{_POINT} )*{_LANDMARK} {_BY}\b"
+    rf"|(?!(?:the|of|and|or) )(?:{_POINT} )*(?!cp |costo){_LANDMARK} (?:(?:is|are|was|were|has been|have been|appears?|remains?|now|again) )*"
+    rf"(?:\w+ly )*{_LOST}(?=[.;,\n]|$)"
     rf"|{_OVER} (?:{_RANK} |{_POINT} )*(?:{_BONE})\b"
 )
 """A landmark that a finding hides or lies over, as in "right heart border is obscured by"; it tells only the side."""

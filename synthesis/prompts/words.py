@@ -25,6 +25,8 @@ _SIGNS = {",": "COMMA", "(": "COMMA", ")": "COMMA", ".": "STOP", ";": "STOP", "!
 _JOINTS = ("COMMA", "AND", "WITH", "OR", "EXCEPT")
 _ENDS = ("WITH", "NO", "WITH+NO", "MEANS", "EXCEPT")
 """The terminals that end an aside."""
+_GOES_ON = ("is", "are", "has", "have", "now", "remains", "remain", "there", "appears", "appear")
+"""The words after "and" that go on with what was said before an aside."""
 _FOUND = ("FINDING", "OTHER", "BROAD", "CAUSE", "CLEAR", "NORMAL")
 _EARLIER = ("of", "post", "following", "to", "than", "with", "treatment")
 """The last words of asides about an earlier illness, such as "history of", or a comparison."""
@@ -99,9 +101,11 @@ def read_words(text: str) -> tuple[Word, ...]:
     for at, (before, word, after) in enumerate(zip(said, said[1:], said[2:], strict=False)):
         if word.kind == "TO" and before.kind == after.kind == "LEVEL":  # "mid to lower zones"
             said[at + 1] = replace(word, kind="AND")
+        if word.kind == "TO" and before.kind == "TOLD":  # "increased from 5 mm to 8 mm", "6th to 8th"
+            said[at + 1] = replace(word, kind="TOLD" if after.kind == "TOLD" else "FILLER")
         if word.kind == "GONE" and after.meaning == "when":  # "not seen on the previous film" is new
             said[at + 1] = replace(word, kind="TOLD", text=text[word.start : after.end], end=after.end)
-    return tuple(_joined(iter(said)))
+    return tuple(_joined(word for word in said if word.kind != "FILLER"))
 
 
 def merged(unused: list[Word], plain_text: str) -> tuple[str, ...]:
@@ -161,7 +165,7 @@ def _rest(pieces: list[tuple[str, int, int]], start: int, aside: bool) -> int:
     while at < len(pieces) and _SIGNS.get(pieces[at][0]) not in (("STOP", "COMMA") if aside else ("STOP",)):
         size = _longest(pieces, at) or 1
         kind = _kind(pieces[at : at + size])
-        if aside and kind in _ENDS:
+        if aside and (kind in _ENDS or (kind == "AND" and at + 1 < len(pieces) and pieces[at + 1][0] in _GOES_ON)):
             break
         if aside and joined and kind in _FOUND:
             return joined - start
