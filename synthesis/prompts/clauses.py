@@ -210,7 +210,9 @@ def _draft(nodes: list[Any], joint: str) -> Draft:
     if draft.values.get("lobe") == "lingula":
         draft.values.setdefault("side", "left")
     for word in draft.words:
-        if draft.kind and word.kind == "TOLD" and word.meaning.startswith("side="):  # "the right heart border is obscured by"
+        if (
+            draft.kind and word.kind == "TOLD" and word.meaning.startswith("side=")
+        ):  # "the right heart border is obscured by"
             draft.values.setdefault("side", word.meaning.removeprefix("side="))
     return draft
 

@@ -37,6 +37,11 @@ def _parts(head: Draft, clauses: list[Draft]) -> list[Draft]:
     if not places or any(word.text in LARGEST for each in places for word in each.words):
         return []
     total = head.values.get("number")
+    if total == len(places) > 1 and all(
+        "millimetres" in each.values and "number" not in each.values for each in places
+    ):
+        for each in places:  # "two masses: 4 cm in the lingula and 6 cm in the right lower lobe"
+            each.values["number"] = 2 if each.values.get("side") == "both" else 1
     if all("number" in each.values for each in places):
         if "amount" in head.values or not _hold(head, places):
             return []

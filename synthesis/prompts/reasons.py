@@ -10,7 +10,9 @@ from artasyn.synthesis.prompts.remarks import Word
 _OPACITY = "consolidation"
 """The finding that an opacity without further words is."""
 _TOGETHER = ("combination of", "mixture of", "mix of", "both")
-_OPENING = re.compile(r"(?:the )?(?:(?:overall )?appearances?|findings?|features?|would be)(?: (?:are|is|would be))? (?!are |is |of |in the )")
+_OPENING = re.compile(
+    r"(?:the )?(?:(?:overall )?appearances?|findings?|features?|would be)(?: (?:are|is|would be))? (?!are |is |of |in the )"
+)
 """The words before "consistent with" and the like that say nothing."""
 _CAUSED = ("due to", "secondary to", "caused by")
 

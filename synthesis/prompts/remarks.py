@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from artasyn.synthesis.prompts.vocabulary import terms
@@ -66,8 +66,8 @@ WHEN = re.compile(
     r"|\d\d?:\d\d\b(?: ?hours| ?hrs| ?am| ?pm)?|\d\d?/(?:7|52|12)\b"
     rf"|(?:(?:for|over|within|during|after) (?:the )?(?:(?:last|past|preceding|previous|first) )?)?(?:at least )?{_LONG}"
     r"(?: ago| earlier| prior| old| later| previously| before| duration| interval)?"
-    rf"|{_SINCE} (?:(?:the |a |an |his |her )?(?:(?:{_BEFORE}|{_BEFORE} and {_BEFORE}) )+(?:chest |frontal |portable )?{_FILM}\b(?: {_MADE})?"
-    rf"|(?:the )?(?:prior|previous|last)\b(?! \w+ (?:lobe|zone|lung))|{_AGO}\b)"
+    rf"|(?:(?:not )?(?:seen|noted|identified|described|reported|present|visible|demonstrated|shown) )?{_SINCE} (?:(?:the |a |an |his |her )?(?:(?:{_BEFORE}|{_BEFORE} and {_BEFORE}) )+(?:chest |frontal |portable )?{_FILM}\b(?: {_MADE})?"
+    rf"|(?:the )?(?:prior|previous|last)\b(?! \w+ (?:lobe|zone|lung))|{_AGO}\b)|(?<!not )(?:seen|noted|described|reported) (?!today){_AGO}\b"
     rf"|(?:as |when |in )?(?:compared|comparison) (?:to|with) (?:the )?(?:{_FILM}\b(?: {_MADE})?|{_AGO}\b|{_DATE}|that {_MADE})"
     rf"|{_EARLIER_THAN} {_LENGTH}|{_LENGTH} (?:previously|before|on (?:the )?{_BEFORE}(?: {_FILM})?)\b"
     r"|\d+(?:\.\d+)?(?: to \d+(?:\.\d+)?)? ?(?:mls?|cc|cl|millilit(?:re|er)s?|lit(?:re|er)s?|%|percent|per cent)(?!\w)"
@@ -105,9 +105,15 @@ HIDDEN = re.compile(
 )
 """A landmark that a finding hides or lies over, as in "right heart border is obscured by"; it tells only the side."""
 
-_SAYS_NOTHING = frozenset({"UNKNOWN", "TOLD", "FILLER", "IN", "TO", "ADVICE", "ASIDE", "NUMBER", "UNIT", "COUNT", "TIMES"})
+_SAYS_NOTHING = frozenset(
+    {"UNKNOWN", "TOLD", "FILLER", "IN", "TO", "ADVICE", "ASIDE", "NUMBER", "UNIT", "COUNT", "TIMES"}
+)
 _POSITION = frozenset({"SIDE", "SPOT", "LEVEL", "NOUN"})
 _SPLITS = frozenset({"COMMA", "AND", "OR", "WITH"})
+_PERSON = re.compile(
+    r"(?:old|patient|man|woman|male|female|child|infant|neonate|baby|boy|girl|lady|gentleman|smoker|asthmatic)$"
+)
+_ILLNESS = "illness"
 _REMARK = "remark"
 """The meaning of words of the vocabulary that tell of the patient, the film or what to do."""
 _ALIKE = 0.8
@@ -137,8 +143,21 @@ def told_remarks(words: list[Word], text: str) -> list[Word]:
         whole = [clause if _is_joint(clause) else _remark(clause, text) for clause in clauses]
         if any(word.kind == "UNKNOWN" for clause in whole for word in clause):
             whole = [_remark(sentence, text, _SAYS_NOTHING | _SPLITS)]
+        _tell_illness(whole)
         said += [word for clause in whole for word in clause]
     return said
+
+
+def _tell_illness(clauses: list[list[Word]]) -> None:
+    """Marks the illness of a patient as unused: "65 year old man with heart failure"."""
+    for before, joint, clause in zip(clauses, clauses[1:], clauses[2:], strict=False):
+        person = before[-1].meaning == _ILLNESS or _PERSON.search(before[-1].text)
+        told = person and before[-1].kind == "TOLD"
+        ill = all(word.kind in ("CAUSE", "TOLD", "FILLER") or word.meaning == "emphysema" for word in clause)
+        if told and ill and (joint[0].kind == "WITH" or (joint[0].kind in _SPLITS and before[-1].meaning == _ILLNESS)):
+            clause[:] = [
+                replace(word, kind="TOLD", meaning=_ILLNESS) if word.kind != "FILLER" else word for word in clause
+            ]
 
 
 def _runs(words: list[Word], ends: frozenset[str]) -> Iterator[list[Word]]:

@@ -18,7 +18,9 @@ from artasyn.synthesis.prompts.vocabulary import lengths, phrases_with, terms
 LONGEST = 25_000
 """The most characters of a prompt."""
 
-_PIECE = re.compile(rf'"[^"]*"|{WHEN.pattern}|{HIDDEN.pattern}|\d+(?:st|nd|rd|th)\b|\d+(?:\.\d+)?|[^\W\d_]+(?:\'[^\W\d_]+)?|\S|\n')
+_PIECE = re.compile(
+    rf'"[^"]*"|{WHEN.pattern}|{HIDDEN.pattern}|\d+(?:st|nd|rd|th)\b|\d+(?:\.\d+)?|[^\W\d_]+(?:\'[^\W\d_]+)?|\S|\n'
+)
 _SHORT = {"w/o": "without", "b/l": "bilateral", "c/w": "consistent with", "s/p": "status post", "d/t": "due to"}
 _SHORT |= {"r/o": "rule out", "h/o": "history of", "f/u": "follow up", "i/k/w": "in keeping with", "w/": "with "}
 _SIGNS = {",": "COMMA", "(": "COMMA", ")": "COMMA", ".": "STOP", ";": "STOP", "!": "STOP", "?": "STOP", "\n": "STOP"}
@@ -73,7 +75,14 @@ def read_words(text: str) -> tuple[Word, ...]:
         if size:
             end = pieces[at + size - 1][2]
             found += _of_term(text, start, end)
-            if found and found[-1].kind in ("ADVICE", "ASIDE"):
+            if (
+                found
+                and found[-1].kind == "ASIDE"
+                and pieces[at + size : at + size + 1]
+                and pieces[at + size][0][0].isdigit()
+            ):
+                found[-1] = replace(found[-1], kind="TOLD")  # "under 4 mm"
+            elif found and found[-1].kind in ("ADVICE", "ASIDE"):
                 size += _rest(pieces, at + size, found[-1].kind == "ASIDE")
                 found[-1] = Word(
                     found[-1].kind, "", text[start : pieces[at + size - 1][2]], start, pieces[at + size - 1][2]
@@ -93,7 +102,7 @@ def read_words(text: str) -> tuple[Word, ...]:
         elif piece != ":":
             found.append(Word("UNKNOWN", "", piece, start, end))
         at += max(size, 1)
-    found = told_remarks(found, text)
+    found = told_remarks(_listed(found), text)
     unknown = [word.text for word in found if word.kind == "UNKNOWN"]
     if unknown:
         raise PromptError(_unknown(unknown))
@@ -206,6 +215,28 @@ def _joined(words: Iterator[Word]) -> Iterator[Word]:
         yield word
     if waiting and waiting.kind != "COMMA":
         yield waiting
+
+
+def _listed(words: list[Word]) -> list[Word]:
+    """Gives a semicolon as a comma where a place or size without a finding follows: "right effusion; small left"."""
+    given = list(words)
+    for at, word in enumerate(words):
+        if word.text != ";" or not at:
+            continue
+        rest = words[at + 1 :]
+        rest = rest[: next((end for end, each in enumerate(rest) if each.kind == "STOP"), len(rest))]
+        kinds = {kind for each in rest for kind in each.kind.split("+")}
+        if kinds & {"SIDE", "SPOT", "LEVEL"} and not kinds & {
+            *_FOUND,
+            "ORGAN",
+            "BLUNT",
+            "UNKNOWN",
+            "ADVICE",
+            "NO",
+            "GONE",
+        }:
+            given[at] = replace(word, kind="COMMA")
+    return given
 
 
 def _unknown(words: list[str]) -> str:
