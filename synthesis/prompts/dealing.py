@@ -52,7 +52,7 @@ def _parts(head: Draft, clauses: list[Draft]) -> list[Draft]:
             raise PromptError(
                 f"{head.text!r} are {total}, but the places after it hold {counted}; write each number with its place"
             )
-    elif head.place != {"side": "both"} or total or not _divides(places):
+    elif head.values.get("side") != "both" or total or not _divides(head, places):
         return []
     for each in places:
         each.values |= {"number": _counted(each)} if "number" in each.values else {}
@@ -91,14 +91,18 @@ def _counted(place: Draft) -> int:
     return 2 if place.values.get("side") == "both" and number == 1 else number
 
 
-def _divides(places: list[Draft]) -> bool:
-    """Whether places lie in both lungs, each with more than its side."""
+def _divides(head: Draft, places: list[Draft]) -> bool:
+    """Whether places lie in both lungs, each with more than its side, or each with its length."""
     sides = {each.values.get("side") for each in places}
+    if len(sides) == len(places) == 2 and all("millimetres" in each.values for each in places):
+        return sides == {"right", "left"}
+    if head.place != {"side": "both"}:
+        return False
     return sides == {"right", "left"} and all(each.values.keys() & {"level", "lobe", "zone", "area"} for each in places)
 
 
 def _part(head: Draft, place: Draft, details: list[Draft], *, first: bool) -> Draft:
-    left_out = {"number", "amount"} | ({"side"} if head.place == {"side": "both"} else set())
+    left_out = {"number", "amount"} | ({"side"} if head.values.get("side") == "both" else set())
     values = {name: value for name, value in head.values.items() if name not in left_out}
     if place.values.keys() & set(PLACES) - {"side"}:
         values = {name: value for name, value in values.items() if name not in ("zone", "level", "noun", "lobe")}

@@ -9,6 +9,8 @@ from artasyn.synthesis.prompts.remarks import Word
 
 _OPACITY = "consolidation"
 """The finding that an opacity without further words is."""
+_MIMICS = ("lymphadenopathy", "calcification", "cyst", "hernia", "pleural_thickening", "fracture")
+"""The findings that cannot be drawn, and that may be what looks like a nodule, a mass or an opacity."""
 _TOGETHER = ("combination of", "mixture of", "mix of", "both")
 _OPENING = re.compile(
     r"(?:the )?(?:(?:overall )?appearances?|findings?|features?|would be)(?: (?:are|is|would be))? (?!are |is |of |in the )"
@@ -75,7 +77,7 @@ def _explains(draft: Draft, target: Draft) -> bool:
     bare = draft.placeless if target.vague else draft.bare
     if not (draft.maybe and bare and draft.joint in joints) or draft.denied:
         return False
-    return draft.kind == "CAUSE" or (draft.kind in ("FINDING", "BROAD") and (target.vague or _same(draft, target)))
+    return draft.kind == "CAUSE" or draft.finding in _MIMICS or (draft.kind in ("FINDING", "BROAD") and (target.vague or _same(draft, target)))
 
 
 def _leaves_open(drafts: list[Draft], target: Draft) -> bool:

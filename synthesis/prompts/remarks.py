@@ -68,7 +68,7 @@ WHEN = re.compile(
     r"(?: ago| earlier| prior| old| later| previously| before| duration| interval)?"
     rf"|(?:(?:not )?(?:seen|noted|identified|described|reported|present|visible|demonstrated|shown) )?{_SINCE} (?:(?:the |a |an |his |her )?(?:(?:{_BEFORE}|{_BEFORE} and {_BEFORE}) )+(?:chest |frontal |portable )?{_FILM}\b(?: {_MADE})?"
     rf"|(?:the )?(?:prior|previous|last)\b(?! \w+ (?:lobe|zone|lung))|{_AGO}\b)|(?<!not )(?:seen|noted|described|reported) (?!today){_AGO}\b"
-    rf"|(?:as |when |in )?(?:compared|comparison) (?:to|with) (?:the )?(?:{_FILM}\b(?: {_MADE})?|{_AGO}\b|{_DATE}|that {_MADE})"
+    rf"|(?:as |when |in )?(?:compared|comparison) (?:to|with) (?:the )?(?:{_FILM}\b(?: {_MADE})?|{_AGO}\b|{_DATE}|{_LONG} (?:ago|earlier|previously|before|prior)|that {_MADE})"
     rf"|{_EARLIER_THAN} {_LENGTH}|{_LENGTH} (?:previously|before|on (?:the )?{_BEFORE}(?: {_FILM})?)\b"
     r"|\d+(?:\.\d+)?(?: to \d+(?:\.\d+)?)? ?(?:mls?|cc|cl|millilit(?:re|er)s?|lit(?:re|er)s?|%|percent|per cent)(?!\w)"
 )

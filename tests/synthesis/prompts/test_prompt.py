@@ -133,7 +133,7 @@ def test_a_wrong_reading_of_an_impression_is_noticed() -> None:
         ("nodule of 1.2 x 0.9 cm", ["nodule 12.0"]),
         ("two 5-8 mm nodules in the LLL", ["nodule left lower 2 8.0"]),
         ("multiple pulmonary nodules", ["nodule several"]),
-        ("two nodules, one in each lung", []),
+        ("two nodules, one in each lung", ["nodule right 1", "nodule left 1"]),
         ("mild effusion", ["pleural_effusion small"]),
         ("mild consolidation", ["consolidation mild"]),
         ("faint consolidation", ["consolidation mild"]),
