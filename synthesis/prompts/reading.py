@@ -28,6 +28,8 @@ def settled(drafts: list[Draft], plain_text: str) -> tuple[list[Draft], list[Wor
         PromptError: the sentence can be read in more than one way, or a clause belongs to no finding.
     """
     unused: list[Word] = []
+    if _is_remark(drafts):
+        return [], [span([word for draft in drafts for word in draft.words], plain_text)]
     drafts = _used(drafts, unused, plain_text)
     _except(drafts)
     _none(drafts)
@@ -43,6 +45,17 @@ def settled(drafts: list[Draft], plain_text: str) -> tuple[list[Draft], list[Wor
             head.values.setdefault("side", "both")
         unused += head.unused
     return heads, unused
+
+
+def _is_remark(drafts: list[Draft]) -> bool:
+    """Whether a sentence tells only of the film or of how the lungs look: "lungs well inflated"."""
+    told = any(draft.unused for draft in drafts)
+    return told and all(
+        not (draft.denied or draft.explains or draft.maybe or draft.values.keys() - {"noun"})
+        and (not draft.kind or (draft.kind == "ORGAN" and draft.finding == "abnormality" and not (draft.clear or draft.normal)))
+        and ("noun" in draft.values or draft.kind or draft.unused)
+        for draft in drafts
+    ) and any(draft.values or draft.kind for draft in drafts)
 
 
 def _used(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Draft]:

@@ -95,12 +95,19 @@ _OVER = (
 )
 _RANK = rf"(?:\d+(?:st|nd|rd|th)?|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|end|ends|tip|head|to|thoracic)"
 _BONE = "ribs?|clavicles?|scapulae?|intercostal spaces?|interspaces?|rib spaces?|costochondral junctions?|spine|vertebra[el]?"
+_PART = (
+    r"(?:(?:the|right|left|both) )*(?:(?:upper|lower|mid|middle|apical|basal|central|peripheral|perihilar|lung) )*"
+    r"(?:zones?|lobes?|bases?|apex|apices|upper|lower|apical|basal|central|peripheral|perihilar|peripherally|centrally)\b"
+)
 HIDDEN = re.compile(
     rf"(?!(?:the|of|and|or) )(?:{_POINT} )*{_LANDMARK} (?:(?:is|are|was|were|has been|have been|appears?|remains?|now|again) )*(?:\w+ly )*"
     rf"{_LOST} {_BY}\b"
     rf"|(?:(?:partial|complete|subtle|mild) )?{_HIDING} of (?:{_POINT} )*{_LANDMARK} {_BY}\b"
     rf"|(?!(?:the|of|and|or) )(?:{_POINT} )*(?!cp |costo){_LANDMARK} (?:(?:is|are|was|were|has been|have been|appears?|remains?|now|again) )*"
     rf"(?:\w+ly )*{_LOST}(?=[.;,\n]|$)"
+    rf"|{_PART} (?:>|(?:worse|more|greater|more so|denser|less) than) (?:the )?{_PART}"
+    r"|in (?:this|a|an|our) (?:[a-z]+ ){0,2}patient\b(?! with)"
+    rf"|wall thickness (?:of |up to |measuring )?{_LENGTH}"
     rf"|{_OVER} (?:{_RANK} |{_POINT} )*(?:{_BONE})\b"
 )
 """A landmark that a finding hides or lies over, as in "right heart border is obscured by"; it tells only the side."""

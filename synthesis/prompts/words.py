@@ -100,7 +100,7 @@ def read_words(text: str) -> tuple[Word, ...]:
         elif (piece == "-" and text[end : end + 1] in ("", " ")) or (piece == ":" and _names(found)):
             found.append(Word("COMMA", "", piece, start, end))
         elif piece != ":":
-            found.append(Word("UNKNOWN", "", piece, start, end))
+            found.append(Word("TOLD" if _is_inflected(piece) else "UNKNOWN", "", piece, start, end))
         at += max(size, 1)
     found = told_remarks(_listed(found), text)
     unknown = [word.text for word in found if word.kind == "UNKNOWN"]
@@ -215,6 +215,16 @@ def _joined(words: Iterator[Word]) -> Iterator[Word]:
         yield word
     if waiting and waiting.kind != "COMMA":
         yield waiting
+
+
+def _is_inflected(word: str) -> bool:
+    """Whether a word is another form of an unused one, such as "components" or "enlargingly"."""
+    stems = [word[: -len(end)] for end in ("s", "es", "ed", "ing", "ly", "d") if word.endswith(end)]
+    forms = [stem + end for stem in (word, *stems) for end in ("", "e", "s", "ed", "d", "ing", "ly")]
+    known = [terms()[form] for form in forms if len(form) > 3 and form in terms()]
+    return len(word) > 4 and bool(known) and all(
+        term.kind in ("TOLD", "FILLER") and term.meaning != "spared" for term in known
+    )
 
 
 def _listed(words: list[Word]) -> list[Word]:
