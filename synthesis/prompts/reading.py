@@ -49,13 +49,16 @@ def settled(drafts: list[Draft], plain_text: str) -> tuple[list[Draft], list[Wor
 
 def _is_remark(drafts: list[Draft]) -> bool:
     """Whether a sentence tells only of the film or of how the lungs look: "lungs well inflated"."""
-    told = any(draft.unused for draft in drafts)
-    return told and all(
-        not (draft.denied or draft.explains or draft.maybe or draft.values.keys() - {"noun"})
-        and (not draft.kind or (draft.kind == "ORGAN" and draft.finding == "abnormality" and not (draft.clear or draft.normal)))
-        and ("noun" in draft.values or draft.kind or draft.unused)
-        for draft in drafts
-    ) and any(draft.values or draft.kind for draft in drafts)
+    if not any(draft.unused for draft in drafts) or not any(draft.values or draft.kind for draft in drafts):
+        return False
+    return all(_tells_nothing(draft) for draft in drafts)
+
+
+def _tells_nothing(draft: Draft) -> bool:
+    if draft.denied or draft.explains or draft.maybe or draft.clear or draft.normal or draft.gone or draft.near:
+        return False
+    film = draft.kind == "ORGAN" and draft.finding == "abnormality"
+    return (film or not draft.kind) and not draft.values.keys() - {"noun"}
 
 
 def _used(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Draft]:
@@ -227,7 +230,8 @@ def _without_remarks(drafts: list[Draft], unused: list[Word], plain_text: str) -
                 kept += organs
                 organs = []
             organs.append(draft)
-            if draft.unused and (draft.finding == "abnormality" or draft.unused[0].text.split()[0] in _SAME):
+            told = draft.finding == "abnormality" or any(word.meaning == "remark" for word in draft.unused)
+            if draft.unused and (told or draft.unused[0].text.split()[0] in _SAME):
                 unused.append(span([word for each in organs for word in each.words], plain_text))
                 organs = []
         else:
