@@ -52,7 +52,7 @@ def attach(drafts: list[Draft]) -> list[Draft]:
 
 
 def _is_heading(waiting: list[Draft], joint: str) -> bool:
-    """Whether a single place comes before its finding: "right lung with consolidation", "on the right, consolidation"."""
+    """Whether a place alone comes before its finding: "right lung with consolidation", "on the right, a nodule"."""
     if len(waiting) != 1 or waiting[0].denied or waiting[0].values.keys() != waiting[0].place.keys():
         return False
     return joint == "with" or waiting[0].words[0].kind == "IN"

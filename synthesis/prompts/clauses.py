@@ -183,7 +183,7 @@ def _split(nodes: list[Any]) -> list[list[Any]]:
     if named and kinds[-2:] == ["MAYBE", "CAUSE"] and {"SPOT", "NOUN"} & set(kinds[: named[0]]):
         cut = len(nodes) - 2
     last = doubt[-1] if doubt else 0
-    if cut is None and named and named[-1] < last and set(kinds[last + 1 :]) == {"TOLD"}:  # "opacity may be projectional"
+    if cut is None and named and named[-1] < last and set(kinds[last + 1 :]) == {"TOLD"}:  # "may be projectional"
         cut = last if words_of(nodes[last])[0].text.startswith(_LIKELY) else None
     return [nodes] if cut is None else [nodes[:cut], nodes[cut:]]
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from artasyn.errors import PromptError
 from artasyn.synthesis.prompts.attachment import attach, share
-from artasyn.synthesis.prompts.dealing import dealt
 from artasyn.synthesis.prompts.clauses import LISTED, NAMED, Draft
+from artasyn.synthesis.prompts.dealing import dealt
 from artasyn.synthesis.prompts.reasons import explain, span
 from artasyn.synthesis.prompts.remarks import Word
 
@@ -119,8 +119,8 @@ def _except(drafts: list[Draft]) -> None:
             draft.kind, draft.finding = limited[0].kind, limited[0].finding  # "no effusion other than on the left"
         if not draft.kind or draft.denied or draft.clear or draft.normal:
             raise PromptError(
-                f"{draft.text!r} is an exception without a finding; name the finding, such as 'clear apart from a small "
-                "nodule at the left base'"
+                f"{draft.text!r} is an exception without a finding; name it, such as 'clear apart from a nodule at the "
+                "left base'"
             )
         draft.joint = "with" if at else ""
         if not any(_denies(each) for each in limited):

@@ -13,7 +13,8 @@ _MIMICS = ("lymphadenopathy", "calcification", "cyst", "hernia", "pleural_thicke
 """The findings that cannot be drawn, and that may be what looks like a nodule, a mass or an opacity."""
 _TOGETHER = ("combination of", "mixture of", "mix of", "both")
 _OPENING = re.compile(
-    r"(?:the )?(?:(?:overall )?appearances?|findings?|features?|would be)(?: (?:are|is|would be))? (?!are |is |of |in the )"
+    r"(?:the )?(?:(?:overall )?appearances?|findings?|features?|would be)(?: (?:are|is|would be))? "
+    r"(?!are |is |of |in the )"
 )
 """The words before "consistent with" and the like that say nothing."""
 _CAUSED = ("due to", "secondary to", "caused by")
@@ -77,7 +78,11 @@ def _explains(draft: Draft, target: Draft) -> bool:
     bare = draft.placeless if target.vague else draft.bare
     if not (draft.maybe and bare and draft.joint in joints) or draft.denied:
         return False
-    return draft.kind == "CAUSE" or draft.finding in _MIMICS or (draft.kind in ("FINDING", "BROAD") and (target.vague or _same(draft, target)))
+    return (
+        draft.kind == "CAUSE"
+        or draft.finding in _MIMICS
+        or (draft.kind in ("FINDING", "BROAD") and (target.vague or _same(draft, target)))
+    )
 
 
 def _leaves_open(drafts: list[Draft], target: Draft) -> bool:

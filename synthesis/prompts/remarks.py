@@ -1,4 +1,4 @@
-"""Remarks that say nothing of a finding: dates, volumes, hidden landmarks, and clauses about the patient or the film."""
+"""Remarks that say nothing of a finding: dates, volumes, hidden landmarks, clauses about the patient or the film."""
 
 from __future__ import annotations
 
@@ -53,22 +53,31 @@ _AGO = (
     "|presentation|surgery|discharge|(?:last )?(?:mon|tues|wednes|thurs|fri|satur|sun)day)"
 )
 _SINCE = "(?:(?:as |when |in )?(?:compared|comparison|relative) (?:to|with)|since|from|than|on|in|at|as on|to|versus)"
-_MADE = rf"(?:of|from|dated|on|in|performed on|taken on|performed|taken) (?:the )?(?:{_DATE}|{_MONTH}\b|\d+ {_TIME} ago|{_AGO}\b)"
+_MADE = (
+    r"(?:of|from|dated|on|in|performed on|taken on|performed|taken) (?:the )?"
+    rf"(?:{_DATE}|{_MONTH}\b|\d+ {_TIME} ago|{_AGO}\b)"
+)
 _LONG = rf"(?:\d+|{_NUMBER})(?: (?:to|or) (?:\d+|{_NUMBER}))? {_TIME}\b"
 _LENGTH = r"\d+(?:\.\d+)?(?: ?(?:mm|cm)?(?: x | by | to )\d+(?:\.\d+)?)* ?(?:mm|cm)\b"
 _EARLIER_THAN = (
-    r"(?:(?:previously|formerly|initially|earlier|prior|was|up from|down from|(?:increased|decreased|grown|reduced|enlarged|shrunk) from"
-    r"|compared (?:to|with)|from)(?: (?:measured|measuring|at|approximately|about|a))*)"
+    "(?:(?:previously|formerly|initially|earlier|prior|was|up from|down from|compared (?:to|with)|from"
+    "|(?:increased|decreased|grown|reduced|enlarged|shrunk) from)"
+    "(?: (?:measured|measuring|at|approximately|about|a))*)"
 )
+_DURING = "(?:for|over|within|during|after)"
+_SEEN = "(?:seen|noted|identified|described|reported|present|visible|demonstrated|shown)"
 WHEN = re.compile(
     rf"(?:(?:since|from|in|of|on|dated|until|as of) (?:the )?)?{_DATE}"
     rf"|(?:since|in|from|until) (?:early |mid |late |last )?{_MONTH}\b"
     r"|\d\d?:\d\d\b(?: ?hours| ?hrs| ?am| ?pm)?|\d\d?/(?:7|52|12)\b"
-    rf"|(?:(?:for|over|within|during|after) (?:the )?(?:(?:last|past|preceding|previous|first) )?)?(?:at least )?{_LONG}"
+    rf"|(?:{_DURING} (?:the )?(?:(?:last|past|preceding|previous|first) )?)?(?:at least )?{_LONG}"
     r"(?: ago| earlier| prior| old| later| previously| before| duration| interval)?"
-    rf"|(?:(?:not )?(?:seen|noted|identified|described|reported|present|visible|demonstrated|shown) )?{_SINCE} (?:(?:the |a |an |his |her )?(?:(?:{_BEFORE}|{_BEFORE} and {_BEFORE}) )+(?:chest |frontal |portable )?{_FILM}\b(?: {_MADE})?"
-    rf"|(?:the )?(?:prior|previous|last)\b(?! \w+ (?:lobe|zone|lung))|{_AGO}\b)|(?<!not )(?:seen|noted|described|reported) (?!today){_AGO}\b"
-    rf"|(?:as |when |in )?(?:compared|comparison) (?:to|with) (?:the )?(?:{_FILM}\b(?: {_MADE})?|{_AGO}\b|{_DATE}|{_LONG} (?:ago|earlier|previously|before|prior)|that {_MADE})"
+    rf"|(?:(?:not )?{_SEEN} )?{_SINCE} (?:(?:the |a |an |his |her )?(?:(?:{_BEFORE}|{_BEFORE} and {_BEFORE}) )+"
+    rf"(?:chest |frontal |portable )?{_FILM}\b(?: {_MADE})?"
+    rf"|(?:the )?(?:prior|previous|last)\b(?! \w+ (?:lobe|zone|lung))|{_AGO}\b)"
+    rf"|(?<!not )(?:seen|noted|described|reported) (?!today){_AGO}\b"
+    rf"|(?:as |when |in )?(?:compared|comparison) (?:to|with) (?:the )?(?:{_FILM}\b(?: {_MADE})?|{_AGO}\b|{_DATE}"
+    rf"|{_LONG} (?:ago|earlier|previously|before|prior)|that {_MADE})"
     rf"|{_EARLIER_THAN} {_LENGTH}|{_LENGTH} (?:previously|before|on (?:the )?{_BEFORE}(?: {_FILM})?)\b"
     r"|\d+(?:\.\d+)?(?: to \d+(?:\.\d+)?)? ?(?:mls?|cc|cl|millilit(?:re|er)s?|lit(?:re|er)s?|%|percent|per cent)(?!\w)"
 )
@@ -80,31 +89,39 @@ _LANDMARK = (
     "|(?:aortic (?:knuckle|arch|knob|contour)|(?:descending )?(?:thoracic )?aorta)|hil(?:um|a)|lung (?:base|apex)"
     "|(?:para)?(?:tracheal|spinal) (?:stripe|line)s?)"
 )
-_POINT = "(?:right|left|both|bilateral|medial|lateral|posterior|anterior|outer|inner|part|parts|portion|aspect|of|the|half|or|and)"
+_POINT = (
+    "(?:right|left|both|bilateral|medial|lateral|posterior|anterior|outer|inner|part|parts|portion|aspect|of|the|half"
+    "|or|and)"
+)
+_IS = "(?:(?:is|are|was|were|has been|have been|appears?|remains?|now|again) )*(?:[a-z]+ly )*"
 _LOST = (
-    "(?:obscured|effaced|silhouetted|silhouetted out|lost|indistinct|ill defined|obliterated|blunted|hidden|masked|blurred"
-    "|not (?:clearly |well |)(?:seen|visible|visualised|visualized|defined)|poorly (?:seen|defined|visualised|visualized)|invisible)"
+    "(?:obscured|effaced|silhouetted|silhouetted out|lost|indistinct|ill defined|obliterated|blunted|hidden|masked"
+    "|blurred|not (?:clearly |well |)(?:seen|visible|visualised|visualized|defined)"
+    "|poorly (?:seen|defined|visualised|visualized)|invisible)"
 )
 _HIDING = (
     "(?:obscuration|effacement|silhouetting|loss|obliteration|blurring|indistinctness|masking|blunting|poor definition)"
 )
 _BY = "(?:by|due to|owing to|because of|secondary to|from|as a result of|caused by|on account of)"
 _OVER = (
-    "(?:(?:projected|projecting|projects?|superimposed|lying|lies|seen|visible) )?(?:over|overlying|behind|at the level of|near|adjacent "
-    "to|above|below|beneath|under|deep to|between|at|in)"
+    "(?:(?:projected|projecting|projects?|superimposed|lying|lies|seen|visible) )?"
+    "(?:over|overlying|behind|at the level of|near|adjacent to|above|below|beneath|under|deep to|between|at|in)"
 )
-_RANK = rf"(?:\d+(?:st|nd|rd|th)?|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|end|ends|tip|head|to|thoracic)"
-_BONE = "ribs?|clavicles?|scapulae?|intercostal spaces?|interspaces?|rib spaces?|costochondral junctions?|spine|vertebra[el]?"
+_RANK = (
+    r"(?:\d+(?:st|nd|rd|th)?|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|end|ends|tip|head|to"
+    "|thoracic)"
+)
+_BONE = (
+    "ribs?|clavicles?|scapulae?|(?:intercostal|rib) spaces?|interspaces?|costochondral junctions?|spine|vertebra[el]?"
+)
 _PART = (
     r"(?:(?:the|right|left|both) )*(?:(?:upper|lower|mid|middle|apical|basal|central|peripheral|perihilar|lung) )*"
     r"(?:zones?|lobes?|bases?|apex|apices|upper|lower|apical|basal|central|peripheral|perihilar|peripherally|centrally)\b"
 )
 HIDDEN = re.compile(
-    rf"(?!(?:the|of|and|or) )(?:{_POINT} )*{_LANDMARK} (?:(?:is|are|was|were|has been|have been|appears?|remains?|now|again) )*(?:\w+ly )*"
-    rf"{_LOST} {_BY}\b"
+    rf"(?!(?:the|of|and|or) )(?:{_POINT} )*{_LANDMARK} {_IS}{_LOST} {_BY}\b"
     rf"|(?:(?:partial|complete|subtle|mild) )?{_HIDING} of (?:{_POINT} )*{_LANDMARK} {_BY}\b"
-    rf"|(?!(?:the|of|and|or) )(?:{_POINT} )*(?!cp |costo){_LANDMARK} (?:(?:is|are|was|were|has been|have been|appears?|remains?|now|again) )*"
-    rf"(?:\w+ly )*{_LOST}(?=[.;,\n]|$)"
+    rf"|(?!(?:the|of|and|or) )(?:{_POINT} )*(?!cp |costo){_LANDMARK} {_IS}{_LOST}(?=[.;,\n]|$)"
     rf"|{_PART} (?:>|(?:worse|more|greater|more so|denser|less) than) (?:the )?{_PART}"
     r"|in (?:this|a|an|our) (?:[a-z]+ ){0,2}patient\b(?! with)"
     rf"|wall thickness (?:of |up to |measuring )?{_LENGTH}"
@@ -136,9 +153,9 @@ def hidden_side(text: str) -> str:
 def told_remarks(words: list[Word], text: str) -> list[Word]:
     """Returns the words with each remark as one unused word.
 
-    A remark is a clause with a word that tells of the patient, the film or what to do, and with no finding, size, number
-    of lesions, negation or doubt. It may hold unknown words, unless one is like a word of a finding, and places where
-    all of its words are known, as in "right sided chest pain".
+    A remark is a clause with a word that tells of the patient, the film or what to do, and with no finding, size,
+    negation or doubt. It may hold unknown words, unless one is like a word of a finding, and places where all of its
+    words are known, as in "right sided chest pain".
 
     Args:
         words: the words of a text, those that are not known with the kind ``UNKNOWN``.
@@ -193,7 +210,7 @@ def _remark(clause: list[Word], text: str, allowed: frozenset[str] = _SAYS_NOTHI
         return clause
     if not marked or kinds - allowed - (frozenset({"SIDE"}) if unknown else _POSITION):
         return clause
-    if any(_may_be_finding(word.text) for word in unknown):
+    if any(may_be_finding(word.text) for word in unknown):
         return clause
     first = next(at for at, word in enumerate(clause) if word.kind != "FILLER" and word.text not in ("and", "with"))
     start, end = clause[first].start, clause[-1].end
@@ -201,7 +218,7 @@ def _remark(clause: list[Word], text: str, allowed: frozenset[str] = _SAYS_NOTHI
 
 
 @cache
-def _may_be_finding(word: str) -> bool:
+def may_be_finding(word: str) -> bool:
     """Whether an unknown word is nearly a word of a finding, a place, a number, a negation or a doubt."""
     return not word.isalpha() or bool(difflib.get_close_matches(word, _telling(), n=1, cutoff=_ALIKE))
 
@@ -210,4 +227,5 @@ def _may_be_finding(word: str) -> bool:
 def _telling() -> tuple[str, ...]:
     quiet = {"MEANS", "TOLD", "FILLER", "ADVICE", "ASIDE", "IN", "AND", "WITH", "TO", "TIMES"}
     every = {part for words, term in terms().items() if term.kind not in quiet for part in words.split(" ")}
-    return tuple(sorted(part for part in every if len(part) > 3))
+    known = {part for part in every if part in terms() and terms()[part].kind in quiet}
+    return tuple(sorted(part for part in every - known if len(part) > 3))

@@ -12,7 +12,7 @@ from typing import Any
 from lark.lexer import Lexer, Token
 
 from artasyn.errors import PromptError
-from artasyn.synthesis.prompts.remarks import HIDDEN, WHEN, Word, hidden_side, told_remarks
+from artasyn.synthesis.prompts.remarks import HIDDEN, WHEN, Word, hidden_side, may_be_finding, told_remarks
 from artasyn.synthesis.prompts.vocabulary import lengths, phrases_with, terms
 
 LONGEST = 25_000
@@ -223,8 +223,11 @@ def _is_inflected(word: str) -> bool:
     stems = [word[: -len(end)] for end in ("s", "es", "ed", "ing", "ly", "d") if word.endswith(end)]
     forms = [stem + end for stem in (word, *stems) for end in ("", "e", "s", "ed", "d", "ing", "ly")]
     known = [terms()[form] for form in forms if len(form) > 3 and form in terms()]
-    return len(word) > 4 and bool(known) and all(
-        term.kind in ("TOLD", "FILLER") and term.meaning != "spared" for term in known
+    return (
+        len(word) > 4
+        and bool(known)
+        and not may_be_finding(word)
+        and all(term.kind in ("TOLD", "FILLER") and term.meaning != "spared" for term in known)
     )
 
 
