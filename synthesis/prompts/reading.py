@@ -126,7 +126,7 @@ def _except(drafts: list[Draft]) -> None:
         if not any(_denies(each) for each in limited):
             raise PromptError(f"{draft.text!r} is an exception, but nothing is denied; write 'with' or a full stop")
         for each in limited:
-            each.beyond = each.beyond or _denies(each)
+            each.beyond = each.beyond or _denies(each) or each.kind in ("", "ORGAN")
 
 
 def _none(drafts: list[Draft]) -> None:

@@ -58,7 +58,7 @@ _MADE = (
     rf"(?:{_DATE}|{_MONTH}\b|\d+ {_TIME} ago|{_AGO}\b)"
 )
 _LONG = rf"(?:\d+|{_NUMBER})(?: (?:to|or) (?:\d+|{_NUMBER}))? {_TIME}\b"
-_LENGTH = r"\d+(?:\.\d+)?(?: ?(?:mm|cm)?(?: x | by | to )\d+(?:\.\d+)?)* ?(?:mm|cm)\b"
+_LENGTH = r"\d+(?:\.\d+)?(?: ?(?:mm|cm)?(?: x | by )\d+(?:\.\d+)?)* ?(?:mm|cm)\b"
 _EARLIER_THAN = (
     "(?:(?:previously|formerly|initially|earlier|prior|was|up from|down from|compared (?:to|with)|from"
     "|(?:increased|decreased|grown|reduced|enlarged|shrunk) from)"
@@ -105,7 +105,7 @@ _HIDING = (
 _BY = "(?:by|due to|owing to|because of|secondary to|from|as a result of|caused by|on account of)"
 _OVER = (
     "(?:(?:projected|projecting|projects?|superimposed|lying|lies|seen|visible) )?"
-    "(?:over|overlying|behind|at the level of|near|adjacent to|above|below|beneath|under|deep to|between|at|in)"
+    "(?:over|overlying|behind|at the level of|near|adjacent to|above|below|beneath|under|deep to|between)"
 )
 _RANK = (
     r"(?:\d+(?:st|nd|rd|th)?|first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|end|ends|tip|head|to"
@@ -125,6 +125,7 @@ HIDDEN = re.compile(
     rf"|{_PART} (?:>|(?:worse|more|greater|more so|denser|less) than) (?:the )?{_PART}"
     r"|in (?:this|a|an|our) (?:[a-z]+ ){0,2}patient\b(?! with)"
     rf"|wall thickness (?:of |up to |measuring )?{_LENGTH}"
+    rf"|(?:in|at) (?:{_RANK} |{_POINT} )*(?:(?:intercostal|rib) spaces?|interspaces?)\b"
     rf"|{_OVER} (?:{_RANK} |{_POINT} )*(?:{_BONE})\b"
 )
 """A landmark that a finding hides or lies over, as in "right heart border is obscured by"; it tells only the side."""
@@ -217,6 +218,10 @@ def _remark(clause: list[Word], text: str, allowed: frozenset[str] = _SAYS_NOTHI
     return [Word("TOLD", _REMARK, text[start:end], start, end)]
 
 
+def _kind(word: str) -> str:
+    return terms()[word].kind if word in terms() else ""
+
+
 @cache
 def may_be_finding(word: str) -> bool:
     """Whether an unknown word is nearly a word of a finding, a place, a number, a negation or a doubt."""
@@ -227,5 +232,5 @@ def may_be_finding(word: str) -> bool:
 def _telling() -> tuple[str, ...]:
     quiet = {"MEANS", "TOLD", "FILLER", "ADVICE", "ASIDE", "IN", "AND", "WITH", "TO", "TIMES"}
     every = {part for words, term in terms().items() if term.kind not in quiet for part in words.split(" ")}
-    known = {part for part in every if part in terms() and terms()[part].kind in quiet}
+    known = {part for part in every for word in (part, part.removesuffix("s")) if _kind(word) in quiet}
     return tuple(sorted(part for part in every - known if len(part) > 3))
