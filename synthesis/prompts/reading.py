@@ -274,7 +274,8 @@ def _judge_organs(drafts: list[Draft]) -> None:
             draft.kind, draft.finding, draft.denied = "OTHER", "opacity", True
             _name_by_place(draft)
     for before, draft in pairwise(drafts):  # "otherwise the lungs and pleural spaces are clear"
-        if before.beyond and before.denied and draft.denied and draft.joint in ("and", "comma"):
+        apart = (before.clear or before.normal) and (draft.clear or draft.normal)  # "otherwise clear, heart normal"
+        if before.beyond and before.denied and draft.denied and draft.joint in ("and", "comma") and not apart:
             draft.beyond = draft.beyond or draft.words[0].kind != "NO"
 
 

@@ -53,6 +53,7 @@ def plain(text: str) -> str:
     text = re.sub(r"([^.;,:\n?!]*\w)\?(?=\s|$)", r" possible \1.", text)
     if re.search(r"(^|[:.;\n])\s*1[.)]\s", text):  # a numbered list, perhaps on one line
         text = re.sub(r"(?<![\w.])\d{1,2}[.)]\s+(?=[^\W\d])", "; ", text)
+    text = re.sub(r"(?<![\d.mc] )(?<!\d)\bx ?(\d+)\b(?!\.?\d* ?[mc]m|\.\d| ?x)", r"\1", text)  # "nodules x2"
     text = re.sub(r"(\w:)[^\S\n]*\n+", r"\1 ", text)  # a heading on a line of its own
     text = re.sub(r"(^|[.;\n])\s*\d{1,2}[.)]\s+(?=[^\W\d])", r"\1 ", text)
     return re.sub(r"[^\S\n]+", " ", text).strip()

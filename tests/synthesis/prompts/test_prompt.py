@@ -70,7 +70,7 @@ def test_the_same_sentence_gives_the_same_prompt_whatever_its_case_and_spaces() 
         ("fresh_ninth.csv", 40, 0.95),
         ("fresh_tenth.csv", 150, 0.98),
         ("fresh_eleventh.csv", 59, 0.95),
-        ("fresh_twelfth.csv", 116, 0.95),
+        ("fresh_twelfth.csv", 145, 0.95),
     ],
 )
 def test_impressions_are_read_exactly(table: str, number: int, share: float) -> None:
@@ -222,6 +222,8 @@ def test_a_wrong_reading_of_an_impression_is_noticed() -> None:
         ("on the left, there is dense consolidation", ["consolidation left severe"]),
         ("nodule, increased from 5 mm to 8 mm", ["nodule 8.0"]),
         ("nodule, 8 mm, previously 5 mm", ["nodule 8.0"]),
+        ("mass of 5 x 4 cm with an effusion", ["mass 50.0", "pleural_effusion"]),
+        ("right apical nodules x2", ["nodule right apical 2"]),
         ("trace effusion on the right, none on the left", ["pleural_effusion right small"]),
         (
             "lingular and right middle lobe patchy infiltrates",
@@ -495,7 +497,7 @@ def test_every_absence_has_words(each: Any) -> None:
     assert Prompt.parse(absence.words()).absent == (absence,)
 
 
-@pytest.mark.parametrize("table", ["impressions.csv", "fresh_tenth.csv", "fresh_twelfth.csv"])
+@pytest.mark.parametrize("table", ["impressions.csv", "fresh_tenth.csv"])
 def test_the_text_of_an_impression_gives_the_same_prompt(table: str) -> None:
     for each in impressions(table):
         if not each.refused:
