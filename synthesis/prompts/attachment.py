@@ -153,6 +153,10 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
             return _divide(head, draft)
     several = "amount" in head.values or "number" in head.values or head.plural
     largest = several and bool(draft.place) and any(word.text in LARGEST for word in draft.words)
+    if draft.values.keys() == {"millimetres"} and len(head.listed) > 1 and head.measured:
+        head.values |= draft.values  # "nodules in the RUL (6 mm) and LLL (9 mm)"
+        head.measured = draft.measured
+        return None
     if not largest and (not draft.place or not head.place or detail):
         head.add(draft)
         for each in head.listed if not draft.place else ():  # "RUL and LLL consolidation, moderate"

@@ -139,8 +139,8 @@ _PERSON = re.compile(
     r"(?:old|patient|man|woman|male|female|child|infant|neonate|baby|boy|girl|lady|gentleman|smoker|asthmatic)$"
 )
 _ILLNESS = "illness"
-_REMARK = "remark"
-"""The meaning of words of the vocabulary that tell of the patient, the film or what to do."""
+_REMARK, _FILM = "remark", "film"
+"""The meanings of words of the vocabulary that tell of the patient and of the film."""
 _ALIKE = 0.8
 """The likeness to a word of a finding from which an unknown word may be that word, misspelt."""
 
@@ -206,10 +206,12 @@ def _remark(clause: list[Word], text: str, allowed: frozenset[str] = _SAYS_NOTHI
     """Returns a clause as one unused word if it is a remark with unknown words or with a place; else as it is."""
     kinds = {word.kind for word in clause}
     unknown = [word for word in clause if word.kind == "UNKNOWN"]
-    marked = any(word.kind == "ADVICE" or word.meaning == _REMARK for word in clause)
+    meanings = {word.meaning for word in clause if word.kind == "TOLD"}
+    marked = "ADVICE" in kinds or meanings & {_REMARK, _FILM}
+    places = frozenset({"SIDE"}) if unknown else _POSITION
     if not unknown and not kinds & _POSITION and clause[-1].text != "patient":
         return clause
-    if not marked or kinds - allowed - (frozenset({"SIDE"}) if unknown else _POSITION):
+    if not marked or kinds - allowed - (places if _REMARK in meanings else frozenset()):
         return clause
     if any(may_be_finding(word.text) for word in unknown):
         return clause

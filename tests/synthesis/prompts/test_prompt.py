@@ -223,6 +223,11 @@ def test_a_wrong_reading_of_an_impression_is_noticed() -> None:
         ("nodule, increased from 5 mm to 8 mm", ["nodule 8.0"]),
         ("nodule, 8 mm, previously 5 mm", ["nodule 8.0"]),
         ("mass of 5 x 4 cm with an effusion", ["mass 50.0", "pleural_effusion"]),
+        (
+            "masses in the RUL (6 cm) and LLL (9 cm)",
+            ["mass right upper several 60.0", "mass left lower several 90.0"],
+        ),
+        ("effusion, left base on portable film", ["pleural_effusion left basal"]),
         ("right apical nodules x2", ["nodule right apical 2"]),
         ("trace effusion on the right, none on the left", ["pleural_effusion right small"]),
         (
