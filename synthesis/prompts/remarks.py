@@ -58,7 +58,7 @@ _MADE = (
     rf"(?:{_DATE}|{_MONTH}\b|\d+ {_TIME} ago|{_AGO}\b)"
 )
 _LONG = rf"(?:\d+|{_NUMBER})(?: (?:to|or) (?:\d+|{_NUMBER}))? {_TIME}\b"
-_LENGTH = r"\d+(?:\.\d+)?(?: ?(?:mm|cm)?(?: x | by )\d+(?:\.\d+)?)* ?(?:mm|cm)\b"
+_LENGTH = r"\d+(?:\.\d+)?(?: ?(?:mm|cm)?(?: x | by )\d+(?:\.\d+)?){0,3} ?(?:mm|cm)\b"
 _EARLIER_THAN = (
     "(?:(?:previously|formerly|initially|earlier|prior|was|up from|down from|compared (?:to|with)|from"
     "|(?:increased|decreased|grown|reduced|enlarged|shrunk) from)"
@@ -119,14 +119,14 @@ _PART = (
     r"(?:zones?|lobes?|bases?|apex|apices|upper|lower|apical|basal|central|peripheral|perihilar|peripherally|centrally)\b"
 )
 HIDDEN = re.compile(
-    rf"(?!(?:the|of|and|or) )(?:{_POINT} )*{_LANDMARK} {_IS}{_LOST} {_BY}\b"
-    rf"|(?:(?:partial|complete|subtle|mild) )?{_HIDING} of (?:{_POINT} )*{_LANDMARK} {_BY}\b"
-    rf"|(?!(?:the|of|and|or) )(?:{_POINT} )*(?!cp |costo){_LANDMARK} {_IS}{_LOST}(?=[.;,\n]|$)"
+    rf"(?!(?:the|of|and|or) )(?:{_POINT} ){{0,6}}{_LANDMARK} {_IS}{_LOST} {_BY}\b"
+    rf"|(?:(?:partial|complete|subtle|mild) )?{_HIDING} of (?:{_POINT} ){{0,6}}{_LANDMARK} {_BY}\b"
+    rf"|(?!(?:the|of|and|or) )(?:{_POINT} ){{0,6}}(?!cp |costo){_LANDMARK} {_IS}{_LOST}(?=[.;,\n]|$)"
     rf"|{_PART} (?:>|(?:worse|more|greater|more so|denser|less) than) (?:the )?{_PART}"
     r"|in (?:this|a|an|our) (?:[a-z]+ ){0,2}patient\b(?! with)"
     rf"|wall thickness (?:of |up to |measuring )?{_LENGTH}"
-    rf"|(?:in|at) (?:{_RANK} |{_POINT} )*(?:(?:intercostal|rib) spaces?|interspaces?)\b"
-    rf"|{_OVER} (?:{_RANK} |{_POINT} )*(?:{_BONE})\b"
+    rf"|(?:in|at) (?:{_RANK} |{_POINT} ){{0,8}}(?:(?:intercostal|rib) spaces?|interspaces?)\b"
+    rf"|{_OVER} (?:{_RANK} |{_POINT} ){{0,8}}(?:{_BONE})\b"
 )
 """A landmark that a finding hides or lies over, as in "right heart border is obscured by"; it tells only the side."""
 

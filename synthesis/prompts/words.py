@@ -21,6 +21,8 @@ LONGEST = 25_000
 _PIECE = re.compile(
     rf'"[^"]*"|{WHEN.pattern}|{HIDDEN.pattern}|\d+(?:st|nd|rd|th)\b|\d+(?:\.\d+)?|[^\W\d_]+(?:\'[^\W\d_]+)?|\S|\n'
 )
+MOST_UNKNOWN = 20
+"""The most unknown words that an error shows."""
 _SHORT = {"w/o": "without", "b/l": "bilateral", "c/w": "consistent with", "s/p": "status post", "d/t": "due to"}
 _SHORT |= {"r/o": "rule out", "h/o": "history of", "f/u": "follow up", "i/k/w": "in keeping with", "w/": "with "}
 _SIGNS = {",": "COMMA", "(": "COMMA", ")": "COMMA", ".": "STOP", ";": "STOP", "!": "STOP", "?": "STOP", "\n": "STOP"}
@@ -50,7 +52,7 @@ def plain(text: str) -> str:
     text = re.sub(r"(^|(?<=[\s,(/]))\?\s*(?=[a-z])", "possible ", text)
     for short, whole in _SHORT.items():
         text = re.sub(rf"(?<!\w){short}" + ("" if short[-1] == "/" else r"(?!\w)"), whole, text)
-    text = re.sub(r"([^.;,:\n?!]*\w)\?(?=\s|$)", r" possible \1.", text)
+    text = re.sub(r"(?<![^.;,:\n?!])([^.;,:\n?!]*\w)\?(?=\s|$)", r" possible \1.", text)
     if re.search(r"(^|[:.;\n])\s*1[.)]\s", text):  # a numbered list, perhaps on one line
         text = re.sub(r"(?<![\w.])\d{1,2}[.)]\s+(?=[^\W\d])", "; ", text)
     text = re.sub(r"(?<![\d.mc] )(?<!\d)\bx ?(\d+)\b(?!\.?\d* ?[mc]m|\.\d| ?x)", r"\1", text)  # "nodules x2"
@@ -256,7 +258,7 @@ def _listed(words: list[Word]) -> list[Word]:
 
 def _unknown(words: list[str]) -> str:
     said = []
-    for word in dict.fromkeys(words):
+    for word in list(dict.fromkeys(words))[:MOST_UNKNOWN]:
         near = phrases_with().get(word) or difflib.get_close_matches(word, phrases_with(), n=3, cutoff=0.6)
         said.append(f"{word!r}" + (f" (known: {', '.join(near)})" if near else ""))
     return (
