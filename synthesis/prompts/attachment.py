@@ -12,7 +12,8 @@ from artasyn.synthesis.prompts.vocabulary import SHOWN_AS
 
 _PERIPHERAL = {"area": "peripheral"}
 _OTHER_SIDE = {"right": "left", "left": "right"}
-_LARGEST = ("largest", "larger", "biggest", "dominant")
+LARGEST = ("largest", "larger", "biggest", "dominant")
+"""The words that pick one of several lesions."""
 _HEIGHTS = ("level", "lobe", "zone")
 _SHARED = (*DEGREES, "distribution")
 
@@ -26,7 +27,7 @@ def attach(drafts: list[Draft]) -> list[Draft]:
     heads: list[Draft] = []
     waiting: list[Draft] = []
     for at, draft in enumerate(drafts):
-        if draft.kind and draft.joint and not (draft.joint == "with" and _is_heading(waiting)):
+        if draft.kind and draft.joint and not (draft.joint in ("with", "comma") and _is_heading(waiting, draft.joint)):
             heads += _forward(waiting, draft)
             waiting = []
         elif draft.kind:
@@ -50,9 +51,11 @@ def attach(drafts: list[Draft]) -> list[Draft]:
     return heads
 
 
-def _is_heading(waiting: list[Draft]) -> bool:
-    """Whether a single place comes before its finding, as in "right lung with consolidation"."""
-    return len(waiting) == 1 and not waiting[0].denied and waiting[0].values.keys() == waiting[0].place.keys()
+def _is_heading(waiting: list[Draft], joint: str) -> bool:
+    """Whether a place alone comes before its finding: "right lung with consolidation", "on the right, a nodule"."""
+    if len(waiting) != 1 or waiting[0].denied or waiting[0].values.keys() != waiting[0].place.keys():
+        return False
+    return joint == "with" or waiting[0].words[0].kind == "IN"
 
 
 def _looks_ahead(draft: Draft, after: list[Draft]) -> bool:
@@ -89,7 +92,22 @@ def _forward(waiting: list[Draft], head: Draft) -> list[Draft]:
     for one, following in reversed(list(pairwise(members))):
         if "side" in following.values:
             one.values.setdefault("side", following.values["side"])
+    if members[0] is not head:
+        _share_last(members)
     return members
+
+
+def _share_last(members: list[Draft]) -> None:
+    """Gives all of a list the adjectives after its last place: "lingular and middle lobe patchy infiltrates"."""
+    words = members[-1].words
+    ends = [at for at, word in enumerate(words) if word.kind.lower() in PLACES or word.kind == "SPOT"]
+    names = {"SPREAD": "distribution"} | {name.upper(): name for name in DEGREES}
+    for word in words[ends[-1] + 1 :] if ends else ():
+        if word.kind in NAMED:
+            return
+        if word.kind in names:
+            for each in members[:-1]:
+                each.values.setdefault(names[word.kind], word.meaning)
 
 
 def _refer(draft: Draft) -> None:
@@ -98,7 +116,7 @@ def _refer(draft: Draft) -> None:
     Raises:
         PromptError: it may also mean both lungs.
     """
-    if not (draft.unused or draft.new) or draft.values.keys() != {"side"}:
+    if not (draft.unused or draft.new) or draft.values.keys() - {"millimetres"} != {"side"}:
         raise PromptError(f"{draft.text!r} follows a finding in one lung; write the finding again with its places")
     del draft.values["side"]
     draft.unused.insert(0, next(word for word in draft.words if word.kind == "SIDE"))
@@ -123,7 +141,7 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
         del head.values["noun"]
     detail = not draft.place.keys() & head.place.keys()
     if draft.joint in ("and", "or"):  # "bilateral and peripheral", but not "in the lower lobe and at the hilum"
-        detail = detail and (head.place.keys() == {"side"} or draft.place == _PERIPHERAL)
+        detail = detail and (head.place.keys() == {"side"} or _PERIPHERAL in (draft.place, head.place))
     if draft.place == {"side": "both"} and head.values.get("side") in ("right", "left"):
         _refer(draft)
     if draft.place.keys() == {"side"} and draft.values.keys() & set(DEGREES):
@@ -134,7 +152,11 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
         if head.place == {"side": "both"} and draft.values["side"] in _OTHER_SIDE and "number" not in head.values:
             return _divide(head, draft)
     several = "amount" in head.values or "number" in head.values or head.plural
-    largest = several and bool(draft.place) and any(word.text in _LARGEST for word in draft.words)
+    largest = several and bool(draft.place) and any(word.text in LARGEST for word in draft.words)
+    if draft.values.keys() == {"millimetres"} and len(head.listed) > 1 and head.measured:
+        head.values |= draft.values  # "nodules in the RUL (6 mm) and LLL (9 mm)"
+        head.measured = draft.measured
+        return None
     if not largest and (not draft.place or not head.place or detail):
         head.add(draft)
         for each in head.listed if not draft.place else ():  # "RUL and LLL consolidation, moderate"
@@ -153,6 +175,8 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
             plural=False,
         )
         draft.values.setdefault("number", 1)
+        if draft.place.keys() == {"side"} and head.values.get("side") in ("both", None, draft.values["side"]):
+            draft.values |= {name: head.values[name] for name in _HEIGHTS if name in head.values}
     elif "number" in head.values and "number" not in draft.values:
         raise PromptError(
             f"{head.text!r} gives one number for several places; say how many lie in each, such as 'one nodule in the "
@@ -169,6 +193,8 @@ def _further(head: Draft, draft: Draft) -> Draft:
     head.listed = new.listed = [*(head.listed or [head]), new]
     new.values = {name: value for name, value in head.values.items() if name not in PLACES}
     new.joint, new.unused, new.late = draft.joint, draft.unused, True
+    if draft.values.keys() & set(DEGREES):
+        new.values = {name: value for name, value in new.values.items() if name not in DEGREES}
     new.values |= draft.values
     if head.early and "area" not in draft.values and "area" in head.values:
         new.values["area"] = head.values["area"]
@@ -205,7 +231,7 @@ def share(heads: list[Draft]) -> None:
         bare = head.bare and head.joint in ("and", "or") and head.denied == before.denied and not before.late
         if head.finding in SHOWN_AS:  # "left effusion and pulmonary oedema": oedema lies in both lungs
             bare = False
-        if (head.near and not head.place) or (bare and not head.maybe):
+        if (head.near and head.place in ({}, {"noun": "lung"})) or (bare and not head.maybe):
             names = ("side",) if head.finding == "pleural_effusion" else PLACES  # fluid lies in no lobe
             head.values |= {
                 name: before.values[name] for name in names if name in before.place.keys() - head.values.keys()

@@ -9,7 +9,7 @@ from typing import Any
 from lark import Token, Tree
 
 from artasyn.errors import PromptError
-from artasyn.synthesis.prompts.words import Word
+from artasyn.synthesis.prompts.remarks import Word
 
 PLACES = ("side", "level", "noun", "lobe", "zone", "area")
 """The fields of a draft that tell a place. A level, such as upper, may wait for a later clause's noun, such as lobe."""
@@ -28,6 +28,7 @@ _FLAGS |= {"GONE": "gone", "NEW": "new", "UNEVEN": "uneven"}
 _TOLD = frozenset({"TOLD", "ADVICE", "ASIDE", "NEAR", "MEANS", "UNEVEN"})
 _CHANGES = frozenset({"increase", "decrease", "improvement", "worsening", "progression", "interval", "reduction"})
 _CHANGED = frozenset({"increased", "decreased", "improved", "worsened", "worse", "larger", "smaller", "changed"})
+_LIKELY = ("likely", "most likely", "probably", "possibly", "presumably", "may be", "could be", "might be")
 _FINER = {"apical": "upper", "basal": "lower"}
 _SPREAD = frozenset({"patchy", "multifocal", "diffuse"})
 """Distributions that go together: the first is the prompt's."""
@@ -181,6 +182,9 @@ def _split(nodes: list[Any]) -> list[list[Any]]:
     cut = next((at for at in doubt if named and named[0] < at < named[-1]), None)
     if named and kinds[-2:] == ["MAYBE", "CAUSE"] and {"SPOT", "NOUN"} & set(kinds[: named[0]]):
         cut = len(nodes) - 2
+    last = doubt[-1] if doubt else 0
+    if cut is None and named and named[-1] < last and set(kinds[last + 1 :]) == {"TOLD"}:  # "may be projectional"
+        cut = last if words_of(nodes[last])[0].text.startswith(_LIKELY) else None
     return [nodes] if cut is None else [nodes[:cut], nodes[cut:]]
 
 
@@ -209,6 +213,11 @@ def _draft(nodes: list[Any], joint: str) -> Draft:
         before = words[-1].kind
     if draft.values.get("lobe") == "lingula":
         draft.values.setdefault("side", "left")
+    for word in draft.words:
+        if (
+            draft.kind and word.kind == "TOLD" and word.meaning.startswith("side=")
+        ):  # "the right heart border is obscured by"
+            draft.values.setdefault("side", word.meaning.removeprefix("side="))
     return draft
 
 
@@ -218,6 +227,8 @@ def _compares(nodes: list[Any], degree: Any) -> bool:
     after = words_of(nodes[at])[0] if at < len(nodes) else None
     if after is None or after.kind != "TOLD":
         return False
+    if after.meaning == "feature":  # "with a small air fluid level"
+        return True
     adverb = words_of(degree)[-1].text.endswith("ly")  # "markedly improved", but not "mild improved"
     return after.text.split()[0] in (_CHANGES | _CHANGED if adverb else _CHANGES)
 

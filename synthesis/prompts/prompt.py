@@ -16,9 +16,10 @@ from artasyn.records import read_record, record_text
 from artasyn.synthesis.prompts.clauses import drafts_of, words_of
 from artasyn.synthesis.prompts.entries import asked, denied
 from artasyn.synthesis.prompts.reading import settled
+from artasyn.synthesis.prompts.remarks import Word
 from artasyn.synthesis.prompts.said import PromptAbsence, PromptFinding
 from artasyn.synthesis.prompts.vocabulary import SHOWN_AS
-from artasyn.synthesis.prompts.words import LONGEST, Word, WordLexer, merged, plain, read_words
+from artasyn.synthesis.prompts.words import LONGEST, WordLexer, merged, plain, read_words
 
 MOST = 50
 """The most findings, absent findings and unused passages of a prompt."""

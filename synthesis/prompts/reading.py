@@ -8,9 +8,11 @@ from itertools import pairwise
 from artasyn.errors import PromptError
 from artasyn.synthesis.prompts.attachment import attach, share
 from artasyn.synthesis.prompts.clauses import LISTED, NAMED, Draft
+from artasyn.synthesis.prompts.dealing import dealt
 from artasyn.synthesis.prompts.reasons import explain, span
-from artasyn.synthesis.prompts.words import Word
+from artasyn.synthesis.prompts.remarks import Word
 
+_DRAWN = ("FINDING", "BROAD")
 _HILA = ("hila", "hilum", "hilar")
 _SAME = frozenset({"unchanged", "stable", "similar", "no", "as", "remains", "remain", "persistent", "again"})
 
@@ -26,12 +28,16 @@ def settled(drafts: list[Draft], plain_text: str) -> tuple[list[Draft], list[Wor
         PromptError: the sentence can be read in more than one way, or a clause belongs to no finding.
     """
     unused: list[Word] = []
+    if _is_remark(drafts):
+        return [], [span([word for draft in drafts for word in draft.words], plain_text)]
     drafts = _used(drafts, unused, plain_text)
+    _except(drafts)
+    _none(drafts)
     _deny(drafts)
     drafts = explain(drafts, unused, plain_text)
     drafts = _without_remarks(drafts, unused, plain_text)
     _judge_organs(drafts)
-    heads = attach(drafts)
+    heads = attach(dealt(drafts))
     share(heads)
     _refuse_open_choices(heads)
     for head in heads:
@@ -39,6 +45,20 @@ def settled(drafts: list[Draft], plain_text: str) -> tuple[list[Draft], list[Wor
             head.values.setdefault("side", "both")
         unused += head.unused
     return heads, unused
+
+
+def _is_remark(drafts: list[Draft]) -> bool:
+    """Whether a sentence tells only of the film or of how the lungs look: "lungs well inflated"."""
+    if not any(draft.unused for draft in drafts) or not any(draft.values or draft.kind for draft in drafts):
+        return False
+    return all(_tells_nothing(draft) for draft in drafts)
+
+
+def _tells_nothing(draft: Draft) -> bool:
+    if draft.denied or draft.explains or draft.maybe or draft.clear or draft.normal or draft.gone or draft.near:
+        return False
+    film = draft.kind == "ORGAN" and draft.finding == "abnormality"
+    return (film or not draft.kind) and not draft.values.keys() - {"noun"}
 
 
 def _used(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Draft]:
@@ -59,7 +79,12 @@ def _used(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Draf
             after.denied, after.joint = True, draft.joint  # "no acute or active disease"
             after.words, after.unused = draft.words + after.words, draft.unused + after.unused
             continue
-        if _only_unused(draft, unused, plain_text):
+        if _is_spared(draft):  # "the apex and the left lung are spared"
+            apart = kept.pop().words if draft.joint == "and" and kept and _is_place(kept[-1]) else []
+            unused.append(span([*apart, *draft.words], plain_text))
+            continue
+        named = any(each.kind in NAMED and each.finding for each in drafts if each is not draft)
+        if _only_unused(draft, unused, plain_text) or (named and _is_general(draft, unused, plain_text)):
             skipped = skipped or draft.joint
             if draft.uneven and kept:  # "effusions, right greater than left"
                 kept[-1].uneven = True
@@ -69,6 +94,61 @@ def _used(drafts: list[Draft], unused: list[Word], plain_text: str) -> list[Draf
         skipped = ""
         kept.append(draft)
     return kept
+
+
+def _is_spared(draft: Draft) -> bool:
+    """Whether a clause tells of a place that a finding leaves out."""
+    return not draft.kind and any(word.meaning == "spared" for word in draft.words)
+
+
+def _is_place(draft: Draft) -> bool:
+    return bool(draft.place) and not draft.kind and draft.values.keys() == draft.place.keys()
+
+
+def _except(drafts: list[Draft]) -> None:
+    """Marks the denials that an exception limits, such as "lungs are clear apart from a nodule".
+
+    Raises:
+        PromptError: the exception names no finding.
+    """
+    for at, draft in enumerate(drafts):
+        if draft.joint != "except":
+            continue
+        limited = _before(drafts, at) if at else drafts[1:]
+        if draft.place and not draft.kind and len(limited) == 1 and limited[0].denied and limited[0].kind in _DRAWN:
+            draft.kind, draft.finding = limited[0].kind, limited[0].finding  # "no effusion other than on the left"
+        if not draft.kind or draft.denied or draft.clear or draft.normal:
+            raise PromptError(
+                f"{draft.text!r} is an exception without a finding; name it, such as 'clear apart from a nodule at the "
+                "left base'"
+            )
+        draft.joint = "with" if at else ""
+        if not any(_denies(each) for each in limited):
+            raise PromptError(f"{draft.text!r} is an exception, but nothing is denied; write 'with' or a full stop")
+        for each in limited:
+            each.beyond = each.beyond or _denies(each) or each.kind in ("", "ORGAN")
+
+
+def _none(drafts: list[Draft]) -> None:
+    """Gives "none on the left" the finding before it."""
+    for at, draft in enumerate(drafts):
+        named = next((each for each in reversed(drafts[:at]) if each.kind in NAMED), None)
+        if named and draft.gone and draft.place and not draft.kind and draft.words[0].text in ("none", "nil"):
+            draft.kind, draft.finding, draft.gone, draft.joint = named.kind, named.finding, False, "comma"
+
+
+def _denies(draft: Draft) -> bool:
+    return draft.denied or draft.clear or draft.normal
+
+
+def _before(drafts: list[Draft], end: int) -> list[Draft]:
+    """Returns the list before an exception: of one verdict, or of one "no"."""
+    first = end - 1
+    while first and drafts[first].joint in LISTED and not drafts[first].words[0].kind.startswith("NO"):
+        if _denies(drafts[first - 1]) and not drafts[first - 1].denied:
+            break
+        first -= 1
+    return drafts[first:end]
 
 
 def _says_only_that(draft: Draft) -> bool:
@@ -85,6 +165,14 @@ def _only_unused(draft: Draft, unused: list[Word], plain_text: str) -> bool:
         unused.append(span(draft.words, plain_text))
     else:
         unused += [*draft.unused, *(word for word in draft.words if word.kind in ("NEW", "BEYOND"))]
+    return True
+
+
+def _is_general(draft: Draft, unused: list[Word], plain_text: str) -> bool:
+    """Returns whether a clause says no more than "acute on chronic changes", and notes its words."""
+    if draft.kind != "BROAD" or draft.finding or draft.values or draft.denied or not draft.unused:
+        return False
+    unused.append(span(draft.words, plain_text))
     return True
 
 
@@ -142,7 +230,8 @@ def _without_remarks(drafts: list[Draft], unused: list[Word], plain_text: str) -
                 kept += organs
                 organs = []
             organs.append(draft)
-            if draft.unused and (draft.finding == "abnormality" or draft.unused[0].text.split()[0] in _SAME):
+            told = draft.finding == "abnormality" or any(word.meaning == "remark" for word in draft.unused)
+            if draft.unused and (told or draft.unused[0].text.split()[0] in _SAME):
                 unused.append(span([word for each in organs for word in each.words], plain_text))
                 organs = []
         else:
@@ -185,7 +274,8 @@ def _judge_organs(drafts: list[Draft]) -> None:
             draft.kind, draft.finding, draft.denied = "OTHER", "opacity", True
             _name_by_place(draft)
     for before, draft in pairwise(drafts):  # "otherwise the lungs and pleural spaces are clear"
-        if before.beyond and before.denied and draft.denied and draft.joint in ("and", "comma"):
+        apart = (before.clear or before.normal) and (draft.clear or draft.normal)  # "otherwise clear, heart normal"
+        if before.beyond and before.denied and draft.denied and draft.joint in ("and", "comma") and not apart:
             draft.beyond = draft.beyond or draft.words[0].kind != "NO"
 
 

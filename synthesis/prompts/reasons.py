@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from artasyn.synthesis.prompts.clauses import NAMED, Draft
-from artasyn.synthesis.prompts.words import Word
+from artasyn.synthesis.prompts.remarks import Word
 
 _OPACITY = "consolidation"
 """The finding that an opacity without further words is."""
+_MIMICS = ("lymphadenopathy", "calcification", "cyst", "hernia", "pleural_thickening", "fracture")
+"""The findings that cannot be drawn, and that may be what looks like a nodule, a mass or an opacity."""
 _TOGETHER = ("combination of", "mixture of", "mix of", "both")
+_OPENING = re.compile(
+    r"(?:the )?(?:(?:overall )?appearances?|findings?|features?|would be)(?: (?:are|is|would be))? "
+    r"(?!are |is |of |in the )"
+)
+"""The words before "consistent with" and the like that say nothing."""
 _CAUSED = ("due to", "secondary to", "caused by")
 
 
@@ -69,7 +78,11 @@ def _explains(draft: Draft, target: Draft) -> bool:
     bare = draft.placeless if target.vague else draft.bare
     if not (draft.maybe and bare and draft.joint in joints) or draft.denied:
         return False
-    return draft.kind == "CAUSE" or (draft.kind in ("FINDING", "BROAD") and (target.vague or _same(draft, target)))
+    return (
+        draft.kind == "CAUSE"
+        or draft.finding in _MIMICS
+        or (draft.kind in ("FINDING", "BROAD") and (target.vague or _same(draft, target)))
+    )
 
 
 def _leaves_open(drafts: list[Draft], target: Draft) -> bool:
@@ -87,4 +100,6 @@ def _same(draft: Draft, target: Draft) -> bool:
 def span(words: list[Word], plain_text: str) -> Word:
     """Returns the text from the first to the last of some words as one word."""
     start, end = words[0].start, words[-1].end
+    opening = _OPENING.match(plain_text, start, end)
+    start = opening.end() if opening else start
     return Word("TOLD", "", plain_text[start:end], start, end)

@@ -6,70 +6,36 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from lark.lexer import Lexer, Token
 
 from artasyn.errors import PromptError
+from artasyn.synthesis.prompts.remarks import HIDDEN, WHEN, Word, hidden_side, may_be_finding, told_remarks
 from artasyn.synthesis.prompts.vocabulary import lengths, phrases_with, terms
 
 LONGEST = 25_000
 """The most characters of a prompt."""
 
-_MONTH = (
-    "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?"
-    "|nov(?:ember)?|dec(?:ember)?)"
+_PIECE = re.compile(
+    rf'"[^"]*"|{WHEN.pattern}|{HIDDEN.pattern}|\d+(?:st|nd|rd|th)\b|\d+(?:\.\d+)?|[^\W\d_]+(?:\'[^\W\d_]+)?|\S|\n'
 )
-_TIME = r"(?:min(?:ute)?|hour|day|week|month|year)s?"
-_BEFORE = "(?:prior|previous|earlier|last|most recent|recent|preceding|old|available|baseline)"
-_FILM = (
-    "(?:study|studies|films?|radiographs?|examinations?|exam|x rays?|cxr|imaging|images?|ct|scan|one|chest radiograph)"
-)
-_AGO = "(?:yesterday|today|before|previously|admission|this morning|last week|then|earlier)"
-_WHEN = re.compile(
-    r"(?:(?:since|from|in|of) )?(?:19|20)\d\d\b(?! ?[mc]m\b| to |\.\d)|"
-    rf"\d{{4}} to \d\d? to \d\d?\b|\d\d?[/.]\d\d?[/.]\d{{2,4}}\b|\d\d?(?:st|nd|rd|th)? {_MONTH}\b(?:,? \d{{4}}\b)?"
-    rf"|{_MONTH} \d\d?(?:,? \d{{4}})?\b|{_MONTH} \d{{4}}\b|\d\d?:\d\d\b(?: ?hours| ?am| ?pm)?"
-    rf"|(?:\d+|one|two|three|four|five|six|several|few)(?: to \d+)? {_TIME}\b(?: ago| earlier| prior| old| later)?"
-    r"|(?:(?:as |when |in )?(?:compared|comparison|relative) (?:to|with)|since|from|than|on|in|at|as on|to) (?:"
-    rf"(?:the )?(?:{_BEFORE} )+(?:chest )?{_FILM}\b(?: (?:of|from|dated) (?:\d+ {_TIME} ago|\d{{4}}))?"
-    rf"|(?:the )?(?:prior|previous)\b|{_AGO}\b)"
-)
-"""Dates, lengths of time, and comparisons with an earlier radiograph."""
-_PIECE = re.compile(rf'"[^"]*"|{_WHEN.pattern}|\d+(?:st|nd|rd|th)\b|\d+(?:\.\d+)?|[^\W\d_]+(?:\'[^\W\d_]+)?|\S|\n')
+MOST_UNKNOWN = 20
+"""The most unknown words that an error shows."""
 _SHORT = {"w/o": "without", "b/l": "bilateral", "c/w": "consistent with", "s/p": "status post", "d/t": "due to"}
 _SHORT |= {"r/o": "rule out", "h/o": "history of", "f/u": "follow up", "i/k/w": "in keeping with", "w/": "with "}
 _SIGNS = {",": "COMMA", "(": "COMMA", ")": "COMMA", ".": "STOP", ";": "STOP", "!": "STOP", "?": "STOP", "\n": "STOP"}
-_JOINTS = ("COMMA", "AND", "WITH", "OR")
-_ENDS = ("WITH", "NO", "WITH+NO", "MEANS")
+_JOINTS = ("COMMA", "AND", "WITH", "OR", "EXCEPT")
+_ENDS = ("WITH", "NO", "WITH+NO", "MEANS", "EXCEPT")
 """The terminals that end an aside."""
+_GOES_ON = ("is", "are", "has", "have", "now", "remains", "remain", "there", "appears", "appear")
+"""The words after "and" that go on with what was said before an aside."""
 _FOUND = ("FINDING", "OTHER", "BROAD", "CAUSE", "CLEAR", "NORMAL")
 _EARLIER = ("of", "post", "following", "to", "than", "with", "treatment")
 """The last words of asides about an earlier illness, such as "history of", or a comparison."""
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2212"), "-")
 _QUOTES = {ord("\u2019"): "'", ord("\u201c"): '"', ord("\u201d"): '"', ord("\u00d7"): "x"}
-
-
-@dataclass(frozen=True)
-class Word:
-    """One term where it stands in a text.
-
-    Attributes:
-        kind: the terminal.
-        meaning: as `artasyn.synthesis.prompts.vocabulary.Term` has it, or a number.
-        text: as written, in lower case and without hyphens.
-        start: the first character in the plain text.
-        end: the character after the last.
-        plural: whether a noun stands in the plural.
-    """
-
-    kind: str
-    meaning: str
-    text: str
-    start: int
-    end: int
-    plural: bool = False
 
 
 def plain(text: str) -> str:
@@ -86,9 +52,11 @@ def plain(text: str) -> str:
     text = re.sub(r"(^|(?<=[\s,(/]))\?\s*(?=[a-z])", "possible ", text)
     for short, whole in _SHORT.items():
         text = re.sub(rf"(?<!\w){short}" + ("" if short[-1] == "/" else r"(?!\w)"), whole, text)
-    text = re.sub(r"([^.;,:\n?!]*\w)\?(?=\s|$)", r" possible \1.", text)
+    text = re.sub(r"(?<![^.;,:\n?!])([^.;,:\n?!]*\w)\?(?=\s|$)", r" possible \1.", text)
     if re.search(r"(^|[:.;\n])\s*1[.)]\s", text):  # a numbered list, perhaps on one line
         text = re.sub(r"(?<![\w.])\d{1,2}[.)]\s+(?=[^\W\d])", "; ", text)
+    text = re.sub(r"(?<![\d.mc] )(?<!\d)\bx ?(\d+)\b(?!\.?\d* ?[mc]m|\.\d| ?x)", r"\1", text)  # "nodules x2"
+    text = re.sub(r"(\w:)[^\S\n]*\n+", r"\1 ", text)  # a heading on a line of its own
     text = re.sub(r"(^|[.;\n])\s*\d{1,2}[.)]\s+(?=[^\W\d])", r"\1 ", text)
     return re.sub(r"[^\S\n]+", " ", text).strip()
 
@@ -104,7 +72,6 @@ def read_words(text: str) -> tuple[Word, ...]:
     """
     pieces = [(match[0], match.start(), match.end()) for match in _PIECE.finditer(text)]
     found: list[Word] = []
-    unknown: list[str] = []
     at = 0
     while at < len(pieces):
         piece, start, end = pieces[at]
@@ -112,7 +79,14 @@ def read_words(text: str) -> tuple[Word, ...]:
         if size:
             end = pieces[at + size - 1][2]
             found += _of_term(text, start, end)
-            if found and found[-1].kind in ("ADVICE", "ASIDE"):
+            if (
+                found
+                and found[-1].kind == "ASIDE"
+                and pieces[at + size : at + size + 1]
+                and pieces[at + size][0][0].isdigit()
+            ):
+                found[-1] = replace(found[-1], kind="TOLD")  # "under 4 mm"
+            elif found and found[-1].kind in ("ADVICE", "ASIDE"):
                 size += _rest(pieces, at + size, found[-1].kind == "ASIDE")
                 found[-1] = Word(
                     found[-1].kind, "", text[start : pieces[at + size - 1][2]], start, pieces[at + size - 1][2]
@@ -121,24 +95,30 @@ def read_words(text: str) -> tuple[Word, ...]:
             found.append(Word(_SIGNS[piece], "", piece, start, end))
         elif piece[0] == '"' and len(piece) > 2:
             found.append(Word("QUOTED", piece[1:-1], piece, start, end))
-        elif _WHEN.fullmatch(piece):
+        elif WHEN.fullmatch(piece):
             found.append(Word("TOLD", "when", piece, start, end))
+        elif HIDDEN.fullmatch(piece):
+            found.append(Word("TOLD", hidden_side(piece), piece, start, end))
         elif piece[0].isdigit():
             found.append(Word("NUMBER", piece, piece, start, end))
         elif (piece == "-" and text[end : end + 1] in ("", " ")) or (piece == ":" and _names(found)):
             found.append(Word("COMMA", "", piece, start, end))
         elif piece != ":":
-            unknown.append(piece)
+            found.append(Word("TOLD" if _is_inflected(piece) else "UNKNOWN", "", piece, start, end))
         at += max(size, 1)
+    found = told_remarks(_listed(found), text)
+    unknown = [word.text for word in found if word.kind == "UNKNOWN"]
     if unknown:
         raise PromptError(_unknown(unknown))
     said = [word for word in found if word.kind != "FILLER"]
     for at, (before, word, after) in enumerate(zip(said, said[1:], said[2:], strict=False)):
         if word.kind == "TO" and before.kind == after.kind == "LEVEL":  # "mid to lower zones"
             said[at + 1] = replace(word, kind="AND")
+        if word.kind == "TO" and before.kind == "TOLD":  # "increased from 5 mm to 8 mm", "6th to 8th"
+            said[at + 1] = replace(word, kind="TOLD" if after.kind == "TOLD" else "FILLER")
         if word.kind == "GONE" and after.meaning == "when":  # "not seen on the previous film" is new
             said[at + 1] = replace(word, kind="TOLD", text=text[word.start : after.end], end=after.end)
-    return tuple(_joined(iter(said)))
+    return tuple(_joined(word for word in said if word.kind != "FILLER"))
 
 
 def merged(unused: list[Word], plain_text: str) -> tuple[str, ...]:
@@ -198,7 +178,7 @@ def _rest(pieces: list[tuple[str, int, int]], start: int, aside: bool) -> int:
     while at < len(pieces) and _SIGNS.get(pieces[at][0]) not in (("STOP", "COMMA") if aside else ("STOP",)):
         size = _longest(pieces, at) or 1
         kind = _kind(pieces[at : at + size])
-        if aside and kind in _ENDS:
+        if aside and (kind in _ENDS or (kind == "AND" and at + 1 < len(pieces) and pieces[at + 1][0] in _GOES_ON)):
             break
         if aside and joined and kind in _FOUND:
             return joined - start
@@ -241,9 +221,44 @@ def _joined(words: Iterator[Word]) -> Iterator[Word]:
         yield waiting
 
 
+def _is_inflected(word: str) -> bool:
+    """Whether a word is another form of an unused one, such as "components" or "enlargingly"."""
+    stems = [word[: -len(end)] for end in ("s", "es", "ed", "ing", "ly", "d") if word.endswith(end)]
+    forms = [stem + end for stem in (word, *stems) for end in ("", "e", "s", "ed", "d", "ing", "ly")]
+    known = [terms()[form] for form in forms if len(form) > 3 and form in terms()]
+    return (
+        len(word) > 4
+        and bool(known)
+        and not may_be_finding(word)
+        and all(term.kind in ("TOLD", "FILLER") and term.meaning != "spared" for term in known)
+    )
+
+
+def _listed(words: list[Word]) -> list[Word]:
+    """Gives a semicolon as a comma where a place or size without a finding follows: "right effusion; small left"."""
+    given = list(words)
+    for at, word in enumerate(words):
+        if word.text != ";" or not at:
+            continue
+        rest = words[at + 1 :]
+        rest = rest[: next((end for end, each in enumerate(rest) if each.kind == "STOP"), len(rest))]
+        kinds = {kind for each in rest for kind in each.kind.split("+")}
+        if kinds & {"SIDE", "SPOT", "LEVEL"} and not kinds & {
+            *_FOUND,
+            "ORGAN",
+            "BLUNT",
+            "UNKNOWN",
+            "ADVICE",
+            "NO",
+            "GONE",
+        }:
+            given[at] = replace(word, kind="COMMA")
+    return given
+
+
 def _unknown(words: list[str]) -> str:
     said = []
-    for word in dict.fromkeys(words):
+    for word in list(dict.fromkeys(words))[:MOST_UNKNOWN]:
         near = phrases_with().get(word) or difflib.get_close_matches(word, phrases_with(), n=3, cutoff=0.6)
         said.append(f"{word!r}" + (f" (known: {', '.join(near)})" if near else ""))
     return (

@@ -59,15 +59,18 @@ def test_the_same_sentence_gives_the_same_prompt_whatever_its_case_and_spaces() 
     ("table", "number", "share"),
     [
         ("impressions.csv", 60, 0.95),
-        ("fresh.csv", 15, 0.7),
-        ("fresh_second.csv", 15, 0.7),
-        ("fresh_third.csv", 15, 0.9),
+        ("fresh.csv", 15, 0.9),
+        ("fresh_second.csv", 15, 0.79),
+        ("fresh_third.csv", 15, 0.95),
         ("fresh_fourth.csv", 40, 0.95),
-        ("fresh_fifth.csv", 40, 0.9),
-        ("fresh_sixth.csv", 40, 0.9),
-        ("fresh_seventh.csv", 40, 0.9),
-        ("fresh_eighth.csv", 40, 0.9),
-        ("fresh_ninth.csv", 40, 0.85),
+        ("fresh_fifth.csv", 40, 0.95),
+        ("fresh_sixth.csv", 40, 0.95),
+        ("fresh_seventh.csv", 40, 0.95),
+        ("fresh_eighth.csv", 40, 0.95),
+        ("fresh_ninth.csv", 40, 0.95),
+        ("fresh_tenth.csv", 150, 0.98),
+        ("fresh_eleventh.csv", 59, 0.95),
+        ("fresh_twelfth.csv", 145, 0.95),
     ],
 )
 def test_impressions_are_read_exactly(table: str, number: int, share: float) -> None:
@@ -133,7 +136,7 @@ def test_a_wrong_reading_of_an_impression_is_noticed() -> None:
         ("nodule of 1.2 x 0.9 cm", ["nodule 12.0"]),
         ("two 5-8 mm nodules in the LLL", ["nodule left lower 2 8.0"]),
         ("multiple pulmonary nodules", ["nodule several"]),
-        ("two nodules, one in each lung", []),
+        ("two nodules, one in each lung", ["nodule right 1", "nodule left 1"]),
         ("mild effusion", ["pleural_effusion small"]),
         ("mild consolidation", ["consolidation mild"]),
         ("faint consolidation", ["consolidation mild"]),
@@ -209,6 +212,28 @@ def test_a_wrong_reading_of_an_impression_is_noticed() -> None:
         ("cavitating mass", ["cavity"]),
         ("patchy airspace shadowing", ["consolidation patchy"]),
         ("nodules in a miliary pattern", ["miliary_pattern"]),
+        # Lesions that are dealt out, exceptions, hidden landmarks.
+        ("two nodules, one in the RUL and another in the LLL", ["nodule right upper 1", "nodule left lower 1"]),
+        ("two masses: 4 cm in the RUL and 6 cm in the LLL", ["mass right upper 1 40.0", "mass left lower 1 60.0"]),
+        ("bilateral consolidation, RUL and LLL", ["consolidation right upper", "consolidation left lower"]),
+        ("no effusion other than on the left", ["pleural_effusion left"]),
+        ("the right heart border is obscured by a nodule", ["nodule right"]),
+        ("moderate effusion right; small left", ["pleural_effusion right moderate", "pleural_effusion left small"]),
+        ("on the left, there is dense consolidation", ["consolidation left severe"]),
+        ("nodule, increased from 5 mm to 8 mm", ["nodule 8.0"]),
+        ("nodule, 8 mm, previously 5 mm", ["nodule 8.0"]),
+        ("mass of 5 x 4 cm with an effusion", ["mass 50.0", "pleural_effusion"]),
+        (
+            "masses in the RUL (6 cm) and LLL (9 cm)",
+            ["mass right upper several 60.0", "mass left lower several 90.0"],
+        ),
+        ("effusion, left base on portable film", ["pleural_effusion left basal"]),
+        ("right apical nodules x2", ["nodule right apical 2"]),
+        ("trace effusion on the right, none on the left", ["pleural_effusion right small"]),
+        (
+            "lingular and right middle lobe patchy infiltrates",
+            ["consolidation left lingula patchy", "consolidation right middle patchy"],
+        ),
     ],
 )
 def test_what_is_asked_for(text: str, findings: list[str]) -> None:
@@ -257,6 +282,9 @@ def test_what_is_asked_for(text: str, findings: list[str]) -> None:
         ("otherwise the lungs and pleural spaces are clear", ["opacity True", "pleural_effusion True"]),
         ("pleural effusion: none", ["pleural_effusion"]),
         ("nodule. nil else", ["abnormality True"]),
+        ("apart from a nodule, lungs and pleural spaces are clear", ["opacity True", "pleural_effusion True"]),
+        ("no effusion, lungs clear except for a nodule", ["pleural_effusion", "opacity True"]),
+        ("no effusion other than on the left", ["pleural_effusion True"]),
     ],
 )
 def test_what_is_denied(text: str, absences: list[str]) -> None:
@@ -284,6 +312,14 @@ def test_what_is_denied(text: str, absences: list[str]) -> None:
         ("effusion, increased since 12/03/2024", ("increased since 12/03/2024",)),
         ("opacity, atelectasis versus pneumonia", ("atelectasis versus pneumonia",)),
         ("nodule. Possible malignancy", ("possible malignancy",)),
+        ("nodule. Sputum zymography advised", ("sputum zymography advised",)),
+        ("nodule. Right sided chest pain", ("right sided chest pain",)),
+        ("65 year old man with heart failure. Nodule", ("65 year old man", "heart failure")),
+        ("nodule, apex and left lung spared", ("apex and left lung spared",)),
+        ("the left hemidiaphragm is effaced. nodule", ("left hemidiaphragm is effaced",)),
+        ("effusion of about 200 ml", ("about 200 ml",)),
+        ("consolidation with a small air-fluid level", ("small air fluid level",)),
+        ("consolidation, bases worse than apices", ("bases worse than apices",)),
     ],
 )
 def test_what_cannot_be_used_is_told(text: str, unused: tuple[str, ...]) -> None:
@@ -341,6 +377,13 @@ def test_what_cannot_be_used_is_told(text: str, unused: tuple[str, ...]) -> None
         ("consolidation and", "cannot be read at its end"),
         ("nodule abutting the mass", "'abutting the mass' holds a further finding in a remark"),
         ('"consolidation"', "cannot be read at"),
+        ("nodule. Consoldation advised", "unknown words 'consoldation'"),
+        ("nodule. Zymography in the left base advised", "unknown words 'zymography'"),
+        ("zymographic nodule, follow up advised", "unknown words 'zymographic'"),
+        ("nodule, liely reactive", r"unknown words 'liely' \(known: likely"),
+        ("three nodules, one in the RUL and one in the LLL", "are 3, but the places after it hold 2"),
+        ("lungs clear except at the left base", "an exception without a finding"),
+        ("nodule except for an effusion", "an exception, but nothing is denied"),
         ("mm", "cannot be read at 'mm'"),
         ("nodule " * 4000, "more than 25000"),
         ("nodule, " * 300, "more than 200"),
@@ -459,7 +502,7 @@ def test_every_absence_has_words(each: Any) -> None:
     assert Prompt.parse(absence.words()).absent == (absence,)
 
 
-@pytest.mark.parametrize("table", ["impressions.csv"])
+@pytest.mark.parametrize("table", ["impressions.csv", "fresh_tenth.csv"])
 def test_the_text_of_an_impression_gives_the_same_prompt(table: str) -> None:
     for each in impressions(table):
         if not each.refused:
