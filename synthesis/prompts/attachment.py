@@ -159,7 +159,8 @@ def _backward(head: Draft, draft: Draft) -> Draft | None:
         return None
     if not largest and (not draft.place or not head.place or detail):
         head.add(draft)
-        for each in head.listed if not draft.place else ():  # "RUL and LLL consolidation, moderate"
+        whole = not draft.place or (draft.place.keys() == {"area"} and draft.joint not in ("and", "or"))
+        for each in head.listed if whole else ():  # "RUL and LLL consolidation, moderate", ", peripheral"
             if each is not head:
                 each.values |= draft.values
                 each.maybe, each.denied = each.maybe or draft.maybe, each.denied or draft.denied
@@ -218,6 +219,24 @@ def _divide(head: Draft, draft: Draft) -> Draft:
     new.maybe = head.maybe or draft.maybe
     head.listed = new.listed = [*(head.listed or [head]), new]
     return new
+
+
+def named_signs(heads: list[Draft]) -> tuple[list[Draft], list[Draft]]:
+    """Parts the findings that only name a sign again: "blunting of the right angle, likely small effusion".
+
+    Returns:
+        The findings, and those that name a sign before them.
+    """
+    again = [
+        after
+        for before, after in pairwise(heads)
+        if before.place.get("area") == "costophrenic_angle"
+        and (after.finding, after.denied) == (before.finding, False)
+        and after.maybe
+        and not (before.denied or after.place)
+        and after.values.items() <= before.values.items()
+    ]
+    return [head for head in heads if not any(head is each for each in again)], again
 
 
 def share(heads: list[Draft]) -> None:

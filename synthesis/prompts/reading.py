@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from artasyn.errors import PromptError
-from artasyn.synthesis.prompts.attachment import attach, share
+from artasyn.synthesis.prompts.attachment import attach, named_signs, share
 from artasyn.synthesis.prompts.clauses import LISTED, NAMED, Draft
 from artasyn.synthesis.prompts.dealing import dealt
 from artasyn.synthesis.prompts.reasons import explain, span
@@ -37,7 +37,8 @@ def settled(drafts: list[Draft], plain_text: str) -> tuple[list[Draft], list[Wor
     drafts = explain(drafts, unused, plain_text)
     drafts = _without_remarks(drafts, unused, plain_text)
     _judge_organs(drafts)
-    heads = attach(dealt(drafts))
+    heads, again = named_signs(attach(dealt(drafts)))
+    unused += [span(head.words, plain_text) for head in again]
     share(heads)
     _refuse_open_choices(heads)
     for head in heads:
