@@ -117,7 +117,7 @@ def generation_masks(result: dict[str, Any]) -> list[str]:
     return rows
 
 
-def _as_value(figure: dict[str, float]) -> dict[str, float]:
+def _as_value(figure: dict[str, float]) -> dict[str, float | None]:
     return {"value": figure["auroc"], "low": figure["low"], "high": figure["high"]}
 
 
