@@ -23,10 +23,17 @@ ROOT = Path(__file__).parent.parent
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Each of several workers computes on one thread: more threads than cores wait for each other. Workers inherit this.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 LONGEST = (
     "tests/test_readme.py",
     "tests/detection/test_onnx_export.py",
+    "tests/detection/test_recalibration.py",
     "tests/training/test_run.py",
+    "tests/benchmarks/test_hostile.py",
+    "tests/commands/test_stops.py",
+    "tests/bulk/test_survival.py",
     "tests/commands/test_project.py",
     "tests/synthesis/test_opacity.py",
     "tests/test_realdata.py",
