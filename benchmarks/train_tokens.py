@@ -39,7 +39,7 @@ from artasyn.stock.films import Films
 from artasyn.stock.packed import Stock
 from benchmarks.token_films import ABSENT, UNKNOWN, TokenFilms, pooled
 
-FILMS, WORDS = 12, 11
+FILMS, WORDS = 8, 9
 """Films of a step, and structures that are asked for on each."""
 LEARNING_RATE = 1e-3
 BELL = 5.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ class TokenSegmenter:
         writer: the language model: `artasyn.segment.tokens.writers.SmallWriter`, or PaliGemma as
             `artasyn.segment.tokens.paligemma.PaliGemmaWriter`.
         codec: reads the masks; it belongs to the codes that the writer has learnt.
-        net: the anatomy network that judges the film.
+        net: judges the film: an `AnatomyNet`, or anything with its call.
 
     Source: CheXanatomy (arXiv 2606.08420), whose tasks and separators these are; PaliGemma (Beyer et al., arXiv
         2407.07726), whose tokens these are.
@@ -46,7 +47,7 @@ class TokenSegmenter:
 
     writer: Writer
     codec: MaskCodec
-    net: AnatomyNet
+    net: Callable[..., Anatomy]
 
     @classmethod
     def from_pretrained(
@@ -81,7 +82,7 @@ class TokenSegmenter:
     @property
     def digest(self) -> str:
         """A string that tells two segmenters apart."""
-        return f"{self.writer.digest} {self.net.digest}"
+        return self.writer.digest
 
     def __call__(self, image: Image, prompt: str, *, spacing: tuple[float, float] | None = None) -> Anatomy:
         """Returns the anatomy that a film shows of the structures that were asked for.
@@ -195,6 +196,7 @@ class TokenSegmenter:
         self, image: Image, request: Request, spacing: tuple[float, float] | None
     ) -> tuple[Anatomy, list[Said]]:
         """Returns the anatomy network's result, and what the writer says; nothing on a film that is not read."""
+        check_image(image, "image")
         anatomy = self.net(image, spacing=spacing)
         if any(anatomy.confidence):
             return anatomy, self.writer.write(image, request)

@@ -1,0 +1,205 @@
+"""Figures of the writer of masks beside the anatomy network, for the part ``model`` of `score_tokens`.
+
+Both see the same films: projections of patients that no training has seen, and real radiographs with masks. The writer
+is asked for every structure that a projection shows, in one prompt; on real radiographs for both lungs and the heart as
+readers draw them. Every answer is also read from its text, and counts as well-formed if that succeeds.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+
+from artasyn.arrays import Image
+from artasyn.errors import DataError
+from artasyn.evaluation.overlap import dice
+from artasyn.segment.anatomy.anatomy import Anatomy
+from artasyn.segment.anatomy.footprints import frontal_turn
+from artasyn.segment.anatomy.net import AnatomyNet
+from artasyn.segment.structures import ANATOMY, RIBS, SIDES
+from artasyn.segment.tokens import TokenSegmenter, parse_answers
+from artasyn.segment.tokens.crops import box_of
+from artasyn.segment.tokens.settings import LATERAL, OBLIQUE, View
+from artasyn.segment.tokens.words import name_of
+from benchmarks.projected_anatomy import Case
+from benchmarks.real_anatomy import film_figures, summary
+
+LEAST = 30
+"""Least pixels of a structure on a film on which it counts."""
+
+CAGE = tuple(f"ribs_{side}" for side in SIDES)
+SETS = ("JSRT", "wingspan")
+REAL = "segment visible right lung ; visible left lung ; drawn heart"
+"""What the writer is asked for on real radiographs."""
+
+NAMES = tuple(f"visible_lung_{side}" for side in SIDES) + ("drawn_heart",)
+KEPT = ("dice", "right", "left", "heart", "worst_5_percent")
+"""Figures of real sets that the result holds."""
+
+TIMED, CAPTIONED = 40, 12
+"""Films that are timed, and frontal projections on which captions are asked for."""
+
+Row = tuple[str, float, str, dict[str, float]]
+"""A patient, a turn, a structure, and the figures of both."""
+
+
+@dataclass(eq=False)
+class Asked:
+    """Asks the writer, and counts answers and those whose text can be read."""
+
+    segmenter: TokenSegmenter
+    answers: int = 0
+    formed: int = 0
+
+    def __call__(self, image: Image, prompt: str) -> Anatomy:
+        """The anatomy of a film."""
+        text = self.segmenter.answer(image, prompt)
+        count = prompt.count(";") + 1
+        self.answers += count
+        try:
+            self.formed += count if len(parse_answers(text)) == count else 0
+        except DataError:
+            pass
+        return self.segmenter(image, prompt)
+
+
+def rows_of(cases: Iterable[Case], asked: Asked, net: AnatomyNet, views: list[bool]) -> Iterator[Row]:
+    """Yields the figures of every structure on every projection.
+
+    Args:
+        cases: the projections.
+        asked: the writer.
+        net: the anatomy network.
+        views: gets whether the view of each projection was told.
+    """
+    for case in cases:
+        shown = [place for place, known in enumerate(case.known) if known and case.masks[place].sum() >= LEAST]
+        shown = [place for place in shown if ANATOMY[place] in asked.segmenter.names]
+        found = asked(case.image, "segment " + " ; ".join(name_of(ANATOMY[place]) for place in shown))
+        theirs = net(case.image)
+        turn = frontal_turn(case.angle)
+        true: View = "frontal" if turn < OBLIQUE else "oblique" if turn <= LATERAL else "lateral"
+        views.append(asked.segmenter.view(case.image) == true)
+        for place in shown:
+            name, truth = ANATOMY[place], case.masks[place]
+            ours = found.mask(name)
+            yield case.patient, case.angle, name, {
+                "writer": dice(ours, truth),
+                "network": dice(theirs.mask(name), truth),
+                "box": box_overlap(ours, truth),
+                "network box": box_overlap(theirs.mask(name), truth),
+            }
+
+
+def box_overlap(mask: np.ndarray, truth: np.ndarray) -> float:
+    """The intersection of the boxes of two masks over their union; 0 if one is empty."""
+    boxes = box_of(mask), box_of(truth)
+    if boxes[0] is None or boxes[1] is None:
+        return 0.0
+    (a, b, c, d), (e, f, g, h) = boxes
+    both = max(0, min(c, g) - max(a, e)) * max(0, min(d, h) - max(b, f))
+    return both / ((c - a) * (d - b) + (g - e) * (h - f) - both)
+
+
+def means(rows: Sequence[Row]) -> dict[str, Any]:
+    """The mean figures by structure, and the means over structures of groups of films and structures."""
+
+    def by_structure(chosen: Iterable[Row]) -> dict[str, dict[str, float]]:
+        found: dict[str, list[dict[str, float]]] = {}
+        for _, _, name, values in chosen:
+            found.setdefault(name, []).append(values)
+        return {
+            name: {"masks": len(of)} | {key: float(np.mean([each[key] for each in of])) for key in of[0]}
+            for name, of in sorted(found.items())
+        }
+
+    def mean(chosen: list[Row]) -> dict[str, float]:
+        of = by_structure(chosen)
+        keys = [key for key in next(iter(of.values())) if key != "masks"] if of else []
+        return {"structures": len(of), "masks": len(chosen)} | {
+            key: float(np.mean([each[key] for each in of.values()])) for key in keys
+        }
+
+    plain = [row for row in rows if row[2] not in {*RIBS, *CAGE}]
+    frontal = [row for row in plain if frontal_turn(row[1]) < OBLIQUE]
+    return {
+        "means": {
+            "without ribs": mean(plain),
+            "without ribs, frontal": mean(frontal),
+            "without ribs, frontal, phantom": mean([row for row in frontal if row[0].startswith("phantom")]),
+            "without ribs, frontal, icrp": mean([row for row in frontal if row[0].startswith("icrp")]),
+            "single ribs": mean([row for row in rows if row[2] in RIBS]),
+            "cages of ribs": mean([row for row in rows if row[2] in CAGE]),
+            "all": mean(list(rows)),
+        },
+        "structures": by_structure(rows),
+        "frontal structures": by_structure(row for row in rows if frontal_turn(row[1]) < OBLIQUE),
+    }
+
+
+def real(asked: Asked, net: AnatomyNet, data: Path) -> dict[str, Any]:
+    """The figures on real radiographs, of both, by set."""
+
+    def written(images: Sequence[Image]) -> list[Anatomy]:
+        return [asked(image, REAL) for image in images]
+
+    found: dict[str, Any] = {}
+    for who, predict in (("writer", written), ("network", lambda images: net(list(images)))):
+        films = film_figures(predict, data, "all", sets=SETS)
+        for name, of in films.items():
+            every = summary(list(of.values()))
+            found.setdefault(name, {"films": len(of)})[who] = {key: every[key] for key in KEPT if key in every}
+    return found
+
+
+def captions(cases: Iterable[Case], segmenter: TokenSegmenter) -> dict[str, float]:
+    """The share of true boxes on frontal projections whose structure is named."""
+    right, count = 0, 0
+    chosen = [case for case in cases if frontal_turn(case.angle) < OBLIQUE][:CAPTIONED]
+    for case in chosen:
+        for place in np.flatnonzero(case.known)[::4]:
+            box = box_of(case.masks[place])
+            if box is not None and case.masks[place].sum() >= LEAST:
+                count += 1
+                right += segmenter.caption(case.image, box) == name_of(ANATOMY[place])
+    return {"boxes": count, "named": right / max(1, count), "chance": 1 / len(segmenter.names)}
+
+
+def seconds(segmenter: TokenSegmenter, images: Sequence[Image]) -> dict[str, float]:
+    """The median time of a film and one prompt, on one thread: on the clock, and of the processor."""
+    clock, used = [], []
+    segmenter(images[0], "segment heart")
+    for image in images:
+        start, spent = time.perf_counter(), time.process_time()
+        segmenter(image, "segment heart")
+        clock.append(time.perf_counter() - start)
+        used.append(time.process_time() - spent)
+    return {"films": len(images), "median": statistics.median(clock), "processor": statistics.median(used)}
+
+
+def model_figures(segmenter: TokenSegmenter, net: AnatomyNet, cases: Sequence[Case], data: Path) -> dict[str, Any]:
+    """The figures of the part ``model``.
+
+    Args:
+        segmenter: the writer.
+        net: the anatomy network.
+        cases: projections of patients that no training has seen.
+        data: folder of real data.
+    """
+    asked, views = Asked(segmenter), list[bool]()
+    projections = means(list(rows_of(cases, asked, net, views)))
+    found = {
+        "models": {"writer": segmenter.writer.digest, "network": net.digest},
+        "views": {"films": len(views), "told": float(np.mean(views)), "names": list(get_args(View))},
+        "captions": captions(cases, segmenter),
+        "real": real(asked, net, data),
+        "seconds": seconds(segmenter, [case.image for case in cases[:TIMED]]),
+        "projections": projections,
+    }
+    return found | {"answers": {"asked": asked.answers, "well-formed": asked.formed / max(1, asked.answers)}}
