@@ -95,7 +95,9 @@ def _beside(box: Box, size: int, rng: np.random.Generator) -> Box:
 
 
 def _joined(parts: Sequence[TokenFilms]) -> TokenFilms:
-    return TokenFilms(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "tokens", "turns")))
+    return TokenFilms(
+        *(np.concatenate([getattr(part, name) for part in parts]) for name in ("images", "tokens", "turns"))
+    )
 
 
 def pooled(

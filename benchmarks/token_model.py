@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -38,7 +39,6 @@ SETS = ("JSRT", "wingspan")
 REAL = "segment visible right lung ; visible left lung ; drawn heart"
 """What the writer is asked for on real radiographs."""
 
-NAMES = tuple(f"visible_lung_{side}" for side in SIDES) + ("drawn_heart",)
 KEPT = ("dice", "right", "left", "heart", "worst_5_percent")
 """Figures of real sets that the result holds."""
 
@@ -62,10 +62,8 @@ class Asked:
         text = self.segmenter.answer(image, prompt)
         count = prompt.count(";") + 1
         self.answers += count
-        try:
+        with suppress(DataError):
             self.formed += count if len(parse_answers(text)) == count else 0
-        except DataError:
-            pass
         return self.segmenter(image, prompt)
 
 
@@ -89,12 +87,17 @@ def rows_of(cases: Iterable[Case], asked: Asked, net: AnatomyNet, views: list[bo
         for place in shown:
             name, truth = ANATOMY[place], case.masks[place]
             ours = found.mask(name)
-            yield case.patient, case.angle, name, {
-                "writer": dice(ours, truth),
-                "network": dice(theirs.mask(name), truth),
-                "box": box_overlap(ours, truth),
-                "network box": box_overlap(theirs.mask(name), truth),
-            }
+            yield (
+                case.patient,
+                case.angle,
+                name,
+                {
+                    "writer": dice(ours, truth),
+                    "network": dice(theirs.mask(name), truth),
+                    "box": box_overlap(ours, truth),
+                    "network box": box_overlap(theirs.mask(name), truth),
+                },
+            )
 
 
 def box_overlap(mask: np.ndarray, truth: np.ndarray) -> float:

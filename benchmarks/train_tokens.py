@@ -52,6 +52,8 @@ MEAN = 0.998
 """Share of the running mean of the weights that a step keeps."""
 EVERY = 200
 """Steps between checkpoints."""
+CHECKED = 10
+"""Batches of films held out that a checkpoint is measured on."""
 HELD_OUT = 10
 """One patient in so many tells how the training goes."""
 
@@ -141,11 +143,11 @@ def loss_of(logits: Tensor, rows: Rows) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def quality(network: TokenNetwork, anatomy: AnatomyNetwork, films: TokenFilms, count: int = 10) -> dict[str, float]:
-    """The loss on films held out, the median distance of edges in bins, and the share of right codes and views."""
+def quality(network: TokenNetwork, anatomy: AnatomyNetwork, films: TokenFilms) -> dict[str, float]:
+    """The losses on films held out, the mean distance of edges in bins, and the shares of right codes and views."""
     network.eval()
     found: dict[str, list[float]] = {}
-    for number in range(count):
+    for number in range(CHECKED):
         rng = generator(1, number)
         chosen = rng.integers(len(films.images), size=FILMS)
         rows = Rows.drawn(films, chosen, rng)
@@ -196,7 +198,9 @@ def train(
     if checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=True)
         if kept["plan"] != plan:
-            raise DataError(f"{checkpoint}: belongs to another training ({kept['plan']}, not {plan}); choose another OUT")
+            raise DataError(
+                f"{checkpoint}: belongs to another training ({kept['plan']}, not {plan}); choose another OUT"
+            )
         for name, part in parts.items():
             part.load_state_dict(kept[name])
         done, spent, mean = kept["done"], kept["spent"], kept["mean"]

@@ -161,9 +161,13 @@ class PaliGemmaWriter:
             about = parse_json(read_text(folder / ABOUT))
             base, names = str(about["base"]), tuple(map(str, about["names"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ModelError(f"{folder}: holds no adapter of a writer ({error}); give a folder of save_adapter") from error
+            raise ModelError(
+                f"{folder}: holds no adapter of a writer ({error}); give a folder of save_adapter"
+            ) from error
         if base != self.base:
-            raise ModelError(f"{folder}: this adapter belongs to another model ({base}, not {self.base}); load that one")
+            raise ModelError(
+                f"{folder}: this adapter belongs to another model ({base}, not {self.base}); load that one"
+            )
         try:
             model = peft.PeftModel.from_pretrained(self.model, str(folder))
         except Exception as error:  # peft, safetensors and torch raise many types; add the folder
@@ -269,7 +273,9 @@ class PaliGemmaWriter:
         """
         said = [""] * len(images) if answers is None else list(answers)
         if not len(images) == len(prompts) == len(said):
-            raise DataError(f"{len(images)} images, {len(prompts)} prompts and {len(said)} answers; give as many of each")
+            raise DataError(
+                f"{len(images)} images, {len(prompts)} prompts and {len(said)} answers; give as many of each"
+            )
         vision = self.model.config.vision_config
         count = (vision.image_size // vision.patch_size) ** 2
         first = [self.model.config.image_token_id] * count + [self.tokenizer.bos_token_id]

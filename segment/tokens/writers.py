@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -74,9 +73,7 @@ class Writer(Protocol):
         """
 
 
-IDS = TokenIds(
-    tuple(range(LOCATION, LOCATION + BINS + 1)), tuple(range(CODE, CODE + CODES)), END, (END,)
-)
+IDS = TokenIds(tuple(range(LOCATION, LOCATION + BINS + 1)), tuple(range(CODE, CODE + CODES)), END, (END,))
 """The vocabulary of `TokenNetwork`; each of its rows holds one answer."""
 
 
@@ -116,7 +113,7 @@ class SmallWriter:
             **options: options of `huggingface_hub.hf_hub_download`.
 
         Raises:
-            ModelError: there is no such model, its files are damaged or of another kind, or both do not belong together.
+            ModelError: there is no such model, its files are damaged or of another kind, or the two do not fit.
             MissingExtra: transformers is not installed.
         """
         network = TokenNetwork.from_pretrained(model, **options)
@@ -152,9 +149,7 @@ class SmallWriter:
             return [self._caption(deep, shallow, _in_square(request.box, window), request.box)]
         return self._structures(deep, shallow, window, request)
 
-    def _structures(
-        self, deep: Tensor, shallow: Tensor, window: Window, request: Request
-    ) -> list[Said]:
+    def _structures(self, deep: Tensor, shallow: Tensor, window: Window, request: Request) -> list[Said]:
         """Writes the boxes or the masks of structures, all at once."""
         codes = self.network.settings.codes if request.task == "segment" else 0
         word = torch.tensor([self.names.index(name) for name in request.structures])
@@ -191,7 +186,9 @@ class SmallWriter:
     def _view(self, deep: Tensor, shallow: Tensor) -> Said:
         """Finds the view of the film."""
         word = torch.tensor([len(self.names)])
-        logits = self.network.writing(deep, shallow, torch.zeros_like(word), word).next(torch.zeros(1, 0, dtype=torch.int64))
+        logits = self.network.writing(deep, shallow, torch.zeros_like(word), word).next(
+            torch.zeros(1, 0, dtype=torch.int64)
+        )
         shares = logits[0, VIEW:VOCABULARY].softmax(dim=0)
         best = int(shares.argmax())
         return Said(get_args(View)[best], None, (), float(shares[best]))

@@ -84,5 +84,7 @@ def test_edges_come_in_order() -> None:
 
 
 def test_a_vocabulary_without_all_tokens_is_refused() -> None:
-    with pytest.raises(DataError, match="a vocabulary needs 1024 locations, 128 codes and a separator, not 3, 128 and 1"):
+    with pytest.raises(
+        DataError, match="a vocabulary needs 1024 locations, 128 codes and a separator, not 3, 128 and 1"
+    ):
         TokenIds((1, 2, 3), IDS.codes, 2, (5,))

@@ -80,13 +80,15 @@ def test_an_anatomy_holds_what_was_asked_for(segmenter: TokenSegmenter, image: I
     assert found.confidence == (0.9, 0.0)
     assert found.spacing == (0.5, 0.5)
     assert found.grid == image.shape
-    rows, columns = np.nonzero(found.mask("heart"))
+    rows, _ = np.nonzero(found.mask("heart"))
     share = np.array([rows.min(), rows.max() + 1]) / image.shape[0]
     np.testing.assert_allclose(share, [0.3, 0.7], atol=0.02)
     assert not found.mask("aorta").any()
 
 
-def test_a_large_film_has_coarser_maps(segmenter: TokenSegmenter, image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_film_has_coarser_maps(
+    segmenter: TokenSegmenter, image: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(model_file, "FINEST", 64)
     found = segmenter(image, "segment heart")
     assert max(found.maps.shape) == 64
@@ -108,7 +110,9 @@ def test_the_anatomy_network_judges_the_film(segmenter: TokenSegmenter) -> None:
 def test_boxes_text_captions_and_views(segmenter: TokenSegmenter, image: Image) -> None:
     rows, columns = image.shape
     (top, left, bottom, right), none = segmenter.detect(image, "detect heart ; aorta").values()  # type: ignore[misc]
-    np.testing.assert_allclose([top / rows, left / columns, bottom / rows, right / columns], [0.3, 0.25, 0.7, 0.75], atol=0.01)
+    np.testing.assert_allclose(
+        [top / rows, left / columns, bottom / rows, right / columns], [0.3, 0.25, 0.7, 0.75], atol=0.01
+    )
     assert none is None
     text = segmenter.answer(image, "segment heart ; aorta")
     heart, aorta = parse_answers(text)
@@ -191,7 +195,7 @@ def test_a_stored_writer_comes_back(small: TokenSegmenter, stored: Stored, tmp_p
 
 
 def test_damaged_and_foreign_models_are_refused(stored: Stored, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="kind is missing|cannot be loaded as a writer of masks"):
+    with pytest.raises(ModelError, match=r"kind is missing|cannot be loaded as a writer of masks"):
         TokenSegmenter.from_pretrained(stored[1], anatomy=stored[1])
     with pytest.raises(ModelError, match="belongs to another anatomy network"):
         TokenSegmenter.from_pretrained(stored[0])

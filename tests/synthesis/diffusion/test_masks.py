@@ -279,7 +279,9 @@ def test_a_prompt_that_only_denies_gives_no_maps() -> None:
 @pytest.mark.parametrize("seed", range(6))
 def test_nothing_in_the_gap_is_apart_from_the_lung(seed: int) -> None:
     chest = Phantom(size=160)(seed)
-    masks = MaskSampler()(Prompt.parse("three large nodules in the left lung"), chest.lungs, np.random.default_rng(seed))
+    masks = MaskSampler()(
+        Prompt.parse("three large nodules in the left lung"), chest.lungs, np.random.default_rng(seed)
+    )
     (mask,) = masks.masks
     for cut in (0.15, 0.2, 0.25, 0.3):
         seen = mask.soft >= cut * mask.soft.max()
