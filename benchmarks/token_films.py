@@ -77,8 +77,8 @@ def compose(stock: Stock, films: Films, size: int, codec: MaskCodec, seed: tuple
     tokens[made["known"], 0] = ABSENT
     shown = [place for place in np.flatnonzero(made["known"]) if np.count_nonzero(masks[place]) >= LEAST]
     rng = np.random.default_rng((*seed, BESIDE))
-    true = [box_of(masks[place]) for place in shown]
-    given = [_beside(box, size, rng) if box else (0, 0, 1, 1) for box in true]
+    true = [box for place in shown if (box := box_of(masks[place])) is not None]
+    given = [_beside(box, size, rng) for box in true]
     crops = np.stack([cropped(masks[place], box) for place, box in zip(shown, given, strict=True)])
     assert codec.encoder is not None
     for place, codes, *boxes in zip(shown, codec.encoder.encode(crops), true, given, strict=True):

@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,10 +24,12 @@ from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.segment.anatomy.footprints import frontal_turn
 from artasyn.segment.anatomy.net import AnatomyNet
 from artasyn.segment.structures import ANATOMY, RIBS, SIDES
-from artasyn.segment.tokens import TokenSegmenter, parse_answers
+from artasyn.segment.tokens import Request, TokenSegmenter, parse_answers
+from artasyn.segment.tokens.answers import SEPARATOR
 from artasyn.segment.tokens.crops import box_of
 from artasyn.segment.tokens.settings import LATERAL, OBLIQUE, View
 from artasyn.segment.tokens.words import name_of
+from artasyn.segment.tokens.writers import Said, Writer
 from benchmarks.projected_anatomy import Case
 from benchmarks.real_anatomy import film_figures, summary
 
@@ -50,21 +52,50 @@ Row = tuple[str, float, str, dict[str, float]]
 
 
 @dataclass(eq=False)
-class Asked:
-    """Asks the writer, and counts answers and those whose text can be read."""
+class Heard:
+    """A writer that keeps what it has said last."""
 
-    segmenter: TokenSegmenter
-    answers: int = 0
-    formed: int = 0
+    writer: Writer
+    said: Sequence[Said] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Structures that it can write."""
+        return self.writer.names
+
+    @property
+    def digest(self) -> str:
+        """That of the writer."""
+        return self.writer.digest
+
+    def write(self, image: Image, request: Request) -> list[Said]:
+        """What the writer says."""
+        found = self.writer.write(image, request)
+        self.said = found
+        return found
+
+
+class Asked:
+    """Asks the writer, and counts answers and those whose text can be read.
+
+    Args:
+        segmenter: the writer.
+    """
+
+    def __init__(self, segmenter: TokenSegmenter) -> None:
+        self.heard = Heard(segmenter.writer)
+        self.segmenter = replace(segmenter, writer=self.heard)
+        self.answers = self.formed = 0
 
     def __call__(self, image: Image, prompt: str) -> Anatomy:
         """The anatomy of a film."""
-        text = self.segmenter.answer(image, prompt)
-        count = prompt.count(";") + 1
-        self.answers += count
+        self.heard.said = list[Said]()
+        found = self.segmenter(image, prompt)
+        texts = [said.text() for said in self.heard.said]
+        self.answers += len(texts)
         with suppress(DataError):
-            self.formed += count if len(parse_answers(text)) == count else 0
-        return self.segmenter(image, prompt)
+            self.formed += len(texts) * (len(parse_answers(SEPARATOR.join(texts))) == len(texts))
+        return found
 
 
 def rows_of(cases: Iterable[Case], asked: Asked, net: AnatomyNet, views: list[bool]) -> Iterator[Row]:
@@ -102,10 +133,10 @@ def rows_of(cases: Iterable[Case], asked: Asked, net: AnatomyNet, views: list[bo
 
 def box_overlap(mask: np.ndarray, truth: np.ndarray) -> float:
     """The intersection of the boxes of two masks over their union; 0 if one is empty."""
-    boxes = box_of(mask), box_of(truth)
-    if boxes[0] is None or boxes[1] is None:
+    one, two = box_of(mask), box_of(truth)
+    if one is None or two is None:
         return 0.0
-    (a, b, c, d), (e, f, g, h) = boxes
+    (a, b, c, d), (e, f, g, h) = one, two
     both = max(0, min(c, g) - max(a, e)) * max(0, min(d, h) - max(b, f))
     return both / ((c - a) * (d - b) + (g - e) * (h - f) - both)
 
@@ -135,6 +166,9 @@ def means(rows: Sequence[Row]) -> dict[str, Any]:
         "means": {
             "without ribs": mean(plain),
             "without ribs, frontal": mean(frontal),
+            "without ribs, frontal, both": mean(
+                [row for row in frontal if not (row[3]["silent"] or row[3]["network silent"])]
+            ),
             "without ribs, frontal, phantom": mean([row for row in frontal if row[0].startswith("phantom")]),
             "without ribs, frontal, icrp": mean([row for row in frontal if row[0].startswith("icrp")]),
             "single ribs": mean([row for row in rows if row[2] in RIBS]),

@@ -31,6 +31,7 @@ BOTH = {"writer": "writer of masks", "network": "anatomy network"}
 
 MEANS = {
     "without ribs, frontal": "frontal projections held out, without ribs",
+    "without ribs, frontal, both": "... where both find the structure",
     "without ribs, frontal, phantom": "... of phantoms",
     "without ribs, frontal, icrp": "... of the reference adults",
     "without ribs": "projections at all angles, without ribs",

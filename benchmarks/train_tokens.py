@@ -98,7 +98,7 @@ class Rows:
             tokens += [*of[words], np.zeros_like(of[0])]
             view += [-1] * WORDS + [view_of(films.turns[number])]
         every = torch.from_numpy(np.stack(tokens).astype(np.int64))
-        edges, given, codes = every.split([LOCATIONS, LOCATIONS, every.shape[1] - 2 * LOCATIONS], dim=1)
+        edges, given, codes = every[:, :LOCATIONS], every[:, LOCATIONS : 2 * LOCATIONS], every[:, 2 * LOCATIONS :]
         return cls(torch.tensor(film), torch.tensor(word), edges, given.clamp(min=0), codes, torch.tensor(view))
 
 
@@ -213,7 +213,7 @@ def train(
         deep, shallow = features(anatomy, pools[0].images[chosen])
         losses = loss_of(network(deep, shallow, rows.film, rows.word, rows.given, rows.codes), rows)
         optimiser.zero_grad()
-        sum(losses.values()).backward()  # type: ignore[union-attr, no-untyped-call]
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         schedule.step()
@@ -238,7 +238,7 @@ def main() -> None:
     options.add_argument("out", type=Path, help="folder of the run")
     options.add_argument("--stock", type=Path, required=True, help="folder that artasyn stock wrote to")
     options.add_argument("--films", type=int, default=6000, help="films to learn")
-    options.add_argument("--steps", type=int, default=3000, help="training steps")
+    options.add_argument("--steps", type=int, default=2200, help="training steps")
     options.add_argument("--seed", type=int, default=0, help="seed of films, weights and rows")
     given = options.parse_args()
     torch.set_num_threads(1)

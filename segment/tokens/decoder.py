@@ -133,7 +133,7 @@ class TokenNetwork(nn.Module):
         """
         pixels = shallow.flatten(2)[film]
         found = torch.baddbmm(self.levels[word][..., None], self.words[word], pixels)
-        return torch.sigmoid(F.pixel_shuffle(found.unflatten(2, shallow.shape[2:]), STRIDE))
+        return torch.sigmoid(F.pixel_shuffle(found.reshape(*found.shape[:2], *shallow.shape[2:]), STRIDE))
 
     def memory(self, deep: Deep, film: Rows, maps: WordMaps) -> Embedded:
         """Returns what the cross-attention sees of each row: (rows, 64, width).
@@ -176,7 +176,8 @@ class TokenNetwork(nn.Module):
         steps = (torch.arange(GLIMPSE, device=maps.device) + 0.5) / GLIMPSE
         rows = edges[:, :1] + steps * (edges[:, 2:3] - edges[:, :1])
         columns = edges[:, 1:2] + steps * (edges[:, 3:] - edges[:, 1:2])
-        grid = torch.stack(torch.broadcast_tensors(columns[:, None], rows[..., None]), dim=-1)
+        shape = (len(boxes), GLIMPSE, GLIMPSE)
+        grid = torch.stack([columns[:, None].expand(shape), rows[..., None].expand(shape)], dim=-1)
         found = F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
         seen: Tensor = self.glimpse(F.pixel_unshuffle(found, PATCH))
         return seen.flatten(2).transpose(1, 2)

@@ -97,7 +97,7 @@ def follow(written: Sequence[int], expected: Sequence[Expected], ids: TokenIds) 
         >>> follow([5, 6, 7, 8, 1152], [Expected()], ids)[0][0].box
         (5, 6, 7, 8)
     """
-    rest, found = list(written), []
+    rest, found = list(written), list[Spoken]()
     for number, each in enumerate(expected, 1):
         after = (ids.end,) if number == len(expected) else ids.separator
         start = len(written) - len(rest)

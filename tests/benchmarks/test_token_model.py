@@ -129,7 +129,8 @@ def test_a_training_learns_and_goes_on_where_it_was_cut_off(
 
 def test_figures_weigh_structures_alike_and_keep_views_apart() -> None:
     def values(ours: float, theirs: float) -> dict[str, float]:
-        return {"writer": ours, "network": theirs, "box": ours, "network box": theirs}
+        silent = {"silent": 0.0, "network silent": 0.0}
+        return {"writer": ours, "network": theirs, "box": ours, "network box": theirs} | silent
 
     rows = [
         ("phantom_0", 0.0, "heart", values(0.9, 1.0)),

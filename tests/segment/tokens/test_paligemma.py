@@ -36,7 +36,7 @@ def tokenizer() -> Any:
     known = {word: number for number, word in enumerate([*words, *tokens, "<image>"])}
     made = Tokenizer(WordLevel(known, "<unk>"))
     made.pre_tokenizer = Sequence([Split(Regex(" "), "removed"), Split(Regex(r"<[a-z]+\d+>|;|\n"), "isolated")])
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=made, bos_token="<bos>", eos_token="<eos>", pad_token="<pad>", unk_token="<unk>"
     )
 
@@ -56,10 +56,10 @@ def paligemma(seed: int = 0) -> Any:
         "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "projection_dim": 32,
         "vision_use_head": False,
     }  # fmt: skip
+    given: dict[str, Any] = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     config = PaliGemmaConfig(
-        text_config=text, vision_config=vision, image_token_index=count - 1, projection_dim=32, hidden_size=32,
-        pad_token_id=0, bos_token_id=1, eos_token_id=2,
-    )  # fmt: skip
+        text_config=text, vision_config=vision, image_token_index=count - 1, projection_dim=32, hidden_size=32, **given
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return PaliGemmaForConditionalGeneration(config)

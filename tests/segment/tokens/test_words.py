@@ -101,4 +101,4 @@ def test_malformed_requests_are_refused(text: str, message: str) -> None:
 def test_a_request_holds_what_belongs_to_its_task() -> None:
     for wrong in ({"task": "segment"}, {"task": "view", "structures": ("heart",)}, {"task": "caption"}):
         with pytest.raises(DataError, match="Request: "):
-            Request(**wrong)  # type: ignore[arg-type]
+            Request(**wrong)
