@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,10 @@ import torch
 
 from artasyn.arrays import Image
 from artasyn.errors import DataError, MissingExtra, ModelError
+from artasyn.evaluation.overlap import dice
 from artasyn.phantom.film import Phantom
 from artasyn.segment.anatomy.anatomy import Anatomy
+from artasyn.segment.anatomy.network import AnatomyNetwork
 from artasyn.segment.tokens import MaskCodec, TokenSegmenter, parse_answers
 from artasyn.segment.tokens import model as model_file
 from artasyn.segment.tokens.decoder import CODE, END, LOCATION, VOCABULARY, TokenNetwork
@@ -25,6 +28,7 @@ from artasyn.segment.tokens.settings import TokenSettings
 from artasyn.segment.tokens.words import Request
 from artasyn.segment.tokens.writers import Said, SmallWriter
 from tests.anatomies import Exact, seen
+from tests.conftest import ROOT
 from tests.segment.tokens.conftest import NAMES, SMALL
 
 Stored = tuple[Path, Path]
@@ -238,3 +242,33 @@ def test_without_transformers_the_error_says_what_to_install(stored: Stored, mon
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(MissingExtra, match=r"pip install artasyn\[tokens\]"):
         TokenSegmenter.from_pretrained(stored[0], anatomy=stored[1])
+
+
+def test_the_bundled_writer_finds_the_lungs_of_a_phantom() -> None:
+    segmenter, chest = TokenSegmenter.from_pretrained(), Phantom(size=192)(4)
+    found = segmenter(chest.image, "segment visible lungs ; drawn heart")
+    lungs = found.lungs()
+    assert dice(lungs.right, chest.lungs.right) > 0.85
+    assert dice(lungs.left, chest.lungs.left) > 0.85
+    assert min(found.confidence) > 0.5
+    assert found.measure().cardiothoracic_ratio is not None
+    assert len(parse_answers(segmenter.answer(chest.image, "segment heart ; RUL ; spine"))) == 3
+
+
+def test_the_bundled_writer_is_small_and_holds_no_second_encoder() -> None:
+    weights = model_file.BUNDLED / "model.safetensors"
+    assert weights.stat().st_size < 8_000_000
+    shared = set(AnatomyNetwork.from_pretrained().state_dict())
+    assert not shared & set(TokenNetwork.from_pretrained().state_dict())
+
+
+def test_the_example_of_the_page_asks_for_structures() -> None:
+    page = (ROOT / "docs" / "tokens.md").read_text(encoding="utf-8")
+    example = page.split("```python\n")[2].partition("```")[0]
+    done = subprocess.run([sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    anatomy, text, box, named = done.stdout.splitlines()
+    assert anatomy.startswith("('visible_lung_right', 'visible_lung_left', 'drawn_heart')")
+    assert [answer.name for answer in parse_answers(text)] == ["aorta", "right upper lobe"]
+    assert box.startswith("{'heart': (")
+    assert named.endswith("| frontal")
