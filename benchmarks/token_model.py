@@ -114,21 +114,20 @@ def rows_of(cases: Iterable[Case], asked: Asked, net: AnatomyNet, views: list[bo
         theirs = net(case.image)
         turn = frontal_turn(case.angle)
         true: View = "frontal" if turn < OBLIQUE else "oblique" if turn <= LATERAL else "lateral"
-        views.append(asked.segmenter.view(case.image) == true)
+        if min(abs(turn - OBLIQUE), abs(turn - LATERAL)) > 1:  # no film on the border of two views
+            views.append(asked.segmenter.view(case.image) == true)
         for place in shown:
             name, truth = ANATOMY[place], case.masks[place]
-            ours = found.mask(name)
-            yield (
-                case.patient,
-                case.angle,
-                name,
-                {
-                    "writer": dice(ours, truth),
-                    "network": dice(theirs.mask(name), truth),
-                    "box": box_overlap(ours, truth),
-                    "network box": box_overlap(theirs.mask(name), truth),
-                },
-            )
+            ours, other = found.mask(name), theirs.mask(name)
+            figures = {
+                "writer": dice(ours, truth),
+                "network": dice(other, truth),
+                "box": box_overlap(ours, truth),
+                "network box": box_overlap(other, truth),
+                "silent": float(not ours.any()),
+                "network silent": float(not other.any()),
+            }
+            yield case.patient, case.angle, name, figures
 
 
 def box_overlap(mask: np.ndarray, truth: np.ndarray) -> float:

@@ -160,7 +160,8 @@ class SmallWriter:
             scores = grammar(written, writing.next(written))
             if step == 0:
                 sure = 1 - scores.softmax(dim=1)[:, END]
-                if bool((scores.argmax(dim=1) == END).all()):
+                scores[:, END] = torch.where(sure >= PRESENT, -torch.inf, torch.inf)  # many bins share what is sure
+                if bool((sure < PRESENT).all()):
                     written = scores.argmax(dim=1, keepdim=True)
                     break
             written = torch.cat([written, scores.argmax(dim=1, keepdim=True)], dim=1)
@@ -193,6 +194,9 @@ class SmallWriter:
         best = int(shares.argmax())
         return Said(get_args(View)[best], None, (), float(shares[best]))
 
+
+PRESENT = 0.5
+"""Probability that a structure is there from which its box is written."""
 
 NEAR = 20.0
 """Bins by which a given edge may usually miss the edge that a writer would write, for captions."""
