@@ -207,6 +207,21 @@ def captions(cases: Iterable[Case], segmenter: TokenSegmenter) -> dict[str, floa
     return {"boxes": count, "named": right / max(1, count), "chance": 1 / len(segmenter.names)}
 
 
+def absences(cases: Iterable[Case], segmenter: TokenSegmenter, net: AnatomyNet) -> dict[str, float]:
+    """The share of structures without a pixel on a frontal projection that both leave out."""
+    count, ours, theirs = 0, 0, 0
+    for case in cases:
+        places = [place for place in np.flatnonzero(case.known) if not case.masks[place].any()]
+        names = [ANATOMY[place] for place in places if ANATOMY[place] in segmenter.names]
+        if names and frontal_turn(case.angle) < OBLIQUE:
+            found = segmenter(case.image, "segment " + " ; ".join(map(name_of, names)))
+            network = net(case.image)
+            count += len(names)
+            ours += sum(not found.mask(name).any() for name in names)
+            theirs += sum(not network.mask(name).any() for name in names)
+    return {"structures": count, "writer": ours / max(1, count), "network": theirs / max(1, count)}
+
+
 def seconds(segmenter: TokenSegmenter, images: Sequence[Image]) -> dict[str, float]:
     """The median time of a film and one prompt, on one thread: on the clock, and of the processor."""
     clock, used = [], []
@@ -234,6 +249,7 @@ def model_figures(segmenter: TokenSegmenter, net: AnatomyNet, cases: Sequence[Ca
         "models": {"writer": segmenter.writer.digest, "network": net.digest},
         "views": {"films": len(views), "told": float(np.mean(views)), "names": list(get_args(View))},
         "captions": captions(cases, segmenter),
+        "absent": absences(cases, segmenter, net),
         "real": real(asked, net, data),
         "seconds": seconds(segmenter, [case.image for case in cases[:TIMED]]),
         "projections": projections,

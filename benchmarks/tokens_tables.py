@@ -80,13 +80,17 @@ def _compared(of: Mapping[str, float]) -> str:
 def tokens_model_tasks(result: dict[str, Any]) -> list[str]:
     """What the writer of masks does besides masks, its answers, and its time."""
     frontal = result["projections"]["means"]["without ribs, frontal"]
-    answers, captions, views, seconds = (result[key] for key in ("answers", "captions", "views", "seconds"))
+    answers, captions, views, seconds, absent = (
+        result[key] for key in ("answers", "captions", "views", "seconds", "absent")
+    )
     return [
         "| writer of masks | films or boxes | figure |",
         "|---|---|---|",
         f"| well-formed answers | {answers['asked']} | {answers['well-formed']:.1%} |",
         f"| boxes, frontal projections: intersection over union; anatomy network {frontal['network box']:.3f} "
         f"| {frontal['masks']} | {frontal['box']:.3f} |",
+        f"| structures that a frontal projection does not show, left out; anatomy network {absent['network']:.1%} "
+        f"| {absent['structures']} | {absent['writer']:.1%} |",
         f"| structure of a true box named, of all; by chance {captions['chance']:.1%} | {captions['boxes']} "
         f"| {captions['named']:.1%} |",
         f"| view told: {', '.join(views['names'])} | {views['films']} | {views['told']:.1%} |",
