@@ -147,7 +147,8 @@ def test_figures_weigh_structures_alike_and_keep_views_apart() -> None:
     result = {
         "projections": found,
         "real": {"JSRT": {"films": 2, "writer": each, "network": each}},
-        "absent": {"structures": 3, "writer": 0.5, "network": 1.0}, "answers": {"asked": 8, "well-formed": 1.0}, "captions": {"boxes": 5, "named": 0.5, "chance": 0.01},
+        "absent": {"structures": 3, "writer": 0.5, "network": 1.0},
+        "answers": {"asked": 8, "well-formed": 1.0}, "captions": {"boxes": 5, "named": 0.5, "chance": 0.01},
         "views": {"films": 3, "told": 0.9, "names": ["frontal"]}, "seconds": {"films": 4, "processor": 0.1},
     }  # fmt: skip
     table = tokens_tables.tokens_model(result)
