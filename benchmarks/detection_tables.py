@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 
@@ -109,7 +110,7 @@ def false_alarms(result: dict[str, Any]) -> list[str]:
     return rows
 
 
-def interval(figure: dict[str, float | None]) -> str:
+def interval(figure: Mapping[str, float | None]) -> str:
     """Writes a figure with its confidence interval, if it has one."""
     if figure["value"] is None:
         return "-"

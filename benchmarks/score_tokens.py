@@ -4,6 +4,8 @@ The part ``codec`` writes masks as text and reads the text again, with 16 and wi
 of patients that no training has seen (`projected_anatomy`: phantoms of held-out seeds and the reference adults), and
 the masks of real radiographs (`real_anatomy`), on their own grids. No real mask was seen in training. Beside the codes
 stands the ceiling: the crop of 64 x 64 cells alone, without any code.
+
+The part ``model`` compares the writer of masks with the anatomy network (`token_model`).
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ from tqdm import tqdm
 from artasyn.arrays import Mask
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_mask
+from artasyn.segment.anatomy.net import AnatomyNet
 from artasyn.segment.structures import RIBS
+from artasyn.segment.tokens import TokenSegmenter
 from artasyn.segment.tokens.answers import MaskTokens
 from artasyn.segment.tokens.codec import MaskCodec
 from artasyn.segment.tokens.crops import box_of, cropped, in_bins, in_pixels, placed
@@ -36,10 +40,11 @@ from benchmarks.mask_shapes import CAGE, LEAST, shapes_of
 from benchmarks.projected_anatomy import Case, phantom, reference, views
 from benchmarks.real_anatomy import SETS, files
 from benchmarks.reference_volumes import ICRP
+from benchmarks.token_model import model_figures
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("artasyn", "numpy", "torch")
-PARTS = {"codec": "tokens_codec"}
+PARTS = {"codec": "tokens_codec", "model": "tokens_model"}
 """The parts of this program, and the name of each part's result."""
 CEILING = "crop"
 """The name of the round trip without codes."""
@@ -164,6 +169,12 @@ def shapes(case: Case) -> tuple[str, dict[str, Mask]]:
     return case.patient, shapes_of(case.masks, case.known)
 
 
+def patients(data: Path, phantoms: int) -> dict[str, Callable[[], Patient]]:
+    """Makes each of the patients held out, by its name."""
+    seen: dict[str, Callable[[], Patient]] = {f"icrp_{who}": partial(reference, data, who) for who in ICRP}
+    return seen | {f"phantom_{seed}": partial(phantom, seed) for seed in range(phantoms)}
+
+
 def codec_figures(networks: Mapping[str, MaskAutoencoder], data: Path, phantoms: int, cache: Path | None) -> Any:
     """The figures of the part ``codec``.
 
@@ -175,12 +186,10 @@ def codec_figures(networks: Mapping[str, MaskAutoencoder], data: Path, phantoms:
     """
     trips = {name: through_text(MaskCodec(network, network)) for name, network in networks.items()}
     trips |= {CEILING: through_crop}
-    seen: dict[str, Callable[[], Patient]] = {f"icrp_{who}": partial(reference, data, who) for who in ICRP}
-    seen |= {f"phantom_{seed}": partial(phantom, seed) for seed in range(phantoms)}
     return {
         "models": {name: network.digest for name, network in networks.items()},
         "least_pixels": LEAST,
-        "projections": projected(list(rows_of(map(shapes, views(seen, cache=cache)), trips))),
+        "projections": projected(list(rows_of(map(shapes, views(patients(data, phantoms), cache=cache)), trips))),
         "real": real(rows_of(real_masks(data), trips)),
     }
 
@@ -191,6 +200,7 @@ def main() -> None:
     data = Path(os.environ.get("ARTASYN_DATA", ROOT / ".." / "shared" / "data"))
     options.add_argument("--data", type=Path, default=data, help="folder of real data")
     options.add_argument("--models", type=Path, help="folder of a training, which holds 4/model and 8/model")
+    options.add_argument("--model", default="bundled", help="folder of the writer of masks, or bundled")
     options.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what is measured")
     options.add_argument("--phantoms", type=int, default=6, help="phantoms that are seen from all angles")
     options.add_argument("--cache", type=Path, help="folder that keeps the projections")
@@ -212,7 +222,12 @@ def main() -> None:
         },
     }
     for part in given.parts:
-        found = rounded(codec_figures(networks, given.data, given.phantoms, given.cache))
+        if part == "codec":
+            found = rounded(codec_figures(networks, given.data, given.phantoms, given.cache))
+        else:
+            cases = list(views(patients(given.data, given.phantoms), cache=given.cache))
+            segmenter, net = TokenSegmenter.from_pretrained(given.model), AnatomyNet.from_pretrained()
+            found = rounded(model_figures(segmenter, net, cases, given.data))
         out = given.out / f"{PARTS[part]}.json"
         out.write_text(json.dumps(about | found, indent=1) + "\n")
         print(out)

@@ -328,7 +328,12 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "generation_training": generation_tables.generation_training,
     "generation_masks": generation_tables.generation_masks,
     "tokens_codec": tokens_tables.tokens_codec,
+    "tokens_model": tokens_tables.tokens_model,
+    "tokens_model_tasks": tokens_tables.tokens_model_tasks,
 }
+
+SAME = {"tokens_model_tasks": "tokens_model"}
+"""Tables whose result has another name: several tables may show one result."""
 
 
 def _named(verdict: dict[str, float]) -> dict[str, float | None]:
@@ -349,7 +354,7 @@ def _signed(figure: dict[str, float | None]) -> str:
 def with_tables(text: str, results: Path) -> str:
     """A text with its tables regenerated from the results, each after its mark ``<!-- results:NAME -->``."""
     for name, table in TABLES.items():
-        file = results / f"{name}.json"
+        file = results / f"{SAME.get(name, name)}.json"
         rows = table(json.loads(file.read_text())) if file.exists() else []
         mark = f"<!-- results:{name} -->"
         text = re.sub(re.escape(mark) + r"(\n\n(\|.*\n)+)?", "\n".join([mark, "", *rows, ""]) if rows else mark, text)

@@ -26,6 +26,78 @@ SHOWN = (
 )
 """Structures that the table shows one by one."""
 
+BOTH = {"writer": "writer of masks", "network": "anatomy network"}
+"""Who is compared, and their names in the table."""
+
+MEANS = {
+    "without ribs, frontal": "frontal projections held out, without ribs",
+    "without ribs, frontal, both": "... where both find the structure",
+    "without ribs, frontal, phantom": "... of phantoms",
+    "without ribs, frontal, icrp": "... of the reference adults",
+    "without ribs": "projections at all angles, without ribs",
+    "single ribs": "single ribs, all angles",
+    "cages of ribs": "cages of ribs, all angles",
+    "all": "all of these",
+}
+"""Means over structures, and their names in the table."""
+
+COMPARED = (
+    *("lung_right", "lung_left", "lung_upper_lobe_right", "lung_middle_lobe_right", "lung_lower_lobe_left"),
+    *("visible_lung_right", "visible_lung_left", "drawn_heart", "heart", "aorta", "superior_vena_cava", "trachea"),
+    *("mediastinum", "diaphragm_right", "liver", "spleen", "clavicula_right", "scapula_left", "sternum", "spine"),
+    *("vertebrae_T7", "rib_right_5"),
+)
+"""Structures on frontal projections that the table shows one by one."""
+
+SIDED = {"dice": "lungs", "right": "right lung", "left": "left lung", "heart": "heart"}
+"""Figures on real radiographs, and their names in the table."""
+
+
+def tokens_model(result: dict[str, Any]) -> list[str]:
+    """The Dice of the writer of masks and of the anatomy network on the same films."""
+    rows = [f"| Dice | masks | {' | '.join(BOTH.values())} | difference |", "|---" * (len(BOTH) + 3) + "|"]
+    found = result["projections"]
+    for key, label in MEANS.items():
+        mean = found["means"][key]
+        if mean["masks"]:
+            rows.append(f"| {label}: {mean['structures']} structures | {mean['masks']} | {_compared(mean)} |")
+    for name in COMPARED:
+        if name in found["frontal structures"]:
+            of = found["frontal structures"][name]
+            rows.append(f"| frontal: `{name}` | {of['masks']} | {_compared(of)} |")
+    for name, real in result["real"].items():
+        for key, label in SIDED.items():
+            each = {who: real[who][key] for who in BOTH}
+            rows.append(f"| **{name}**, drawn by readers: {label} | {real['films']} | {_compared(each)} |")
+    return rows
+
+
+def _compared(of: Mapping[str, float]) -> str:
+    ours, theirs = (of[key] for key in BOTH)
+    return f"{ours:.3f} | {theirs:.3f} | {ours - theirs:+.3f}"
+
+
+def tokens_model_tasks(result: dict[str, Any]) -> list[str]:
+    """What the writer of masks does besides masks, its answers, and its time."""
+    frontal = result["projections"]["means"]["without ribs, frontal"]
+    answers, captions, views, seconds, absent = (
+        result[key] for key in ("answers", "captions", "views", "seconds", "absent")
+    )
+    return [
+        "| writer of masks | films or boxes | figure |",
+        "|---|---|---|",
+        f"| well-formed answers | {answers['asked']} | {answers['well-formed']:.1%} |",
+        f"| boxes, frontal projections: intersection over union; anatomy network {frontal['network box']:.3f} "
+        f"| {frontal['masks']} | {frontal['box']:.3f} |",
+        f"| structures that a frontal projection does not show, left out; anatomy network {absent['network']:.1%} "
+        f"| {absent['structures']} | {absent['writer']:.1%} |",
+        f"| structure of a true box named, of all; by chance {captions['chance']:.1%} | {captions['boxes']} "
+        f"| {captions['named']:.1%} |",
+        f"| view told: {', '.join(views['names'])} | {views['films']} | {views['told']:.1%} |",
+        f"| seconds for a film and one prompt on one core of the processor, median | {seconds['films']} "
+        f"| {seconds['processor']:.3f} |",
+    ]
+
 
 def tokens_codec(result: dict[str, Any]) -> list[str]:
     """The Dice of masks that were written as text and read again."""

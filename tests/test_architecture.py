@@ -20,8 +20,8 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn.segment.pbtseg", "artasyn.segment.ct"),
     ("artasyn.segment.projection",),
     ("artasyn.segment.measures",),
-    ("artasyn.segment.anatomy", "artasyn.segment.tokens"),
-    ("artasyn.synthesis", "artasyn.phantom", "artasyn.pictures", "artasyn.bulk"),
+    ("artasyn.segment.anatomy",),
+    ("artasyn.segment.tokens", "artasyn.synthesis", "artasyn.phantom", "artasyn.pictures", "artasyn.bulk"),
     ("artasyn.synthesis.prompts",),
     ("artasyn.synthesis.diffusion",),
     (

@@ -17,7 +17,8 @@ DOORS = {
     "artasyn.evaluation": "Evaluation Interval Metrics anatomy_prior",
     "artasyn.segment": "Anatomy AnatomyNet CTLesion DomainRandomisation Film Lungs Measures PBTSeg Pair Projection "
     "ProjectionRecord Quality Structure View Volume check_projection check_volume insert_lesion measure project",
-    "artasyn.segment.tokens": "Answer MaskCodec MaskDecoder MaskEncoder MaskTokens join_answers parse_answers",
+    "artasyn.segment.tokens": "Answer MaskCodec MaskDecoder MaskEncoder MaskTokens PaliGemmaWriter Request "
+    "TokenSegmenter join_answers parse_answers",
     "artasyn.synthesis": "Anomalies Anomaly BatchLungOpacity FINDINGS Finding Lesion Look LungOpacity LungVolume "
     "OpacityRecord Recipe VolumeChange VolumeRecord findings",
     "artasyn.synthesis.diffusion": "Denoiser FilmGenerator FilmRecord Imagined ImaginedAnomaly MaskSampler "

@@ -28,8 +28,9 @@ from artasyn.records import make_record
 from artasyn.segment import DomainRandomisation, Film, PBTSeg, ProjectionRecord, View
 from artasyn.segment.anatomy.settings import AnatomySettings
 from artasyn.segment.ct.volume import Volume
-from artasyn.segment.tokens import Answer, MaskTokens
+from artasyn.segment.tokens import Answer, MaskTokens, Request
 from artasyn.segment.tokens.mask_autoencoder import MaskAutoencoderSettings
+from artasyn.segment.tokens.settings import TokenSettings
 from artasyn.stock.films import Films, plain_film
 from artasyn.stock.making import Plan
 from artasyn.stock.patients import PatientRecord
@@ -135,7 +136,7 @@ def numbers(hint: Any, place: str, bounded: bool = False) -> Iterator[str]:
 
 SETTINGS = (
     *(LungOpacity, DomainRandomisation, DetectorSettings, AnatomySettings, Plan, Films, AnatomyRun),
-    *(Answer, MaskTokens, MaskAutoencoderSettings),
+    *(Answer, MaskTokens, MaskAutoencoderSettings, Request, TokenSettings),
 )
 """Other dataclasses whose numbers come from people."""
 

@@ -115,6 +115,21 @@ class AnatomyNetwork(nn.Module):
             Logits (b, k, size / 2, size / 2), and turns (b, 2). The estimate does not see the known turns. It is not
             of length 1: the less sure the turn, the shorter.
         """
+        _, shallow, turn = self.trunk(images, angle)
+        return F.pixel_shuffle(self.head(shallow), STRIDE), turn
+
+    def trunk(
+        self, images: Images, angle: Angles | None = None
+    ) -> tuple[Float[Tensor, "b d _ _"], Float[Tensor, "b n _ _"], Angles]:
+        """Returns what the last layer sees of radiographs, and the estimated turns.
+
+        Args:
+            images: (b, 1, size, size) in [0, 1], from `artasyn.segment.anatomy.window.prepare`.
+            angle: known turns, as for `forward`.
+
+        Returns:
+            Features (b, d, size / 8, size / 8) and, of the last layer, (b, n, size / 4, size / 4), and turns (b, 2).
+        """
         maps = feature_maps(self.encoder, images)
         fine, middle, coarse = (maps[place] for place in self.used)
         turn: Tensor = self.turn(coarse.mean(dim=(2, 3)))
@@ -122,7 +137,7 @@ class AnatomyNetwork(nn.Module):
         coarse = coarse * (1 + scale[:, :, None, None]) + shift[:, :, None, None]
         deep: Tensor = self.deep(torch.cat([enlarged(coarse, middle), middle], dim=1))
         shallow: Tensor = self.shallow(torch.cat([enlarged(deep, fine), fine], dim=1))
-        return F.pixel_shuffle(self.head(shallow), STRIDE), turn
+        return deep, shallow, turn
 
     @staticmethod
     def _told(angle: Angles | None, like: Angles) -> Float[Tensor, "b 3"]:

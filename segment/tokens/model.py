@@ -1,0 +1,203 @@
+"""The segmenter that is asked in words: a film and a request in; an anatomy, boxes or text out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from artasyn.arrays import Image, check_image
+from artasyn.errors import DataError, ModelError
+from artasyn.fields import shown
+from artasyn.networks.stored import PACKAGE, is_complete
+from artasyn.segment.anatomy.anatomy import Anatomy
+from artasyn.segment.anatomy.net import AnatomyNet
+from artasyn.segment.tokens.answers import SEPARATOR
+from artasyn.segment.tokens.codec import MaskCodec
+from artasyn.segment.tokens.crops import Box, in_bins, in_pixels
+from artasyn.segment.tokens.words import Request, Task
+from artasyn.segment.tokens.writers import Said, SmallWriter, Writer
+
+FINEST = 512
+"""Most rows and columns of the maps of an anatomy; on larger films they are coarser than the film."""
+
+BUNDLED = PACKAGE / "token_model"
+"""The folder of the writer that comes with artasyn."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenSegmenter:
+    """Answers requests about radiographs with a language model that writes masks as words.
+
+    The anatomy network judges the film: whether it shows an upright chest, and the patient's turn. On a film that it
+    does not read, every structure is absent, and the result says why.
+
+    Attributes:
+        writer: the language model: `artasyn.segment.tokens.writers.SmallWriter`, or PaliGemma as
+            `artasyn.segment.tokens.paligemma.PaliGemmaWriter`.
+        codec: reads the masks; it belongs to the codes that the writer has learnt.
+        net: judges the film: an `AnatomyNet`, or anything with its call.
+
+    Source: CheXanatomy (arXiv 2606.08420), whose tasks and separators these are; PaliGemma (Beyer et al., arXiv
+        2407.07726), whose tokens these are.
+    """
+
+    writer: Writer
+    codec: MaskCodec
+    net: Callable[..., Anatomy]
+
+    @classmethod
+    def from_pretrained(
+        cls, model: str | Path = "bundled", *, anatomy: str | Path = "bundled", **options: Any
+    ) -> TokenSegmenter:
+        """Loads the segmenter with the small writer.
+
+        Args:
+            model: a folder that training wrote, or the id of a model on the Hugging Face hub; ``bundled`` is the one
+                that comes with artasyn (its card: ``artasyn/token_model/README.md``).
+            anatomy: the anatomy network, likewise; its features are what the writer sees.
+            **options: options of `huggingface_hub.hf_hub_download` (revision, token, ...).
+
+        Raises:
+            ModelError: there is no such model, its files are damaged or of another kind, or it belongs to another
+                anatomy network.
+            MissingExtra: transformers is not installed.
+        """
+        if model == "bundled" and not is_complete(BUNDLED):
+            raise ModelError(
+                "no writer of masks comes with this artasyn; train one with python -m benchmarks.train_tokens OUT "
+                "--stock STOCK, and give the folder OUT/model"
+            )
+        writer = SmallWriter.from_pretrained(model, anatomy, **options)
+        return cls(writer, MaskCodec.from_pretrained(), AnatomyNet(writer.anatomy))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Structures that the writer can write."""
+        return self.writer.names
+
+    @property
+    def digest(self) -> str:
+        """A string that tells two segmenters apart."""
+        return self.writer.digest
+
+    def __call__(self, image: Image, prompt: str, *, spacing: tuple[float, float] | None = None) -> Anatomy:
+        """Returns the anatomy that a film shows of the structures that were asked for.
+
+        The confidence of a structure is the probability that the writer gives to its being there; it is 0 for an absent
+        one.
+
+        Args:
+            image: float32 (h, w) in [0, 1], bright = dense.
+            prompt: such as ``segment heart ; right lung``. A group, such as ``lungs``, stands for its structures.
+            spacing: size of a pixel, mm, rows and columns; None if it is unknown.
+
+        Raises:
+            ImageError: not an `Image`.
+            DataError: the prompt is malformed, asks for unknown structures, or for anything but masks.
+            ModelError: the writer gives values that are not finite.
+        """
+        request = self._asked(prompt, "segment")
+        anatomy, said = self._answered(image, request, spacing)
+        rows, columns = image.shape
+        scale = min(1.0, FINEST / max(rows, columns))
+        grid = max(1, round(rows * scale)), max(1, round(columns * scale))
+        masks = self.codec.masks([each.tokens for each in said], grid)
+        sure = tuple(each.sure if each.box is not None else 0.0 for each in said)
+        return Anatomy(
+            request.structures, masks.astype(np.float32), anatomy.angle, sure, spacing, anatomy.reasons,
+            anatomy.warnings, (rows, columns),
+        )  # fmt: skip
+
+    def answer(self, image: Image, prompt: str) -> str:
+        """Returns the answer to any request as text; answers of several structures are joined by `` ; ``.
+
+        Args:
+            image: float32 (h, w) in [0, 1], bright = dense.
+            prompt: ``segment X ; Y``, ``detect X ; Y``, ``caption`` with four location tokens, or ``view``.
+
+        Raises:
+            ImageError: not an `Image`.
+            DataError: the prompt is malformed, or asks for unknown structures.
+            ModelError: the writer gives values that are not finite.
+        """
+        request = Request.parse(prompt, self.names)
+        _, said = self._answered(image, request, None)
+        if request.task in ("caption", "view"):
+            return said[0].name
+        return SEPARATOR.join(each.text() for each in said)
+
+    def detect(self, image: Image, prompt: str) -> dict[str, Box | None]:
+        """Returns the boxes of structures in pixels: first row, first column, last row + 1, last column + 1.
+
+        Args:
+            image: float32 (h, w) in [0, 1], bright = dense.
+            prompt: such as ``detect heart ; right lung``.
+
+        Returns:
+            A box for each structure; None for an absent one.
+
+        Raises:
+            ImageError: not an `Image`.
+            DataError: the prompt is malformed, asks for unknown structures, or for anything but boxes.
+            ModelError: the writer gives values that are not finite.
+        """
+        request = self._asked(prompt, "detect")
+        _, said = self._answered(image, request, None)
+        shape = image.shape[0], image.shape[1]
+        return {
+            name: None if each.box is None else in_pixels(each.box, shape)
+            for name, each in zip(request.structures, said, strict=True)
+        }
+
+    def caption(self, image: Image, box: Box) -> str:
+        """Returns the name of the structure whose box is most probably this one; empty on a film that is not read.
+
+        Args:
+            image: float32 (h, w) in [0, 1], bright = dense.
+            box: first row, first column, last row + 1, last column + 1, in pixels.
+
+        Raises:
+            ImageError: not an `Image`.
+            DataError: the box is empty, or does not lie on the film.
+            ModelError: the writer gives values that are not finite.
+        """
+        check_image(image, "image")
+        rows, columns = image.shape
+        top, left, bottom, right = box
+        if not (0 <= top < bottom <= rows and 0 <= left < right <= columns):
+            raise DataError(f"box {tuple(box)} is empty or not on a film of {rows} x {columns}")
+        request = Request("caption", box=in_bins(box, (rows, columns)))
+        return self._answered(image, request, None)[1][0].name
+
+    def view(self, image: Image) -> str:
+        """Returns the view of a film: ``frontal``, ``oblique`` or ``lateral``; empty on a film that is not read.
+
+        Args:
+            image: float32 (h, w) in [0, 1], bright = dense.
+
+        Raises:
+            ImageError: not an `Image`.
+            ModelError: the writer gives values that are not finite.
+        """
+        return self._answered(image, Request("view"), None)[1][0].name
+
+    def _asked(self, prompt: str, task: Task) -> Request:
+        """Reads a request that must be for one task."""
+        request = Request.parse(prompt, self.names)
+        if request.task != task:
+            raise DataError(f"{shown(prompt)} asks for {request.task}, not {task}; use answer for any task")
+        return request
+
+    def _answered(
+        self, image: Image, request: Request, spacing: tuple[float, float] | None
+    ) -> tuple[Anatomy, list[Said]]:
+        """Returns the anatomy network's result, and what the writer says; nothing on a film that is not read."""
+        check_image(image, "image")
+        anatomy = self.net(image, spacing=spacing)
+        if any(anatomy.confidence):
+            return anatomy, self.writer.write(image, request)
+        return anatomy, [Said("")] * max(1, len(request.structures))
