@@ -5,7 +5,8 @@ of patients that no training has seen (`projected_anatomy`: phantoms of held-out
 the masks of real radiographs (`real_anatomy`), on their own grids. No real mask was seen in training. Beside the codes
 stands the ceiling: the crop of 64 x 64 cells alone, without any code.
 
-The part ``model`` compares the writer of masks with the anatomy network (`token_model`).
+The part ``model`` compares the writer of masks with the anatomy network (`token_model`), and the part ``robustness``
+does so on films that are turned, scaled and shifted (`token_robustness`); it also draws docs/tokens_robustness.png.
 """
 
 from __future__ import annotations
@@ -41,10 +42,11 @@ from benchmarks.projected_anatomy import Case, phantom, reference, views
 from benchmarks.real_anatomy import SETS, files
 from benchmarks.reference_volumes import ICRP
 from benchmarks.token_model import model_figures
+from benchmarks.token_robustness import picture, robustness_figures
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("artasyn", "numpy", "torch")
-PARTS = {"codec": "tokens_codec", "model": "tokens_model"}
+PARTS = {"codec": "tokens_codec", "model": "tokens_model", "robustness": "tokens_robustness"}
 """The parts of this program, and the name of each part's result."""
 CEILING = "crop"
 """The name of the round trip without codes."""
@@ -224,6 +226,10 @@ def main() -> None:
     for part in given.parts:
         if part == "codec":
             found = rounded(codec_figures(networks, given.data, given.phantoms, given.cache))
+        elif part == "robustness":
+            segmenter, net = TokenSegmenter.from_pretrained(given.model), AnatomyNet.from_pretrained()
+            found = rounded(robustness_figures(segmenter, net, given.data))
+            picture(found, ROOT / "docs" / "tokens_robustness.png")
         else:
             cases = list(views(patients(given.data, given.phantoms), cache=given.cache))
             segmenter, net = TokenSegmenter.from_pretrained(given.model), AnatomyNet.from_pretrained()

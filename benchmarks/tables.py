@@ -329,6 +329,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "generation_masks": generation_tables.generation_masks,
     "tokens_codec": tokens_tables.tokens_codec,
     "tokens_model": tokens_tables.tokens_model,
+    "tokens_robustness": tokens_tables.tokens_robustness,
     "tokens_model_tasks": tokens_tables.tokens_model_tasks,
 }
 

@@ -99,6 +99,27 @@ def tokens_model_tasks(result: dict[str, Any]) -> list[str]:
     ]
 
 
+def tokens_robustness(result: dict[str, Any]) -> list[str]:
+    """Dice of both on films that are turned, scaled and shifted, and of other hospitals."""
+    rows = [
+        "| films | number | lungs: writer | anatomy network | heart: writer | anatomy network "
+        "| nothing read: writer | anatomy network |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    labels = {"turn": "JSRT turned by {} degrees", "scale": "JSRT scaled by {}", "shift": "JSRT shifted by {}"}
+    for way, each in result.items():
+        if way == "machine":
+            continue
+        for value, of in each.items():
+            cells = [
+                f"{of[who][part]:.3f}" if part in of[who] else "-"
+                for part in ("lungs", "heart", "nothing")
+                for who in BOTH
+            ]
+            rows.append(f"| {labels.get(way, '{}').format(value)} | {of['films']} | {' | '.join(cells)} |")
+    return rows
+
+
 def tokens_codec(result: dict[str, Any]) -> list[str]:
     """The Dice of masks that were written as text and read again."""
     rows = [f"| Dice of masks read back from their text | masks | {' | '.join(COLUMNS.values())} |"]
