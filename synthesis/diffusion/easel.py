@@ -34,6 +34,8 @@ LEAST_AREA = 0.25
 """Least area of a lesion, in squares of its longest diameter, with which a place counts as too small for all."""
 LARGEST = 6.0
 """Largest factor that a size is changed by."""
+GROWN = 1.5
+"""Largest factor that a learnt shape is changed by, about its own middle."""
 
 LEARNT = frozenset({"consolidation", "ground_glass_opacity"})
 """The findings whose shapes can be learnt from what readers outline."""
@@ -114,7 +116,7 @@ class Easel:
         if plan.measure == "level":
             lesions = self._fluid(sides, size, rng)
         elif self.shapes and self._is_one_shape():
-            lesions = self._shaped(self.shapes, sides, size, rng)
+            lesions = self._shaped(self.shapes, sides, rng)
         else:
             lesions = self._apart(number, sides, size if plan.measure == "diameter" else None, rng)
             if size and plan.measure == "share":
@@ -149,10 +151,8 @@ class Easel:
         spread = asked.number or asked.amount or asked.distribution or asked.area
         return asked.finding in LEARNT and not spread
 
-    def _shaped(
-        self, shapes: Shapes, sides: Bool[np.ndarray, " 2"], size: float | None, rng: np.random.Generator
-    ) -> tuple[Lesion, ...]:
-        """Draws a learnt shape in each lung, of the share that was said or that the shape has.
+    def _shaped(self, shapes: Shapes, sides: Bool[np.ndarray, " 2"], rng: np.random.Generator) -> tuple[Lesion, ...]:
+        """Draws a learnt shape in each lung; where a size was said, of the nearest share that the word means.
 
         Raises:
             NoRoom: no shape shows in the region.
@@ -175,10 +175,18 @@ class Easel:
                 stamps = np.stack([*offsets, ellipses[:, 2] / unit, ellipses[:, 3] / unit], axis=1).round(4).tolist()
                 found.append(replace(base, stamps=tuple((down, out, tall, wide) for down, out, tall, wide in stamps)))
         region = self.place.region
-        share = size or float((covered[region] > 0).mean() if region.any() else 0)
+        share = float((covered[region] > 0).mean() if region.any() else 0)
         if not found or not share:
             raise NoRoom
-        return self._filling(tuple(found), share)
+        if not self.plan.size:
+            return tuple(found)
+        share = float(np.clip(share, *inner(self.plan.size)))
+        low, high = 1 / GROWN, GROWN
+        for _ in range(STEPS):
+            middle = math.sqrt(low * high)
+            lesions = grown(tuple(found), middle)
+            low, high = (middle, high) if self.measured(lesions).share < share else (low, middle)
+        return lesions
 
     def _focus(self, lesion: Lesion) -> tuple[float, float, float]:
         """Returns the row and column of a lesion's focus in the window, and 1 where ribs are at higher columns."""
@@ -300,6 +308,20 @@ def scaled(lesions: tuple[Lesion, ...], factor: float) -> tuple[Lesion, ...]:
         return down, across, max(tall, 2e-4), max(wide, 2e-4)
 
     return tuple(replace(lesion, stamps=tuple(map(stamp, lesion.stamps))) for lesion in lesions)
+
+
+def grown(lesions: tuple[Lesion, ...], factor: float) -> tuple[Lesion, ...]:
+    """Makes lesions larger about their own middles, which need not be their places."""
+
+    def about_its_middle(lesion: Lesion) -> Lesion:
+        stamps = np.array(lesion.stamps)
+        middle = np.average(stamps[:, :2], axis=0, weights=stamps[:, 2] * stamps[:, 3])
+        stamps[:, :2] = middle + factor * (stamps[:, :2] - middle)
+        stamps[:, 2:] = np.maximum(factor * stamps[:, 2:], 2e-4)
+        rows = stamps.round(5).tolist()
+        return replace(lesion, stamps=tuple((down, out, tall, wide) for down, out, tall, wide in rows))
+
+    return tuple(map(about_its_middle, lesions))
 
 
 def denser(lesions: tuple[Lesion, ...], factor: float) -> tuple[Lesion, ...]:

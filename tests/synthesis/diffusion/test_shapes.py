@@ -17,6 +17,8 @@ from artasyn.arrays import LEFT, RIGHT, Mask
 from artasyn.errors import MissingExtra, ModelError
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.synthesis.diffusion import FilmRecord, MaskSampler, Prompt
+from artasyn.synthesis.diffusion.easel import GROWN, Easel
+from artasyn.synthesis.diffusion.regions import Region
 from artasyn.synthesis.diffusion.shapes import (
     FINE,
     Frame,
@@ -138,6 +140,38 @@ def test_learnt_masks_say_what_the_prompt_says_and_their_records_need_no_network
     assert 1 <= max(len(lesion.stamps) for drawn in record.made.drawn for lesion in drawn.lesions) <= 24
     again = FilmRecord.from_json(record.to_json()).remake(chest().image)
     np.testing.assert_array_equal(again.image, film.image)
+
+
+class Kept:
+    """Draws shapes as the bundled network does, and keeps the last one."""
+
+    digest = "kept"
+    drawn: np.ndarray = np.zeros((0, 4))
+
+    def ellipses(self, *given: Any) -> np.ndarray:
+        self.drawn = bundled().ellipses(*given)
+        return self.drawn
+
+
+@pytest.mark.parametrize("said", ["ground glass opacity in the right lung", "large consolidation in the right lung"])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_lesion_lies_where_its_shape_was_drawn_and_hardly_grows(said: str, seed: int) -> None:
+    lungs, shapes = chest(seed).lungs, Kept()
+    asked = Prompt.parse(said).findings[0]
+    easel = Easel.of(asked, Region.of(asked, lungs, "visible"), 1.5, shapes)
+    (lesion,) = easel.lesions(np.random.default_rng(seed))
+    unit = easel.ground.context.height * len(easel.fade)
+    row, column, outward = easel._focus(lesion)
+    stamps = np.array(lesion.stamps) * unit
+    factors = stamps[:, 2] / shapes.drawn[:, 2]
+    places = np.stack([row + stamps[:, 0], column + outward * stamps[:, 1]], axis=1)
+    away = np.hypot(*(places - shapes.drawn[:, :2]).T)
+    reach = np.hypot(*(shapes.drawn[:, :2] - shapes.drawn[:, :2].mean(axis=0)).T).max()
+    if asked.size is None:
+        assert factors == pytest.approx(1, abs=0.02)
+        assert away.max() < 0.5
+    assert 1 / GROWN - 0.02 < factors.min() <= factors.max() < GROWN + 0.02
+    assert away.max() < (GROWN - 1) * 2 * reach + 1
 
 
 @pytest.mark.parametrize("said", ["two nodules in the left lung", "patchy consolidation in the right lung"])
