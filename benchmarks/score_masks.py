@@ -1,7 +1,7 @@
 """Whether a flow draws more real shapes than `LungOpacity` does: ``python -m benchmarks.score_masks``.
 
 The patients of `lesions` are halved. For the lungs of one half, shapes are drawn by a flow that was trained on the
-other half and on CT lesions, by `MaskSampler`, and, as a floor, taken from the other half's patients. Two
+other half and on CT lesions, by `MaskSampler`, and, for reference, taken from the other half's patients. Two
 discriminators, a small convolutional network and a forest on figures of the shape, tell them from what readers drew in
 these lungs; both are cross-validated by patient within the half. AUROC with the bootstrap over patients; 0.5 means that
 nothing tells them apart.
@@ -36,6 +36,7 @@ from artasyn.synthesis.diffusion import MaskSampler, Prompt
 from artasyn.synthesis.diffusion.shapes import REACH, ShapeSampler, finer, signed
 from artasyn.synthesis.prompts.said import PromptFinding
 from benchmarks.rivals.lesion_shapes import (
+    LEAST,
     LIKE_READERS,
     Drawn,
     Shape,
@@ -103,7 +104,7 @@ def of_flow(flow: ShapeSampler, real: Real, sized: bool) -> list[Shape]:
         for drawn in flow.draw(shape.lung, shape.size if sized else None, generator(3, number), DRAWS):
             lesion = signed(binary(drawn, shape.lung))
             found.append(Shape(shape.lung, lesion, "reader", film.patient))
-    return [each for each in found if binary(each.lesion, each.lung).any()]
+    return [each for each in found if each.share >= LEAST]
 
 
 def of_others(real: Real, others: Real, sized: bool) -> list[Shape]:
@@ -115,7 +116,7 @@ def of_others(real: Real, others: Real, sized: bool) -> list[Shape]:
         for _ in range(DRAWS):
             lesion = moved(like[int(rng.integers(len(like)))].lesion, shape.lung, rng, 0.0)
             found.append(Shape(shape.lung, lesion, "reader", film.patient))
-    return [each for each in found if binary(each.lesion, each.lung).any()]
+    return [each for each in found if each.share >= LEAST]
 
 
 def figures(shape: Shape) -> list[float]:
@@ -241,7 +242,7 @@ def drawn_by(
         samplers = {"MaskSampler": MaskSampler(), "MaskSampler with learnt shapes": MaskSampler(shapes=flow)}
         each = {"other patients' shapes": of_others(ours, real[1 - number], sized)}
         for name, sampler in samplers.items():
-            file = work / f"{name.replace(' ', '-')}-{word}-{number}.pickle"
+            file = work / f"{name.replace(' ', '-')}-{word}-{number}-{sampler.digest[:8] or 'drawn'}.pickle"
             each[name] = kept(file, partial(of_sampler, sampler, ours, sized))
         each["learnt shapes before they are drawn"] = of_flow(flow, ours, sized)
         for name, shapes in each.items():

@@ -149,9 +149,9 @@ def flow_of(data: Path, work: Path, name: str, drawn: Sequence[Shape], steps: in
     """A flow that has seen lesions put into CTs, and these drawn shapes."""
     from_ct = kept(work / "ct.pickle", lambda: Examples.of(ct_shapes(data, VIEWS, LESIONS), MADE["ct"], 0))
     settings = ShapeSettings()
-    flow = train(ShapeSampler.untrained(settings), [from_ct], steps, 0, work / "ct.pt")
+    flow = train(ShapeSampler.untrained(settings), [from_ct], steps, 0, work / f"ct-{steps}.pt")
     from_films = kept(work / f"{name}.pickle", lambda: Examples.of(drawn, MADE["films"], 1))
-    return train(flow, [from_ct, from_films], steps, 1, work / f"{name}.pt")
+    return train(flow, [from_ct, from_films], steps, 1, work / f"{name}-{steps}.pt")
 
 
 def main() -> None:
