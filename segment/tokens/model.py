@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -167,10 +168,10 @@ class TokenSegmenter:
         """
         check_image(image, "image")
         rows, columns = image.shape
-        top, left, bottom, right = box
+        top, left, bottom, right = map(operator.index, box)  # small numpy integers would overflow
         if not (0 <= top < bottom <= rows and 0 <= left < right <= columns):
             raise DataError(f"box {tuple(box)} is empty or not on a film of {rows} x {columns}")
-        request = Request("caption", box=in_bins(box, (rows, columns)))
+        request = Request("caption", box=in_bins((top, left, bottom, right), (rows, columns)))
         return self._answered(image, request, None)[1][0].name
 
     def view(self, image: Image) -> str:

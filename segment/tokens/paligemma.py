@@ -119,12 +119,16 @@ class PaliGemmaWriter:
     def adapted(self, seed: int = 0) -> PaliGemmaWriter:
         """Returns the writer with a new LoRA, ready for training: all other weights are frozen.
 
+        The LoRA is put into this writer's own model, because a copy would double its memory: use the new writer alone.
+
         Args:
             seed: of the first weights of the LoRA.
 
         Raises:
+            ModelError: there is a LoRA already.
             MissingExtra: peft is not installed.
         """
+        self._check_bare()
         peft = required("peft", extra=EXTRA)
         config = peft.LoraConfig(r=RANK, lora_alpha=RANK, target_modules=ADAPTED, task_type="CAUSAL_LM")
         with torch.random.fork_rng(devices=[]):
@@ -149,13 +153,16 @@ class PaliGemmaWriter:
     def with_adapter(self, folder: Path) -> PaliGemmaWriter:
         """Returns the writer with a stored LoRA.
 
+        The LoRA is put into this writer's own model, because a copy would double its memory: use the new writer alone.
+
         Args:
             folder: a folder that `save_adapter` wrote.
 
         Raises:
-            ModelError: there is no adapter, it is damaged, or it belongs to another model.
+            ModelError: there is a LoRA already, or there is no adapter, it is damaged, or it belongs to another model.
             MissingExtra: peft is not installed.
         """
+        self._check_bare()
         peft = required("peft", extra=EXTRA)
         try:
             about = parse_json(read_text(folder / ABOUT))
@@ -174,6 +181,10 @@ class PaliGemmaWriter:
             reason = " ".join(str(error).split())[:300]
             raise ModelError(f"{folder}: the adapter cannot be loaded: {reason}; copy it again") from error
         return replace(self, model=model.eval(), names=names)
+
+    def _check_bare(self) -> None:
+        if any("lora_" in name for name, _ in self.model.named_parameters()):
+            raise ModelError("this writer has an adapter already; load the model again for another one")
 
     @property
     def digest(self) -> str:
@@ -209,6 +220,7 @@ class PaliGemmaWriter:
             return [Expected(choices=tuple(self._text(each) for each in get_args(View)))]
         if request.task == "caption":
             return [Expected(choices=tuple(self._text(name_of(name)) for name in self.names))]
+        request.check_known(self.names)
         codes = LENGTHS[0] if request.task == "segment" else 0
         return [Expected(codes, self._text(f" {name_of(name)}")) for name in request.structures]
 

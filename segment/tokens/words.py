@@ -142,8 +142,22 @@ class Request:
             self.task == "caption"
         ):
             raise DataError(f"Request: {self.task} with {len(self.structures)} structures and box {self.box}")
+        if len(set(self.structures)) < len(self.structures):
+            raise DataError(f"Request: {', '.join(self.structures)} holds a structure twice; ask for each once")
         if self.box is not None and (self.box[2] < self.box[0] or self.box[3] < self.box[1]):
             raise DataError(f"Request: box is {self.box}; the order is top, left, bottom, right")
+
+    def check_known(self, names: Sequence[str]) -> None:
+        """Refuses structures that a model cannot write.
+
+        Args:
+            names: structures that it can write.
+
+        Raises:
+            DataError: the request asks for others.
+        """
+        if unknown := [name for name in self.structures if name not in names]:
+            raise DataError(f"this model cannot write {', '.join(unknown)}; `names` holds what it can")
 
     def text(self) -> str:
         """Returns the request as text, with the names of the structures."""
@@ -176,6 +190,8 @@ class Request:
                     "bottom and right edge"
                 )
             return cls("caption", box=(edges[0], edges[1], edges[2], edges[3]))
+        if task == "view":
+            raise DataError(f"{shown(text)}: view takes nothing after it")
         if task not in ("detect", "segment"):
             listed = ", ".join(get_args(Task))
             raise DataError(f"{shown(text)}: no task {shown(task)}; begin with one of {listed}")

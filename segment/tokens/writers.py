@@ -151,6 +151,7 @@ class SmallWriter:
 
     def _structures(self, deep: Tensor, shallow: Tensor, window: Window, request: Request) -> list[Said]:
         """Writes the boxes or the masks of structures, all at once."""
+        request.check_known(self.names)
         codes = self.network.settings.codes if request.task == "segment" else 0
         word = torch.tensor([self.names.index(name) for name in request.structures])
         writing = self.network.writing(deep, shallow, torch.zeros_like(word), word)

@@ -32,6 +32,7 @@ from artasyn.synthesis.context import Window
 from artasyn.synthesis.lesions import OpacityRecord
 from artasyn.synthesis.opacity import rendered
 from artasyn.synthesis.places import Found, Place
+from artasyn.tensors import on_one_thread
 
 EXTRA = "diffusion"
 """The extra of artasyn that brings diffusers."""
@@ -264,7 +265,7 @@ class Denoiser:
         scheduler.set_timesteps(sigmas=np.linspace(1, 1 / settings.steps, settings.steps).tolist())
         known = torch.from_numpy(conditions)[None]
         state = torch.from_numpy(np.float32(settings.noise) * grains(settings, generator(seed), 1))
-        with torch.no_grad():
+        with torch.no_grad(), on_one_thread():
             for time in scheduler.timesteps:
                 velocity = self.velocity(state, known, time[None] / TRAIN_STEPS)
                 state = scheduler.step(velocity, time, state).prev_sample

@@ -25,6 +25,7 @@ from artasyn.networks.stored import PACKAGE, ModelKind, digest_of, save_model
 from artasyn.shapes import Bool, Float, Float32, Float64
 from artasyn.synthesis.diffusion.plans import WORDS
 from artasyn.synthesis.prompts.said import Size
+from artasyn.tensors import on_one_thread
 
 EXTRA = "diffusion"
 """The extra of artasyn that brings diffusers."""
@@ -213,7 +214,7 @@ class ShapeSampler:
         state = torch.from_numpy(rng.standard_normal((count, 1, side, side), np.float32))
         lungs = torch.from_numpy(lung).expand(count, 1, -1, -1)
         codes = torch.from_numpy(code_of("reader", size)).expand(count, -1)
-        with torch.no_grad():
+        with torch.no_grad(), on_one_thread():
             for time in scheduler.timesteps:
                 velocity = self.velocity(state, lungs, codes, (time / TRAIN_STEPS).expand(count))
                 state = scheduler.step(velocity, time, state).prev_sample

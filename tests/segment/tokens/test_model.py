@@ -272,3 +272,8 @@ def test_the_example_of_the_page_asks_for_structures() -> None:
     assert [answer.name for answer in parse_answers(text)] == ["aorta", "right upper lobe"]
     assert box.startswith("{'heart': (")
     assert named.endswith("| frontal")
+
+
+def test_a_writer_refuses_structures_that_it_does_not_know(small: TokenSegmenter, tall: Image) -> None:
+    with pytest.raises(DataError, match="cannot write hart"):
+        small.writer.write(tall, Request("segment", ("hart",)))

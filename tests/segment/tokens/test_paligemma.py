@@ -190,3 +190,11 @@ def test_a_film_is_seen_whole(writer: PaliGemmaWriter) -> None:
     pixels = writer.inputs([film], ["view"])["pixel_values"][0]
     np.testing.assert_allclose(pixels[:, :13].numpy(), 1, atol=1e-5)
     np.testing.assert_allclose(pixels[:, 15:].numpy(), -1, atol=1e-5)
+
+
+def test_a_second_lora_and_unknown_structures_are_refused(image: Image) -> None:
+    adapted = PaliGemmaWriter.of(paligemma(), tokenizer(), NAMES).adapted(seed=1)
+    with pytest.raises(ModelError, match="has an adapter already"):
+        adapted.adapted(seed=2)
+    with pytest.raises(DataError, match="cannot write hart"):
+        adapted.write(image, Request("segment", ("hart",)))

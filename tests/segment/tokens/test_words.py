@@ -102,3 +102,12 @@ def test_a_request_holds_what_belongs_to_its_task() -> None:
     for wrong in ({"task": "segment"}, {"task": "view", "structures": ("heart",)}, {"task": "caption"}):
         with pytest.raises(DataError, match="Request: "):
             Request(**wrong)
+
+
+def test_a_request_names_each_structure_once_and_a_view_nothing() -> None:
+    with pytest.raises(DataError, match="twice"):
+        Request("segment", ("heart", "heart"))
+    with pytest.raises(DataError, match="view takes nothing after it"):
+        Request.parse("view heart")
+    with pytest.raises(DataError, match="cannot write hart"):
+        Request("segment", ("heart", "hart")).check_known(("heart", "aorta"))

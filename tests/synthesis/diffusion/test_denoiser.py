@@ -217,3 +217,18 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
     monkeypatch.setattr("artasyn.doors.importlib.import_module", blocked)
     with pytest.raises(MissingExtra, match=r"pip install artasyn\[diffusion\]"):
         Denoiser.untrained(TINY)
+
+
+def test_any_number_of_threads_makes_the_same_film_and_gets_its_own_back(denoiser: Denoiser) -> None:
+    anomaly, soft = opacity(4)
+    before = torch.get_num_threads()
+    films = []
+    try:
+        for threads in (1, 2, 4):
+            torch.set_num_threads(threads)
+            films.append(denoiser.refine(FILM.image, anomaly.image, soft, FILM.lungs, 2))
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    assert np.array_equal(films[0], films[1])
+    assert np.array_equal(films[0], films[2])
