@@ -82,7 +82,7 @@ class TokenSegmenter:
 
     @property
     def digest(self) -> str:
-        """A string that tells two segmenters apart."""
+        """A string that tells the writers of two segmenters apart; the codec and the judging network are not in it."""
         return self.writer.digest
 
     def __call__(self, image: Image, prompt: str, *, spacing: tuple[float, float] | None = None) -> Anatomy:

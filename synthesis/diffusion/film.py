@@ -35,7 +35,8 @@ class ImaginedAnomaly:
     Attributes:
         image: float32 (h, w) in [0, 1], the radiograph with the findings.
         mask: bool (h, w), exactly the pixels that differ from the healthy radiograph.
-        attenuation: float32 (h, w), ``image - healthy``; at least the tolerance inside the mask, 0 outside.
+        attenuation: float32 (h, w), ``image - healthy``; 0 outside the mask. Inside it is at least the tolerance; with
+            a denoiser at least 1/255, or the tolerance where that is smaller.
         masks: the soft maps that the film was made from.
         regions: the changed pixels of each finding of the prompt, bool (h, w), in order. They may overlap; their union
             is `mask`.
@@ -49,7 +50,7 @@ class ImaginedAnomaly:
 
     @cached_property
     def record(self) -> PromptRecord:
-        """The random choices; they remake the film on the same radiograph."""
+        """The random choices; they remake the film on the same radiograph, by a generator with the same denoiser."""
         return PromptRecord(self.masks.prompt, tuple(each.record for each in self.masks.masks))
 
     @property
