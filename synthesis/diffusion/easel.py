@@ -152,7 +152,9 @@ class Easel:
         return asked.finding in LEARNT and not spread
 
     def _shaped(self, shapes: Shapes, sides: Bool[np.ndarray, " 2"], rng: np.random.Generator) -> tuple[Lesion, ...]:
-        """Draws a learnt shape in each lung; where a size was said, of the nearest share that the word means.
+        """Draws a learnt shape in each lung, of its own share, or of the nearest one that was said.
+
+        Borders and clouds take from a shape, so it grows a little about its own middle until its share is reached.
 
         Raises:
             NoRoom: no shape shows in the region.
@@ -178,9 +180,8 @@ class Easel:
         share = float((covered[region] > 0).mean() if region.any() else 0)
         if not found or not share:
             raise NoRoom
-        if not self.plan.size:
-            return tuple(found)
-        share = float(np.clip(share, *inner(self.plan.size)))
+        if self.plan.size:
+            share = float(np.clip(share, *inner(self.plan.size)))
         low, high = 1 / GROWN, GROWN
         for _ in range(STEPS):
             middle = math.sqrt(low * high)

@@ -167,9 +167,6 @@ def test_a_lesion_lies_where_its_shape_was_drawn_and_hardly_grows(said: str, see
     places = np.stack([row + stamps[:, 0], column + outward * stamps[:, 1]], axis=1)
     away = np.hypot(*(places - shapes.drawn[:, :2]).T)
     reach = np.hypot(*(shapes.drawn[:, :2] - shapes.drawn[:, :2].mean(axis=0)).T).max()
-    if asked.size is None:
-        assert factors == pytest.approx(1, abs=0.02)
-        assert away.max() < 0.5
     assert 1 / GROWN - 0.02 < factors.min() <= factors.max() < GROWN + 0.02
     assert away.max() < (GROWN - 1) * 2 * reach + 1
 
