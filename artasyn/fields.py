@@ -246,7 +246,8 @@ def _items(inner: list[Reader], endless: bool, value: Any) -> tuple[Any, ...]:
 
 def _one_of(known: tuple[Any, ...], value: Any) -> Any:
     if not isinstance(value, (str, int)) or value not in known:
-        raise Fault(f"is {shown(value)}; choose from {', '.join(map(str, known))}")
+        # in their own order, since `Side | None` may hold the equal `Literal` of another library in another order
+        raise Fault(f"is {shown(value)}; choose from {', '.join(sorted(map(str, known)))}")
     return value
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from artasyn.arrays import Image, check_image
 from artasyn.detection.settings import DetectorSettings
 from artasyn.errors import ArtasynError, DataError, SynthesisError
-from artasyn.fields import Count, Interval, Share, Within, check_fields
+from artasyn.fields import Count, Fault, Interval, Share, Within, check_fields, reader
 from artasyn.limits import VARIABLE
 from artasyn.outputs.whole_film import WholeFilm
 from artasyn.phantom.film import Phantom, PhantomRadiograph
@@ -102,6 +102,13 @@ def test_lists_become_tuples_and_whole_numbers_are_numbers() -> None:
 def test_a_fault_is_named_with_its_place(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SynthesisError, match=f"^not an outer: {message}"):
         made(GOOD | changes)
+
+
+def test_choices_are_told_in_one_order_whatever_another_library_has_asked_typing_for() -> None:
+    hints = Literal["zebra", "ant"] | None, Literal["ant", "zebra"] | None  # often one object, in the first order
+    for hint in hints:
+        with pytest.raises(Fault, match="is 'cat'; choose from ant, zebra"):
+            reader(hint)("cat")
 
 
 def test_python_is_checked_like_json(monkeypatch: pytest.MonkeyPatch) -> None:

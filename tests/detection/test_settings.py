@@ -66,7 +66,7 @@ def test_a_kind_that_there_is_not_is_named() -> None:
     kind: Any = "classification"
     with pytest.raises(Exception, match="kind"):  # beartype's, where the tests' hints are checked, or ours
         DetectorSettings(kind=kind)
-    with pytest.raises(ModelError, match="kind is 'other'; choose from reconstruction, discriminative"):
+    with pytest.raises(ModelError, match="kind is 'other'; choose from discriminative, reconstruction"):
         DetectorSettings.from_metadata(FILE | {"artasyn.kind": '"other"'})
 
 

@@ -41,8 +41,8 @@ def test_selecting_and_changing() -> None:
     [
         (("pneumonia",), {}, "no finding 'pneumonia'; choose from ground_glass_opacity"),
         (("mass",), {"colour": 1}, "a finding has no colour"),
-        (("mass",), {"zones": ("basal",)}, "mass: .*basal.*choose from upper"),
-        (("mass",), {"sides": ("both",)}, "mass: .*both.*choose from right, left"),
+        (("mass",), {"zones": ("basal",)}, "mass: .*basal.*choose from central"),
+        (("mass",), {"sides": ("both",)}, "mass: .*both.*choose from left, right"),
         (("mass",), {"sides": ()}, "at least one side"),
         (("mass",), {"weight": 0.0}, "weight is 0.0"),
         (("mass",), {"severity_range": (0.5, 0.4)}, "severity_range is .*; low comes before high"),
@@ -73,9 +73,9 @@ for changes in ({"zones": ("basal",)}, {"sides": ("both",)}, {"look": {"edge": 1
 """
     run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout.splitlines() == [
-        "mass: zones[0] is 'basal'; choose from upper, middle, lower, central, peripheral",
-        "mass: sides[0] is 'both'; choose from right, left",
-        "Look: texture is 'wool'; choose from none, reticular, micronodules, cells, bronchi, cuffs, septa",
+        "mass: zones[0] is 'basal'; choose from central, lower, middle, peripheral, upper",
+        "mass: sides[0] is 'both'; choose from left, right",
+        "Look: texture is 'wool'; choose from bronchi, cells, cuffs, micronodules, none, reticular, septa",
     ]
 
 

@@ -411,7 +411,7 @@ def finding(**values: Any) -> Prompt:
     ("make", "message"),
     [
         (lambda: finding(finding="pneumothorax"), "finding is 'pneumothorax'; choose from"),
-        (lambda: finding(side="both"), "side is 'both'; choose from right, left"),
+        (lambda: finding(side="both"), "side is 'both'; choose from left, right"),
         (lambda: finding(millimetres=301), "millimetres is 301.0, not from 1 to 300"),
         (lambda: PromptFinding("mass", lobe="middle", side="left"), "only the right lung"),
         (lambda: PromptFinding("mass", lobe="lingula"), "lingula lies in the left lung"),
