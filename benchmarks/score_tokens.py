@@ -196,6 +196,15 @@ def codec_figures(networks: Mapping[str, MaskAutoencoder], data: Path, phantoms:
     }
 
 
+def about() -> dict[str, Any]:
+    """What a result tells of the machine and the packages."""
+    packages = {package: version(package) for package in PACKAGES}
+    python = platform.python_version()
+    return {
+        "machine": {"processor": platform.processor() or platform.machine(), "python": python, "packages": packages}
+    }
+
+
 def main() -> None:
     """Measures and writes one result for each part."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -216,13 +225,6 @@ def main() -> None:
         )
         for grid in MASK_MODELS
     }
-    about = {
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "python": platform.python_version(),
-            "packages": {package: version(package) for package in PACKAGES},
-        },
-    }
     for part in given.parts:
         if part == "codec":
             found = rounded(codec_figures(networks, given.data, given.phantoms, given.cache))
@@ -235,7 +237,7 @@ def main() -> None:
             segmenter, net = TokenSegmenter.from_pretrained(given.model), AnatomyNet.from_pretrained()
             found = rounded(model_figures(segmenter, net, cases, given.data))
         out = given.out / f"{PARTS[part]}.json"
-        out.write_text(json.dumps(about | found, indent=1) + "\n")
+        out.write_text(json.dumps(about() | found, indent=1) + "\n")
         print(out)
 
 

@@ -1,4 +1,4 @@
-"""An anatomy network that has never been told some structures: ``python -m benchmarks.train_without OUT --stock STOCK``.
+"""A network of anatomy that was never told some structures: ``python -m benchmarks.train_without OUT --stock STOCK``.
 
 `score_few_shots` teaches the heart as a new word. That is a fair question only if nothing has learnt the heart before,
 the anatomy network's trunk neither. So this network trains as `artasyn train-anatomy` does, on a stock in which no view
