@@ -131,7 +131,7 @@ def on_real_films(segmenter: TokenSegmenter, data: Path) -> dict[str, float]:
     def read(images: Sequence[Image]) -> list[Anatomy]:
         return [segmenter(image, REAL) for image in images]
 
-    found = {}
+    found: dict[str, float] = {}
     for name, films in film_figures(read, data, "all", sets=SETS).items():
         figures = summary(list(films.values()))
         found |= {f"{name} lungs": figures["dice"], f"{name} heart": figures["heart"]}

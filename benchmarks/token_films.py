@@ -54,6 +54,14 @@ class TokenFilms:
     tokens: Int16[np.ndarray, "n k tokens"]
     turns: Float32[np.ndarray, "n 2"]
 
+    def telling(self, places: Sequence[int]) -> TokenFilms:
+        """The same films, which tell some structures alone.
+
+        Args:
+            places: of the structures in the tokens.
+        """
+        return TokenFilms(self.images, self.tokens[:, places], self.turns)
+
 
 def compose(stock: Stock, films: Films, size: int, codec: MaskCodec, seed: tuple[int, ...]) -> TokenFilms:
     """One film with its tokens.
@@ -78,7 +86,7 @@ def compose(stock: Stock, films: Films, size: int, codec: MaskCodec, seed: tuple
     shown = [place for place in np.flatnonzero(made["known"]) if np.count_nonzero(masks[place]) >= LEAST]
     rng = np.random.default_rng((*seed, BESIDE))
     true = [box for place in shown if (box := box_of(masks[place])) is not None]
-    given = [_beside(box, size, rng) for box in true]
+    given = [beside(box, size, rng) for box in true]
     crops = np.stack([cropped(masks[place], box) for place, box in zip(shown, given, strict=True)])
     assert codec.encoder is not None
     for place, codes, *boxes in zip(shown, codec.encoder.encode(crops), true, given, strict=True):
@@ -86,7 +94,7 @@ def compose(stock: Stock, films: Films, size: int, codec: MaskCodec, seed: tuple
     return TokenFilms(np.rint(255 * image).astype(np.uint8)[None], tokens[None], made["angle"][None])
 
 
-def _beside(box: Box, size: int, rng: np.random.Generator) -> Box:
+def beside(box: Box, size: int, rng: np.random.Generator) -> Box:
     """A box whose edges may lie a pixel beside those of another one."""
     if rng.random() < EXACT:
         return box

@@ -6,13 +6,15 @@ command. OUT/model is for `TokenSegmenter.from_pretrained`; its weights are a ru
 
 A step takes some words about some films. The loss is the cross-entropy of every token, given the tokens before it. An
 edge may miss its bin by a little: its target is a bell of `BELL` bins. A structure that the film does not show has the
-end of the answer as its first token.
+end of the answer as its first token. Some rows of every step are about the open word, as which words begin that
+`TokenSegmenter.adapt` learns: see `token_heads`.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -38,9 +40,12 @@ from artasyn.segment.tokens.settings import View as SaidView
 from artasyn.stock.films import Films
 from artasyn.stock.packed import Stock
 from benchmarks.token_films import ABSENT, UNKNOWN, TokenFilms, pooled
+from benchmarks.token_heads import Bank, OpenRows
 
-FILMS, WORDS = 8, 9
-"""Films of a step, and structures that are asked for on each."""
+FILMS, WORDS, OPEN = 8, 8, 4
+"""Films of a step, structures that are asked for on each, and rows of the open word about each."""
+LAYERS = 400
+"""Linear layers that learn from a few films, for the open word."""
 LEARNING_RATE = 1e-3
 BELL = 5.0
 """Standard deviation of the target of an edge, in bins; a pixel of the square is eight."""
@@ -64,11 +69,12 @@ class Rows:
 
     Attributes:
         film: place of the film in the batch.
-        word: number of the structure; the one after the last asks for the view.
+        word: number of the structure; the one after the last asks for the view, and the next is the open word.
         boxes: true edges, (rows, 4), in bins; the first is `ABSENT` for a structure that is not shown.
         given: edges of the box that the codes describe.
         codes: (rows, 16).
         view: number of the view, for rows that ask for it; -1 for others.
+        first: first maps of the rows about the open word, which are the last; None if there are none.
     """
 
     film: Tensor
@@ -77,29 +83,49 @@ class Rows:
     given: Tensor
     codes: Tensor
     view: Tensor
+    first: Tensor | None = None
 
     @classmethod
-    def drawn(cls, films: TokenFilms, chosen: np.ndarray, rng: np.random.Generator) -> Rows:
+    def drawn(cls, films: TokenFilms, names: Sequence[str], chosen: np.ndarray, rng: np.random.Generator) -> Rows:
         """Draws words about films.
 
         Args:
             films: the pool.
+            names: its structures.
             chosen: numbers of the films.
             rng: the random choices.
         """
-        usual = np.array([SELDOM.get(name, 1.0) for name in ANATOMY])
+        usual = np.array([SELDOM.get(name, 1.0) for name in names])
         film, word, tokens, view = [], [], [], []
         for place, number in enumerate(chosen):
             of = films.tokens[number]
             shares = usual * np.where(of[:, 0] == ABSENT, RARE, 1.0) * (of[:, 0] != UNKNOWN)
-            words = rng.choice(len(ANATOMY), WORDS, replace=False, p=shares / shares.sum())
+            words = rng.choice(len(names), WORDS, replace=False, p=shares / shares.sum())
             film += [place] * (WORDS + 1)
-            word += [*words, len(ANATOMY)]
+            word += [*words, len(names)]
             tokens += [*of[words], np.zeros_like(of[0])]
             view += [-1] * WORDS + [view_of(films.turns[number])]
-        every = torch.from_numpy(np.stack(tokens).astype(np.int64))
-        edges, given, codes = every[:, :LOCATIONS], every[:, LOCATIONS : 2 * LOCATIONS], every[:, 2 * LOCATIONS :]
-        return cls(torch.tensor(film), torch.tensor(word), edges, given.clamp(min=0), codes, torch.tensor(view))
+        return cls(torch.tensor(film), torch.tensor(word), *parts_of(np.stack(tokens)), torch.tensor(view))
+
+    def opened(self, rows: OpenRows, word: int) -> Rows:
+        """These rows, and others about the open word behind them.
+
+        Args:
+            rows: the others.
+            word: number of the open word.
+        """
+        count = len(rows.film)
+        others = (rows.film, torch.full((count,), word), *parts_of(rows.tokens), torch.full((count,), -1))
+        own = (self.film, self.word, self.boxes, self.given, self.codes, self.view)
+        film, words, boxes, given, codes, view = (torch.cat(both) for both in zip(own, others, strict=True))
+        return Rows(film, words, boxes, given, codes, view, rows.maps)
+
+
+def parts_of(tokens: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+    """The true edges, the given ones and the codes of tokens, as `TokenFilms` holds them."""
+    every = torch.from_numpy(tokens.astype(np.int64))
+    edges, given, codes = every.tensor_split([LOCATIONS, 2 * LOCATIONS], dim=1)
+    return edges, given.clamp(min=0), codes.clamp(min=0)
 
 
 def view_of(turn: np.ndarray) -> int:
@@ -143,17 +169,24 @@ def loss_of(logits: Tensor, rows: Rows) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def quality(network: TokenNetwork, anatomy: AnatomyNetwork, films: TokenFilms) -> dict[str, float]:
+def quality(network: TokenNetwork, anatomy: AnatomyNetwork, films: TokenFilms, bank: Bank | None) -> dict[str, float]:
     """The losses on films held out, the mean distance of edges in bins, and the shares of right codes and views."""
     network.eval()
     found: dict[str, list[float]] = {}
     for number in range(CHECKED):
         rng = generator(1, number)
         chosen = rng.integers(len(films.images), size=FILMS)
-        rows = Rows.drawn(films, chosen, rng)
+        rows = Rows.drawn(films, network.settings.names, chosen, rng)
         deep, shallow = features(anatomy, films.images[chosen])
-        logits = network(deep, shallow, rows.film, rows.word, rows.given, rows.codes)
-        shown = (rows.view < 0) & (rows.boxes[:, 0] >= 0)
+        known = len(rows.film)
+        if bank is not None:
+            rows = rows.opened(bank.rows(films, chosen, shallow, OPEN, rng), len(network.settings.names) + 1)
+        logits = network(deep, shallow, rows.film, rows.word, rows.given, rows.codes, rows.first)
+        new = (rows.boxes[:, 0] >= 0) & (torch.arange(len(rows.film)) >= known)
+        if new.any():
+            right = logits[new, LOCATIONS:, CODE:END].argmax(dim=2) == rows.codes[new]
+            found.setdefault("right codes of the open word", []).append(right.float().mean().item())
+        shown = (rows.view < 0) & (rows.boxes[:, 0] >= 0) & (torch.arange(len(rows.film)) < known)
         edges = logits[shown, :LOCATIONS, LOCATION : LOCATION + BINS + 1].argmax(dim=2)
         codes = logits[shown, LOCATIONS:, CODE:END].argmax(dim=2)
         asked = rows.view >= 0
@@ -169,17 +202,18 @@ def quality(network: TokenNetwork, anatomy: AnatomyNetwork, films: TokenFilms) -
 
 def train(
     pools: tuple[TokenFilms, TokenFilms], anatomy: AnatomyNetwork, settings: TokenSettings, out: Path, steps: int,
-    seed: int,
+    seed: int, bank: Bank | None = None,
 ) -> TokenNetwork:  # fmt: skip
     """Trains a writer, or goes on from OUT/checkpoint.pt.
 
     Args:
-        pools: films to learn, and films of other patients.
+        pools: films to learn, and films of other patients; their structures are those of the settings.
         anatomy: the network whose features it sees.
         settings: of the writer.
         out: folder of the run.
         steps: number of steps.
         seed: of the weights and of the rows.
+        bank: layers for the open word; None leaves this word untaught.
 
     Raises:
         DataError: the checkpoint is that of another training.
@@ -193,7 +227,7 @@ def train(
     optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, steps, pct_start=0.05)
     parts: dict[str, Any] = {"network": network, "optimiser": optimiser, "schedule": schedule}
-    plan = [steps, seed, len(pools[0].images), settings.anatomy]
+    plan = [steps, seed, len(pools[0].images), settings.anatomy, len(bank.layers) if bank else 0]
     checkpoint, done, spent = out / "checkpoint.pt", 0, 0.0
     if checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=True)
@@ -209,9 +243,11 @@ def train(
     for number in bar:
         rng = generator(seed, number)
         chosen = rng.integers(len(pools[0].images), size=FILMS)
-        rows = Rows.drawn(pools[0], chosen, rng)
+        rows = Rows.drawn(pools[0], settings.names, chosen, rng)
         deep, shallow = features(anatomy, pools[0].images[chosen])
-        losses = loss_of(network(deep, shallow, rows.film, rows.word, rows.given, rows.codes), rows)
+        if bank is not None:
+            rows = rows.opened(bank.rows(pools[0], chosen, shallow, OPEN, rng), len(settings.names) + 1)
+        losses = loss_of(network(deep, shallow, rows.film, rows.word, rows.given, rows.codes, rows.first), rows)
         optimiser.zero_grad()
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -222,7 +258,7 @@ def train(
             mean[name].lerp_(value, 1 - kept_share)
         if (number + 1) % EVERY == 0 or number + 1 == steps:
             used = spent + time.process_time() - start
-            said = quality(network, anatomy, pools[1])
+            said = quality(network, anatomy, pools[1], bank)
             bar.write(f"{number + 1}: {' '.join(f'{k} {v:.3f}' for k, v in said.items())}, {used:.0f} CPU-s")
             state: dict[str, Any] = {name: part.state_dict() for name, part in parts.items()}
             state |= {"plan": plan, "done": number + 1, "spent": used, "mean": mean}
@@ -240,20 +276,25 @@ def main() -> None:
     options.add_argument("--films", type=int, default=6000, help="films to learn")
     options.add_argument("--steps", type=int, default=2200, help="training steps")
     options.add_argument("--seed", type=int, default=0, help="seed of films, weights and rows")
+    options.add_argument("--anatomy", default="bundled", help="folder of the anatomy network, or bundled")
+    options.add_argument("--without", nargs="*", default=[], metavar="NAME", help="structures that are not learnt")
     given = options.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    anatomy, codec, ranges = AnatomyNetwork.from_pretrained(), MaskCodec.from_pretrained(), Films()
+    anatomy, codec, ranges = AnatomyNetwork.from_pretrained(given.anatomy), MaskCodec.from_pretrained(), Films()
     size = anatomy.settings.size
     stock = Stock.read(given.stock)
-    names = sorted({view.patient for view in stock.views})
-    learnt, held_out = stock.split(names[HELD_OUT // 2 :: HELD_OUT])
+    patients = sorted({view.patient for view in stock.views})
+    learnt, held_out = stock.split(patients[HELD_OUT // 2 :: HELD_OUT])
     pools = (
         pooled(learnt, ranges, size, codec, given.films, (given.seed, 0), given.out / "films"),
         pooled(held_out, ranges, size, codec, 500, (given.seed, 1), given.out / "films_held_out"),
     )
-    settings = TokenSettings(anatomy=anatomy.digest, names=ANATOMY, size=size)
-    network = train(pools, anatomy, settings, given.out, given.steps, given.seed)
+    names = tuple(name for name in ANATOMY if name not in given.without)
+    learnt_films, others = (pool.telling([ANATOMY.index(name) for name in names]) for pool in pools)
+    bank = Bank.learnt(learnt_films, anatomy, codec, LAYERS, given.seed)
+    settings = TokenSettings(anatomy=anatomy.digest, names=names, size=size)
+    network = train((learnt_films, others), anatomy, settings, given.out, given.steps, given.seed, bank)
     network.save_pretrained(given.out / "model")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,6 +25,7 @@ from artasyn.segment.anatomy.network import AnatomyNetwork
 from artasyn.segment.anatomy.window import STRIDE
 from artasyn.segment.tokens.answers import CODES, LOCATIONS
 from artasyn.segment.tokens.crops import BINS
+from artasyn.segment.tokens.learnt_words import LearntWords
 from artasyn.segment.tokens.settings import TokenSettings, View
 from artasyn.shapes import Float, Int64
 
@@ -41,6 +43,9 @@ LOCATION, CODE, END, VIEW = 0, BINS + 1, BINS + 1 + CODES, BINS + 2 + CODES
 
 VOCABULARY = VIEW + len(get_args(View))
 """The number of ids."""
+
+BY_WORD = ("words", "levels", "named.weight")
+"""The weights that have a row for each word."""
 
 TOKEN_MODEL = ModelKind(
     noun="a writer of masks",
@@ -63,7 +68,8 @@ class TokenNetwork(nn.Module):
     """Writes the tokens of structures on films.
 
     A row is one word about one film; several rows may look at the same film. The word after the last structure asks for
-    the view.
+    the view. The last word is open: a new word that is learnt from a few films begins as it, see
+    `artasyn.segment.tokens.learning`.
 
     Args:
         settings: structures and widths.
@@ -89,7 +95,7 @@ class TokenNetwork(nn.Module):
         self.layers = transformers.GPT2Model(config)
         given = inspect.signature(transformers.GPT2Model.forward).parameters
         self._cache_name = "cache" if "cache" in given else "past_key_values"
-        count = len(settings.names) + 1
+        count = len(settings.names) + 2
         self.words = nn.Parameter(0.02 * torch.randn(count, settings.maps * STRIDE**2, shallow))
         self.levels = nn.Parameter(torch.zeros(count, settings.maps * STRIDE**2))
         self.named = nn.Embedding(count, width)
@@ -183,7 +189,14 @@ class TokenNetwork(nn.Module):
         return seen.flatten(2).transpose(1, 2)
 
     def forward(
-        self, deep: Deep, shallow: Shallow, film: Rows, word: Rows, boxes: Boxes, codes: Int64[Tensor, "rows codes"]
+        self,
+        deep: Deep,
+        shallow: Shallow,
+        film: Rows,
+        word: Rows,
+        boxes: Boxes,
+        codes: Int64[Tensor, "rows codes"],
+        first: Float[Tensor, "some side side"] | None = None,
     ) -> Float[Tensor, "rows steps vocabulary"]:
         """Returns the logits of every token of known answers, each from the tokens before it.
 
@@ -194,8 +207,12 @@ class TokenNetwork(nn.Module):
             word: the word of each row.
             boxes: the edges, in bins of the square.
             codes: the codes of the shape.
+            first: for the last rows, what stands in the place of their first maps; None for none.
         """
         maps = self.maps(shallow, film, word)
+        if first is not None:
+            known, rest = maps.tensor_split([len(maps) - len(first)])
+            maps = torch.cat([known, torch.cat([first[:, None], rest[:, 1:]], dim=1)])
         start, edges = self.begun(word, maps), self.edge(boxes)
         begun = torch.cat([start[:, :1], start[:, 1:] + edges[:, :-1]], dim=1)
         shape = self.glimpses(maps, boxes) + torch.cat([edges[:, -1:], self.codes(codes[:, :-1])], dim=1)
@@ -216,6 +233,24 @@ class TokenNetwork(nn.Module):
             word: the word of each row.
         """
         return Writing(self, deep, shallow, film, word)
+
+    @torch.no_grad()
+    def with_words(self, learnt: LearntWords) -> TokenNetwork:
+        """Returns a network that has learnt words too, behind its own; it is a copy.
+
+        Args:
+            learnt: words for networks with this one's features.
+        """
+        names = learnt.settings.names
+        network = TokenNetwork(replace(self.settings, names=self.settings.names + names))
+        state, own = self.state_dict(), len(self.settings.names)
+        new = {name: state[name][-1:].repeat(len(names), *[1] * (state[name].ndim - 1)) for name in BY_WORD}
+        new["words"][:, : STRIDE**2] = learnt.words
+        new["levels"][:, : STRIDE**2] = learnt.levels
+        for name, rows in new.items():
+            state[name] = torch.cat([state[name][:own], rows, state[name][own:]])
+        network.load_state_dict(state)
+        return network.eval()
 
     @property
     def digest(self) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from artasyn.arrays import Image, check_image
+from artasyn.arrays import Image, Mask, check_image
 from artasyn.errors import DataError, ModelError
 from artasyn.fields import shown
 from artasyn.networks.stored import PACKAGE, is_complete
@@ -18,9 +18,9 @@ from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.segment.anatomy.net import AnatomyNet
 from artasyn.segment.tokens.answers import SEPARATOR
 from artasyn.segment.tokens.codec import MaskCodec
-from artasyn.segment.tokens.crops import Box, in_bins, in_pixels
-from artasyn.segment.tokens.words import Request, Task
-from artasyn.segment.tokens.writers import Said, SmallWriter, Writer
+from artasyn.segment.tokens.crops import Box, check_mask, in_bins, in_pixels
+from artasyn.segment.tokens.words import Request, Task, structure_named
+from artasyn.segment.tokens.writers import AdaptableWriter, Said, SmallWriter, Writer
 
 FINEST = 512
 """Most rows and columns of the maps of an anatomy; on larger films they are coarser than the film."""
@@ -84,6 +84,73 @@ class TokenSegmenter:
     def digest(self) -> str:
         """A string that tells the writers of two segmenters apart; the codec and the judging network are not in it."""
         return self.writer.digest
+
+    def adapt(self, images: Sequence[Image], masks: Sequence[Mask], word: str, *, seed: int = 0) -> TokenSegmenter:
+        """Returns a segmenter that has learnt a new word from a few films; this one stays as it is.
+
+        The word is one linear layer on the anatomy network's features; nothing else is trained. It takes seconds on a
+        processor, and `save_adapter` writes it as a file of about a kilobyte. Films without the structure teach too:
+        their masks are empty.
+
+        Args:
+            images: float32 (h, w) in [0, 1] each, bright = dense; upright chests.
+            masks: bool (h, w) each, on its film's grid; one at least is not empty.
+            word: such as ``lung opacity``: letters and digits, with spaces between them.
+            seed: of the varied copies of the films and of their order.
+
+        Raises:
+            DataError: the word is malformed or in use, there is another number of masks than of films, a mask is on
+                another grid than its film, all masks are empty, or a film shows no chest.
+            ImageError: not an `Image`, or a mask is no bool array.
+            ModelError: the writer is not the small one, which alone learns so; see `PaliGemmaWriter.loss`.
+
+        Example:
+            >>> from artasyn import Phantom
+            >>> chest = Phantom(size=128)(seed=1)
+            >>> taught = TokenSegmenter.from_pretrained().adapt([chest.image], [chest.lungs.right], "better lung")
+            >>> taught.names[-1]
+            'better_lung'
+        """
+        name = structure_named(word)
+        if name in self.names:
+            raise DataError(f"{shown(word)} is learnt already; choose another word")
+        if not isinstance(self.writer, SmallWriter):
+            raise ModelError(
+                f"{type(self.writer).__name__} does not learn from a few films; train its adapter with its loss"
+            )
+        _check_films(images, masks)
+        for number, image in enumerate(images):
+            if not any((found := self.net(image)).confidence):
+                raise DataError(f"film {number + 1} is not read ({found.doubts}); give upright chests")
+        return replace(self, writer=self.writer.taught(name, images, masks, seed))
+
+    def save_adapter(self, folder: str | Path) -> None:
+        """Writes what the writer has learnt besides its own words, for `with_adapter`.
+
+        Args:
+            folder: the folder to write to; it is created if it is missing.
+
+        Raises:
+            ModelError: there is nothing to save.
+        """
+        self._adaptable().save_adapter(folder)
+
+    def with_adapter(self, folder: str | Path) -> TokenSegmenter:
+        """Returns a segmenter with what another one has learnt.
+
+        Args:
+            folder: a folder that `save_adapter` wrote.
+
+        Raises:
+            ModelError: there is no adapter, it is damaged, it belongs to another writer, or one of its words is learnt
+                already.
+        """
+        return replace(self, writer=self._adaptable().with_adapter(Path(folder)))
+
+    def _adaptable(self) -> AdaptableWriter:
+        if not isinstance(self.writer, AdaptableWriter):
+            raise ModelError(f"{type(self.writer).__name__} has no adapters")
+        return self.writer
 
     def __call__(self, image: Image, prompt: str, *, spacing: tuple[float, float] | None = None) -> Anatomy:
         """Returns the anatomy that a film shows of the structures that were asked for.
@@ -202,3 +269,16 @@ class TokenSegmenter:
         if any(anatomy.confidence):
             return anatomy, self.writer.write(image, request)
         return anatomy, [Said("")] * max(1, len(request.structures))
+
+
+def _check_films(images: Sequence[Image], masks: Sequence[Mask]) -> None:
+    """Refuses films and masks that teach nothing."""
+    if not images or len(images) != len(masks):
+        raise DataError(f"{len(images)} films and {len(masks)} masks; give one mask for each of one film or more")
+    for number, (image, mask) in enumerate(zip(images, masks, strict=True), 1):
+        check_image(image, f"film {number}")
+        check_mask(mask)
+        if image.shape != mask.shape:
+            raise DataError(f"film {number} is {image.shape}, and its mask {mask.shape}; one grid for both")
+    if not any(mask.any() for mask in masks):
+        raise DataError("all masks are empty; give one film at least that shows the structure")

@@ -36,6 +36,10 @@ VIEWS = ("view", "which view is this", "which view")
 MOST = 512
 """Most structures that one request may ask for."""
 
+LONGEST = 64
+"""Most characters of a new word."""
+
+_NEW_WORD = re.compile(r"[a-z0-9]+( [a-z0-9]+)*")
 _LOCATION = re.compile(r"<loc(\d{4})>", re.ASCII)
 
 
@@ -111,6 +115,30 @@ def _nearest(plain: str, known: Sequence[str] | None) -> str:
 
 def _plain(word: str) -> str:
     return re.sub(r"^the ", "", " ".join(re.split(r"[\s_-]+", word.strip().casefold())).strip())
+
+
+def structure_named(word: str) -> str:
+    """Returns the structure that a new word names.
+
+    Args:
+        word: letters and digits, with single spaces, hyphens or underscores between them, such as ``lung opacity``.
+
+    Raises:
+        DataError: the word is malformed, or it is in the vocabulary already.
+
+    Example:
+        >>> structure_named("Lung opacity")
+        'lung_opacity'
+    """
+    plain = _plain(word)
+    if not _NEW_WORD.fullmatch(plain) or len(plain) > LONGEST:
+        raise DataError(
+            f"{shown(word)} cannot be a new word: it takes letters and digits with spaces between them, at most "
+            f"{LONGEST} of all"
+        )
+    if plain in vocabulary() or canonical(plain) in _names():
+        raise DataError(f"{shown(word)} is in the vocabulary already ({structures_of(word)[0]}); choose another")
+    return plain.replace(" ", "_")
 
 
 @dataclass(frozen=True)

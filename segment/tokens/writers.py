@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, get_args, runtime_checkable
@@ -10,7 +11,7 @@ from typing import Any, Protocol, get_args, runtime_checkable
 import torch
 from torch import Tensor
 
-from artasyn.arrays import Image
+from artasyn.arrays import Image, Mask
 from artasyn.errors import ModelError
 from artasyn.segment.anatomy.network import AnatomyNetwork
 from artasyn.segment.anatomy.window import Window
@@ -18,6 +19,8 @@ from artasyn.segment.tokens.answers import CODES, LOCATIONS, MaskTokens
 from artasyn.segment.tokens.crops import BINS, Bins
 from artasyn.segment.tokens.decoder import CODE, END, LOCATION, VIEW, VOCABULARY, TokenNetwork
 from artasyn.segment.tokens.grammar import AnswerGrammar, Expected, TokenIds
+from artasyn.segment.tokens.learning import STEPS, examples_of, fitted
+from artasyn.segment.tokens.learnt_words import LearntSettings, LearntWords
 from artasyn.segment.tokens.settings import View
 from artasyn.segment.tokens.words import Request, name_of
 from artasyn.shapes import Float, Int64
@@ -73,6 +76,17 @@ class Writer(Protocol):
         """
 
 
+@runtime_checkable
+class AdaptableWriter(Writer, Protocol):
+    """A writer that takes adapters: what it has learnt besides its own weights."""
+
+    def with_adapter(self, folder: Path) -> Writer:
+        """Returns the writer with an adapter from a folder."""
+
+    def save_adapter(self, folder: str | Path) -> None:
+        """Writes the adapter to a folder."""
+
+
 IDS = TokenIds(tuple(range(LOCATION, LOCATION + BINS + 1)), tuple(range(CODE, CODE + CODES)), END, (END,))
 """The vocabulary of `TokenNetwork`; each of its rows holds one answer."""
 
@@ -84,13 +98,15 @@ class SmallWriter:
     Attributes:
         network: the decoder.
         anatomy: the network whose features it sees.
+        learnt: words that it has learnt besides its own; None for none.
 
     Raises:
-        ModelError: the decoder has learnt from another anatomy network.
+        ModelError: the decoder has learnt from another anatomy network, or the words belong to another decoder.
     """
 
     network: TokenNetwork
     anatomy: AnatomyNetwork
+    learnt: LearntWords | None = None
 
     def __post_init__(self) -> None:
         settings, own = self.network.settings, self.anatomy.settings
@@ -99,6 +115,11 @@ class SmallWriter:
                 f"this writer of masks belongs to another anatomy network ({settings.anatomy or settings.size}, not "
                 f"{self.anatomy.digest if settings.size == own.size else own.size}); load it with the anatomy network "
                 "that it was trained with, or train it again with python -m benchmarks.train_tokens"
+            )
+        if self.learnt is not None and self.learnt.settings.base != self.network.digest:
+            raise ModelError(
+                f"the learnt words {', '.join(self.learnt.settings.names)} belong to another writer of masks "
+                f"({self.learnt.settings.base}, not {self.network.digest}); load that writer, or learn them again"
             )
 
     @classmethod
@@ -122,12 +143,70 @@ class SmallWriter:
     @property
     def names(self) -> tuple[str, ...]:
         """Structures that it can write."""
-        return self.network.settings.names
+        return self.speaking.settings.names
 
     @cached_property
     def digest(self) -> str:
         """A string that tells two writers apart."""
-        return self.network.digest
+        return self.speaking.digest
+
+    @cached_property
+    def speaking(self) -> TokenNetwork:
+        """The decoder with all words."""
+        return self.network if self.learnt is None else self.network.with_words(self.learnt)
+
+    def with_words(self, learnt: LearntWords) -> SmallWriter:
+        """Returns the writer with further learnt words.
+
+        Args:
+            learnt: words of this writer.
+
+        Raises:
+            ModelError: the words belong to another writer, or one of them is learnt already.
+        """
+        return replace(self, learnt=learnt if self.learnt is None else self.learnt.joined(learnt))
+
+    def with_adapter(self, folder: Path) -> SmallWriter:
+        """Returns the writer with further learnt words, from a folder.
+
+        Args:
+            folder: a folder that `save_adapter` wrote.
+
+        Raises:
+            ModelError: there are no words, they are damaged, they belong to another writer, or one is learnt already.
+        """
+        return self.with_words(LearntWords.from_pretrained(folder))
+
+    def save_adapter(self, folder: str | Path) -> None:
+        """Writes all learnt words as ``config.json`` and ``model.safetensors``, without the writer itself.
+
+        Args:
+            folder: the folder to write to; it is created if it is missing.
+
+        Raises:
+            ModelError: no word was learnt.
+        """
+        if self.learnt is None:
+            raise ModelError("this writer has learnt no word that could be saved; teach it one with adapt")
+        self.learnt.save_pretrained(folder)
+
+    def taught(self, name: str, images: Sequence[Image], masks: Sequence[Mask], seed: int = 0) -> SmallWriter:
+        """Returns a writer that has learnt a word from films.
+
+        Args:
+            name: the new structure.
+            images: float32 (h, w) in [0, 1], bright = dense.
+            masks: bool (h, w), each on its film's grid.
+            seed: of the copies of the films and of their order.
+        """
+        with torch.inference_mode(False):
+            seen = examples_of(images, masks, self.anatomy, seed)
+            layer = fitted(seen, steps=STEPS, seed=seed).layer
+        assert layer.bias is not None
+        settings = LearntSettings(
+            base=self.network.digest, names=(name,), films=(len(images),), shallow=layer.in_channels
+        )
+        return self.with_words(LearntWords.of(settings, layer.weight[None, :, :, 0, 0], layer.bias[None]))
 
     @torch.inference_mode()
     def write(self, image: Image, request: Request) -> list[Said]:
@@ -154,7 +233,7 @@ class SmallWriter:
         request.check_known(self.names)
         codes = self.network.settings.codes if request.task == "segment" else 0
         word = torch.tensor([self.names.index(name) for name in request.structures])
-        writing = self.network.writing(deep, shallow, torch.zeros_like(word), word)
+        writing = self.speaking.writing(deep, shallow, torch.zeros_like(word), word)
         grammar = AnswerGrammar(IDS, [(Expected(codes),)] * len(word))
         written, sure = torch.zeros(len(word), 0, dtype=torch.int64), torch.zeros(len(word))
         for step in range(LOCATIONS + codes):
@@ -177,7 +256,7 @@ class SmallWriter:
         """Finds the structure whose box is most probably the given one."""
         word = torch.arange(len(self.names))
         given = torch.tensor(square).expand(len(word), LOCATIONS)
-        writing = self.network.writing(deep, shallow, torch.zeros_like(word), word)
+        writing = self.speaking.writing(deep, shallow, torch.zeros_like(word), word)
         total = torch.zeros(len(word))
         for step in range(LOCATIONS):
             total += _near(writing.next(given[:, :step]), given[:, step], first=step == 0)
@@ -187,8 +266,8 @@ class SmallWriter:
 
     def _view(self, deep: Tensor, shallow: Tensor) -> Said:
         """Finds the view of the film."""
-        word = torch.tensor([len(self.names)])
-        logits = self.network.writing(deep, shallow, torch.zeros_like(word), word).next(
+        word = torch.tensor([len(self.names)])  # the view
+        logits = self.speaking.writing(deep, shallow, torch.zeros_like(word), word).next(
             torch.zeros(1, 0, dtype=torch.int64)
         )
         shares = logits[0, VIEW:VOCABULARY].softmax(dim=0)

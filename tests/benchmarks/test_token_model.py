@@ -23,7 +23,7 @@ from artasyn.stock.packed import Packed, Stock
 from artasyn.stock.views import Patient
 from benchmarks import token_films, token_model, tokens_tables, train_tokens
 from benchmarks.token_films import ABSENT, UNKNOWN, TokenFilms, pooled
-from benchmarks.train_tokens import Rows, loss_of, train, view_of
+from benchmarks.train_tokens import WORDS, Rows, loss_of, train, view_of
 from tests.chest import chest
 
 SIZE = 32
@@ -62,8 +62,8 @@ def test_films_hold_the_tokens_of_what_they_show(films: TokenFilms) -> None:
 
 
 def test_rows_ask_for_what_is_known(films: TokenFilms) -> None:
-    rows = Rows.drawn(films, np.array([0, 3]), np.random.default_rng(0))
-    assert rows.film.tolist() == [0] * 10 + [1] * 10
+    rows = Rows.drawn(films, ANATOMY, np.array([0, 3]), np.random.default_rng(0))
+    assert rows.film.tolist() == [0] * (WORDS + 1) + [1] * (WORDS + 1)
     asked = rows.word[rows.view < 0]
     known = films.tokens[[0, 3]][:, :, 0] != UNKNOWN
     assert all(known[film, word] for film, word in zip(rows.film[rows.view < 0], asked, strict=True))
@@ -77,7 +77,7 @@ def test_views_by_their_turn(angle: float, view: int) -> None:
 
 
 def test_the_loss_is_least_at_the_truth(films: TokenFilms) -> None:
-    rows = Rows.drawn(films, np.arange(8), np.random.default_rng(1))
+    rows = Rows.drawn(films, ANATOMY, np.arange(8), np.random.default_rng(1))
     logits = torch.zeros(len(rows.film), 20, VOCABULARY)
     for row in range(len(rows.film)):
         if rows.view[row] >= 0:
