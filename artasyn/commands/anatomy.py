@@ -3,52 +3,46 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-import json
+import functools
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from artasyn.arrays import Mask
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, available_cores, search_sources
-from artasyn.console.options import DEVICE, FILES, OUT, PRUNE, WORKERS, flag, option, paths, several
+from artasyn.console.options import DEVICE, FILES, MASKS, OUT, PRUNE, WORKERS, flag, option, paths, several
 from artasyn.console.results import (
     UNUSABLE,
     Done,
     bulk_run,
     cautioned,
+    first_looks,
+    not_judged,
     note_gone,
     note_passed_over,
-    without,
     write_sheets,
 )
 from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.opened import Radiograph, open_radiograph
-from artasyn.files.radiograph import write_mask
-from artasyn.outputs.coco import outlined, write_coco
+from artasyn.outputs.masks import MASK_FILES, MaskFiles, Output
 from artasyn.outputs.measured import COLUMNS, measures_text, read_measures, write_measures
 from artasyn.pictures.anatomy import overlay_anatomy
 from artasyn.pictures.measures import draw_measures
-from artasyn.pictures.overlays import read_picture, write_picture
+from artasyn.pictures.overlays import write_picture
 from artasyn.pictures.report import Section, write_report
 from artasyn.pictures.thumbnails import thumbnail
-from artasyn.records import parse_json
 from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.segment.anatomy.segmenters import AnatomyReader
 from artasyn.segment.structures import GROUPS, find_members
-from artasyn.shapes import UInt8
 
-Output = Literal["png", "npz", "coco"]
-"""A format of masks."""
-
-FILES_OF = ("measures", "overlay", "measured", "masks", "npz", "annotations")
+FILES_OF = ("measures", "overlay", "measured", *MASK_FILES)
 """The columns of the manifest that name a file; the masks are a folder."""
 
 SHOWN = ("angle", "confidence", "status", "warnings", "reason")
@@ -89,11 +83,7 @@ class AnatomyOptions:
     )
     outputs: Sequence[Output] = field(
         default=("png", "npz", "coco"),
-        metadata=several(
-            "the formats of the masks: png, a picture for each structure; npz, one file with all; coco, run lengths",
-            of=Output,
-            metavar="FORMAT",
-        ),
+        metadata=several(MASKS, of=Output, metavar="FORMAT"),
     )
     angle: float | None = field(
         default=None,
@@ -183,12 +173,13 @@ def anatomy(options: AnatomyOptions) -> Done:
         prune=options.prune,
     )
     found = search_sources(options.inputs, leave=out)
-    work = _Read(out, reader, wanted, frozenset(options.outputs), options.angle)
+    masks = MaskFiles(out, wanted, frozenset(options.outputs))
+    work = _Read(out, reader, masks, options.angle)
     outcomes = run.run(work, found.sources, title="anatomy")
     notes = (*note_passed_over(out, found), *note_gone(run, outcomes))
     done = Done((), tuple(outcomes), notes=notes, strict=True)
     ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, float(item[1]["confidence"]), item[0]))
-    tables = _write_tables(out, done, wanted, "coco" in options.outputs)
+    tables = (_write_measures(out, done), *masks.collect(done.paths))
     sheets = tuple(write_sheets(out, [(_caption(*item), item[1]["overlay"]) for item in ranked], columns=6))
     sections = _sections(out, done, ranked)
     write_report(out / "report.html", "Anatomy of radiographs", sections)
@@ -208,8 +199,7 @@ class _Read:
 
     out: Path
     reader: AnatomyReader
-    wanted: tuple[str, ...]
-    outputs: frozenset[Output]
+    masks: MaskFiles
     angle: float | None
 
     def __call__(self, source: Source) -> list[Row]:
@@ -219,7 +209,9 @@ class _Read:
         row |= {"height": radiograph.image.shape[0], "width": radiograph.image.shape[1]}
         row["spacing"] = "" if found.pixel is None else f"{found.pixel:.4f}"
         measures = found.measure()
-        row |= self._write_masks(source.name, found)
+        row |= self.masks.write(
+            source.name, found.grid, found.angle, found.mask, functools.partial(confidence_of, found)
+        )
         atomic.write_text(self.out / row["measures"], measures_text(measures, found))
         if any(getattr(measures, column.of) for column in COLUMNS.values()):
             row["measured"] = f"measured/{source.name}.png"
@@ -227,40 +219,6 @@ class _Read:
         write_picture(self.out / row["overlay"], overlay_anatomy(radiograph.image, found))
         row |= {"angle": f"{found.angle:.1f}", "confidence": f"{sureness(found):.4f}"}
         return [row | cautioned(found)]
-
-    def _write_masks(self, name: str, found: Anatomy) -> Row:
-        """Writes the masks in every format, one structure in memory at a time, and returns the manifest's columns."""
-        row: Row = {}
-        packed = np.zeros((-(-len(self.wanted) // 8), *found.grid), np.uint8)
-        described, there = [], 0
-        if "png" in self.outputs:
-            row["masks"] = f"masks/{name}"
-            (self.out / row["masks"]).mkdir(parents=True, exist_ok=True)
-        for place, structure in enumerate(self.wanted):
-            mask = found.mask(structure)
-            if not mask.any():
-                continue
-            there += 1
-            packed[place // 8] |= mask.astype(np.uint8) << (7 - place % 8)
-            if "png" in self.outputs:
-                write_mask(self.out / row["masks"] / f"{structure}.png", mask)
-            if "coco" in self.outputs:
-                described += outlined({structure: mask})
-        if "npz" in self.outputs:
-            row["npz"] = f"npz/{name}.npz"
-            atomic.write_bytes(self.out / row["npz"], self._npz(found, packed))
-        if "coco" in self.outputs:
-            row["annotations"] = f"annotations/{name}.json"
-            atomic.write_text(self.out / row["annotations"], json.dumps(described) + "\n")
-        return row | {"structures": there}
-
-    def _npz(self, found: Anatomy, packed: UInt8[np.ndarray, "bytes h w"]) -> bytes:
-        """Returns the file with all masks."""
-        buffer = io.BytesIO()
-        sure = np.array([confidence_of(found, name) for name in self.wanted], np.float32)
-        names = np.array(self.wanted)
-        np.savez_compressed(buffer, masks=packed, names=names, confidence=sure, angle=np.float32(found.angle))
-        return buffer.getvalue()
 
     @staticmethod
     def _draw(path: Path, radiograph: Radiograph, found: Anatomy) -> None:
@@ -298,8 +256,8 @@ def confidence_of(found: Anatomy, name: str) -> float:
     return found.sure(name if find_members(name, found.names) else "lungs")
 
 
-def _write_tables(out: Path, done: Done, wanted: Sequence[str], coco: bool) -> tuple[Path, ...]:
-    """Writes the tables of the whole collection; those that are not wanted are deleted."""
+def _write_measures(out: Path, done: Done) -> Path:
+    """Writes the table of the whole collection."""
     first = ("name", "source", *SHOWN, "spacing")
     known: list[tuple[Mapping[str, str], Path | None]] = []
     for outcome in done.outcomes:
@@ -308,16 +266,7 @@ def _write_tables(out: Path, done: Done, wanted: Sequence[str], coco: bool) -> t
             known.append(({**about, "status": "failed", "reason": outcome.reason}, None))
         known += [({**row, **about}, out / row["measures"]) for row in outcome.rows]
     write_measures(out / "measures.csv", known, first)
-    rows = [(outcome, row) for outcome in done.outcomes for row in outcome.rows]
-    if not (coco and rows):
-        return (out / "measures.csv", *without(out, "annotations.json"))
-    images = (
-        {"file_name": str(outcome.source.path), "width": int(row["width"]), "height": int(row["height"])}
-        for outcome, row in rows
-    )
-    described = (parse_json((out / row["annotations"]).read_text("utf-8")) for _, row in rows)
-    write_coco(out / "annotations.json", wanted, images, described, of="structure")
-    return out / "measures.csv", out / "annotations.json"
+    return out / "measures.csv"
 
 
 def _sections(out: Path, done: Done, ranked: Sequence[tuple[str, Row]]) -> tuple[Section, ...]:
@@ -330,15 +279,9 @@ def _sections(out: Path, done: Done, ranked: Sequence[tuple[str, Row]]) -> tuple
     )
     tables = [read_measures(out / row["measures"]) for _, row in good]
     sections = [Section("Measures", text, _MEASURED, [_summary(name, tables) for name in COLUMNS])]
-    shown = [(_caption(name, row), read_picture(out / row["overlay"])) for name, row in good[:LEAST_SURE]]
-    if shown:
-        said = "The radiographs to look at first: the network is least sure of them."
-        sections.append(Section("Least sure", said, pictures=shown))
-    names = {UNUSABLE: done.unusable, "failed": [(outcome, {"reason": outcome.reason}) for outcome in done.failures]}
-    listed = [[each.source.name, status, row["reason"]] for status, items in names.items() for each, row in items]
-    if listed:
-        said = "Nothing is measured on these radiographs that can be relied on."
-        sections.append(Section("Unusable and not readable", said, ("radiograph", "status", "reason"), listed))
+    shown = [(_caption(name, row), row["overlay"]) for name, row in good[:LEAST_SURE]]
+    sections += first_looks(out, shown, "The radiographs to look at first: the network is least sure of them.")
+    sections += not_judged(done, "Nothing is measured on these radiographs that can be relied on.")
     return tuple(sections)
 
 

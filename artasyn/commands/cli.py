@@ -50,6 +50,7 @@ COMMANDS = {
     "demo": "the whole chain on phantoms, no data needed, five to ten minutes",
     "segment": "find the lungs",
     "anatomy": "read structures at any angle, and measure them",
+    "tokens": "ask in words for masks, boxes, names and views",
     "synthesise": "make anomalies with exact masks on normal radiographs",
     "imagine": "make films from sentences, with exact masks and filters",
     "project": "make radiographs with anatomy masks from CT, at any angle",
@@ -112,7 +113,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 if every file succeeded, 1 if a file failed, 2 if the command could not run, 130 or 143 if it
         was stopped by Ctrl-C or by SIGTERM. A radiograph that was read but is unusable has not failed, except for
-        `anatomy`.
+        `anatomy` and `tokens`.
     """
     with stoppable() as stops:
         try:

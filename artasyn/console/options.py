@@ -30,6 +30,8 @@ MODEL = (
     "`artasyn export` wrote, or the id of a model on the Hugging Face hub"
 )
 
+MASKS = "the formats of the masks: png, a picture for each structure; npz, one file with all; coco, run lengths"
+
 DEVICE = "cpu, cuda, cuda:1, mps; auto takes cuda if it is there, otherwise cpu"
 
 WORKERS = "processes; 0 takes every core"

@@ -62,6 +62,11 @@ class Done:
         return [(outcome, row) for outcome in self.outcomes for row in outcome.rows if row.get("status") == UNUSABLE]
 
     @property
+    def paths(self) -> list[tuple[Path, Row]]:
+        """The paths of the sources that did not fail, with their manifest rows."""
+        return [(outcome.source.path, row) for outcome in self.outcomes for row in outcome.rows]
+
+    @property
     def rows(self) -> list[tuple[str, Row]]:
         """The names of the sources that did not fail, with their manifest rows."""
         return [(outcome.source.name, row) for outcome in self.outcomes for row in outcome.rows]
@@ -151,3 +156,28 @@ def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 
     older = (out / f"sheet-{number}.png" for number in itertools.count(-(-len(shown) // SHEET) + 1))
     for path in itertools.takewhile(Path.exists, older):
         path.unlink()
+
+
+def first_looks(out: Path, shown: Sequence[tuple[str, str]], text: str) -> tuple[Section, ...]:
+    """Returns the section of a report that shows the least sure radiographs; none without radiographs.
+
+    Args:
+        out: the folder of results.
+        shown: the caption and the overlay's file of each.
+        text: of the section.
+    """
+    pictures = [(caption, read_picture(out / file)) for caption, file in shown]
+    return (Section("Least sure", text, pictures=pictures),) if pictures else ()
+
+
+def not_judged(done: Done, text: str) -> tuple[Section, ...]:
+    """Returns the section of a report that lists unusable radiographs and failures with reasons; none without any.
+
+    Args:
+        done: the results of the command.
+        text: of the section.
+    """
+    names = {UNUSABLE: done.unusable, "failed": [(outcome, {"reason": outcome.reason}) for outcome in done.failures]}
+    listed = [[each.source.name, status, row["reason"]] for status, items in names.items() for each, row in items]
+    header = ("radiograph", "status", "reason")
+    return (Section("Unusable and not readable", text, header, listed),) if listed else ()

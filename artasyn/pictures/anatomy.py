@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import cycle
 
 import numpy as np
 import PIL.Image
@@ -15,6 +16,7 @@ from artasyn.pictures.overlays import (
     FONT,
     INK,
     LEFT_COLOUR,
+    MASK_COLOUR,
     PAPER,
     RIGHT_COLOUR,
     STRUCTURE_COLOURS,
@@ -43,6 +45,18 @@ that touch are alike in lightness."""
 TINTED = ("spine", "clavicles")
 """Structures that are tinted; of the others the contours are drawn, because they overlap."""
 
+PALETTE: tuple[Colour, ...] = (
+    *(MASK_COLOUR, (204, 121, 167), (0, 114, 178), (230, 159, 0), (225, 225, 225)),
+    *(COLOURS["heart"], RIGHT_COLOUR, LEFT_COLOUR),
+)
+"""The colours of other structures, in this order; they repeat where a picture shows more."""
+
+APART = 60
+"""Least difference of two colours in one of their three parts, of 255."""
+
+EXTENTS = ("visible ", "whole ", "drawn ")
+"""Words before the name of a structure that do not change its colour."""
+
 
 def overlay_anatomy(image: Image, anatomy: Anatomy) -> UInt8[np.ndarray, "rows columns 3"]:
     """Draws the main structures of a radiograph, with a legend that names those that were found.
@@ -67,6 +81,50 @@ def overlay_anatomy(image: Image, anatomy: Anatomy) -> UInt8[np.ndarray, "rows c
     return np.concatenate([picture, legend(list(seen), picture.shape[1])])
 
 
+def overlay_named(
+    image: Image, masks: Mapping[str, Mask], names: tuple[str, ...], empty: str = "no structure was found"
+) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Draws the contours of named regions on a radiograph, with a legend that names those that were found.
+
+    Args:
+        image: (h, w), float32 in [0, 1].
+        masks: the regions by their names, (h, w) bool; those that are empty are left out.
+        names: every name that pictures of this collection may show, so that each keeps its colour.
+        empty: text below a picture without any region.
+
+    Returns:
+        A `Picture`, uint8 (rows, columns, 3), with more rows than the image because of the legend.
+
+    Raises:
+        ImageError: not an image, or a mask of another shape.
+    """
+    colours = colours_of(names)
+    seen = {name: mask for name, mask in masks.items() if mask.any()}
+    picture = overlay_structures(image, {}, seen, colours)
+    return np.concatenate([picture, legend(list(seen), picture.shape[1], colours, empty)])
+
+
+def colours_of(names: tuple[str, ...]) -> dict[str, Colour]:
+    """Returns a colour for each name: that of `COLOURS` where it has one, otherwise the next free one of `PALETTE`.
+
+    Example:
+        >>> colours_of(("aorta", "visible right lung"))
+        {'aorta': (230, 97, 0), 'visible right lung': (86, 180, 233)}
+    """
+    found: dict[str, Colour] = {}
+    for name in names:
+        extent = next((word for word in EXTENTS if name.startswith(word)), "")
+        if name.removeprefix(extent) in COLOURS:
+            found[name] = COLOURS[name.removeprefix(extent)]
+    free = cycle([colour for colour in PALETTE if all(_differ(colour, each) for each in found.values())] or PALETTE)
+    return {name: found[name] if name in found else next(free) for name in names}
+
+
+def _differ(one: Colour, other: Colour) -> bool:
+    """Returns whether two colours are easily told apart."""
+    return max(abs(here - there) for here, there in zip(one, other, strict=True)) > APART
+
+
 def main_structures(anatomy: Anatomy) -> dict[str, Mask]:
     """Returns the masks of the structures that `overlay_anatomy` shows, by their keys in `COLOURS`.
 
@@ -83,13 +141,16 @@ def main_structures(anatomy: Anatomy) -> dict[str, Mask]:
     return found | {name: anatomy.mask(name) for name in ("spine", "clavicles", "trachea") if find_members(name, names)}
 
 
-def legend(names: list[str], width: int, colours: Mapping[str, Colour] = COLOURS) -> Picture:
+def legend(
+    names: list[str], width: int, colours: Mapping[str, Colour] = COLOURS, empty: str = "no structure was found"
+) -> Picture:
     """Returns a strip with the colours and names of structures, in as many lines as the width asks for.
 
     Args:
-        names: the structures; without any, the strip says so.
+        names: the structures.
         width: of the strip, in pixels.
         colours: of the structures.
+        empty: text of a strip without names.
     """
     size = max(9, width // 36)
     font = PIL.ImageFont.truetype(FONT, size)
@@ -109,5 +170,5 @@ def legend(names: list[str], width: int, colours: Mapping[str, Colour] = COLOURS
         draw.rectangle(box, fill=colours[name])
         draw.text((left + size + gap, top + line / 2), name, fill=INK, font=font, anchor="lm")
     if not names:
-        draw.text((gap, line / 2), "no structure was found", fill=INK, font=font, anchor="lm")
+        draw.text((gap, line / 2), empty, fill=INK, font=font, anchor="lm")
     return np.asarray(strip, np.uint8)

@@ -16,9 +16,9 @@ from artasyn.fields import shown
 from artasyn.networks.stored import PACKAGE, is_complete
 from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.segment.anatomy.net import AnatomyNet
-from artasyn.segment.tokens.answers import SEPARATOR
 from artasyn.segment.tokens.codec import MaskCodec
-from artasyn.segment.tokens.crops import Box, check_mask, in_bins, in_pixels
+from artasyn.segment.tokens.crops import Box, check_mask, in_bins
+from artasyn.segment.tokens.replies import Reply
 from artasyn.segment.tokens.words import Request, Task, structure_named
 from artasyn.segment.tokens.writers import AdaptableWriter, Said, SmallWriter, Writer
 
@@ -169,16 +169,37 @@ class TokenSegmenter:
             ModelError: the writer gives values that are not finite.
         """
         request = self._asked(prompt, "segment")
-        anatomy, said = self._answered(image, request, spacing)
-        rows, columns = image.shape
+        reply = self.reply(image, request, spacing=spacing)
+        rows, columns = reply.shape
         scale = min(1.0, FINEST / max(rows, columns))
         grid = max(1, round(rows * scale)), max(1, round(columns * scale))
-        masks = self.codec.masks([each.tokens for each in said], grid)
-        sure = tuple(each.sure if each.box is not None else 0.0 for each in said)
+        masks = self.codec.masks([each.tokens for each in reply.said], grid)
         return Anatomy(
-            request.structures, masks.astype(np.float32), anatomy.angle, sure, spacing, anatomy.reasons,
-            anatomy.warnings, (rows, columns),
+            request.structures, masks.astype(np.float32), reply.judged.angle, reply.confidence, spacing,
+            reply.judged.reasons, reply.judged.warnings, (rows, columns),
         )  # fmt: skip
+
+    def reply(self, image: Image, request: Request, *, spacing: tuple[float, float] | None = None) -> Reply:
+        """Returns text, boxes, masks and confidence of one answer at once, and how the film was judged.
+
+        On a film that is not read nothing is said.
+
+        Args:
+            image: float32 (h, w) in [0, 1], bright = dense.
+            request: whose structures are among `names`.
+            spacing: size of a pixel, mm, rows and columns; None if it is unknown.
+
+        Raises:
+            ImageError: not an `Image`.
+            DataError: the request asks for unknown structures.
+            ModelError: the writer gives values that are not finite.
+        """
+        check_image(image, "image")
+        request.check_known(self.names)
+        judged = self.net(image, spacing=spacing)
+        read = any(judged.confidence)
+        said = self.writer.write(image, request) if read else [Said("")] * max(1, len(request.structures))
+        return Reply(request, tuple(said), judged, (image.shape[0], image.shape[1]))
 
     def answer(self, image: Image, prompt: str) -> str:
         """Returns the answer to any request as text; answers of several structures are joined by `` ; ``.
@@ -192,11 +213,7 @@ class TokenSegmenter:
             DataError: the prompt is malformed, or asks for unknown structures.
             ModelError: the writer gives values that are not finite.
         """
-        request = Request.parse(prompt, self.names)
-        _, said = self._answered(image, request, None)
-        if request.task in ("caption", "view"):
-            return said[0].name
-        return SEPARATOR.join(each.text() for each in said)
+        return self.reply(image, Request.parse(prompt, self.names)).text
 
     def detect(self, image: Image, prompt: str) -> dict[str, Box | None]:
         """Returns the boxes of structures in pixels: first row, first column, last row + 1, last column + 1.
@@ -214,12 +231,7 @@ class TokenSegmenter:
             ModelError: the writer gives values that are not finite.
         """
         request = self._asked(prompt, "detect")
-        _, said = self._answered(image, request, None)
-        shape = image.shape[0], image.shape[1]
-        return {
-            name: None if each.box is None else in_pixels(each.box, shape)
-            for name, each in zip(request.structures, said, strict=True)
-        }
+        return dict(zip(request.structures, self.reply(image, request).boxes, strict=True))
 
     def caption(self, image: Image, box: Box) -> str:
         """Returns the name of the structure whose box is most probably this one; empty on a film that is not read.
@@ -239,7 +251,7 @@ class TokenSegmenter:
         if not (0 <= top < bottom <= rows and 0 <= left < right <= columns):
             raise DataError(f"box {tuple(box)} is empty or not on a film of {rows} x {columns}")
         request = Request("caption", box=in_bins((top, left, bottom, right), (rows, columns)))
-        return self._answered(image, request, None)[1][0].name
+        return self.reply(image, request).text
 
     def view(self, image: Image) -> str:
         """Returns the view of a film: ``frontal``, ``oblique`` or ``lateral``; empty on a film that is not read.
@@ -251,7 +263,7 @@ class TokenSegmenter:
             ImageError: not an `Image`.
             ModelError: the writer gives values that are not finite.
         """
-        return self._answered(image, Request("view"), None)[1][0].name
+        return self.reply(image, Request("view")).text
 
     def _asked(self, prompt: str, task: Task) -> Request:
         """Reads a request that must be for one task."""
@@ -259,16 +271,6 @@ class TokenSegmenter:
         if request.task != task:
             raise DataError(f"{shown(prompt)} asks for {request.task}, not {task}; use answer for any task")
         return request
-
-    def _answered(
-        self, image: Image, request: Request, spacing: tuple[float, float] | None
-    ) -> tuple[Anatomy, list[Said]]:
-        """Returns the anatomy network's result, and what the writer says; nothing on a film that is not read."""
-        check_image(image, "image")
-        anatomy = self.net(image, spacing=spacing)
-        if any(anatomy.confidence):
-            return anatomy, self.writer.write(image, request)
-        return anatomy, [Said("")] * max(1, len(request.structures))
 
 
 def _check_films(images: Sequence[Image], masks: Sequence[Mask]) -> None:

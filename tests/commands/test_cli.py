@@ -93,7 +93,8 @@ def test_train_command_trains_and_lists_what_it_left_out(
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "segment", "synthesise", "project", "stock", "train", "train-anatomy", "detect", "evaluate"]
+    "command",
+    ["demo", "segment", "tokens", "synthesise", "project", "stock", "train", "train-anatomy", "detect", "evaluate"],
 )
 def test_help_names_every_option_with_a_text(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as shown:

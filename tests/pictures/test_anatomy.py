@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 
 from artasyn.errors import ImageError
-from artasyn.pictures.anatomy import COLOURS, SIDE, legend, main_structures, overlay_anatomy
+from artasyn.pictures.anatomy import (
+    COLOURS,
+    PALETTE,
+    SIDE,
+    colours_of,
+    legend,
+    main_structures,
+    overlay_anatomy,
+    overlay_named,
+)
 from tests.anatomies import seen
 
 
@@ -55,3 +64,29 @@ def test_legends_break_lines_and_colours_differ() -> None:
     assert legend([], 200).any()
     for one, other in combinations(COLOURS.values(), 2):
         assert np.abs(np.subtract(one, other)).max() > 60
+
+
+def test_named_regions_have_contours_and_a_legend_and_empty_ones_have_neither() -> None:
+    image = np.zeros((120, 200), np.float32)
+    box = np.zeros(image.shape, bool)
+    box[30:60, 50:90] = True
+    names = ("aorta", "left lung", "liver")
+    picture = overlay_named(image, {"liver": box, "left lung": np.zeros_like(box)}, names)
+    colours = colours_of(names)
+    rows, columns = np.nonzero((picture[:120] == colours["liver"]).all(axis=2))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (30, 59, 50, 89)
+    assert not (picture[:120][35:55, 55:85]).any()
+    assert (picture[120:] == colours["liver"]).all(axis=2).any()
+    assert not (picture == colours["left lung"]).all(axis=2).any()
+    nothing, told = (overlay_named(image, {}, (), *more) for more in ((), ("frontal",)))
+    assert (nothing[120:] != told[120:]).any()
+
+
+def test_names_have_their_own_colours_whatever_else_is_named() -> None:
+    few, many = colours_of(("drawn heart", "aorta")), colours_of((*(f"rib {n}" for n in range(20)), "heart", "trachea"))
+    assert few["drawn heart"] == many["heart"] == COLOURS["heart"]
+    for name, colour in many.items():
+        if name.startswith("rib"):
+            assert colour in PALETTE
+            assert min(np.abs(np.subtract(colour, many[other])).max() for other in ("heart", "trachea")) > 60
+    assert len(set(list(many.values())[:5])) == 5
