@@ -116,8 +116,9 @@ def tokens(options: TokensOptions) -> Done:
                  artasyn tokens films/ --prompt view --out views
 
     Structures have names and synonyms (heart or cor, right upper lobe or RUL); a group, such as lungs or clavicles,
-    stands for its structures; words that were learnt from a few films come with --adapter. The edges of a caption's box are top, left, bottom and right, from 0 to 1023 over the
-    height and the width of the radiograph. A prompt that cannot be read is refused before any radiograph is.
+    stands for its structures; words that were learnt from a few films come with --adapter. The edges of a caption's box
+    are top, left, bottom and right, from 0 to 1023 over the height and the width of the radiograph. A prompt that
+    cannot be read is refused before any radiograph is.
 
     Writes to OUT, for each radiograph: answers/NAME.json (prompt; answer as text; digests of the models; for each
     structure its confidence and its box in pixels: first row, first column, last row + 1, last column + 1),
