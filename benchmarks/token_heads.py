@@ -33,8 +33,8 @@ UNIONS = 0.35
 """Share of the layers that learn two structures as one."""
 BLOBS = 0.25
 """Share of the open rows whose maps are random blobs."""
-STEPS = 60
-"""Steps of the training of a layer."""
+STEPS, RATE = 60, 5e-3
+"""Steps and highest learning rate of the training of a layer: less than a new word has, which leaves maps rougher."""
 TRIES = 20
 """Films that are tried for one that tells all structures of a layer."""
 
@@ -96,7 +96,7 @@ class Bank:
                 images = torch.from_numpy(films.images[few])[:, None].float() / 255
                 _, shallow, _ = anatomy.trunk(images.contiguous(memory_format=torch.channels_last))
             seen = Examples(shallow[:0], shallow.contiguous(), F.avg_pool2d(targets[:, None], 2 * STRIDE)[:, 0])
-            layers.append(fitted(seen, steps=STEPS, seed=number))
+            layers.append(fitted(seen, steps=STEPS, seed=number, rate=RATE))
             structures.append(chosen)
         return cls(structures, layers, size, codec)
 

@@ -242,7 +242,8 @@ class TokenNetwork(nn.Module):
             learnt: words for networks with this one's features.
         """
         names = learnt.settings.names
-        network = TokenNetwork(replace(self.settings, names=self.settings.names + names))
+        with torch.random.fork_rng(devices=[]):  # its first weights are replaced
+            network = TokenNetwork(replace(self.settings, names=self.settings.names + names))
         state, own = self.state_dict(), len(self.settings.names)
         new = {name: state[name][-1:].repeat(len(names), *[1] * (state[name].ndim - 1)) for name in BY_WORD}
         new["words"][:, : STRIDE**2] = learnt.words

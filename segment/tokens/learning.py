@@ -19,9 +19,8 @@ from artasyn.arrays import Image, Mask, Prepared, generator
 from artasyn.segment.anatomy.network import AnatomyNetwork
 from artasyn.segment.anatomy.window import STRIDE, Window, resample
 from artasyn.shapes import Float, Float32
-from artasyn.tensors import Images
 
-RATE = 5e-3
+RATE = 2e-2
 """Highest learning rate of Adam."""
 
 BATCH = 16
@@ -45,7 +44,8 @@ TURN, STRETCH, SHIFT, GAMMA, NOISE = 4.0, 0.04, 0.05, 0.25, 0.01
 SCALES = 0.85, 1.12
 """The range of the scale of copies."""
 
-Maps = Float[Tensor, "b size size"]
+Squares = Float[Tensor, "b 1 _ _"]
+Maps = Float[Tensor, "b _ _"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,17 +100,19 @@ def overlap_loss(logits: Maps, targets: Maps) -> Float[Tensor, ""]:
     return F.binary_cross_entropy_with_logits(logits, targets) + 1 - ((2 * both + 1) / (every + 1)).mean()
 
 
-def fitted(examples: Examples, *, steps: int, seed: int) -> WordMap:
+def fitted(examples: Examples, *, steps: int, seed: int, rate: float = RATE) -> WordMap:
     """Returns a map that has learnt from examples.
 
     Args:
         examples: the films.
         steps: training steps.
         seed: of the order of the films.
+        rate: highest learning rate of Adam.
     """
-    word = WordMap(examples.shallow.shape[1])
-    optimiser = torch.optim.Adam(word.parameters(), RATE)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, steps, pct_start=0.1)
+    with torch.random.fork_rng(devices=[]):  # its first weights are always the same
+        word = WordMap(examples.shallow.shape[1])
+    optimiser = torch.optim.Adam(word.parameters(), rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps, pct_start=0.1)
     random = torch.Generator().manual_seed(seed)
     for _ in range(steps):
         chosen = torch.randint(len(examples.targets), (min(BATCH, len(examples.targets)),), generator=random)
@@ -122,7 +124,7 @@ def fitted(examples: Examples, *, steps: int, seed: int) -> WordMap:
     return word.eval()
 
 
-def examples_of(images: Sequence[Image], masks: Sequence[Mask], anatomy: AnatomyNetwork, seed: int) -> Examples:
+def examples_of(images: Sequence[Image], masks: Sequence[np.ndarray], anatomy: AnatomyNetwork, seed: int) -> Examples:
     """Returns what a network sees of films and of varied copies of them.
 
     Args:
@@ -142,7 +144,7 @@ def examples_of(images: Sequence[Image], masks: Sequence[Mask], anatomy: Anatomy
     return Examples(torch.cat(deep), torch.cat(shallow), targets)
 
 
-def copies_of(images: Sequence[Image], masks: Sequence[Mask], size: int, seed: int) -> tuple[Images, Maps]:
+def copies_of(images: Sequence[Image], masks: Sequence[np.ndarray], size: int, seed: int) -> tuple[Squares, Maps]:
     """Returns films and varied copies of them as a network sees them, and the maps that it should make.
 
     Args:
@@ -163,7 +165,7 @@ def copies_of(images: Sequence[Image], masks: Sequence[Mask], size: int, seed: i
 
 def example(
     image: Image, mask: Mask, size: int, rng: np.random.Generator | None
-) -> tuple[Prepared, Float32[np.ndarray, "side side"]]:
+) -> tuple[Prepared, Float32[np.ndarray, "_ _"]]:
     """Returns a film as the anatomy network sees it, and the share of each pixel of its maps that the mask covers.
 
     Args:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from artasyn.arrays import Image, Mask, check_image
+from artasyn.arrays import Image, check_image
 from artasyn.errors import DataError, ModelError
 from artasyn.fields import shown
 from artasyn.networks.stored import PACKAGE, is_complete
@@ -85,7 +85,9 @@ class TokenSegmenter:
         """A string that tells the writers of two segmenters apart; the codec and the judging network are not in it."""
         return self.writer.digest
 
-    def adapt(self, images: Sequence[Image], masks: Sequence[Mask], word: str, *, seed: int = 0) -> TokenSegmenter:
+    def adapt(
+        self, images: Sequence[Image], masks: Sequence[np.ndarray], word: str, *, seed: int = 0
+    ) -> TokenSegmenter:
         """Returns a segmenter that has learnt a new word from a few films; this one stays as it is.
 
         The word is one linear layer on the anatomy network's features; nothing else is trained. It takes seconds on a
@@ -273,7 +275,7 @@ class TokenSegmenter:
         return request
 
 
-def _check_films(images: Sequence[Image], masks: Sequence[Mask]) -> None:
+def _check_films(images: Sequence[Image], masks: Sequence[np.ndarray]) -> None:
     """Refuses films and masks that teach nothing."""
     if not images or len(images) != len(masks):
         raise DataError(f"{len(images)} films and {len(masks)} masks; give one mask for each of one film or more")

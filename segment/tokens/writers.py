@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, get_args, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from artasyn.arrays import Image, Mask
+from artasyn.arrays import Image
 from artasyn.errors import ModelError
 from artasyn.segment.anatomy.network import AnatomyNetwork
 from artasyn.segment.anatomy.window import Window
@@ -24,6 +25,7 @@ from artasyn.segment.tokens.learnt_words import LearntSettings, LearntWords
 from artasyn.segment.tokens.settings import View
 from artasyn.segment.tokens.words import Request, name_of
 from artasyn.shapes import Float, Int64
+from artasyn.tensors import on_one_thread
 
 
 @dataclass(frozen=True)
@@ -190,8 +192,8 @@ class SmallWriter:
             raise ModelError("this writer has learnt no word that could be saved; teach it one with adapt")
         self.learnt.save_pretrained(folder)
 
-    def taught(self, name: str, images: Sequence[Image], masks: Sequence[Mask], seed: int = 0) -> SmallWriter:
-        """Returns a writer that has learnt a word from films.
+    def taught(self, name: str, images: Sequence[Image], masks: Sequence[np.ndarray], seed: int = 0) -> SmallWriter:
+        """Returns a writer that has learnt a word from films: the same bytes for any number of threads.
 
         Args:
             name: the new structure.
@@ -199,7 +201,7 @@ class SmallWriter:
             masks: bool (h, w), each on its film's grid.
             seed: of the copies of the films and of their order.
         """
-        with torch.inference_mode(False):
+        with torch.inference_mode(False), torch.enable_grad(), on_one_thread():
             seen = examples_of(images, masks, self.anatomy, seed)
             layer = fitted(seen, steps=STEPS, seed=seed).layer
         assert layer.bias is not None
