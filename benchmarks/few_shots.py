@@ -82,7 +82,7 @@ def projected_shots(stock: Stock, structure: str, count: int, seed: int) -> list
     first = {views[number].patient: number for number in reversed(order)}
     shots = []
     for patient, number in sorted(first.items(), key=lambda item: int(np.flatnonzero(order == item[1])[0]))[:count]:
-        made = ranges.compose(Stock((views[number],), np.ones(1)), LONGEST // 2, (seed, number))
+        made = ranges.compose(Stock((views[number],), np.ones(1)), LONGEST // 2, (seed, int(number)))
         inside = made["window"].inside
         rows, columns = (slice(part.start // 2, part.stop // 2) for part in inside)
         mask = made["masks"][rows, columns, place].astype(np.float32) / 4

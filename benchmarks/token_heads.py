@@ -83,10 +83,11 @@ class Bank:
         """
         size = films.images.shape[1]
         bank = cls([], [], size, codec)
+        known = np.flatnonzero((films.tokens[..., 0] >= 0).any(axis=0))
         structures, layers = list[tuple[int, ...]](), list[WordMap]()
         for number in tqdm(range(count), "layers"):
             rng = np.random.default_rng((seed, 11, number))
-            chosen = tuple(rng.choice(films.tokens.shape[1], 2 if rng.random() < UNIONS else 1, replace=False))
+            chosen = tuple(map(int, rng.choice(known, 2 if rng.random() < UNIONS else 1, replace=False)))
             shown = np.flatnonzero((films.tokens[:, chosen, 0] >= 0).all(axis=1))
             if not shown.size:
                 continue
@@ -95,7 +96,7 @@ class Bank:
             with torch.no_grad():
                 images = torch.from_numpy(films.images[few])[:, None].float() / 255
                 _, shallow, _ = anatomy.trunk(images.contiguous(memory_format=torch.channels_last))
-            seen = Examples(shallow[:0], shallow.contiguous(), F.avg_pool2d(targets[:, None], 2 * STRIDE)[:, 0])
+            seen = Examples(shallow.contiguous(), F.avg_pool2d(targets[:, None], 2 * STRIDE)[:, 0])
             layers.append(fitted(seen, steps=STEPS, seed=number, rate=RATE))
             structures.append(chosen)
         return cls(structures, layers, size, codec)
@@ -164,7 +165,7 @@ class Bank:
 
 
 def blob(rng: np.random.Generator, side: int) -> Bool[np.ndarray, "h w"]:
-    """One or a few random shapes on a square, of any size from a nodule's to a lung's."""
+    """One to three random ellipses with wavy edges on a square, and patches about them."""
     rows, columns = np.mgrid[:side, :side].astype(np.float32) / side
     field = np.zeros((side, side), np.float32)
     for _ in range(int(rng.integers(1, 4))):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 COLUMNS = {"16": "16 codes", "64": "64 codes", "crop": "crop without codes"}
 """Round trips, and their names in the table."""
 
@@ -40,6 +42,21 @@ MEANS = {
     "all": "all of these",
 }
 """Means over structures, and their names in the table."""
+
+LEARNERS = {
+    "word": "new word",
+    "head": "network, new last layer",
+    "all": "network, all retrained",
+    "scratch": "network from random weights",
+}
+"""What learns a new target from a few films, and its name in the table."""
+
+TARGETS = {
+    "heart": "heart, from projections, on JSRT",
+    "opacity": "lung opacity, on `lesions`",
+    "nodule": "nodule, on JSRT",
+}
+"""New targets, and their names in the table."""
 
 COMPARED = (
     *("lung_right", "lung_left", "lung_upper_lobe_right", "lung_middle_lobe_right", "lung_lower_lobe_left"),
@@ -117,6 +134,41 @@ def tokens_robustness(result: dict[str, Any]) -> list[str]:
                 for who in BOTH
             ]
             rows.append(f"| {labels.get(way, '{}').format(value)} | {of['films']} | {' | '.join(cells)} |")
+    return rows
+
+
+def tokens_few_shots(result: dict[str, Any]) -> list[str]:
+    """Dice of new words and their rivals, by target and number of films: the mean of the draws, and their range."""
+    rows = [f"| Dice on films of other patients | films | {' | '.join(LEARNERS.values())} | ahead by |"]
+    rows.append("|---" * (len(LEARNERS) + 3) + "|")
+    for target, of in result["targets"].items():
+        for count, found in of["shots"].items():
+            each = {way: found[way] for way in LEARNERS}
+            best = max(float(np.mean(values)) for way, values in each.items() if way != "word")
+            ahead = float(np.mean(each["word"])) - max(best, of.get("detector", 0.0))
+            label = f"{TARGETS[target]}, {of['tests']} read"
+            cells = " | ".join(f"{np.mean(v):.3f} ({min(v):.2f} to {max(v):.2f})" for v in each.values())
+            rows.append(f"| {label} | {of['films'][count]} | {cells} | {ahead:+.3f} |")
+            if int(count) > of["films"][count]:
+                break
+        if "detector" in of:
+            rows.append(f"| {TARGETS[target]}: detector and PBTSeg | 0 | {of['detector']:.3f} | | | | |")
+    return rows
+
+
+def tokens_ladder(result: dict[str, Any]) -> list[str]:
+    """Figures of writers of several sizes after equal steps."""
+    figures = {
+        "frontal": "frontal projections", "all angles": "all angles", "ribs": "single ribs",
+        "JSRT lungs": "JSRT lungs", "JSRT heart": "heart", "wingspan lungs": "wingspan lungs",
+        "wingspan heart": "heart",
+    }  # fmt: skip
+    rows = [f"| Dice | weights of the layers, of all | {' | '.join(figures.values())} |"]
+    rows.append("|---" * (len(figures) + 2) + "|")
+    for name, of in result["rungs"].items():
+        layers, every = (f"{of['weights'][part] / 1e6:.1f} M" for part in ("layers", "all"))
+        size = "" if "pixels" in name else f", {of['size']} pixels"
+        rows.append(f"| {name}{size} | {layers}, {every} | {' | '.join(f'{of[key]:.3f}' for key in figures)} |")
     return rows
 
 

@@ -29,6 +29,7 @@ from artasyn.segment import DomainRandomisation, Film, PBTSeg, ProjectionRecord,
 from artasyn.segment.anatomy.settings import AnatomySettings
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.tokens import Answer, MaskTokens, Request
+from artasyn.segment.tokens.learnt_words import LearntSettings
 from artasyn.segment.tokens.mask_autoencoder import MaskAutoencoderSettings
 from artasyn.segment.tokens.settings import TokenSettings
 from artasyn.stock.films import Films, plain_film
@@ -143,7 +144,7 @@ def numbers(hint: Any, place: str, bounded: bool = False) -> Iterator[str]:
 
 SETTINGS = (
     *(LungOpacity, DomainRandomisation, DetectorSettings, AnatomySettings, Plan, Films, AnatomyRun),
-    *(Answer, MaskTokens, MaskAutoencoderSettings, Request, TokenSettings),
+    *(Answer, MaskTokens, MaskAutoencoderSettings, Request, TokenSettings, LearntSettings),
 )
 """Other dataclasses whose numbers come from people."""
 

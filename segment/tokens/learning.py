@@ -53,12 +53,10 @@ class Examples:
     """Films of a new word, as the anatomy network sees them.
 
     Attributes:
-        deep: features at 1/8 of the square's side.
         shallow: features at 1/4 of the square's side.
         targets: share of each pixel of the square that the masks cover.
     """
 
-    deep: Float[Tensor, "b d _ _"]
     shallow: Float[Tensor, "b n _ _"]
     targets: Maps
 
@@ -134,14 +132,12 @@ def examples_of(images: Sequence[Image], masks: Sequence[np.ndarray], anatomy: A
         seed: of the copies.
     """
     squares, targets = copies_of(images, masks, anatomy.settings.size, seed)
-    deep, shallow = [], []
+    shallow = []
     with torch.no_grad():
         for first in range(0, len(squares), AT_ONCE):
             part = squares[first : first + AT_ONCE]
-            seen = anatomy.trunk(part.contiguous(memory_format=torch.channels_last))
-            deep.append(seen[0].contiguous())
-            shallow.append(seen[1].contiguous())
-    return Examples(torch.cat(deep), torch.cat(shallow), targets)
+            shallow.append(anatomy.trunk(part.contiguous(memory_format=torch.channels_last))[1].contiguous())
+    return Examples(torch.cat(shallow), targets)
 
 
 def copies_of(images: Sequence[Image], masks: Sequence[np.ndarray], size: int, seed: int) -> tuple[Squares, Maps]:
