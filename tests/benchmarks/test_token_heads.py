@@ -110,7 +110,7 @@ def test_rough_maps_are_like_their_blobs() -> None:
             small = mask.reshape(32, 4, 32, 4).mean(axis=(1, 3)) >= 0.5
             likeness.append(dice(rough(rng, mask) >= 0.5, small))
     assert min(sizes) < 0.06 < 0.15 < max(sizes)
-    assert 0.4 < np.median(likeness) < 0.97
+    assert 0.25 < np.median(likeness) < 0.97
 
 
 def test_a_training_with_open_rows_goes_on(
