@@ -34,6 +34,7 @@ from artasyn.segment.tokens.learning import (
 )
 from artasyn.segment.tokens.writers import SmallWriter
 from artasyn.stock.films import Films
+from artasyn.stock.finish import Finish
 from artasyn.stock.packed import Stock
 from benchmarks.train_denoiser import patient_of
 
@@ -46,15 +47,18 @@ WHOLE_STEPS = 100
 RATES = {"all": 1e-3, "scratch": 2e-3}
 """Their highest learning rates."""
 WORD = "target"
+SERIES = ("pneumocystis-pneumonia", "auntminnie", "nejmoa2001191")
+"""Beginnings of the names of films that probably show one patient, besides those that `patient_of` knows."""
 
 
 @dataclass(frozen=True, eq=False)
 class Shot:
-    """A film with the target's mask, and its patient."""
+    """A film with the target's mask, its patient, and what it is called."""
 
     image: Image
     mask: Mask
     patient: str
+    name: str = ""
 
 
 Predict = Callable[[Image], Mask]
@@ -70,12 +74,17 @@ def real_shots(data: Path, images: str, masks: str) -> Iterator[Shot]:
             scale = min(1.0, LONGEST / max(image.shape))
             shape = round(image.shape[0] * scale), round(image.shape[1] * scale)
             small = np.asarray(resample(image, shape).clip(0, 1), np.float32)
-            yield Shot(small, np.asarray(resample(mask.astype(np.float32), shape) >= 0.5), patient_of(file.stem))
+            shown = np.asarray(resample(mask.astype(np.float32), shape) >= 0.5)
+            patient = next((series for series in SERIES if file.stem.startswith(series)), patient_of(file.stem))
+            yield Shot(small, shown, patient, patient_of(file.stem))
 
 
 def projected_shots(stock: Stock, structure: str, count: int, seed: int) -> list[Shot]:
-    """Frontal films composed from a stock, each of another patient, with the mask of a structure."""
-    place, ranges = ANATOMY.index(structure), Films()
+    """Frontal films composed from a stock, each of another patient, with the mask of a structure.
+
+    No film is inverted, or shows borders or letters: nobody would teach with such films.
+    """
+    place, ranges = ANATOMY.index(structure), Films(finish=Finish(invert_share=0.0, extras_share=0.0))
     views = [view for view in stock.views if view.frontal and view.known[place]]
     rng = generator(seed, count)
     order = rng.permutation(len(views))

@@ -1,7 +1,8 @@
 """New words from a few films, and their rivals: ``python -m benchmarks.score_few_shots --stock STOCK --without RUN``.
 
 Three targets. The heart is learnt from projections and read on JSRT; the writer and the anatomy network of this part
-have never been told the heart (`train_without`, and `train_tokens --without`). Lung opacity is learnt from films of
+have never been told the heart, its parts or the mediastinum (`train_without`, and `train_tokens --without`). They were
+told the visible lungs, whose inner borders follow the heart. Lung opacity is learnt from films of
 `lesions`, nodules from films of JSRT, and read on films of other patients, the same for every draw. The films that
 teach are drawn anew five times for every number. The rivals learn from the same films and the same varied copies:
 the anatomy network's last layer anew, all of this network, and the same network from random weights. For lung opacity
@@ -29,12 +30,14 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from artasyn.errors import DataError
 from artasyn.evaluation.overlap import dice
 from artasyn.segment.tokens import MaskCodec
 from artasyn.segment.tokens.writers import SmallWriter
 from artasyn.stock.packed import Stock
 from benchmarks.few_shots import Learners, Predict, Shot, detected, drawn, projected_shots, real_shots
 from benchmarks.score_tokens import about, rounded
+from benchmarks.train_without import KEPT_OUT
 
 ROOT = Path(__file__).parent.parent
 SHOTS = (1, 2, 5, 10, 50)
@@ -77,13 +80,15 @@ class Target:
 
 
 def real_target(writer: SmallWriter, codec: MaskCodec, shots: Sequence[Shot], tested: float) -> Target:
-    """A target on real films: some patients are held out for the test, the others teach."""
-    patients = sorted({shot.patient for shot in shots})
-    order = np.random.default_rng(0).permutation(patients)
-    test = set(order[: round(tested * len(order))])
-    rest = [patient for patient in patients if patient not in test]
-    draw = partial(drawn, shots, rest)
-    return Target(Learners(writer, codec), draw, [shot for shot in shots if shot.patient in test])
+    """A target on real films: some patients are held out for the test, the others teach.
+
+    Numbers of steps and learning rates were chosen on films that teach.
+    """
+    names = sorted({shot.name for shot in shots})
+    last = set(np.random.default_rng(0).permutation(names)[-round(tested * len(names)) :].tolist())
+    rest = {shot.patient for shot in shots if shot.name not in last}
+    draw = partial(drawn, shots, sorted(rest))
+    return Target(Learners(writer, codec), draw, [shot for shot in shots if shot.patient not in rest])
 
 
 def targets(given: argparse.Namespace) -> dict[str, Target]:
@@ -92,6 +97,8 @@ def targets(given: argparse.Namespace) -> dict[str, Target]:
     found = {}
     if "heart" in given.targets:
         writer = SmallWriter.from_pretrained(given.without / "tokens" / "model", given.without / "anatomy" / "model")
+        if told := {*writer.names} & {*KEPT_OUT}:
+            raise DataError(f"{given.without}: this writer has been told {', '.join(sorted(told))}")
         draw = partial(projected_shots, Stock.read(given.stock), "drawn_heart")
         tests = list(real_shots(data, "lung_masks/jsrt/images", "lung_masks/jsrt/heart"))
         found["heart"] = Target(Learners(writer, codec), draw, tests)
@@ -114,8 +121,8 @@ def picture(result: Mapping[str, Any], out: Path) -> None:
     figure, axes = plt.subplots(1, len(result), figsize=(4 * len(result), 3.4), squeeze=False)
     for axis, (name, of) in zip(axes[0], result.items(), strict=True):
         for way in WAYS:
-            shots = [int(count) for count in of["shots"]]
-            values = [each[way] for each in of["shots"].values()]
+            shots = sorted({int(count) for count in of["films"].values()})
+            values = [next(each[way] for key, each in of["shots"].items() if of["films"][key] == n) for n in shots]
             (line,) = axis.plot(shots, [np.mean(each) for each in values], marker="o", markersize=3, label=NAMES[way])
             axis.fill_between(shots, list(map(min, values)), list(map(max, values)), alpha=0.15, color=line.get_color())
         if DETECTOR in of:
@@ -150,7 +157,10 @@ def main() -> None:
     torch.set_num_threads(1)
     result: dict[str, Any] = json.loads(given.out.read_text()) if given.out.exists() else about() | {"targets": {}}
     for name, target in targets(given).items():
-        of = result["targets"].setdefault(name, {"tests": len(target.tests), "shots": {}, "films": {}})
+        about_target = {"tests": len(target.tests), "writer": target.learners.writer.digest}
+        of = result["targets"].setdefault(name, about_target | {"shots": {}, "films": {}})
+        if any(of[key] != value for key, value in about_target.items()):
+            raise DataError(f"{given.out}: {name} was measured with another writer or other films; give another --out")
         if name == "opacity" and DETECTOR not in of:
             of[DETECTOR] = scored(detected(), target.tests)
         for count in tqdm(SHOTS, name):

@@ -1,9 +1,10 @@
 """Sizes of the writer of masks and of its films: ``python -m benchmarks.score_token_ladder --stock STOCK``.
 
-Each rung trains a writer as `train_tokens` does, on the same films and for the same number of steps, which is fewer
-than the bundled writer has. Decoders have about 1, 2, 4 and 8 million weights in their layers; the second is the
-bundled writer's. One rung sees films of 192 pixels instead of 128, through the same anatomy network, which has never
-learnt on films of that size. Every rung is measured on projections of patients held out, and on real radiographs.
+Each rung trains a writer as `train_tokens` does but for the open word, on the same films and for the same number of
+steps, which is fewer than the bundled writer has. Decoders have about 1, 2, 4 and 8 million weights in their layers;
+the second is the bundled writer's. One rung sees films of 192 pixels instead of 128, through the same anatomy network,
+which has never learnt on films of that size. Every rung is measured on projections of patients held out, and on real
+radiographs.
 A ladder that was cut off goes on with the same command.
 """
 

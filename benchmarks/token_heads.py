@@ -45,7 +45,7 @@ class OpenRows:
 
     Attributes:
         film: place of the film in the batch.
-        maps: (rows, size, size), what the new word makes of the film, in [0, 1].
+        maps: (rows, size / 2, size / 2), what the new word makes of the film, in [0, 1].
         tokens: (rows, 24), as `TokenFilms.tokens`.
     """
 
@@ -156,7 +156,7 @@ class Bank:
         tokens = np.full((len(masks), 2 * LOCATIONS + self.codec.codes), ABSENT, np.int16)
         shown = [(row, box) for row, mask in enumerate(masks) if (box := box_of(mask)) is not None]
         if shown:
-            given = [beside(box, self.size, rng) for _, box in shown]
+            given = [beside(box, 2 * self.size, rng) for _, box in shown]
             crops = np.stack([cropped(masks[row], box) for (row, _), box in zip(shown, given, strict=True)])
             assert self.codec.encoder is not None
             for (row, box), near, codes in zip(shown, given, self.codec.encoder.encode(crops), strict=True):
@@ -165,24 +165,25 @@ class Bank:
 
 
 def blob(rng: np.random.Generator, side: int) -> Bool[np.ndarray, "h w"]:
-    """One to three random ellipses with wavy edges on a square, and patches about them."""
+    """One to three random ellipses with wavy edges on a square, from a nodule's size to a lung's."""
     rows, columns = np.mgrid[:side, :side].astype(np.float32) / side
-    field = np.zeros((side, side), np.float32)
+    field = np.full((side, side), -1.0, np.float32)
     for _ in range(int(rng.integers(1, 4))):
-        middle, size = rng.uniform(0.15, 0.85, 2), np.exp(rng.uniform(np.log(0.02), np.log(0.3), 2))
+        middle, size = rng.uniform(0.15, 0.85, 2), np.exp(rng.uniform(np.log(0.03), np.log(0.3), 2))
         turn = rng.uniform(0, np.pi)
         y, x = rows - middle[0], columns - middle[1]
         along, across = y * np.cos(turn) + x * np.sin(turn), x * np.cos(turn) - y * np.sin(turn)
         field = np.maximum(field, 1.0 - np.hypot(along / size[0], across / size[1]))
     wavy = cv2.resize(rng.standard_normal((9, 9)).astype(np.float32), (side, side), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(field + 0.15 * wavy > 0.2)
+    return np.asarray(field + 0.1 * wavy > np.minimum(0.2, field.max() / 2))
 
 
 def rough(rng: np.random.Generator, mask: np.ndarray) -> Float32[np.ndarray, "size size"]:
     """A rough map of a mask at a quarter of its size: blurred, uneven, and with something beside it."""
     side = mask.shape[0] // (2 * STRIDE)
     soft = cv2.resize(mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
-    logit = 8 * cv2.GaussianBlur(soft, (0, 0), rng.uniform(0.5, 4)) - rng.uniform(3, 5)
+    widest = 0.25 * np.sqrt(soft.sum())  # a small mask would vanish under a wide blur
+    logit = 8 * cv2.GaussianBlur(soft, (0, 0), rng.uniform(0.3, 0.5 + widest)) - rng.uniform(3, 5)
     for cells, strength in ((5, 1.5), (17, 1.0), (65, 0.6)):
         noise = rng.standard_normal((cells, cells)).astype(np.float32)
         logit = logit + rng.uniform(0, strength) * cv2.resize(noise, (side, side), interpolation=cv2.INTER_CUBIC)

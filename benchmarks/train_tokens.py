@@ -13,9 +13,10 @@ end of the answer as its first token. Some rows of every step are about the open
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -227,7 +228,7 @@ def train(
     optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, steps, pct_start=0.05)
     parts: dict[str, Any] = {"network": network, "optimiser": optimiser, "schedule": schedule}
-    plan = [steps, seed, len(pools[0].images), settings.anatomy, len(bank.layers) if bank else 0]
+    plan = [steps, seed, len(pools[0].images), json.dumps(asdict(settings)), len(bank.layers) if bank else 0]
     checkpoint, done, spent = out / "checkpoint.pt", 0, 0.0
     if checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=True)
@@ -274,10 +275,12 @@ def main() -> None:
     options.add_argument("out", type=Path, help="folder of the run")
     options.add_argument("--stock", type=Path, required=True, help="folder that artasyn stock wrote to")
     options.add_argument("--films", type=int, default=6000, help="films to learn")
-    options.add_argument("--steps", type=int, default=2200, help="training steps")
+    options.add_argument("--steps", type=int, default=2000, help="training steps")
     options.add_argument("--seed", type=int, default=0, help="seed of films, weights and rows")
     options.add_argument("--anatomy", default="bundled", help="folder of the anatomy network, or bundled")
-    options.add_argument("--without", nargs="*", default=[], metavar="NAME", help="structures that are not learnt")
+    options.add_argument(
+        "--without", nargs="*", default=[], choices=ANATOMY, metavar="NAME", help="structures that are not learnt"
+    )
     given = options.parse_args()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)

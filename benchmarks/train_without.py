@@ -1,8 +1,9 @@
 """A network of anatomy that was never told some structures: ``python -m benchmarks.train_without OUT --stock STOCK``.
 
-`score_few_shots` teaches the heart as a new word. That is a fair question only if nothing has learnt the heart before,
-the anatomy network's trunk neither. So this network trains as `artasyn train-anatomy` does, on a stock in which no view
-tells `KEPT_OUT`. It is smaller work than the bundled network's: fewer steps. OUT/model holds the network.
+`score_few_shots` teaches the heart as a new word. That is a fair question only if nothing was told the heart before,
+the anatomy network's trunk neither. This network trains as `artasyn train-anatomy` does, on a stock in which no view
+tells `KEPT_OUT`. What remains is the visible lungs, whose inner borders follow the heart. The training is smaller than
+the bundled network's: it has fewer steps. OUT/model holds the network.
 """
 
 from __future__ import annotations

@@ -56,9 +56,10 @@ class ModelKind(Generic[_Settings]):
         noun: what the model is, with its article, for messages.
         settings: the class of its settings.
         bundled: the folder of the model that comes with artasyn.
-        command: the command that writes such a model, as OUT/model.
+        command: the command that writes such a model.
         from_onnx: the function that loads such a model from an ONNX file.
         unbounded: weights that may be infinite.
+        place: where the command writes the model, for messages; empty where the user names the folder itself.
     """
 
     noun: str
@@ -67,6 +68,7 @@ class ModelKind(Generic[_Settings]):
     command: str
     from_onnx: str
     unbounded: tuple[str, ...] = ()
+    place: str = " as OUT/model"
 
     def load(self, build: Callable[[_Settings], _Network], model: str | Path, options: Mapping[str, Any]) -> _Network:
         """Loads the network of a stored model, in evaluation mode.
@@ -119,7 +121,7 @@ class ModelKind(Generic[_Settings]):
         if isinstance(model, Path) or not is_hub_id(name):
             half = f" in {folder.parent}" if folder.parent.is_dir() else ""
             raise ModelError(
-                f"{name}: there is no such folder{half}; give the folder that {self.command} wrote as OUT/model, or "
+                f"{name}: there is no such folder{half}; give the folder that {self.command} wrote{self.place}, or "
                 "the id of a model on the Hugging Face hub, which looks like owner/name and like no path"
             )
         try:
@@ -142,7 +144,7 @@ class ModelKind(Generic[_Settings]):
         """
         for name in (CONFIG, WEIGHTS):
             if not (folder / name).is_file():
-                raise ModelError(f"{folder}: no {name}; give the folder that {self.command} wrote as OUT/model")
+                raise ModelError(f"{folder}: no {name}; give the folder that {self.command} wrote{self.place}")
         values = read_config(folder)
         try:
             return self.settings.of(values, "settings")

@@ -105,7 +105,7 @@ def overlay_named(
 
 
 def colours_of(names: tuple[str, ...]) -> dict[str, Colour]:
-    """Returns a colour for each name: that of `COLOURS` where it has one, otherwise the next free one of `PALETTE`.
+    """Returns a colour for each name: that of `COLOURS` for the first that has it, else the next free one of `PALETTE`.
 
     Example:
         >>> colours_of(("aorta", "visible right lung"))
@@ -114,8 +114,9 @@ def colours_of(names: tuple[str, ...]) -> dict[str, Colour]:
     found: dict[str, Colour] = {}
     for name in names:
         extent = next((word for word in EXTENTS if name.startswith(word)), "")
-        if name.removeprefix(extent) in COLOURS:
-            found[name] = COLOURS[name.removeprefix(extent)]
+        colour = COLOURS.get(name.removeprefix(extent))
+        if colour is not None and colour not in found.values():
+            found[name] = colour
     free = cycle([colour for colour in PALETTE if all(_differ(colour, each) for each in found.values())] or PALETTE)
     return {name: found[name] if name in found else next(free) for name in names}
 

@@ -54,7 +54,7 @@ class Examples:
 
     Attributes:
         shallow: features at 1/4 of the square's side.
-        targets: share of each pixel of the square that the masks cover.
+        targets: share of each pixel of the maps that the masks cover.
     """
 
     shallow: Float[Tensor, "b n _ _"]

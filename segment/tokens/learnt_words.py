@@ -73,6 +73,7 @@ LEARNT_WORDS = ModelKind(
     bundled=PACKAGE / "learnt_words",
     command="TokenSegmenter.save_adapter",
     from_onnx="nothing: no ONNX file of learnt words can be loaded",
+    place="",
 )
 """Learnt words among the stored models; none come with artasyn."""
 

@@ -91,18 +91,18 @@ class TokenSegmenter:
         """Returns a segmenter that has learnt a new word from a few films; this one stays as it is.
 
         The word is one linear layer on the anatomy network's features; nothing else is trained. It takes seconds on a
-        processor, and `save_adapter` writes it as a file of about a kilobyte. Films without the structure teach too:
-        their masks are empty.
+        processor, and `save_adapter` writes it as two files of a kilobyte together. Films without the structure teach
+        too: their masks are empty.
 
         Args:
             images: float32 (h, w) in [0, 1] each, bright = dense; upright chests.
             masks: bool (h, w) each, on its film's grid; one at least is not empty.
             word: such as ``lung opacity``: letters and digits, with spaces between them.
-            seed: of the varied copies of the films and of their order.
+            seed: of the varied copies of the films and of their order, from 0 to 2^63 - 1.
 
         Raises:
-            DataError: the word is malformed or in use, there is another number of masks than of films, a mask is on
-                another grid than its film, all masks are empty, or a film shows no chest.
+            DataError: the seed is out of range, the word is malformed or in use, there is another number of masks than
+                of films, a mask is on another grid than its film, all masks are empty, or a film shows no chest.
             ImageError: not an `Image`, or a mask is no bool array.
             ModelError: the writer is not the small one, which alone learns so; see `PaliGemmaWriter.loss`.
 
@@ -114,6 +114,8 @@ class TokenSegmenter:
             'better_lung'
         """
         name = structure_named(word)
+        if not 0 <= seed < 2**63:
+            raise DataError(f"seed is {seed}, not from 0 to {2**63 - 1}")
         if name in self.names:
             raise DataError(f"{shown(word)} is learnt already; choose another word")
         if not isinstance(self.writer, SmallWriter):
@@ -277,7 +279,7 @@ class TokenSegmenter:
 
 def _check_films(images: Sequence[Image], masks: Sequence[np.ndarray]) -> None:
     """Refuses films and masks that teach nothing."""
-    if not images or len(images) != len(masks):
+    if len(images) == 0 or len(images) != len(masks):
         raise DataError(f"{len(images)} films and {len(masks)} masks; give one mask for each of one film or more")
     for number, (image, mask) in enumerate(zip(images, masks, strict=True), 1):
         check_image(image, f"film {number}")

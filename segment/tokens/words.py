@@ -15,12 +15,13 @@ import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 from artasyn.errors import DataError
 from artasyn.fields import Count, check_fields, shown
-from artasyn.segment.structures import canonical
+from artasyn.segment.structures import GROUPS, canonical
 from artasyn.segment.tokens.answers import LOCATIONS
 from artasyn.segment.tokens.crops import BINS, Bins
 
@@ -124,7 +125,8 @@ def structure_named(word: str) -> str:
         word: letters and digits, with single spaces, hyphens or underscores between them, such as ``lung opacity``.
 
     Raises:
-        DataError: the word is malformed, or it is in the vocabulary already.
+        DataError: the word is malformed, it is in the vocabulary already, or it would count as a part of a group, such
+            as ``heart lesion`` of the heart.
 
     Example:
         >>> structure_named("Lung opacity")
@@ -138,7 +140,10 @@ def structure_named(word: str) -> str:
         )
     if plain in vocabulary() or canonical(plain) in _names():
         raise DataError(f"{shown(word)} is in the vocabulary already ({structures_of(word)[0]}); choose another")
-    return plain.replace(" ", "_")
+    name = plain.replace(" ", "_")
+    if taking := [group for group, patterns in GROUPS.items() if any(fnmatchcase(name, each) for each in patterns)]:
+        raise DataError(f"{shown(word)} would count as a part of {taking[0]}; choose a word that begins otherwise")
+    return name
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,12 @@ class SmallWriter:
                 f"the learnt words {', '.join(self.learnt.settings.names)} belong to another writer of masks "
                 f"({self.learnt.settings.base}, not {self.network.digest}); load that writer, or learn them again"
             )
+        if self.learnt is not None and (
+            self.learnt.settings.shallow != settings.features[1] or {*self.learnt.settings.names} & {*settings.names}
+        ):
+            raise ModelError(
+                f"the learnt words {', '.join(self.learnt.settings.names)} do not fit their writer; copy them again"
+            )
 
     @classmethod
     def from_pretrained(

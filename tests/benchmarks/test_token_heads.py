@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from artasyn.errors import DataError
 from artasyn.evaluation.overlap import dice
 from artasyn.segment.anatomy.network import AnatomyNetwork
 from artasyn.segment.anatomy.settings import AnatomySettings
@@ -24,7 +25,7 @@ from artasyn.segment.tokens.writers import SmallWriter
 from artasyn.stock.films import Films
 from artasyn.stock.packed import Packed, Stock
 from artasyn.stock.views import Patient
-from benchmarks import few_shots, score_few_shots, token_heads, tokens_tables, train_tokens
+from benchmarks import few_shots, score_few_shots, tokens_tables, train_tokens
 from benchmarks.few_shots import Learners, Shot, drawn, projected_shots
 from benchmarks.token_films import TokenFilms, compose
 from benchmarks.token_heads import Bank, blob, rough
@@ -85,6 +86,9 @@ def test_open_rows_tell_the_mask_of_their_film(films: TokenFilms, anatomy: Anato
     boxes = rows.tokens[shown][:, :LOCATIONS]
     assert (boxes[:, 2] > boxes[:, 0]).all()
     assert (boxes[:, 3] > boxes[:, 1]).all()
+    given = rows.tokens[shown][:, LOCATIONS : 2 * LOCATIONS]
+    assert np.abs(given - boxes).max() <= 1023 / (2 * SIZE) + 1  # a pixel of the masks beside, at most
+    assert (given != boxes).any()
     again = bank.rows(films, np.arange(6), shallow, 5, np.random.default_rng(0))
     np.testing.assert_array_equal(again.tokens, rows.tokens)
 
@@ -109,8 +113,8 @@ def test_rough_maps_are_like_their_blobs() -> None:
         if mask.mean() > 0.02:
             small = mask.reshape(32, 4, 32, 4).mean(axis=(1, 3)) >= 0.5
             likeness.append(dice(rough(rng, mask) >= 0.5, small))
-    assert min(sizes) < 0.06 < 0.15 < max(sizes)
-    assert 0.25 < np.median(likeness) < 0.97
+    assert 0 < min(sizes) < 0.01 < 0.15 < max(sizes)
+    assert 0.6 < np.median(likeness) < 0.97
 
 
 def test_a_training_with_open_rows_goes_on(
@@ -122,8 +126,10 @@ def test_a_training_with_open_rows_goes_on(
         anatomy=anatomy.digest, size=SIZE, features=(16, 16), maps=2, width=24, layers=1, heads=2, inner=16
     )
     network = train((films, films), anatomy, settings, tmp_path / "run", 2, 0, bank)
-    start = TokenNetwork(settings).state_dict()["named.weight"]
-    assert network.state_dict()["named.weight"].shape == start.shape
+    assert train((films, films), anatomy, settings, tmp_path / "run", 2, 0, bank).digest == network.digest
+    assert train((films, films), anatomy, settings, tmp_path / "closed", 2, 0).digest != network.digest
+    with pytest.raises(DataError, match="belongs to another training"):
+        train((films, films), anatomy, settings, tmp_path / "run", 2, 0)
     rows = Rows.drawn(films, ANATOMY, np.array([0, 1]), np.random.default_rng(0))
     rows = rows.opened(bank.rows(films, np.array([0, 1]), shallow_of(anatomy, films), 3, np.random.default_rng(1)), 88)
     assert rows.first is not None
@@ -159,7 +165,7 @@ def test_draws_take_as_many_patients_and_are_repeatable(stock: Stock) -> None:
 
 def test_all_learners_learn_a_dark_square(anatomy: AnatomyNetwork, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("artasyn.segment.tokens.learning.COPIES", 8)
-    monkeypatch.setattr(few_shots, "WHOLE_STEPS", 25)
+    monkeypatch.setattr(few_shots, "WHOLE_STEPS", 80)
     rng = np.random.default_rng(0)
     shots = []
     for number in range(6):
@@ -174,10 +180,10 @@ def test_all_learners_learn_a_dark_square(anatomy: AnatomyNetwork, monkeypatch: 
     )
     learners = Learners(SmallWriter(TokenNetwork(settings).eval(), anatomy), CODEC)
     before = anatomy.digest
-    for way in ("head", "all"):
-        assert score_few_shots.scored(getattr(learners, way)(shots[:5], 0), shots[5:]) > 0.7
-    for way in ("word", "scratch"):
-        assert 0 <= score_few_shots.scored(getattr(learners, way)(shots[:5], 0), shots[5:]) <= 1
+    for way in ("head", "all", "scratch"):
+        assert score_few_shots.scored(getattr(learners, way)(shots[:5], 0), shots[5:]) > 0.5, way
+    learnt = learners.word(shots[:5], 0)(shots[5].image)  # an untrained decoder writes anything, but on this grid
+    assert learnt.shape == shots[5].mask.shape
     assert anatomy.digest == before
 
 
@@ -196,10 +202,3 @@ def test_tables_and_picture_hold_what_was_measured(tmp_path: Path) -> None:
     )
     ladder = tokens_tables.tokens_ladder({"rungs": {"2 M": rung}})
     assert ladder[-1].startswith("| 2 M, 128 pixels | 1.8 M, 2.8 M | 0.500 ")
-
-
-def test_bank_uses_fewer_steps_than_a_new_word() -> None:
-    from artasyn.segment.tokens import learning
-
-    assert token_heads.STEPS < learning.STEPS
-    assert token_heads.RATE < learning.RATE

@@ -90,3 +90,8 @@ def test_names_have_their_own_colours_whatever_else_is_named() -> None:
             assert colour in PALETTE
             assert min(np.abs(np.subtract(colour, many[other])).max() for other in ("heart", "trachea")) > 60
     assert len(set(list(many.values())[:5])) == 5
+
+
+def test_structures_of_two_extents_have_two_colours() -> None:
+    names = ("right lung", "visible right lung", "whole right lung", "heart", "drawn heart", "visible heart")
+    assert len(set(colours_of(names).values())) == len(names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -132,6 +133,8 @@ def test_every_answer_of_a_new_word_is_well_formed(small: TokenSegmenter, film: 
         (1, 1, "a ; b", "cannot be a new word: it takes letters and digits"),
         (1, 1, "", "cannot be a new word"),
         (1, 1, "../up", "cannot be a new word"),
+        (1, 1, "heart lesion", "'heart lesion' would count as a part of heart; choose a word that begins otherwise"),
+        (1, 1, "rib fracture", "would count as a part of ribs"),
         (1, 1, "x" * 65, "at most 64"),
         (0, 0, "thing", "0 films and 0 masks"),
         (2, 1, "thing", "2 films and 1 masks"),
@@ -153,6 +156,9 @@ def test_masks_and_films_are_checked_one_by_one(small: TokenSegmenter, film: Ima
         small.adapt([film, film[::-1].copy()], [mask, mask], "thing")
     with pytest.raises(ImageError, match="a mask must be bool"):
         small.adapt([film], [mask.astype(np.uint8)], "thing")
+    for seed in (-1, 2**63):
+        with pytest.raises(DataError, match=r"seed is .*, not from 0 to"):
+            small.adapt([film], [mask], "thing", seed=seed)
     with pytest.raises(DataError, match="'one' is learnt already"):
         small.adapt([film], [mask], "one").adapt([film], [mask], "one")
 
@@ -171,6 +177,11 @@ def test_adapters_of_other_writers_and_damaged_ones_are_refused(
     weights.write_bytes(weights.read_bytes()[:-10])
     with pytest.raises(ModelError, match="cannot be loaded as learnt words"):
         small.with_adapter(damaged)
+    learnt = LearntWords.from_pretrained(tmp_path / "thing")
+    other = LearntWords(dataclasses.replace(learnt.settings, shallow=24))
+    other.save_pretrained(tmp_path / "other")
+    with pytest.raises(ModelError, match="the learnt words thing do not fit their writer"):
+        small.with_adapter(tmp_path / "other")
     with pytest.raises(ModelError, match="no word that could be saved"):
         small.save_adapter(tmp_path / "nothing")
     with pytest.raises(ModelError, match="Whole does not learn from a few films"):
