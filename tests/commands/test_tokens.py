@@ -11,6 +11,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -295,3 +296,48 @@ def test_the_examples_of_the_page_run_in_an_empty_folder(tmp_path: Path) -> None
     assert pixels == np.count_nonzero(read_mask(tmp_path / "answers" / row["masks"] / "heart.png"))
     assert (tmp_path / "boxes" / "answers.csv").is_file()
     assert read_manifest(tmp_path / "views" / "manifest.csv")[0]["answer"] == "frontal"
+
+
+def test_the_page_teaches_a_word_that_the_command_then_asks_for(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "tokens.md").read_text(encoding="utf-8")
+    section = page.partition("### A new word from a few films\n")[2].partition("\n### ")[0]
+    (example,) = re.findall(r"```(\w+)\n(.*?)```", section, flags=re.DOTALL)
+    write = (
+        "\nfrom artasyn import write_image\nfrom pathlib import Path\nwrite_image(Path('films/a.png'), unseen.image)"
+    )
+    command = "artasyn tokens films/ --prompt 'segment right upper half' --adapter upper_half --out out"
+    done = run([("python", example[1] + write), ("bash", command)], tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    answer, pixels = next(
+        (line, int(after)) for line, after in pairwise(done.stdout.splitlines()) if line.endswith(" heart")
+    )
+    assert " right upper half ; <loc" in answer
+    (row,) = read_manifest(tmp_path / "out" / "manifest.csv")
+    mask = read_mask(tmp_path / "out" / row["masks"] / "right_upper_half.png")
+    assert np.count_nonzero(mask) == pytest.approx(pixels, rel=0.01)
+    assert row["answer"] == answer.partition(" ; ")[0]
+
+
+def test_adapters_are_kept_in_the_settings_and_refused_when_they_do_not_fit(
+    stored: tuple[Path, Path], films: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from artasyn.segment.tokens.learnt_words import LearntSettings, LearntWords
+
+    models = ("--model", str(stored[0]), "--anatomy", str(stored[1]))
+    base = TokenReader(str(stored[0]), str(stored[1])).segmenter.digest
+    for name in ("one", "two"):
+        settings = LearntSettings(base=base, names=(f"{name}_thing",), shallow=16)
+        LearntWords(settings).save_pretrained(tmp_path / name)
+    out, both = tmp_path / "out", ("--adapter", str(tmp_path / "one"), str(tmp_path / "two"))
+    assert asked(films, out, "detect one thing ; two thing", *models, *both) == 1  # files that cannot be read
+    assert json.loads((out / "settings.json").read_text())["adapter"] == [str(tmp_path / "one"), str(tmp_path / "two")]
+    assert asked(films, out, "detect one thing ; two thing", *models, *both) == 1
+    capsys.readouterr()
+    assert asked(films, out, "detect one thing", *models, "--adapter", str(tmp_path / "one")) == 2
+    assert "holds results of other settings" in capsys.readouterr().err
+    assert asked(films, tmp_path / "other", "detect one thing", *models) == 2
+    assert "no structure 'one thing'" in capsys.readouterr().err
+    LearntWords(LearntSettings(names=("one_thing",), shallow=16)).save_pretrained(tmp_path / "foreign")
+    assert asked(films, tmp_path / "other", "view", *models, "--adapter", str(tmp_path / "foreign")) == 2
+    assert "the learnt words one_thing belong to another writer" in capsys.readouterr().err
+    assert not (tmp_path / "other").exists()
