@@ -53,7 +53,7 @@ def upper(lung: Mask) -> Mask:
     rows = np.flatnonzero(lung.any(axis=1))
     half = lung.copy()
     half[(rows[0] + rows[-1]) // 2 :] = False
-    return half
+    return np.asarray(half)
 
 
 def test_the_bundled_writer_learns_a_part_of_the_lung_from_three_phantoms(tmp_path: Path) -> None:
