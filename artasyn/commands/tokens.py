@@ -83,8 +83,8 @@ class TokensOptions:
             "or an id, likewise"
         ),
     )
-    adapter: Sequence[Path] = field(
-        default=(),
+    adapter: Sequence[Path] | None = field(
+        default=None,
         metadata=several(
             "folders of words that TokenSegmenter.adapt has learnt and save_adapter has written; the prompt may ask "
             "for them",
@@ -104,7 +104,7 @@ class TokensOptions:
 
     def reader(self) -> TokenReader:
         """Returns the reader of the models."""
-        return TokenReader(self.model, self.anatomy, tuple(map(str, self.adapter)))
+        return TokenReader(self.model, self.anatomy, tuple(map(str, self.adapter or ())))
 
 
 def tokens(options: TokensOptions) -> Done:
