@@ -19,6 +19,7 @@ from artasyn.arrays import Image, Mask, generator
 from artasyn.detection.detector import Detector
 from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.segment import PBTSeg
+from artasyn.segment.anatomy.net import AnatomyNet
 from artasyn.segment.anatomy.network import AnatomyNetwork
 from artasyn.segment.anatomy.window import Window, resample
 from artasyn.segment.structures import ANATOMY
@@ -185,6 +186,16 @@ def pixels(network: AnatomyNetwork, layer: WordMap) -> Predict:
         _, shallow, _ = network.trunk(square.contiguous(memory_format=torch.channels_last))
         found: Tensor = torch.sigmoid(layer(shallow))[0]
         return np.asarray(resample(window.cut(found.numpy()), image.shape) >= 0.5)
+
+    return predict
+
+
+def whole_lungs() -> Predict:
+    """Everything inside the lungs, as the anatomy network reads them."""
+    net = AnatomyNet.from_pretrained()
+
+    def predict(image: Image) -> Mask:
+        return np.asarray(net(image).lungs().labels > 0)
 
     return predict
 

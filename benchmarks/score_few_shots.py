@@ -6,7 +6,8 @@ told the visible lungs, whose inner borders follow the heart. Lung opacity is le
 `lesions`, nodules from films of JSRT, and read on films of other patients, the same for every draw. The films that
 teach are drawn anew five times for every number. The rivals learn from the same films and the same varied copies:
 the anatomy network's last layer anew, all of this network, and the same network from random weights. For lung opacity
-there is also the bundled detector, which has learnt no target, with PBTSeg.
+there is also the bundled detector, which has learnt no target, with PBTSeg. Beside both targets of the lungs stands
+the prior, everything inside the lungs.
 
 The result is written after every draw, and a run that was cut off goes on with the same command. It also draws
 docs/tokens_few_shots.png.
@@ -35,7 +36,7 @@ from artasyn.evaluation.overlap import dice
 from artasyn.segment.tokens import MaskCodec
 from artasyn.segment.tokens.writers import SmallWriter
 from artasyn.stock.packed import Stock
-from benchmarks.few_shots import Learners, Predict, Shot, detected, drawn, projected_shots, real_shots
+from benchmarks.few_shots import Learners, Predict, Shot, detected, drawn, projected_shots, real_shots, whole_lungs
 from benchmarks.score_tokens import about, rounded
 from benchmarks.train_without import KEPT_OUT
 
@@ -44,13 +45,15 @@ SHOTS = (1, 2, 5, 10, 50)
 DRAWS = 5
 WAYS = ("word", "head", "all", "scratch")
 """The learnt word, and its rivals."""
-DETECTOR = "detector"
+DETECTOR, PRIOR = "detector", "lungs"
+"""What learns from no film: the bundled detector, and everything inside the lungs."""
 NAMES = {
     "word": "new word",
     "head": "anatomy network, new last layer",
     "all": "anatomy network, all retrained",
     "scratch": "the same from random weights",
     DETECTOR: "detector and PBTSeg, no film",
+    PRIOR: "everything inside the lungs, no film",
 }
 """What tables and pictures call them."""
 TESTED = {"opacity": 0.5, "nodule": 0.35}
@@ -125,8 +128,9 @@ def picture(result: Mapping[str, Any], out: Path) -> None:
             values = [next(each[way] for key, each in of["shots"].items() if of["films"][key] == n) for n in shots]
             (line,) = axis.plot(shots, [np.mean(each) for each in values], marker="o", markersize=3, label=NAMES[way])
             axis.fill_between(shots, list(map(min, values)), list(map(max, values)), alpha=0.15, color=line.get_color())
-        if DETECTOR in of:
-            axis.axhline(of[DETECTOR], color="grey", linestyle=":", label=NAMES[DETECTOR])
+        for way, style in ((DETECTOR, ":"), (PRIOR, "--")):
+            if way in of:
+                axis.axhline(of[way], color="grey", linestyle=style, label=NAMES[way])
         axis.set_xscale("log")
         axis.set_xticks(shots, [str(count) for count in shots])
         axis.minorticks_off()
@@ -163,6 +167,8 @@ def main() -> None:
             raise DataError(f"{given.out}: {name} was measured with another writer or other films; give another --out")
         if name == "opacity" and DETECTOR not in of:
             of[DETECTOR] = scored(detected(), target.tests)
+        if name != "heart" and PRIOR not in of:
+            of[PRIOR] = scored(whole_lungs(), target.tests)
         for count in tqdm(SHOTS, name):
             found = of["shots"].setdefault(str(count), {})
             for seed in range(given.draws):

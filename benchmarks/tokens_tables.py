@@ -145,14 +145,15 @@ def tokens_few_shots(result: dict[str, Any]) -> list[str]:
         for count, found in of["shots"].items():
             each = {way: found[way] for way in LEARNERS}
             best = max(float(np.mean(values)) for way, values in each.items() if way != "word")
-            ahead = float(np.mean(each["word"])) - max(best, of.get("detector", 0.0))
+            ahead = float(np.mean(each["word"])) - max(best, of.get("detector", 0.0))  # the prior is no rival
             label = f"{TARGETS[target]}, {of['tests']} read"
             cells = " | ".join(f"{np.mean(v):.3f} ({min(v):.2f} to {max(v):.2f})" for v in each.values())
             rows.append(f"| {label} | {of['films'][count]} | {cells} | {ahead:+.3f} |")
             if int(count) > of["films"][count]:
                 break
-        if "detector" in of:
-            rows.append(f"| {TARGETS[target]}: detector and PBTSeg | 0 | {of['detector']:.3f} | | | | |")
+        for way, label in (("detector", "detector and PBTSeg"), ("lungs", "everything inside the lungs")):
+            if way in of:
+                rows.append(f"| {TARGETS[target]}: {label} | 0 | {of[way]:.3f} | | | | |")
     return rows
 
 

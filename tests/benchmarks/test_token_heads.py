@@ -190,7 +190,13 @@ def test_all_learners_learn_a_dark_square(anatomy: AnatomyNetwork, monkeypatch: 
 def test_tables_and_picture_hold_what_was_measured(tmp_path: Path) -> None:
     shots = {count: {way: [0.5, 0.6] for way in score_few_shots.WAYS} for count in ("1", "5", "50")}
     shots["5"]["word"] = [0.7, 0.9]
-    of: dict[str, Any] = {"tests": 9, "shots": shots, "films": {"1": 1, "5": 5, "50": 20}, "detector": 0.4}
+    of: dict[str, Any] = {
+        "tests": 9,
+        "shots": shots,
+        "films": {"1": 1, "5": 5, "50": 20},
+        "detector": 0.4,
+        "lungs": 0.3,
+    }
     result = {"targets": {"opacity": of, "heart": of | {"films": {"1": 1, "5": 5, "50": 50}}}}
     table = tokens_tables.tokens_few_shots(result)
     assert {row.count("|") for row in table} == {8}
