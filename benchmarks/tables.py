@@ -332,7 +332,6 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "tokens_robustness": tokens_tables.tokens_robustness,
     "tokens_model_tasks": tokens_tables.tokens_model_tasks,
     "tokens_few_shots": tokens_tables.tokens_few_shots,
-    "tokens_ladder": tokens_tables.tokens_ladder,
 }
 
 SAME = {"tokens_model_tasks": "tokens_model"}
