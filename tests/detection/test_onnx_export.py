@@ -229,7 +229,7 @@ def test_what_is_no_detector_is_named(networks: Networks, tmp_path: Path) -> Non
     for changed, message in (
         ({}, r"foreign\.onnx: is no detector of artasyn: there is no artasyn\.encoder"),
         (settings | {"artasyn.top": "much"}, "its artasyn.top is 'much'"),
-        (settings | {"artasyn.kind": '"other"'}, "its artasyn.kind is 'other'; choose from reconstruction"),
+        (settings | {"artasyn.kind": '"other"'}, "its artasyn.kind is 'other'; choose from discriminative"),
         (settings | {"artasyn.size": "64"}, "its images is"),
     ):
         onnx.helper.set_model_props(proto, changed)

@@ -168,7 +168,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "levels": (setting(levels=31), r"config\.json: .*has no 31 levels"),
     "unknown encoder": (setting(encoder="net"), r"config\.json: .*'net' is no timm model"),
     "giant encoder": (setting(encoder="vit_gigantic_patch14_224", size=224, levels=None), "do not belong"),
-    "kind": (setting(kind="other"), r"settings\.kind is 'other'; choose from reconstruction"),
+    "kind": (setting(kind="other"), r"settings\.kind is 'other'; choose from discriminative"),
     "other kind": (setting(kind="reconstruction"), r"an unknown head\."),
     "missing tensor": (without("novelty.mean"), r"no novelty\.mean"),
     "one tensor more": (lambda folder: weighted(folder, more), "an unknown more"),
