@@ -13,10 +13,9 @@ end of the answer as its first token. Some rows of every step are about the open
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -29,6 +28,7 @@ from tqdm import tqdm
 
 from artasyn.arrays import generator
 from artasyn.errors import DataError
+from artasyn.networks.stored import digest_of
 from artasyn.segment.anatomy.footprints import frontal_turn
 from artasyn.segment.anatomy.network import AnatomyNetwork
 from artasyn.segment.structures import ANATOMY, RIBS, VERTEBRAE
@@ -228,7 +228,7 @@ def train(
     optimiser = torch.optim.AdamW(network.parameters(), LEARNING_RATE, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, LEARNING_RATE, steps, pct_start=0.05)
     parts: dict[str, Any] = {"network": network, "optimiser": optimiser, "schedule": schedule}
-    plan = [steps, seed, len(pools[0].images), json.dumps(asdict(settings)), len(bank.layers) if bank else 0]
+    plan = [steps, seed, len(pools[0].images), digest_of({}, settings), len(bank.layers) if bank else 0]
     checkpoint, done, spent = out / "checkpoint.pt", 0, 0.0
     if checkpoint.exists():
         kept = torch.load(checkpoint, weights_only=True)
