@@ -201,6 +201,20 @@ def quality(network: TokenNetwork, anatomy: AnatomyNetwork, films: TokenFilms, b
     return {name: float(np.mean(values)) for name, values in found.items()}
 
 
+def resumed(checkpoint: Path, plan: list[Any], parts: dict[str, Any]) -> dict[str, Any]:
+    """Puts the states of a checkpoint into the parts of a training, and returns all that it keeps.
+
+    Raises:
+        DataError: the checkpoint is that of another training.
+    """
+    kept: dict[str, Any] = torch.load(checkpoint, weights_only=True)
+    if kept["plan"] != plan:
+        raise DataError(f"{checkpoint}: belongs to another training ({kept['plan']}, not {plan}); choose another OUT")
+    for name, part in parts.items():
+        part.load_state_dict(kept[name])
+    return kept
+
+
 def train(
     pools: tuple[TokenFilms, TokenFilms], anatomy: AnatomyNetwork, settings: TokenSettings, out: Path, steps: int,
     seed: int, bank: Bank | None = None,
@@ -231,13 +245,7 @@ def train(
     plan = [steps, seed, len(pools[0].images), digest_of({}, settings), len(bank.layers) if bank else 0]
     checkpoint, done, spent = out / "checkpoint.pt", 0, 0.0
     if checkpoint.exists():
-        kept = torch.load(checkpoint, weights_only=True)
-        if kept["plan"] != plan:
-            raise DataError(
-                f"{checkpoint}: belongs to another training ({kept['plan']}, not {plan}); choose another OUT"
-            )
-        for name, part in parts.items():
-            part.load_state_dict(kept[name])
+        kept = resumed(checkpoint, plan, parts)
         done, spent, mean = kept["done"], kept["spent"], kept["mean"]
     start = time.process_time()
     bar = tqdm(range(done, steps), "tokens", steps, initial=done, unit="step")
