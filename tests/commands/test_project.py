@@ -21,7 +21,7 @@ from pycocotools import mask as rle
 from pycocotools.coco import COCO
 
 from artasyn.bulk.run import read_manifest
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 from artasyn.commands.project import ProjectOptions
 from artasyn.commands.project import project as make_films
 from artasyn.files.ct import read_label_map

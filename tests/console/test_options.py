@@ -11,7 +11,7 @@ from typing import Any, Literal
 import pytest
 from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
-from artasyn.commands.cli import command_function
+from artasyn.cli.catalogue import command_function
 from artasyn.console.options import add_options, flag, option, paths, python_only, read_options, several, spread
 from artasyn.errors import DataError
 from artasyn.segment import PBTSeg
