@@ -29,7 +29,7 @@ from jsonargparse import (  # type: ignore[attr-defined]
     set_loader,
 )
 
-from artasyn.console.options import add_options, read_options
+from artasyn.console.options import add_options, instantiated, read_options
 from artasyn.errors import ArtasynError, DataError, OutputError
 from artasyn.limits import Limits, limits, using
 from artasyn.version import __version__
@@ -97,7 +97,7 @@ def _options(name: str) -> ArgumentParser:
     """Returns the parser of one command's options."""
     function, options = command_function(name)
     description = inspect.cleandoc(function.__doc__ or "").split("\nArgs:")[0]
-    command = ArgumentParser(description=description)  # the formatter of the parent parser prints it
+    command = ArgumentParser(description=description, formatter_class=_Help)
     command.add_argument("--config", action=ActionConfigFile, help="a YAML file with options")
     add_options(command, options)
     command.add_class_arguments(Limits, "limits", default=limits(), help="the largest sizes that readers accept")
@@ -178,7 +178,7 @@ def _main(given: Sequence[str]) -> int:
     except UnicodeDecodeError as error:
         raise DataError(f"the configuration is no text in UTF-8 (byte {error.start}); save it as UTF-8") from error
     _quiet()
-    chosen = reader.instantiate(parsed)
+    chosen = instantiated(reader, parsed)
     with using(chosen[chosen.command].limits):
         done = _run(chosen)
     for path in done.written:
