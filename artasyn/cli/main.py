@@ -13,7 +13,7 @@ from artasyn.cli.configuration import check_config, guard_yaml
 from artasyn.cli.ending import show
 from artasyn.cli.parsing import parser, plain
 from artasyn.cli.stops import stoppable
-from artasyn.console.options import read_options
+from artasyn.console.options import instantiated, read_options
 from artasyn.errors import ArtasynError, DataError, OutputError
 from artasyn.limits import using
 
@@ -58,7 +58,7 @@ def _main(given: Sequence[str]) -> int:
     except UnicodeDecodeError as error:
         raise DataError(f"the configuration is no text in UTF-8 (byte {error.start}); save it as UTF-8") from error
     _quiet()
-    chosen = reader.instantiate(parsed)
+    chosen = instantiated(reader, parsed)
     with using(chosen[chosen.command].limits):
         done = _run(chosen)
     return show(done)

@@ -38,7 +38,7 @@ def _options(name: str) -> ArgumentParser:
     """Returns the parser of one command's options."""
     function, options = command_function(name)
     description = inspect.cleandoc(function.__doc__ or "").split("\nArgs:")[0]
-    command = ArgumentParser(description=description)  # the formatter of the parent parser prints it
+    command = ArgumentParser(description=description, formatter_class=_Help)
     command.add_argument("--config", action=ActionConfigFile, help="a YAML file with options")
     add_options(command, options)
     command.add_class_arguments(Limits, "limits", default=limits(), help="the largest sizes that readers accept")
