@@ -44,7 +44,7 @@ from artasyn.console.results import (
 from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.opened import Radiograph, open_radiograph
-from artasyn.outputs.dicom_files import DicomFiles, refusals
+from artasyn.outputs.dicom_files import DicomFiles, with_refusals
 from artasyn.outputs.dicom_instance import Made, Maker
 from artasyn.outputs.dicom_seg import Segment
 from artasyn.outputs.dicom_sr import Report, measured, spacing_remark
@@ -209,7 +209,7 @@ def anatomy(options: AnatomyOptions) -> Done:
     sections = _sections(out, done, ranked)
     write_report(out / "report.html", "Anatomy of radiographs", sections)
     written = (out / "report.html", *sheets, *tables, run.manifest)
-    return dataclasses.replace(done, outcomes=(*outcomes, *refusals(outcomes)), written=written, sections=sections)
+    return dataclasses.replace(done, outcomes=with_refusals(outcomes), written=written, sections=sections)
 
 
 def _caption(name: str, row: Row) -> str:

@@ -38,7 +38,7 @@ from artasyn.errors import ModelError
 from artasyn.files.opened import open_radiograph
 from artasyn.files.radiograph import write_image, write_labels, write_mask
 from artasyn.files.tables import write_table
-from artasyn.outputs.dicom_files import DicomFiles, refusals
+from artasyn.outputs.dicom_files import DicomFiles, with_refusals
 from artasyn.outputs.dicom_instance import Made, Maker
 from artasyn.outputs.dicom_seg import Segment
 from artasyn.outputs.dicom_sr import Figure, Report
@@ -152,7 +152,7 @@ def detect_sources(
     write_table(out / "scores.csv", ("name", *shown), ({**row, "name": name} for name, row in ranked), quoted=1)
     sheets = write_sheets(out, [(_caption(name, row), row["overlay"]) for name, row in ranked], columns=2)
     written = (*sheets, out / "scores.csv", run.manifest)
-    return dataclasses.replace(done, outcomes=(*outcomes, *refusals(outcomes)), written=written)
+    return dataclasses.replace(done, outcomes=with_refusals(outcomes), written=written)
 
 
 def _caption(name: str, row: Row) -> str:

@@ -26,7 +26,7 @@ from artasyn.console.options import (
 from artasyn.console.results import UNUSABLE, Done, bulk_run, cautioned, note_gone, note_passed_over, write_sheets
 from artasyn.files.opened import open_radiograph
 from artasyn.files.radiograph import write_labels
-from artasyn.outputs.dicom_files import DicomFiles, refusals
+from artasyn.outputs.dicom_files import DicomFiles, with_refusals
 from artasyn.outputs.dicom_instance import ARTIFICIAL_INTELLIGENCE, MORPHOLOGICAL, Made, Maker
 from artasyn.outputs.dicom_seg import Segment
 from artasyn.outputs.dicom_sr import Figure, Report
@@ -105,7 +105,7 @@ def segment(options: SegmentOptions) -> Done:
 
     ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, confidence(item[1])))
     shown = [(caption(name, row), row["overlay"]) for name, row in ranked]
-    every = (*outcomes, *refusals(outcomes))
+    every = with_refusals(outcomes)
     return dataclasses.replace(done, outcomes=every, written=(*write_sheets(out, shown), run.manifest))
 
 

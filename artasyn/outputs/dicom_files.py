@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,10 @@ from artasyn.outputs.dicom_sr import Report, structured_report
 
 REFUSED = "dicom_reason"
 """The column of a manifest that says why a film has no DICOM objects, or lacks one of them."""
+
+
+PREFIX = "refused: "
+"""The beginning of a reason that counts as a failure."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class DicomFiles:
         try:
             film = SourceFilm.of(radiograph, anonymous=self.anonymous)
         except RadiographError as error:
-            return {REFUSED: f"refused: {reason_of(error)}"}
+            return {REFUSED: f"{PREFIX}{reason_of(error)}"}
         row: Row = {}
         if "seg" in self.wanted:
             regions = segmentation(radiograph, film, segments, self.maker)
@@ -111,15 +116,16 @@ class DicomFiles:
         return row
 
 
-def refusals(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
-    """Returns an outcome with the reason for every film whose DICOM objects were refused.
+def with_refusals(outcomes: Iterable[Outcome]) -> tuple[Outcome, ...]:
+    """Returns the outcomes, with a reason where the DICOM objects of a film were refused, so that it counts as failed.
 
     Args:
         outcomes: of the run.
     """
-    return tuple(
-        Outcome(outcome.source, reason=f"--dicom: {row[REFUSED].removeprefix('refused: ')}")
-        for outcome in outcomes
-        for row in outcome.rows
-        if row.get(REFUSED, "").startswith("refused: ")
-    )
+    return tuple(dataclasses.replace(outcome, reason=outcome.reason or _refusal(outcome.rows)) for outcome in outcomes)
+
+
+def _refusal(rows: Sequence[Row]) -> str:
+    """Returns the reason why the DICOM objects of a film were refused; empty if they were not."""
+    found = [row[REFUSED].removeprefix(PREFIX) for row in rows if row.get(REFUSED, "").startswith(PREFIX)]
+    return found[0] if found else ""

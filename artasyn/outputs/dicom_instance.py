@@ -13,6 +13,7 @@ from io import BytesIO
 from typing import Any, Literal
 
 from pydicom import Dataset, dcmwrite
+from pydicom.datadict import tag_for_keyword
 from pydicom.uid import UID
 
 from artasyn.codes import PRIVATE, Code
@@ -29,7 +30,9 @@ SERIES = {"seg": 9101, "sc": 9102, "sr": 9103}
 
 NAME = "artasyn"
 RESEARCH = "For research use only, not for diagnosis"
-DEIDENTIFIED = "artasyn --anonymous: patient, study attributes and dates left out; identifiers kept"
+DEIDENTIFIED = "artasyn --anonymous: patient, study, dates out; UIDs kept"
+
+SCHEME = tag_for_keyword("CodingSchemeDesignator")
 
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 MORPHOLOGICAL = Code("123104", "DCM", "Morphological Operations")
@@ -132,6 +135,7 @@ def encoded(instance: Dataset, film: SourceFilm) -> bytes:
     instance.ContentDate, instance.ContentTime = film.dated
     if film.anonymous and instance.Modality != "OT":  # a picture may show the patient's name
         instance.PatientIdentityRemoved, instance.DeidentificationMethod = "YES", DEIDENTIFIED
+    _name_private_codes(instance)
     organization = uid_of("dimensions", instance.SeriesInstanceUID)
     for item in _dimensions(instance):
         item.DimensionOrganizationUID = organization
@@ -141,12 +145,10 @@ def encoded(instance: Dataset, film: SourceFilm) -> bytes:
     return _bytes(instance)
 
 
-def name_private_codes(instance: Dataset) -> None:
-    """Says in an object whose the private codes are.
-
-    Args:
-        instance: the object, which is changed.
-    """
+def _name_private_codes(instance: Dataset) -> None:
+    """Says in an object whose its private codes are, if it has any."""
+    if not any(element.tag == SCHEME and element.value == PRIVATE for element in instance.iterall()):
+        return
     scheme = Dataset()
     scheme.CodingSchemeDesignator, scheme.CodingSchemeName = PRIVATE, NAME
     scheme.CodingSchemeVersion = __version__

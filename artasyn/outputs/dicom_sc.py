@@ -43,7 +43,7 @@ def secondary_capture(picture: Picture, film: SourceFilm, maker: Maker) -> bytes
     )
     if not film.orientation:
         instance.PatientOrientation = []
-    instance.ConversionType = "WSD"
+    instance.ConversionType, instance.Laterality = "WSD", ""  # a chest is no paired structure
     instance.DerivationDescription = plain(f"Picture by {maker.name} ({maker.settings}). {RESEARCH}")
     source = Dataset()
     source.ReferencedSOPClassUID = film.header.SOPClassUID

@@ -12,7 +12,7 @@ import numpy as np
 from artasyn.arrays import LEFT, RIGHT, LungLabels, Mask
 from artasyn.codes import SIDES, Code, Coded, Side, coded
 from artasyn.files.opened import Radiograph
-from artasyn.outputs.dicom_instance import Maker, concept, encoded, identifiers, library, name_private_codes, plain
+from artasyn.outputs.dicom_instance import Maker, concept, encoded, identifiers, library, plain
 from artasyn.outputs.dicom_source import SourceFilm
 from artasyn.version import __version__
 
@@ -112,7 +112,6 @@ def segmentation(radiograph: Radiograph, film: SourceFilm, segments: Iterable[Se
         **identifiers(film, maker, "seg"),
     )
     instance.PatientOrientation = film.orientation
-    name_private_codes(instance)
     return encoded(instance, film)
 
 

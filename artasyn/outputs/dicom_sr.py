@@ -16,7 +16,6 @@ from artasyn.outputs.dicom_instance import (
     encoded,
     identifiers,
     library,
-    name_private_codes,
     plain,
     uid_of,
 )
@@ -152,7 +151,6 @@ def structured_report(film: SourceFilm, report: Report, maker: Maker) -> bytes:
         is_complete=True,
         **identifiers(film, maker, "sr"),
     )
-    name_private_codes(instance)
     return encoded(instance, film)
 
 
