@@ -32,6 +32,13 @@ MODEL = (
 
 MASKS = "the formats of the masks: png, a picture for each structure; npz, one file with all; coco, run lengths"
 
+DICOM = (
+    "also write DICOM objects that refer to each film: seg, its regions; sc, its overlay as a picture; sr, its "
+    "figures. Films that are no DICOM are refused. Needs pip install artasyn[dicom]"
+)
+
+ANONYMOUS = "leave name, identifiers and dates of the patient and the study out of the DICOM objects"
+
 DEVICE = "cpu, cuda, cuda:1, mps; auto takes cuda if it is there, otherwise cpu"
 
 WORKERS = "processes; 0 takes every core"
