@@ -13,8 +13,9 @@ import numpy.typing as npt
 from artasyn.arrays import Image, Mask
 from artasyn.errors import ImageError, SynthesisError
 from artasyn.synthesis import FINDINGS, Anomaly, LungOpacity, OpacityRecord
+from artasyn.synthesis.anomaly import Change
 from artasyn.synthesis.diffusion import Imagined, ImaginedAnomaly, PromptRecord
-from artasyn.synthesis.opacity import Change, rendered
+from artasyn.synthesis.opacity import rendered
 from artasyn.synthesis.places import Found, Place
 
 
