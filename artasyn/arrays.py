@@ -9,6 +9,7 @@ the value range: `artasyn.files.radiograph` converts files into this unit, and `
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from artasyn.shapes import Bool, Float32, Float64, Int16, UInt8, UInt16
 
 Image = Float32[np.ndarray, "h w"]
 """A radiograph: float32 (h, w) in [0, 1], bright = dense."""
+GivenImage = Image | str | os.PathLike[str]
+"""A radiograph, or the path of its file."""
 Prepared = Float32[np.ndarray, "size size"]
 """A radiograph, or a map of a radiograph, as a network sees it: float32 (size, size)."""
 Attenuation = Float32[np.ndarray, "h w"]
@@ -67,6 +70,15 @@ BACKGROUND, RIGHT, LEFT = 0, 1, 2
 """The values of `LungLabels`; right and left are the patient's."""
 
 
+_INSTEAD = {
+    "list": "pass one radiograph at a time",
+    "tuple": "pass one radiograph at a time",
+    "Tensor": "pass tensor.numpy()",
+    "Radiograph": "pass radiograph.image",
+}
+"""What to do with other kinds of image, by the name of the kind."""
+
+
 def check_image(image: object, name: str = "image") -> None:
     """Refuses anything that is not an `Image`; the message states what was found and what to do.
 
@@ -74,7 +86,9 @@ def check_image(image: object, name: str = "image") -> None:
         ImageError: not a float32 array of shape (h, w) with at least 16 rows and columns and values in [0, 1].
     """
     if not isinstance(image, np.ndarray):
-        raise ImageError(f"{name} must be a numpy array, not {type(image).__name__}; read files with read_radiograph")
+        kind = type(image).__name__
+        do = _INSTEAD.get(kind, "read files with read_radiograph")
+        raise ImageError(f"{name} must be a numpy array, not {kind}; {do}")
     if image.ndim != 2:
         raise ImageError(
             f"{name} must have shape (h, w), not {image.shape}; pass one channel, one radiograph at a time"
