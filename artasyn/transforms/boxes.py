@@ -171,7 +171,7 @@ def with_boxes(
     corners = np.array([(box.left, box.top, box.right, box.bottom) for box in new]) / [*shape[1::-1], *shape[1::-1]]
     columns = [np.concatenate([before[:, :4], corners])]
     for number, name in enumerate(names):
-        made = [_label(one.finding, name, names, labels) for one in new]
+        made = [label_of(one.finding, name, names, labels) for one in new]
         columns.append(fields.column(name, before[:, 4 + number], made)[:, None])
     dtype = given.dtype if given.dtype.kind == "f" else np.float32
     return np.ascontiguousarray(np.hstack(columns).astype(dtype))
@@ -250,7 +250,7 @@ class LabelFields:
         return labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
 
 
-def _label(finding: str, field: str, fields: Sequence[str], labels: Any) -> Any:
+def label_of(finding: str, field: str, fields: Sequence[str], labels: Any) -> Any:
     """Returns the label of a new box in a label field.
 
     Raises:
