@@ -1,8 +1,9 @@
-"""Synthesis inside training loops: transforms for torchvision, albumentations and MONAI, and a data set."""
+"""Synthesis inside training loops: transforms for torchvision, albumentations, MONAI and kornia, and a data set."""
 
 from typing import TYPE_CHECKING
 
 from artasyn.doors import later
+from artasyn.transforms.batches import RandomBatchLungOpacity
 from artasyn.transforms.dataset import OpacityDataset
 from artasyn.transforms.pipelines import LungOpacityTransform, RandomLungOpacity
 
@@ -15,6 +16,7 @@ __all__ = [
     "LungOpacityd",
     "OpacityDataset",
     "PBTSegd",
+    "RandomBatchLungOpacity",
     "RandomLungOpacity",
 ]
 
