@@ -346,6 +346,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "tokens_robustness": tokens_tables.tokens_robustness,
     "tokens_model_tasks": tokens_tables.tokens_model_tasks,
     "tokens_few_shots": tokens_tables.tokens_few_shots,
+    "tokens_ladder": tokens_tables.tokens_ladder,
     "zeroshot_claim": _claim(
         detection_tables.zeroshot,
         "opacities drawn by radiologists: pixel AUROC",
