@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.sr._concepts_dict import concepts
@@ -18,6 +19,7 @@ from artasyn.synthesis.prompts import vocabulary
 from artasyn.testsets.chexlocalize import CHEXPERT_FINDINGS
 from artasyn.testsets.nih import NIH_FINDINGS
 from artasyn.testsets.vindr import VINDR_FINDINGS
+from tests.synthesis.prompts.test_vocabulary import verhoeff
 
 LABELS: dict[Vocabulary, tuple[str, ...]] = {
     "chexpert": CHEXPERT_FINDINGS,
@@ -31,7 +33,8 @@ LEAST = 70
 def meanings(scheme: str) -> dict[str, set[str]]:
     """The meanings of every code of a scheme in pydicom, without the tag of SNOMED CT in brackets."""
     found: dict[str, set[str]] = {}
-    for known in concepts[scheme].values():
+    dictionary: dict[str, Any] = concepts[scheme]
+    for known in dictionary.values():
         for code, (meaning, _) in known.items():
             found.setdefault(code, set()).add(re.sub(r" \([a-z ]+\)$", "", meaning))
     return found
@@ -62,23 +65,6 @@ def test_every_code_is_well_formed_and_stands_for_one_thing() -> None:
         assert stands.setdefault((row.code.scheme, row.code.value), row.code.meaning) == row.code.meaning
         if row.snomed:
             assert verhoeff(row.snomed), row.name
-
-
-def verhoeff(number: str) -> bool:
-    """Whether the last digit of a code of SNOMED CT checks the others. Source: SNOMED CT technical guide, appendix."""
-    turn = [[(i + j) % 5 if i < 5 and j < 5 else 0 for j in range(10)] for i in range(10)]
-    for i in range(10):
-        for j in range(10):
-            low = (i % 5 + j % 5) % 5 if i < 5 else (i % 5 - j % 5) % 5
-            turn[i][j] = low if (i < 5) == (j < 5) else low + 5
-    swap = [1, 5, 7, 6, 2, 8, 3, 0, 9, 4]
-    found = 0
-    for place, digit in enumerate(reversed(number)):
-        each = int(digit)
-        for _ in range(place % 8):
-            each = swap[each]
-        found = turn[found][each]
-    return found == 0
 
 
 def test_every_name_of_this_library_has_a_row() -> None:

@@ -14,7 +14,7 @@ import pytest
 from pydicom import dcmread
 
 from artasyn.bulk.run import read_manifest
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 from artasyn.errors import MissingExtra
 from artasyn.files.opened import open_radiograph
 from artasyn.files.radiograph import read_labels, read_mask, write_image
