@@ -14,7 +14,7 @@ from tqdm import tqdm
 from artasyn.arrays import Picture
 from artasyn.bulk.run import Outcome, Row
 from artasyn.commands.detect import detect_sources, open_detector
-from artasyn.console.options import DEVICE, MODEL, OUT, PRUNE, WORKERS, flag, option
+from artasyn.console.options import DEVICE, MODEL, OUT, PRUNE, WORKERS, flag, option, several
 from artasyn.console.results import UNUSABLE, Done
 from artasyn.errors import DataError
 from artasyn.evaluation.boxes import inside_boxes
@@ -45,6 +45,15 @@ class EvaluateOptions:
     layout: str = field(
         default="auto",
         metadata=option("how the test set lies in its folder, one of the above; auto tells it from what is there"),
+    )
+    label: Sequence[str] | None = field(
+        default=None,
+        metadata=several(
+            "count only these findings as diseased, by a name of artasyn, a label of CheXpert, ChestX-ray14 or "
+            "VinDr-CXR, or a code of RadLex or SNOMED CT; for nih, chexlocalize and vindr (default: opacities and "
+            "other findings of lungs and pleura)",
+            metavar="FINDING",
+        ),
     )
     restrict_to_lungs: bool = field(default=True, metadata=option("look only inside the lungs, found by PBTSeg"))
     device: str = field(default="auto", metadata=option(DEVICE))
@@ -78,7 +87,7 @@ def evaluate(options: EvaluateOptions) -> Done:
         options: what to read, where to write, and how.
     """
     data, out, model, seed = options.data, options.out, options.model, options.seed
-    test = find(data, options.layout)
+    test = find(data, options.layout, tuple(options.label or ()))
     found = detect_sources(
         [film.source for film in test.films],
         out,
@@ -93,6 +102,7 @@ def evaluate(options: EvaluateOptions) -> Done:
     about: dict[str, Any] = {"version": __version__, "model": str(model), "data": str(data)}
     about |= {"restrict_to_lungs": options.restrict_to_lungs, "bootstrap": options.bootstrap, "seed": seed}
     about |= {"lungs": "given" if test.has_lungs else "PBTSeg"}
+    about |= {"label": list(options.label)} if options.label else {}
     about |= {"layout": test.layout, "test_set": test.summary, "unusable": _unusable(found, test)}
     results = {name: metrics.to_json() for name, metrics in figures.items()}
     atomic.write_text(out / "metrics.json", json.dumps(about | results, indent=1, allow_nan=False) + "\n")

@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import highdicom
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -65,3 +66,11 @@ def complaints(path: Path) -> list[str]:
         pytest.skip("dciodvfy (dicom3tools) is not installed")
     done = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True, errors="replace", timeout=60)
     return [line for line in (done.stdout + done.stderr).splitlines() if line.startswith(("Error", "Abort"))]
+
+
+def group_of(path: Path) -> Any:
+    """The only group of measurements of a structured report, as highdicom reads it."""
+    content: Any = highdicom.sr.srread(path).content
+    groups = content.get_image_measurement_groups()
+    assert len(groups) == 1
+    return groups[0]

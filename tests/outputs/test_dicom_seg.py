@@ -47,8 +47,8 @@ def test_a_region_lies_on_the_stored_pixels_in_every_pose(tmp_path: Path, pose: 
 
 @pytest.mark.parametrize("kind", ["MONOCHROME1", "RGB", "padded", "no orientation"])
 def test_tones_and_colours_move_no_region(tmp_path: Path, kind: str) -> None:
-    stored, elements = blot(), {"PatientOrientation": ["R", "H"]}
-    expected = stored > 100
+    stored, expected = blot(), blot() > 100
+    elements: dict[str, Any] = {"PatientOrientation": ["R", "H"]}
     if kind == "MONOCHROME1":
         elements["PhotometricInterpretation"], expected = kind, stored < 100
     elif kind == "RGB":

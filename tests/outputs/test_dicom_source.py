@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -82,8 +83,6 @@ def test_the_same_film_gives_the_same_bytes_and_another_film_another_identifier(
     ],
 )
 def test_values_against_the_standard_are_left_empty(tmp_path: Path, elements: dict[str, Any], empty: str) -> None:
-    import warnings
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # invalid on purpose
         kept = {name: value for name, value in elements.items() if value is not None}
