@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import math
 import os
 import re
 import shlex
@@ -20,7 +21,7 @@ import matplotlib
 import numpy as np
 from PIL import Image
 
-from artasyn.commands.cli import main as command
+from artasyn.cli.main import main as command
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted(path for path in (ROOT / "docs" / "tutorials").glob("*.md") if path.name != "index.md")
@@ -38,13 +39,14 @@ def run(page: Path) -> str:
         kind, source = block.groups()
         if kind == "text":
             return f"```text\n{printed}```"
-        out = io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(io.StringIO()):
+        out, errors = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
             if kind == "python":
                 exec(compile(source, str(page), "exec"), names)  # a page of this repository
             else:
                 for line in source.splitlines():
-                    command(shlex.split(line)[1:])
+                    if command(shlex.split(line)[1:]) > 1:  # 1: a file failed
+                        raise RuntimeError(f"{page.name}: {line}\n{errors.getvalue()}")
         printed = out.getvalue()
         return block[0]
 
@@ -58,9 +60,9 @@ def faults(page: Path, text: str) -> list[str]:
     if NUMBER.sub("0", shown) != NUMBER.sub("0", text):
         found.append(f"{page.name} shows other words than its blocks print")
     else:
-        pairs = zip(NUMBER.findall(shown), NUMBER.findall(text), strict=True)
-        other = [pair for pair in pairs if not np.isclose(*map(float, pair), rtol=0.1, atol=0.05)]
-        found += [f"{page.name} shows {here} where its blocks print {there}" for here, there in other]
+        for here, there in zip(NUMBER.findall(shown), NUMBER.findall(text), strict=True):
+            if not math.isclose(float(here), float(there), rel_tol=0.1, abs_tol=0.05):
+                found.append(f"{page.name} shows {here} where its blocks print {there}")
     for name in PICTURE.findall(shown):
         here, there = (cv2.imread(str(folder / name)) for folder in (page.parent, Path()))
         if there is None:
