@@ -26,7 +26,8 @@ DOORS = {
     "artasyn.synthesis.prompts": "Prompt PromptAbsence PromptFinding",
     "artasyn.testsets": "LAYOUTS Layout TestFilm TestSet find",
     "artasyn.training": "LossWeights Normals NormalsData ReconstructionTraining SyntheticAnomalies TrainingRun",
-    "artasyn.transforms": "AnatomyNetd LungOpacityTransform LungOpacityd OpacityDataset PBTSegd RandomBatchLungOpacity RandomLungOpacity",
+    "artasyn.transforms": "AnatomyNetd LungOpacityTransform LungOpacityd OpacityDataset PBTSegd RandomBatchLungOpacity "
+    "RandomLungOpacity",
 }
 """The public names of every door. A name that goes, or comes, is a decision: it is changed here too."""
 

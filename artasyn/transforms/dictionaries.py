@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 from artasyn.arrays import Image
 from artasyn.doors import required
 from artasyn.errors import DataError, ImageError, SynthesisError
-from artasyn.segment import AnatomyNet, PBTSeg
+from artasyn.segment import Anatomy, PBTSeg
 from artasyn.segment.anatomy.segmenters import AnatomyReader, LungsBy, Segmenter
 from artasyn.segment.anatomy.segmenters import segmenter as find_segmenter
 from artasyn.synthesis.finding import Findings
@@ -216,7 +216,7 @@ class AnatomyNetd(_MONAI.MapTransform):  # type: ignore[misc]
         names: the structures or groups that are wanted, such as ``lungs``, ``heart`` or ``lung_lower_lobe_left``.
         anatomy_keys: the key of each image's masks: uint8 (k, h, w), a channel for each of `names`, with the metadata
             of the image.
-        reader: reads the anatomy; None takes the network that comes with artasyn.
+        reader: reads the anatomy, as an `AnatomyNet` does; None takes the network that comes with artasyn.
         allow_missing_keys: passes over images that are not there.
 
     Raises:
@@ -229,12 +229,12 @@ class AnatomyNetd(_MONAI.MapTransform):  # type: ignore[misc]
         keys: Keys,
         names: list[str] | tuple[str, ...] = ("lungs", "heart"),
         anatomy_keys: Keys = "anatomy",
-        reader: AnatomyNet | AnatomyReader | None = None,
+        reader: Callable[[Image], Anatomy] | None = None,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.names, self.anatomy_keys = tuple(names), _as_many(anatomy_keys, self.keys)
-        self.reader = reader or AnatomyReader()
+        self.reader: Callable[[Image], Anatomy] = reader or AnatomyReader()
 
     def __call__(self, data: Mapping[Key, Any]) -> dict[Key, Any]:
         """Reads the anatomy of each image.
