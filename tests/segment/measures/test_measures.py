@@ -135,7 +135,7 @@ def test_a_real_patient_measured_in_three_dimensions(patient: Volume) -> None:
     widest = float(np.diff(outer).max())
     heart = patient.structures["heart"].mask
     below = np.flatnonzero(heart[heart.shape[0] // 2 :].any(axis=(0, 1)))  # the pulmonary veins enter above
-    assert ratio.value == pytest.approx((np.ptp(below) + 1) / widest, abs=0.006)
+    assert ratio.value == pytest.approx((np.ptp(below) + 1) / widest, abs=0.01)
     assert ratio.thorax_width * projection.spacing == pytest.approx(widest * patient.spacing[2], abs=2.5)
     places = [patient.structures[name].centroid() for name in cobb.names]
     flat = np.array([[z * patient.spacing[0], x * patient.spacing[2]] for z, _, x in places])
