@@ -332,6 +332,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "kills": kills,
     "partial": partial,
     "anatomy": anatomy_tables.anatomy,
+    "cardiothoracic": anatomy_tables.cardiothoracic,
     "anatomy_unreadable": anatomy_tables.anatomy_unreadable,
     "anatomy_projections": anatomy_tables.anatomy_projections,
     "speed_anatomy": anatomy_tables.speed_anatomy,
