@@ -84,11 +84,13 @@ def decode_frame(source: bytes, runner: DecodeRunner) -> bytes:
     import imagecodecs  # takes a third of a second, and few films are JPEG
 
     jpeg = read_jpeg(source)
+    if jpeg.end is None:  # CharLS would look for the rest for ever
+        raise RadiographError("is cut short")
     if jpeg.kind == JPEG_LS:
         pixels = imagecodecs.jpegls_decode(source)
     else:
         space = "ycbcr" if jpeg.header.samples == 3 else None  # the same twice: colours stay as they are
-        whole = source[: jpeg.end]
+        whole = source[: jpeg.end].rstrip(b"\xff")  # fill bytes
         pixels, *others = (imagecodecs.jpeg8_decode(whole + tail + END, None, space, space) for tail in TAILS)
         if not all(np.array_equal(pixels, other) for other in others):  # missing data were made up
             raise RadiographError("is cut short")

@@ -56,6 +56,12 @@ def test_a_lossless_jpeg_is_exact(bits: int) -> None:
     np.testing.assert_array_equal(found, grey(bits))
 
 
+def test_fill_bytes_before_the_end_marker_change_nothing() -> None:
+    stream = lossless_jpeg(grey(12), 12)
+    film = compressed(stream[:-2] + b"\xff\xff" + stream[-2:], grey(12), 12, uid.JPEGLosslessSV1)
+    np.testing.assert_array_equal(pixels_of(film), grey(12))
+
+
 @pytest.mark.parametrize("name", ["MR_small_jpeg_ls_lossless.dcm", "MR_small_jp2klossless.dcm", "MR_small_RLE.dcm"])
 def test_other_lossless_files_hold_the_pixels_of_the_plain_one(name: str) -> None:
     found = pixels_of(shipped(name))
@@ -116,6 +122,16 @@ def test_a_shipped_file_that_is_cut_is_refused(name: str, share: float) -> None:
     stream = frame(film)
     film.PixelData = encapsulate([stream[: int(share * len(stream))] + b"\xff\xd9"])
     with pytest.raises((RadiographError, RuntimeError)):
+        pixels_of(film)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.82, 0.99])
+def test_jpeg_ls_without_an_end_is_refused_at_once(share: float) -> None:
+    """Its decoder alone looks for the rest for ever."""
+    film = shipped("MR_small_jpeg_ls_lossless.dcm")
+    stream = frame(film)
+    film.PixelData = encapsulate([stream[: int(share * len(stream))]])
+    with pytest.raises(RadiographError, match="cut short|header"):
         pixels_of(film)
 
 
