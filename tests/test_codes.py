@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydicom.sr._concepts_dict import concepts
@@ -19,6 +19,7 @@ from artasyn.synthesis.prompts import vocabulary
 from artasyn.testsets.chexlocalize import CHEXPERT_FINDINGS
 from artasyn.testsets.nih import NIH_FINDINGS
 from artasyn.testsets.vindr import VINDR_FINDINGS
+from tests.conftest import ROOT
 from tests.synthesis.prompts.test_vocabulary import verhoeff
 
 LABELS: dict[Vocabulary, tuple[str, ...]] = {
@@ -137,3 +138,26 @@ def test_a_damaged_table_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     finally:
         monkeypatch.undo()
         rows.cache_clear()
+
+
+def cell(code: str, scheme: str) -> str:
+    return f"{code} {scheme}" if code else ""
+
+
+def tables() -> str:
+    """The tables of docs/dicom.md: the findings with their labels, then the structures and the measures."""
+    lines = ["| finding | code | RadLex | CheXpert | ChestX-ray14 | VinDr-CXR |", "|---|---|---|---|---|---|"]
+    named = {kind: [row for row in rows().values() if row.kind == kind] for kind in ("finding", "structure", "measure")}
+    for row in named["finding"]:
+        code = cell(row.snomed, "SCT") or cell(row.dicom, "DCM")
+        labels = (", ".join(row.labels_of(name)) for name in get_args(Vocabulary))
+        lines.append(f"| `{row.name}` | {code} | {row.radlex} | {' | '.join(labels)} |")
+    lines += ["", "| structure or measure | code | meaning | side | RadLex |", "|---|---|---|---|---|"]
+    for row in (*named["structure"], *(row for row in named["measure"] if row.snomed)):
+        lines.append(f"| `{row.name}` | {cell(row.snomed, 'SCT')} | {row.meaning} | {row.side} | {row.radlex} |")
+    return "\n".join(lines)
+
+
+def test_the_page_shows_the_table() -> None:
+    page = (ROOT / "docs" / "dicom.md").read_text(encoding="utf-8")
+    assert tables() in page, f"docs/dicom.md needs these tables:\n{tables()}"
