@@ -24,6 +24,9 @@ ELSEWHERE = {
 }
 """The page of every Markdown file that lies outside docs/. The start page stands for README.md."""
 
+SCALE = 0.8
+"""Size of diagrams: their letters are then as large as those of the text."""
+
 LINK = re.compile(r"\[([^\[\]]*)\]\(([^()\s#:]+)(#[^()\s]*)?\)")
 
 
@@ -62,8 +65,10 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def diagram(source: str, language: str, name: str, options: dict[str, Any], md: object, **others: object) -> str:
     """Draws a Mermaid diagram as a picture, so that a page needs no script from elsewhere."""
-    picture = base64.b64encode(mmdr.render(source).svg().encode()).decode()
-    return f'<div class="{name}"><img alt="diagram" src="data:image/svg+xml;base64,{picture}"></div>'
+    svg = mmdr.render(source).svg()
+    width = round(SCALE * float(re.findall(r'viewBox="\S+ \S+ (\S+) ', svg)[0]))
+    picture = base64.b64encode(svg.encode()).decode()
+    return f'<div class="{name}"><img alt="diagram" width="{width}" src="data:image/svg+xml;base64,{picture}"></div>'
 
 
 class Examples(griffe.Extension):
