@@ -149,15 +149,15 @@ class LungOpacity:
         present = place.present
         if place.lungs.mask.any() and not present.any():
             raise SynthesisError(f"no pixel of these lungs belongs to {self.part}; choose another part")
-        lesions = self.draw_batch(present[None], as_generator(rng)).lesions(1)[0]
+        lesions = self.draw_batch(present[None], rng).lesions(1)[0]
         return OpacityRecord(lesions, self.tolerance, self.part, self.convention)
 
-    def draw_batch(self, present: Bool[np.ndarray, "b 2"], rng: np.random.Generator) -> Draws:
+    def draw_batch(self, present: Bool[np.ndarray, "b 2"], rng: Rng) -> Draws:
         """Draws an anomaly for each image of a batch.
 
         Args:
             present: bool (b, 2), whether an image has a right and a left lung.
-            rng: the source of randomness.
+            rng: the source of randomness, a generator or a seed.
 
         Raises:
             SynthesisError: an image has no lungs.
@@ -167,7 +167,7 @@ class LungOpacity:
             raise SynthesisError(
                 f"no lungs to place an opacity in, images {missing} of {len(present)}; find them first or leave it out"
             )
-        return draw_lesions(self.findings, present, rng, kinds_range=self.kinds_range)
+        return draw_lesions(self.findings, present, as_generator(rng), kinds_range=self.kinds_range)
 
     def render(self, image: Image, lungs: Found | Place, record: OpacityRecord) -> Anomaly:
         """Renders a record on a radiograph; the same input always gives the same result.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import re
 from pathlib import Path
 
@@ -50,3 +51,19 @@ def test_examples_go_through_doors(page: str) -> None:
             elif isinstance(node, ast.Import):
                 around += [alias.name for alias in node.names if alias.name.startswith("artasyn.")]
     assert not around
+
+
+def test_every_public_source_of_randomness_may_be_a_seed() -> None:
+    found, wrong = set(), []
+    for door, names in DOORS.items():
+        for name in names.split():
+            kind = getattr(importlib.import_module(door), name)
+            for method, function in inspect.getmembers(kind, inspect.isroutine) if inspect.isclass(kind) else []:
+                public = not method.startswith("_") or method == "__call__"
+                if public and str(getattr(function, "__module__", "")).startswith("artasyn"):
+                    rng = inspect.signature(function).parameters.get("rng")
+                    if rng is not None:
+                        found.add(f"{name}.{method}")
+                        wrong += [f"{name}.{method}"] if rng.annotation != "Rng" else []
+    assert {"LungOpacity.__call__", "BatchLungOpacity.forward", "CTLesion.draw"} <= found
+    assert not wrong

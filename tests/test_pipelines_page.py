@@ -39,6 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_the_examples_run(kind: str, block: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # no pools to start
     if kind == "bash":
         for line in block.splitlines():
             program, *arguments = shlex.split(line, comments=True)

@@ -109,7 +109,7 @@ class LungOpacityd(_MONAI.RandomizableTransform, _MONAI.MapTransform):  # type: 
         if self._do_transform:
             self._seed = (int(self.R.randint(2**31)), int(self.R.randint(2**31)))
 
-    def __call__(self, data: Mapping[Key, Any]) -> dict[Key, Any]:
+    def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
         """Inserts anomalies into the image of a dictionary.
 
         Args:
@@ -141,7 +141,7 @@ class LungOpacityd(_MONAI.RandomizableTransform, _MONAI.MapTransform):  # type: 
             result |= self._outputs(result.get(self.mask_key), made, given)
         return result
 
-    def _lungs(self, data: Mapping[Key, Any], image: np.ndarray) -> Found | None:
+    def _lungs(self, data: Mapping[Any, Any], image: np.ndarray) -> Found | None:
         given = None if self.lungs_key is None else data.get(self.lungs_key)
         return None if given is None else as_lungs(given, image.shape[:2], labelled=self.lungs_labelled)
 
@@ -192,7 +192,7 @@ class PBTSegd(_MONAI.MapTransform):  # type: ignore[misc]
         super().__init__(keys, allow_missing_keys)
         self.lungs_keys, self.segmenter = _as_many(lungs_keys, self.keys), segmenter or PBTSeg()
 
-    def __call__(self, data: Mapping[Key, Any]) -> dict[Key, Any]:
+    def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
         """Finds the lungs of each image.
 
         Raises:
@@ -236,7 +236,7 @@ class AnatomyNetd(_MONAI.MapTransform):  # type: ignore[misc]
         self.names, self.anatomy_keys = tuple(names), _as_many(anatomy_keys, self.keys)
         self.reader: Callable[[Image], Anatomy] = reader or AnatomyReader()
 
-    def __call__(self, data: Mapping[Key, Any]) -> dict[Key, Any]:
+    def __call__(self, data: Mapping[Any, Any]) -> dict[Any, Any]:
         """Reads the anatomy of each image.
 
         Raises:

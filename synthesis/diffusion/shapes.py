@@ -237,7 +237,7 @@ class ShapeSampler:
         return nn.functional.pixel_shuffle(found, self.settings.patch)
 
     def ellipses(
-        self, lung: Mask, part: Mask, mirrored: bool, size: Size | None, rng: np.random.Generator
+        self, lung: Mask, part: Mask, mirrored: bool, size: Size | None, rng: Rng
     ) -> Float64[np.ndarray, "n 4"]:
         """Draws a shape and covers it with ellipses.
 
@@ -246,7 +246,7 @@ class ShapeSampler:
             part: bool (h, w), the part of it that the shape is for; all of it for the whole lung.
             mirrored: whether the ribs of this lung are at higher columns.
             size: the size that is said of the whole lung, or None.
-            rng: the source of randomness.
+            rng: the source of randomness, a generator or a seed.
 
         Returns:
             Row and column of each centre, half the height and half the width, in pixels; none where no draw shows.
