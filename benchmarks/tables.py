@@ -13,6 +13,7 @@ from benchmarks import anatomy_tables, detection_tables, generation_tables, toke
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
     "README.md",
+    "docs/at_home.md",
     "docs/detection.md",
     "docs/files.md",
     "docs/hostile.md",
@@ -259,6 +260,37 @@ def kills(result: dict[str, Any]) -> list[str]:
     return rows
 
 
+def at_home(result: dict[str, Any]) -> list[str]:
+    """What artasyn costs a user, before and after; a dash where a column was not measured."""
+    columns = [_at_home_cells(result[label]) if label in result else {} for label in ("before", "after")]
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = ["| | before | after |", "|---|---|---|"]
+    return rows + [f"| {name} | {' | '.join(column.get(name, '-') for column in columns)} |" for name in names]
+
+
+def _at_home_cells(of: dict[str, Any]) -> dict[str, str]:
+    """The cells of one column, by the names of their rows."""
+    commands = {name: f"first result of `artasyn {name} FILM`" for name in ("segment", "detect")}
+    commands = {"import": "`import artasyn`", "help": "`artasyn --help`"} | commands
+    cells = {"commit": f"`{of['commit']}`"}
+    for key, found in of.get("seconds", {}).items():
+        cells[f"{commands[key]}, s, least (median)"] = f"{found['least']:.2f} ({found['median']:.2f})"
+    if "installed" in of:
+        size = of["installed"]
+        cells["artasyn itself, MB"] = f"{size['artasyn_mb']:.0f}"
+        cells["what it needs without torch, MB"] = f"{size['packages_mb']:.0f} ({size['packages']} packages)"
+    if "demo_log_bytes" in of:
+        cells["log of `artasyn demo`, kB"] = f"{of['demo_log_bytes'] / 1000:.1f}"
+    if "log" in of:
+        cells[f"log of `artasyn synthesise`, {of['log']['films']} films, kB"] = f"{of['log']['bytes'] / 1000:.1f}"
+    if "report" in of:
+        name = f"`report.html` of `artasyn evaluate`, {of['report']['films']} films, MB"
+        cells[name] = f"{of['report']['report_mb']:.1f}"
+    for other, found in of.get("conflicts", {}).items():
+        cells[f"installs together with {other}"] = "yes" if found["together"] else "no"
+    return cells
+
+
 def hostile(result: dict[str, Any]) -> list[str]:
     """Outcomes of damaged and hostile files, reader by reader."""
     names = {
@@ -329,6 +361,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "zeroshot_parts": detection_tables.zeroshot_ladder,
     "zeroshot_tried": detection_tables.zeroshot_tried,
     "hostile": hostile,
+    "at_home": at_home,
     "kills": kills,
     "partial": partial,
     "anatomy": anatomy_tables.anatomy,
