@@ -175,17 +175,15 @@ def _groups(about: Evaluated) -> list[Section]:
     notes = " ".join(f"{note[:1].upper()}{note[1:]}." for note in about.groups.notes)
     for column, groups in about.study.groups.items():
         known = [key for key in GROUP_FIGURES if any(key in group.figures for group in groups)]
-        judged = [group for group in groups if group.figures]
         rows = [
             [group.name, str(group.films), str(group.diseased), *(_group_cell(group, key) for key in known)]
-            for group in judged
+            for group in groups
+            if group.figures
         ]
-        small = [f"{group.name} ({group.films} films)" for group in groups if not group.figures]
-        text = f"Groups by {column}. {' '.join(_gap(gap) for gap in about.study.gaps[column])}".strip()
-        text += (
-            f" Too small to be judged, with fewer than {LEAST} healthy and diseased films each: {', '.join(small)}."
-            * bool(small)
-        )
+        gaps = {gap.figure: _gap(gap) for gap in about.study.gaps[column]}
+        rows += [["largest gap", "", "", *(gaps.get(key, dash("one group")) for key in known)]] if gaps else []
+        small = "; ".join(f"{group.name} ({group.films} films)" for group in groups if not group.figures)
+        text = f"Too small to be judged (fewer than {LEAST} films of either label): {small}." if small else ""
         header = ("", "films", "diseased", *(FIGURES[key] for key in known))
         parts.append(Section(f"Groups: {column}", f"{text} {notes}".strip(), header, rows))
         notes = ""
@@ -198,12 +196,9 @@ def _group_cell(group: Group, key: str) -> str:
 
 
 def _gap(gap: Gap) -> str:
-    """Returns a sentence about the largest gap of a figure."""
-    difference = gap.difference
-    return (
-        f"{FIGURES[gap.figure]}: largest gap {difference.value:.3f} ({difference.low:.3f} to {difference.high:.3f}), "
-        f"{gap.highest} above {gap.lowest}" + f", the extremes of {gap.groups} groups" * (gap.groups > 2) + "."
-    )
+    """Returns the largest gap of a figure, with the two groups."""
+    extremes = f"{gap.highest} above {gap.lowest}" if gap.difference.value else "equal"
+    return f"{shown(gap.difference)}: {extremes}" + f", the extremes of {gap.groups} groups" * (gap.groups > 2)
 
 
 def _unusable(about: Evaluated) -> list[Section]:

@@ -95,6 +95,29 @@ def intervals(statistic: Callable[[Floats], Figures], weights: npt.NDArray[np.in
     return found
 
 
+def exact_at_edges(figure: Interval, count: int) -> Interval:
+    """Returns a share whose interval is exact where no resample differs from 0 or 1.
+
+    If none or all of some patients are counted, every resample gives the same share, and the percentiles would claim
+    that it is known for certain.
+
+    Args:
+        figure: a share with its interval.
+        count: of patients, or of radiographs where patients are not known.
+
+    Source: Clopper and Pearson, The use of confidence or fiducial limits (Biometrika 1934;26:404).
+
+    Example:
+        >>> found = exact_at_edges(Interval(1.0, 1.0, 1.0), 12)
+        >>> round(found.low, 3), found.high
+        (0.735, 1.0)
+    """
+    if count < 1 or not (figure.low == figure.high == figure.value and figure.value in (0, 1)):
+        return figure
+    reach = 0.025 ** (1 / count)
+    return Interval(figure.value, reach, 1.0) if figure.value else Interval(figure.value, 0.0, 1 - reach)
+
+
 def band(
     curve: Callable[[Floats], tuple[Floats, Floats]], weights: npt.NDArray[np.int64], places: Floats
 ) -> tuple[Floats, Floats]:

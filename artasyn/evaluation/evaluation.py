@@ -14,6 +14,8 @@ Undefined figures (no lesion, no healthy pixel, one class only) are NaN, never s
   of a diseased radiograph is an error if other diseased radiographs have masks. If no diseased radiograph has a
   mask, all figures that need masks are NaN.
 - Pointing is the mean over diseased radiographs *with* boxes; other radiographs are not included.
+- The interval of a share of flagged radiographs that is exactly 0 or 1 is exact (Clopper and Pearson), because no
+  resample differs.
 - The interval of a figure excludes resamples in which the figure is undefined.
 """
 
@@ -227,8 +229,9 @@ class Evaluation:
         records = list(self._records.values())
         if not records:
             raise DataError("nothing to evaluate; add radiographs first")
-        weights = resample_weights(len(records), bootstrap, seed, clusters(list(self._records), patients))
-        figures = intervals(film_statistic(self.films()), weights)
+        films, owners = self.films(), clusters(list(self._records), patients)
+        weights = resample_weights(len(records), bootstrap, seed, owners)
+        figures = films.edged(intervals(film_statistic(films), weights), owners)
         errors = (math.nan, math.nan)
         if self._given["a heatmap"] and self._given.get("a lesion mask", True):
             histograms = [record.histogram for record in records if record.histogram is not None]

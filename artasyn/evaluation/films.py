@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from artasyn.evaluation.bootstrap import Figures
+from artasyn.evaluation.bootstrap import Figures, Interval, exact_at_edges
 from artasyn.evaluation.curves import Floats, auroc, average_precision, mean
 from artasyn.evaluation.froc import Marks
 
@@ -36,6 +36,28 @@ class Films:
     false_positives: Floats
     pointing: Floats
     marks: tuple[Marks | None, ...]
+
+    def edged(
+        self,
+        figures: Mapping[str, Interval],
+        patients: Sequence[str] | None,
+        inside: npt.NDArray[np.bool_] | None = None,
+    ) -> dict[str, Interval]:
+        """Returns figures of which the shares of flagged films have exact intervals at 0 and 1.
+
+        Args:
+            figures: by name; those called sensitivity, specificity and flagged_healthy are changed.
+            patients: the patient of each film; None where patients are not known.
+            inside: the films that count; None for all.
+        """
+        owners = np.array(self.names if patients is None else patients)
+        found = dict(figures)
+        for name in ("sensitivity", "specificity", "flagged_healthy"):
+            if name in found:
+                label = self.diseased if name == "sensitivity" else ~self.diseased
+                counted = label if inside is None else label & inside
+                found[name] = exact_at_edges(found[name], np.unique(owners[counted]).size)
+        return found
 
     @property
     def both_classes(self) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -58,7 +60,10 @@ def check_prevalences(prevalences: Sequence[float]) -> None:
 
 
 def operating_figures(
-    films: Films, weights: npt.NDArray[np.int64], prevalences: Sequence[float]
+    films: Films,
+    weights: npt.NDArray[np.int64],
+    prevalences: Sequence[float],
+    patients: Sequence[str] | None = None,
 ) -> dict[str, Interval]:
     """Returns sensitivity and specificity, and the predictive values at given prevalences, with intervals.
 
@@ -69,9 +74,12 @@ def operating_figures(
         films: of the evaluation.
         weights: (resamples, films) from `artasyn.evaluation.bootstrap.resample_weights`.
         prevalences: shares of diseased patients, each in (0, 1).
+        patients: the patient of each film; None where patients are not known.
 
     Returns:
-        ``sensitivity``, ``specificity``, and ``ppv_at_P`` and ``npv_at_P`` for every prevalence P.
+        ``sensitivity``, ``specificity``, and ``ppv_at_P`` and ``npv_at_P`` for every prevalence P. If
+        sensitivity or specificity is exactly 0 or 1, the intervals of the predictive values reach down to the values at
+        the lower ends of both.
 
     Source: Altman and Bland, Diagnostic tests 2: predictive values (BMJ 1994;309:102).
     """
@@ -79,14 +87,27 @@ def operating_figures(
     def statistic(weighted: Floats) -> Figures:
         sensitivity = mean(weighted, np.where(films.diseased, films.flagged, np.nan))
         specificity = mean(weighted, np.where(films.diseased, np.nan, 1 - films.flagged))
-        figures = {"sensitivity": sensitivity, "specificity": specificity}
-        for prevalence in prevalences:
-            sick, well = prevalence * sensitivity, (1 - prevalence) * specificity
-            figures[f"ppv_at_{prevalence:g}"] = share(sick, sick + (1 - prevalence) - well)
-            figures[f"npv_at_{prevalence:g}"] = share(well, well + prevalence - sick)
-        return figures
+        return {"sensitivity": sensitivity, "specificity": specificity} | _predictive(
+            sensitivity, specificity, prevalences
+        )
 
-    return intervals(statistic, weights)
+    found = intervals(statistic, weights)
+    edged = films.edged(found, patients)
+    if edged != found and not any(math.isnan(edged[name].low) for name in ("sensitivity", "specificity")):
+        lowest = {name: np.array([edged[name].low]) for name in ("sensitivity", "specificity")}
+        for name, low in _predictive(**lowest, prevalences=prevalences).items():
+            edged[name] = replace(edged[name], low=float(np.fmin(edged[name].low, low[0])))
+    return edged
+
+
+def _predictive(sensitivity: Floats, specificity: Floats, prevalences: Sequence[float]) -> Figures:
+    """Returns the predictive values at every prevalence."""
+    figures = {}
+    for prevalence in prevalences:
+        sick, well = prevalence * sensitivity, (1 - prevalence) * specificity
+        figures[f"ppv_at_{prevalence:g}"] = share(sick, sick + (1 - prevalence) - well)
+        figures[f"npv_at_{prevalence:g}"] = share(well, well + prevalence - sick)
+    return figures
 
 
 def roc(films: Films, weights: Floats) -> tuple[Floats, Floats]:

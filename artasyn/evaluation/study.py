@@ -124,13 +124,13 @@ def study(films: Films, plan: Plan) -> Study:
         edges = band(lambda w: (rates, at_rates(*froc(marks, w), rates)), weights[:, known], rates)
         curves["froc"] = Curve(*froc(marks, np.ones(len(marks))), rates, *edges)
     by_column = {
-        column: subgroups(films, [groups.get(name, "") for name in films.names], weights)
+        column: subgroups(films, [groups.get(name, "") for name in films.names], weights, patients)
         for column, groups in plan.groups.items()
     }
     return Study(
         len(set(patients)) if patients else None,
         confusion(films),
-        operating_figures(films, weights, plan.prevalences),
+        operating_figures(films, weights, plan.prevalences, patients),
         reliability(films, weights),
         found,
         lesions,

@@ -209,9 +209,9 @@ def _texts(
 
 
 def _colours(width: int, height: int, scale: Scale) -> Picture:
-    """Returns the colour bar as heat looks on a film of medium grey."""
-    ramp = np.tile(np.linspace(0, scale.top, width, dtype=np.float32), (height, 1))
-    return overlay_heatmap(np.full((height, width), 0.5, np.float32), ramp, top=scale.top, opacity=HEAT)
+    """Returns the colour bar as heat looks on a film of medium grey; an image has at least 16 rows."""
+    ramp = np.tile(np.linspace(0, scale.top, width, dtype=np.float32), (max(height, 16), 1))
+    return overlay_heatmap(np.full_like(ramp, 0.5), ramp, top=scale.top, opacity=HEAT)[:height]
 
 
 def _ticks(

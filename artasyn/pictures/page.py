@@ -23,7 +23,9 @@ figure { margin: 1rem 0; max-width: 100%; }
 .plots figure { margin: 0; width: 462px; }
 img { max-width: 100%; }
 figcaption, footer { color: #5a6875; font-size: .9rem; }
-.films td { vertical-align: middle; overflow-wrap: anywhere; }
+.films td { vertical-align: middle; }
+.films td:nth-child(2) { overflow-wrap: anywhere; }
+.films th { white-space: nowrap; }
 .films th button { font: inherit; font-weight: bold; border: 0; padding: 0; background: none; cursor: pointer; }
 .films th button::after { content: " \\2195"; color: #8a97a3; }
 .films th[aria-sort=ascending] button::after { content: " \\2191"; }
@@ -39,6 +41,10 @@ figcaption, footer { color: #5a6875; font-size: .9rem; }
   justify-content: center; align-content: safe center; gap: 1rem; padding: 1rem; background: #101012; }
 .zoom input:checked + span img { height: auto; max-width: min(100%, 96vw); max-height: 90vh; }
 .zoom input:checked + span figcaption { display: block; color: #e1e1e1; }
+@media (min-width: 641px) {
+  .zoom input:checked + span { flex-wrap: nowrap; }
+  .zoom input:checked + span figure:not(:only-child) img { max-width: 47vw; }
+}
 @media (max-width: 640px) {
   th, td { padding-right: .6rem; font-size: .9rem; }
   .films thead tr { display: flex; flex-wrap: wrap; gap: .2rem 1rem; }
