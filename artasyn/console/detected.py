@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 DATE = "the date that report.html states, such as 2026-01-31; without it SOURCE_DATE_EPOCH, or else today"
 
+VERDICTS = ("flagged", "not flagged", "not judged")
+"""What the detector says of a film."""
+
 Beside = Callable[[Outcome], tuple[str, str] | None]
 """Returns the caption and the data URI of the picture beside a film's overlay; None for no picture."""
 
@@ -82,7 +85,7 @@ def detector_facts(model: str, detector: Detector, date: str) -> list[tuple[str,
 
 
 def verdict(row: Row) -> str:
-    """Returns what the detector says of a film."""
+    """Returns what the detector says of a film, one of `VERDICTS`."""
     if row["status"] == UNUSABLE:
         return "not judged"
     return "flagged" if row["abnormal"] == "true" else "not flagged"
@@ -137,7 +140,7 @@ def write_detections(out: Path, done: Done, facts: Sequence[tuple[str, str]]) ->
         key=lambda one: (one.rows[0]["status"] == UNUSABLE, -float(one.rows[0]["score"]), one.source.name),
     )
     verdicts = [verdict(outcome.rows[0]) for outcome in judged]
-    counts = ", ".join(f"{verdicts.count(word)} {word}" for word in ("flagged", "not flagged", "not judged"))
+    counts = ", ".join(f"{verdicts.count(word)} {word}" for word in VERDICTS)
     text = (
         f"{len(done.outcomes)} films: {counts}, {len(done.failures)} not read. Choose a picture to enlarge it. Heat "
         "and contours are drawn on flagged films only, beside the plain film; the colours mean the same on every film."
@@ -150,13 +153,13 @@ def write_detections(out: Path, done: Done, facts: Sequence[tuple[str, str]]) ->
 
 
 def _cells(outcome: Outcome) -> list[Cell]:
-    """Returns score, verdict, percentile and warnings of a film."""
+    """Returns score, verdict, percentile and warnings of a film; a film that is not judged has no score."""
     row = outcome.rows[0]
-    ranks = {"flagged": "0", "not flagged": "1", "not judged": "2"}
-    word, percentile = verdict(row), row["percentile"]
+    word = verdict(row)
+    score, percentile = (row["score"], row["percentile"]) if word != "not judged" else ("", "")
     return [
-        Cell(f"{float(row['score']):.4f}", float(row["score"])),
-        Cell(word, f"{ranks[word]} {word}"),
-        Cell(percentile or "\N{EN DASH}", float(percentile) if percentile else math.nan),
+        Cell(f"{float(score):.4f}" if score else "\N{EN DASH}", float(score or math.nan)),
+        Cell(word, f"{VERDICTS.index(word)}"),
+        Cell(percentile or "\N{EN DASH}", float(percentile or math.nan)),
         Cell(row["warnings"].replace("_", " "), row["warnings"]),
     ]

@@ -136,5 +136,6 @@ def band(
         row[:] = np.where(at >= 0, up[np.maximum(at, 0)], np.nan)
     low, high = np.full((2, places.size), np.nan)
     known = ~np.isnan(heights).all(axis=0)
-    low[known], high[known] = np.nanpercentile(heights[:, known], (2.5, 97.5), axis=0)
+    if known.any():
+        low[known], high[known] = np.nanpercentile(heights[:, known], (2.5, 97.5), axis=0)
     return low, high

@@ -59,8 +59,13 @@ def peaks(heatmap: Heatmap) -> tuple[npt.NDArray[np.float64], Floats]:
     distance = np.hypot(rows - centres[label, 1], columns - centres[label, 0])
     order = np.lexsort((distance, label))
     first = order[np.searchsorted(label[order], np.arange(1, count))]
-    places = np.stack([(rows[first] + 0.5) / small.shape[0], (columns[first] + 0.5) / small.shape[1]], axis=1)
-    return places, small[rows[first], columns[first]].astype(np.float64)
+    heights = small[rows[first], columns[first]].astype(np.float64)
+    pixels = np.stack([rows[first], columns[first]], axis=1)
+    kept: list[int] = []
+    for one in np.argsort(-heights, kind="stable").tolist():  # rounding may part the top of a peak
+        if not kept or (np.abs(pixels[kept] - pixels[one]).max(axis=1) > reach).all():
+            kept.append(one)
+    return (pixels[kept] + 0.5) / small.shape, heights[kept]
 
 
 def marks(heatmap: Heatmap, lesions: Mask | None, boxes: Sequence[Box] = ()) -> Marks:
