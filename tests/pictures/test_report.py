@@ -23,17 +23,22 @@ class Cells(HTMLParser):
         self.cells: list[str] = []
         self.addresses: list[str] = []
         self.keys: list[str] = []
+        self.inside = False
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         found = dict(attrs)
         if tag in ("td", "th"):
+            self.inside = True
             self.cells.append("")
             self.keys.append(found.get("data-key") or "")
         self.addresses += [address for address in (found.get("href"), found.get("src")) if address]
 
     def handle_data(self, data: str) -> None:
-        if self.cells:
+        if self.inside:
             self.cells[-1] += data.strip()
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = self.inside and tag not in ("td", "th")
 
 
 def read(page: Path) -> Cells:
