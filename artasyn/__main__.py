@@ -2,7 +2,7 @@
 
 import sys
 
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

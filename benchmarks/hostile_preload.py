@@ -6,7 +6,7 @@ import importlib
 
 MODULES = (
     "SimpleITK",
-    "artasyn.commands.cli",
+    "artasyn.cli.main",
     "artasyn.commands.project",
     "artasyn.commands.segment",
     "artasyn.commands.synthesise",

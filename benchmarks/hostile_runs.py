@@ -146,7 +146,7 @@ def read_training(path: Path) -> list[Any]:
 
 
 def _segment() -> tuple[int, str]:
-    from artasyn.commands.cli import main
+    from artasyn.cli.main import main
 
     said = io.StringIO()
     with redirect_stderr(said), redirect_stdout(io.StringIO()):

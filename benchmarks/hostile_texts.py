@@ -251,7 +251,7 @@ def yaml_edit(rng: Rng, tree: Tree) -> Tree:
 
 def read_configuration(path: Path) -> list[Any]:
     """Runs a command with the file as ``--config`` on an empty folder, which the command refuses last."""
-    from artasyn.commands.cli import main
+    from artasyn.cli.main import main
 
     empty = path.parent / "no films"
     empty.mkdir()

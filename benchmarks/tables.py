@@ -13,13 +13,20 @@ from benchmarks import anatomy_tables, detection_tables, generation_tables, toke
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
     "README.md",
-    "docs/anatomy.md",
     "docs/detection.md",
     "docs/files.md",
-    "docs/imagine.md",
     "docs/hostile.md",
+    "docs/imagine.md",
     "docs/pbtseg.md",
-    "docs/tokens.md",
+    "docs/experiments/anatomy.md",
+    "docs/experiments/detection.md",
+    "docs/experiments/imagine.md",
+    "docs/experiments/index.md",
+    "docs/experiments/lungs.md",
+    "docs/experiments/projection.md",
+    "docs/experiments/speed.md",
+    "docs/experiments/synthesis.md",
+    "docs/experiments/tokens.md",
 )
 
 
@@ -297,6 +304,13 @@ def partial(result: dict[str, Any]) -> list[str]:
     return rows
 
 
+def _claim(table: Callable[[dict[str, Any]], list[str]], *rows: str) -> Callable[[dict[str, Any]], list[str]]:
+    """The header of a table and the rows that begin like these: what README.md claims."""
+    return lambda result: [
+        row for number, row in enumerate(table(result)) if number < 2 or row.removeprefix("| ").startswith(rows)
+    ]
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "phantom": phantom,
     "lungs": lungs,
@@ -318,6 +332,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "kills": kills,
     "partial": partial,
     "anatomy": anatomy_tables.anatomy,
+    "cardiothoracic": anatomy_tables.cardiothoracic,
     "anatomy_unreadable": anatomy_tables.anatomy_unreadable,
     "anatomy_projections": anatomy_tables.anatomy_projections,
     "speed_anatomy": anatomy_tables.speed_anatomy,
@@ -332,9 +347,33 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "tokens_robustness": tokens_tables.tokens_robustness,
     "tokens_model_tasks": tokens_tables.tokens_model_tasks,
     "tokens_few_shots": tokens_tables.tokens_few_shots,
+    "tokens_ladder": tokens_tables.tokens_ladder,
+    "zeroshot_claim": _claim(
+        detection_tables.zeroshot,
+        "opacities drawn by radiologists: pixel AUROC",
+        "opacities drawn by radiologists: Dice",
+        "children, pneumonia or normal",
+        "adults, opacity or normal",
+        "hospitals never seen",
+    ),
+    "realism_claim": _claim(
+        realism, "fine structure inside over that", "gradient", "share of changed", "told from", "normal lung"
+    ),
+    "speed_claim": _claim(
+        speed,
+        "lungs (PBTSeg), 256",
+        "synthesis (LungOpacity), 256",
+        "synthesis (LungOpacity), 1024",
+        "detection, 256 px, lungs by",
+    ),
 }
 
-SAME = {"tokens_model_tasks": "tokens_model"}
+SAME = {
+    "tokens_model_tasks": "tokens_model",
+    "zeroshot_claim": "zeroshot",
+    "realism_claim": "realism",
+    "speed_claim": "speed",
+}
 """Tables whose result has another name: several tables may show one result."""
 
 

@@ -32,7 +32,7 @@ LONGEST = (
     "tests/detection/test_recalibration.py",
     "tests/training/test_run.py",
     "tests/benchmarks/test_hostile.py",
-    "tests/commands/test_stops.py",
+    "tests/cli/test_stops.py",
     "tests/bulk/test_survival.py",
     "tests/commands/test_project.py",
     "tests/synthesis/test_opacity.py",

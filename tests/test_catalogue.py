@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from artasyn.arrays import Image
-from artasyn.commands.cli import COMMANDS
+from artasyn.cli.catalogue import COMMANDS
 from artasyn.errors import ArtasynError
 from artasyn.files.ct_volumes import VOLUME_SUFFIXES
 from artasyn.files.radiograph import read_radiograph

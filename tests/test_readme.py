@@ -24,7 +24,7 @@ EXAMPLES = {kind: [text for k, text in BLOCKS if k == kind] for kind in ("bash",
 
 EACH = """
 import shlex, sys
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 for kind, block in zip(sys.argv[1::2], sys.argv[2::2]):
     if kind == "python":
         exec(compile(block, block, "exec"), {"__name__": "__main__"})

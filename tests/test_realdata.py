@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from artasyn.bulk.run import read_manifest
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 from artasyn.files.radiograph import read_heatmap, read_mask, read_radiograph
 
 FOLDERS = {"zhanglab/train/healthy": 8, "nih_normal": 8, "lesions/images": 4, "dicom": 5}

@@ -45,6 +45,15 @@ class EvaluateOptions:
         default="auto",
         metadata=option("how the test set lies in its folder, one of the above; auto tells it from what is there"),
     )
+    label: Sequence[str] | None = field(
+        default=None,
+        metadata=several(
+            "count only these findings as diseased, by a name of artasyn, a label of CheXpert, ChestX-ray14 or "
+            "VinDr-CXR, or a code of RadLex or SNOMED CT; for nih, chexlocalize and vindr (default: opacities and "
+            "other findings of lungs and pleura)",
+            metavar="FINDING",
+        ),
+    )
     restrict_to_lungs: bool = field(default=True, metadata=option("look only inside the lungs, found by PBTSeg"))
     device: str = field(default="auto", metadata=option(DEVICE))
     bootstrap: int = field(default=1000, metadata=option("resamples of patients or films for the 95 % intervals"))
@@ -95,7 +104,7 @@ def evaluate(options: EvaluateOptions) -> Done:
     data, out, model = options.data, options.out, options.model
     date = report_date(options.date)
     check_prevalences(options.prevalence)
-    test = find(data, options.layout)
+    test = find(data, options.layout, tuple(options.label or ()))
     groups = film_groups(test, options.groups, ages=options.ages, cross=options.cross)
     plan = Plan(options.bootstrap, options.seed, groups.patients, options.prevalence, groups.groups)
     found = detect_sources(
@@ -115,6 +124,7 @@ def evaluate(options: EvaluateOptions) -> Done:
     about: dict[str, Any] = {"version": __version__, "model": str(model), "data": str(data)}
     about |= {"restrict_to_lungs": options.restrict_to_lungs, "bootstrap": plan.bootstrap, "seed": plan.seed}
     about |= {"lungs": "given" if test.has_lungs else "PBTSeg"}
+    about |= {"label": list(options.label)} if options.label else {}
     about |= {"layout": test.layout, "test_set": test.summary, "unusable": _unusable(found, test)}
     results = {name: metrics.to_json() for name, metrics in figures.items()} | further.to_json()
     atomic.write_text(out / "metrics.json", json.dumps(about | results, indent=1, allow_nan=False) + "\n")

@@ -1,4 +1,4 @@
-"""Results of a command, and the notes and sheets about a collection; `cli` prints them."""
+"""Results of a command, and the notes and sheets about a collection; the command line prints them."""
 
 from __future__ import annotations
 

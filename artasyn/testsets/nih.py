@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 
 from artasyn.errors import DataError
@@ -33,11 +34,15 @@ NIH_FRAME = (1024, 1024)
 """Rows and columns of every film of ChestX-ray14 as published; the boxes are given on this grid."""
 
 
-def nih(data: Path) -> TestSet | None:
-    """Reads NIH ChestX-ray14: boxes around `NIH_FINDINGS`; films labelled No Finding are healthy.
+def nih(data: Path, counted: Collection[str] = NIH_FINDINGS) -> TestSet | None:
+    """Reads NIH ChestX-ray14: boxes around findings; films labelled No Finding are healthy.
 
     If there is a test_list.txt, only the healthy films in this list are used. Boxes are given on a film of 1024 x 1024
     pixels.
+
+    Args:
+        data: the folder.
+        counted: the labels that count as lesions.
     """
     path = next(iter(located(data, "BBox_List_2017.csv")), None)
     if path is None:
@@ -52,7 +57,7 @@ def nih(data: Path) -> TestSet | None:
     for cells in rows:
         row = [*cells, *[""] * (start + 4)]  # published rows end after their last number
         box = box_of({"name": row[name], **dict(zip("xywh", row[start : start + 4], strict=True))}, path, *"xywh")
-        if row[label] in NIH_FINDINGS:
+        if row[label] in counted:
             boxes[bare(row[name])].append(box)
         else:
             others.append(bare(row[name]))

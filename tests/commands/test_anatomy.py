@@ -21,8 +21,8 @@ from pycocotools.coco import COCO
 
 from artasyn.arrays import Image
 from artasyn.bulk.run import read_manifest
+from artasyn.cli.main import main
 from artasyn.commands.anatomy import AnatomyOptions
-from artasyn.commands.cli import main
 from artasyn.errors import ModelError
 from artasyn.files.radiograph import read_mask, write_image
 from artasyn.outputs.measured import COLUMNS

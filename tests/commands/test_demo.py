@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 from artasyn.files.radiograph import read_mask, read_radiograph
 
 

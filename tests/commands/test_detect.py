@@ -11,7 +11,7 @@ import pytest
 
 from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import Source
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 from artasyn.commands.detect import detect_sources
 from artasyn.files.radiograph import read_radiograph, write_image
 

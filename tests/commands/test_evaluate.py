@@ -11,7 +11,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from artasyn.bulk.run import read_manifest
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 from artasyn.errors import DataError
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, read_radiograph, write_image, write_mask
 from artasyn.pictures.film_list import EMBEDDED

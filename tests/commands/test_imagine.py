@@ -12,7 +12,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from artasyn.bulk.run import read_manifest
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 from artasyn.files.radiograph import image_png, read_labels, read_mask, read_radiograph
 from artasyn.segment import PBTSeg
 from artasyn.synthesis.diffusion import FilmGenerator, FilmRecord, Prompt

@@ -10,7 +10,7 @@ import pytest
 
 from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import find_sources
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 from artasyn.commands.detect import _Detect, open_detector
 from artasyn.console import lungs
 from artasyn.console.lungs import LungOptions, described

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from artasyn.bulk.run import read_manifest
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 from artasyn.pictures.overlays import read_picture
 from artasyn.segment.ct.volume import Volume
 from artasyn.stock.packed import Stock

@@ -21,7 +21,7 @@ from pycocotools.coco import COCO
 
 from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import find_sources
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 from artasyn.commands.synthesise import SynthesiseOptions, synthesise
 from artasyn.files.radiograph import read_mask, read_radiograph
 from artasyn.synthesis import FINDINGS, LungOpacity

@@ -20,7 +20,7 @@ from pycocotools.coco import COCO
 
 from artasyn.arrays import Image
 from artasyn.bulk.run import read_manifest
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 from artasyn.commands.tokens import TokenReader, TokensOptions
 from artasyn.errors import DataError, ModelError
 from artasyn.evaluation.overlap import dice

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from artasyn.bulk.run import read_manifest
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 from artasyn.segment.anatomy.net import AnatomyNet
 from tests.trees import tree
 

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 
 from artasyn.cautions import UNUSABLE
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 from artasyn.detection.detector import Detector
 from artasyn.detection.stored import BUNDLED
 from artasyn.errors import ImageError, ModelError

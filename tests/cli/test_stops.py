@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from artasyn.bulk.run import read_manifest
-from artasyn.commands.cli import main, stoppable
+from artasyn.cli.main import main
+from artasyn.cli.stops import stoppable
 from artasyn.files.radiograph import read_radiograph, write_image
 from tests.conftest import ROOT
 from tests.trees import tree

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from artasyn.bulk.run import read_manifest
-from artasyn.commands.cli import COMMANDS, command_function, main
+from artasyn.cli.catalogue import COMMANDS, command_function
+from artasyn.cli.main import main
 from artasyn.console.options import PYTHON_ONLY, SPREAD
 from artasyn.detection.window import LungWindow
 from artasyn.evaluation.overlap import dice
@@ -128,7 +129,8 @@ def test_a_command_is_a_function_of_one_frozen_dataclass_whose_fields_are_explai
 def test_the_list_of_commands_is_shown_without_importing_any_of_them() -> None:
     code = """
 import sys
-from artasyn.commands.cli import COMMANDS, main
+from artasyn.cli.catalogue import COMMANDS
+from artasyn.cli.main import main
 try:
     main(["--help"])
 except SystemExit:

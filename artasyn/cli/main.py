@@ -1,0 +1,77 @@
+"""One command: its options are read, it runs, and its results are shown."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from artasyn.cli.catalogue import COMMANDS, command_function
+from artasyn.cli.configuration import check_config, guard_yaml
+from artasyn.cli.ending import show
+from artasyn.cli.parsing import parser, plain
+from artasyn.cli.stops import stoppable
+from artasyn.console.options import instantiated, read_options
+from artasyn.errors import ArtasynError, DataError, OutputError
+from artasyn.limits import using
+
+if TYPE_CHECKING:
+    from artasyn.console.results import Done
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        arguments: the arguments of the command line without the program's name; None takes those of the process.
+
+    Returns:
+        The exit status: 0 if every file succeeded, 1 if a file failed, 2 if the command could not run, 130 or 143 if it
+        was stopped by Ctrl-C or by SIGTERM. A radiograph that was read but is unusable has not failed, except for
+        `anatomy` and `tokens`.
+    """
+    with stoppable() as stops:
+        try:
+            return _main([plain(argument) for argument in (sys.argv[1:] if arguments is None else arguments)])
+        except ArtasynError as error:
+            print(f"artasyn: {error}", file=sys.stderr)
+        except OSError as error:
+            print(f"artasyn: {OutputError.of(error.filename or 'a file', error)}", file=sys.stderr)
+        except (KeyboardInterrupt, SystemExit) as end:  # Lightning turns an interrupt into an exit
+            if not stops:
+                raise
+            done = f"; {end}" if isinstance(end, KeyboardInterrupt) and end.args else ""
+            print(f"artasyn: stopped{done}; go on with the same command", file=sys.stderr)
+            return 128 + stops[0]
+    return 2
+
+
+def _main(given: Sequence[str]) -> int:
+    """Runs one command and prints its results."""
+    guard_yaml()
+    check_config(given)
+    reader = parser(next((argument for argument in given if argument in COMMANDS), None))
+    try:
+        parsed = reader.parse_args(given)
+    except UnicodeDecodeError as error:
+        raise DataError(f"the configuration is no text in UTF-8 (byte {error.start}); save it as UTF-8") from error
+    _quiet()
+    chosen = instantiated(reader, parsed)
+    with using(chosen[chosen.command].limits):
+        done = _run(chosen)
+    return show(done)
+
+
+def _run(parsed: Any) -> Done:
+    """Calls the chosen command with its options."""
+    function, kind = command_function(parsed.command)
+    return function(read_options(kind, vars(parsed[parsed.command])))
+
+
+def _quiet() -> None:
+    """Hides Lightning's warnings and messages below errors, so that the screen shows progress and results."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
