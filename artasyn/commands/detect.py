@@ -15,6 +15,7 @@ import torch
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, available_cores, search_sources
 from artasyn.cautions import usable
+from artasyn.console.detected import DATE, detector_facts, heat_scale, report_date, write_detections
 from artasyn.console.lungs import LungOptions, described
 from artasyn.console.options import (
     ANONYMOUS,
@@ -42,12 +43,15 @@ from artasyn.outputs.dicom_files import DicomFiles, with_refusals
 from artasyn.outputs.dicom_instance import Made, Maker
 from artasyn.outputs.dicom_seg import Segment
 from artasyn.outputs.dicom_sr import Figure, Report
+from artasyn.pictures.detected import Sides, Verdict, overlay_detection
 from artasyn.pictures.overlays import write_picture
-from artasyn.pictures.panels import detection_panels
 from artasyn.testsets.measured import FilmLungs
 
 FOLDERS = {"heatmap": "heatmaps", "mask": "masks", "lungs": "lungs", "overlay": "overlays"}
 """The folder of each column of the manifest that names a picture."""
+
+SHEET_TILE = 512
+"""The longer side of an overlay on a sheet, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,7 @@ class DetectOptions:
     anonymous: bool = field(default=False, metadata=flag(ANONYMOUS))
     device: str = field(default="auto", metadata=option(DEVICE))
     prune: bool = field(default=False, metadata=flag(PRUNE))
+    date: str = field(default="", metadata=option(DATE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
 
 
@@ -74,11 +79,11 @@ def detect(options: DetectOptions) -> Done:
     """Looks for anomalies on radiographs, with the detector that comes with artasyn or another one.
 
     Writes to OUT: heatmaps/NAME.png (16 bits, 65535 for 1), masks/NAME.png (0 and 255), lungs/NAME.png (where the
-    detector looked), overlays/NAME.png (radiograph, heatmap, mask), scores.csv (highest score first), sheet-1.png and
-    following, manifest.csv, passed_over.csv (if files were not read), settings.json. A radiograph that is unusable
-    (inverted, turned, from the side, not a chest, without lungs) has this status with the reason, comes last and is
-    never abnormal. The percentile tells how many percent of the healthy radiographs, of the training or of `artasyn
-    calibrate`, have a lower score.
+    detector looked), overlays/NAME.png (the radiograph with a legend; heat and contours where it is flagged),
+    report.html (the list of films), scores.csv (highest score first), sheet-1.png and following, manifest.csv,
+    passed_over.csv (if files were not read), settings.json. A radiograph that is unusable (inverted, turned, from the
+    side, not a chest, without lungs) has this status with the reason, comes last and is never abnormal. The percentile
+    tells how many percent of the healthy radiographs, of the training or of `artasyn calibrate`, have a lower score.
 
     With --dicom, also dicom/NAME.seg.dcm (what is marked, on the film's stored grid), dicom/NAME.sc.dcm (the overlay)
     and dicom/NAME.sr.dcm (score, threshold, verdict), for films that are DICOM. The manifest has the columns seg, sc
@@ -90,6 +95,7 @@ def detect(options: DetectOptions) -> Done:
     Args:
         options: what to read, where to write, and how.
     """
+    date = report_date(options.date)
     found = search_sources(options.inputs, leave=options.out)
     done = detect_sources(
         options.by.sources(found.sources),
@@ -103,6 +109,9 @@ def detect(options: DetectOptions) -> Done:
         workers=options.workers,
         prune=options.prune,
     )
+    facts = detector_facts(options.model, open_detector(options.model, "cpu"), date)
+    report = write_detections(options.out, done, facts)
+    done = dataclasses.replace(done, written=(report, *done.written))
     return dataclasses.replace(done, notes=(*note_passed_over(options.out, found), *done.notes))
 
 
@@ -150,8 +159,8 @@ def detect_sources(
     done = Done((), tuple(outcomes), notes=note_gone(run, outcomes))
     ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, -float(item[1]["score"]), item[0]))
     write_table(out / "scores.csv", ("name", *shown), ({**row, "name": name} for name, row in ranked), quoted=1)
-    sheets = write_sheets(out, [(_caption(name, row), row["overlay"]) for name, row in ranked], columns=2)
-    written = (*sheets, out / "scores.csv", run.manifest)
+    captions = [(_caption(name, row), row["overlay"]) for name, row in ranked]
+    written = (*write_sheets(out, captions, columns=4, most=SHEET_TILE), out / "scores.csv", run.manifest)
     return dataclasses.replace(done, outcomes=with_refusals(outcomes), written=written)
 
 
@@ -189,7 +198,7 @@ def open_detector(model: str, device: str) -> Detector:
 
 def hottest(detector: Detector) -> float:
     """Returns the heatmap value that overlays show in the hottest colour, so high that few values are clipped."""
-    return min(1.0, 6 * detector.threshold)
+    return heat_scale(detector).top
 
 
 @dataclass(frozen=True)
@@ -213,15 +222,19 @@ class _Detect:
         write_image(self.out / row["heatmap"], detection.heatmap, bits=16)
         write_mask(self.out / row["mask"], detection.mask)
         write_labels(self.out / row["lungs"], labels)
-        panels = detection_panels(film, detection.heatmap, detection.mask, top=hottest(detector))
-        write_picture(self.out / row["overlay"], panels)
+        sides: Sides = "header" if radiograph.sided else "convention"
+        unusable = detection.reason if detection.status == UNUSABLE else ""
+        said = Verdict(detection.abnormal, detection.score, detector.image_threshold, unusable, sides)
+        scale = heat_scale(detector)
+        overlay = overlay_detection(film, detection.heatmap, detection.mask, labels, scale, said)
+        write_picture(self.out / row["overlay"], overlay)
         region = labels > 0
         marked = float(detection.mask[region].mean())
         row |= self.objects.write(
             source,
             radiograph,
             [Segment.finding("opacity", detection.mask, labels if detection.lungs else np.zeros_like(labels))],
-            panels,
+            overlay,
             lambda: _report(detection, detector, marked),
             unusable=() if usable(detection.warnings) else detection.reasons,
         )

@@ -16,9 +16,9 @@ from pydicom.pixels.processing import apply_color_lut
 
 from artasyn.arrays import Image
 from artasyn.errors import RadiographError
-from artasyn.files.dicom_header import Header, read_spacing, read_uids
+from artasyn.files.dicom_header import Header, read_person, read_spacing, read_uids
 from artasyn.files.rasters import brief, check_whole_jpeg, grey
-from artasyn.files.turns import Turn, patient_turn
+from artasyn.files.turns import Turn, patient_turn, states_sides
 from artasyn.limits import limits, too_large
 from artasyn.pixels.attributes import text, whole
 from artasyn.pixels.codestreams import Codestream, read_codestream
@@ -70,9 +70,10 @@ def decode_dicom(data: bytes) -> tuple[Image, Header]:
         check_view(film)
         stream = _check_size(film)
         words = pixels_of(film, correct_unused_bits=False)
-        turn = patient_turn(directions(film))
+        ways = directions(film)
+        turn = patient_turn(ways)
         image = turn.turned(_tones(film, words, stream)).astype(np.float32)
-        return image, Header(turn, read_spacing(film), read_uids(film))
+        return image, Header(turn, read_spacing(film), read_uids(film), states_sides(ways))
 
 
 def dicom_turn(data: bytes) -> Turn:
@@ -86,6 +87,19 @@ def dicom_turn(data: bytes) -> Turn:
     """
     with _refusing():
         return patient_turn(directions(_parsed(data, pixels=False)))
+
+
+def dicom_person(data: bytes) -> dict[str, str]:
+    """Reads patient, sex, age, view and site of a DICOM file from its header, see `read_person`.
+
+    Args:
+        data: the whole file, with or without preamble.
+
+    Raises:
+        RadiographError: the header is damaged. The message continues a sentence that begins with the file's name.
+    """
+    with _refusing():
+        return read_person(_parsed(data, pixels=False))
 
 
 @contextmanager

@@ -75,13 +75,13 @@ def chexlocalize(data: Path, counted: Collection[str] = CHEXPERT_FINDINGS) -> Te
         if not name.endswith("_frontal"):
             left_out["not frontal"].append(name)
         elif truth:
-            listed.append(listed_film(name, True, truth=truth, origin=drawn))
+            listed.append(listed_film(name, True, truth=truth, origin=drawn, patient=name.partition("/")[0]))
         elif row is None:
             left_out["without labels"].append(name)
         elif any(row.get(finding) in POSITIVE for finding in (*counted, *NOT_DRAWN)):
             left_out["with a finding of the lungs that is not drawn"].append(name)
         elif row["No Finding"] in POSITIVE if "No Finding" in row else not set(POSITIVE) & set(row.values()):
-            listed.append(listed_film(name, False))
+            listed.append(listed_film(name, False, patient=name.partition("/")[0]))
         else:
             left_out["with other findings alone"].append(name)
     keys = {*table, *(key.replace("_study", "/study").replace("_view", "/view") for key in regions)}

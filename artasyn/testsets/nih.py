@@ -61,7 +61,10 @@ def nih(data: Path, counted: Collection[str] = NIH_FINDINGS) -> TestSet | None:
             boxes[bare(row[name])].append(box)
         else:
             others.append(bare(row[name]))
-    listed = [listed_film(film, True, boxes=tuple(mine), frame=NIH_FRAME) for film, mine in boxes.items()]
+    listed = [
+        listed_film(film, True, boxes=tuple(mine), frame=NIH_FRAME, patient=_patient(film))
+        for film, mine in boxes.items()
+    ]
     left_out = {"with boxes of other findings alone": [film for film in dict.fromkeys(others) if film not in boxes]}
     entries = sorted(path.parent.glob("Data_Entry_2017*.csv"))
     note = "" if entries else f"There is no Data_Entry_2017.csv beside {path.name}: healthy films are not known."
@@ -72,6 +75,11 @@ def nih(data: Path, counted: Collection[str] = NIH_FINDINGS) -> TestSet | None:
         normal = dict.fromkeys(bare(row["Image Index"]) for row in rows_of if row["Finding Labels"] == "No Finding")
         healthy = [film for film in normal if allowed is None or film in allowed]
         left_out["healthy but not in test_list.txt"] = sorted(set(normal) - set(healthy))
-        listed += [listed_film(film, False) for film in healthy if film not in boxes]
+        listed += [listed_film(film, False, patient=_patient(film)) for film in healthy if film not in boxes]
     files = films_below(folders_beside(path, "images*"))
     return on_disk("nih", listed, files, left_out, path, note)
+
+
+def _patient(film: str) -> str:
+    """Returns the patient of a film: its name is 00000013_005, patient and number."""
+    return film.partition("_")[0]
