@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 from artasyn.files.radiograph import write_image
 from artasyn.phantom.film import Phantom
 from tests.conftest import ROOT

@@ -258,8 +258,8 @@ class RandomLungOpacity(torch.nn.Module):
             sample: a dictionary with ``image`` and, if there are any, ``lungs`` (labels, or a mask of both lungs;
                 (h, w), or with axes of length 1 before) and ``mask`` ((h, w), (1, h, w), or a channel for each finding
                 of the opacity); or an image. Boxes, as `tv_tensors.BoundingBoxes`, get a box for each lesion. Where a
-                transform of torchvision.transforms.v2 may move the image first,
-                lungs and mask are `tv_tensors.Mask`, or PIL images, so that they move with it.
+                transform of torchvision.transforms.v2 may move the image first, lungs and mask are `tv_tensors.Mask`,
+                or PIL images, so that they move with it.
             target: the rest of the dictionary, where `sample` is an image.
 
         Returns:
