@@ -17,8 +17,8 @@ COPYLEFT = re.compile(r"\bA?GPL|(?<!Lesser )General Public|Affero", re.IGNORECAS
 HEAD = """# Licences of the packages that artasyn needs
 
 artasyn has the MIT licence. `pip install artasyn` brings the packages below. `python .ci/licences.py` writes this page
-from the metadata of the installed packages, here on Linux with Python {python}. No package is under the GPL or the AGPL;
-a test looks for that. The packages of the extras are not listed.
+from the metadata of the installed packages, here on Linux with Python {python}. No package is under the GPL or the
+AGPL; a test looks for that. The packages of the extras are not listed.
 
 The packages that begin with `nvidia` and `cuda` come with torch's build for NVIDIA's GPUs on Linux. A build for the CPU
 alone has none of them. opencv-python-headless contains FFmpeg, under the LGPL 2.1, as a library of its own.

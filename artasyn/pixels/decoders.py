@@ -91,7 +91,9 @@ def decode_frame(source: bytes, runner: DecodeRunner) -> bytes:
     else:
         space = "ycbcr" if jpeg.header.samples == 3 else None  # the same twice: colours stay as they are
         whole = source[: jpeg.end].rstrip(b"\xff")  # fill bytes
-        pixels, *others = (imagecodecs.jpeg8_decode(whole + tail + END, None, space, space) for tail in TAILS)
+        pixels, *others = (
+            imagecodecs.jpeg8_decode(whole + tail + END, colorspace=space, outcolorspace=space) for tail in TAILS
+        )
         if not all(np.array_equal(pixels, other) for other in others):  # missing data were made up
             raise RadiographError("is cut short")
     runner.set_option("bits_allocated", 8 * pixels.itemsize)
