@@ -105,7 +105,7 @@ def needed(wanted: Sequence[str], without: str = TORCH) -> dict[str, Distributio
     """
     found: dict[str, Distribution] = {}
     reached: set[tuple[str, frozenset[str]]] = set()
-    open_ends = [Requirement(each) for each in wanted]
+    open_ends = [each for each in map(Requirement, wanted) if each.marker is None or each.marker.evaluate()]
     while open_ends:
         requirement = open_ends.pop()
         name, extras = canonicalize_name(requirement.name), frozenset(requirement.extras)
