@@ -73,8 +73,9 @@ def test_the_heart_is_drawn_below_a_vessel_at_the_hilum() -> None:
     heart[270:280, 150:200] = True
     ratio = cardiothoracic_ratio(heart, labels > 0)
     picture = draw_measures(film(500), Measures(ratio))
-    assert not painted(picture, HEART_COLOUR)[:285].any()
+    assert not painted(picture, HEART_COLOUR)[270:280, 150:195].any()
     row, column = ratio.heart_right.start
+    assert row > 280
     assert painted(picture, HEART_COLOUR)[round(row), round(column) + 5]
 
 
