@@ -105,7 +105,7 @@ def needed(wanted: Sequence[str], without: str = TORCH) -> dict[str, Distributio
     """
     found: dict[str, Distribution] = {}
     reached: set[tuple[str, frozenset[str]]] = set()
-    open_ends = [Requirement(each) for each in wanted]
+    open_ends = [each for each in map(Requirement, wanted) if each.marker is None or each.marker.evaluate()]
     while open_ends:
         requirement = open_ends.pop()
         name, extras = canonicalize_name(requirement.name), frozenset(requirement.extras)
@@ -202,9 +202,7 @@ def main() -> None:
     options.add_argument("--out", type=Path, default=RESULTS / "at_home.json")
     given = options.parse_args()
     source = given.source.resolve()
-    result = json.loads(given.out.read_text()) if given.out.exists() else {}
-    column = result.get(given.label, {})
-    column |= {"commit": commit(source), "machine": machine()}
+    column: dict[str, Any] = {"commit": commit(source), "machine": machine()}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if given.conflicts:
@@ -216,7 +214,8 @@ def main() -> None:
             column["report"] = report_megabytes(source, folder)
     if given.demo_log:
         column["demo_log_bytes"] = given.demo_log.stat().st_size
-    result[given.label] = column
+    result = json.loads(given.out.read_text()) if given.out.exists() else {}
+    result[given.label] = result.get(given.label, {}) | column
     given.out.write_text(json.dumps({label: result[label] for label in LABELS if label in result}, indent=1) + "\n")
     print(given.out)
 
