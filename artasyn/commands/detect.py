@@ -15,7 +15,7 @@ import torch
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, available_cores, search_sources
 from artasyn.cautions import usable
-from artasyn.console.detected import DATE, detector_facts, heat_scale, report_date, write_detections
+from artasyn.console.detected import DATE, detector_facts, report_date, write_detections
 from artasyn.console.lungs import LungOptions, described
 from artasyn.console.options import (
     ANONYMOUS,
@@ -35,6 +35,7 @@ from artasyn.console.options import (
 from artasyn.console.results import UNUSABLE, Done, bulk_run, cautioned, note_gone, note_passed_over, write_sheets
 from artasyn.detection.detector import Detector
 from artasyn.detection.examination import Detection
+from artasyn.detection.opening import heat_scale, open_detector
 from artasyn.errors import ModelError
 from artasyn.files.opened import open_radiograph
 from artasyn.files.radiograph import write_image, write_labels, write_mask
@@ -186,19 +187,6 @@ def load_detector(model: str, device: str, digest: str) -> Detector:
     if detector.digest != digest:
         raise ModelError(f"{model}: was replaced by another model during this run; start again with another --out")
     return detector
-
-
-def open_detector(model: str, device: str) -> Detector:
-    """Returns the detector of an ONNX file, a folder or a model id, as it is now."""
-    if model.endswith(".onnx"):
-        on_cpu = device == "cpu"
-        return Detector.from_onnx(model, ["CPUExecutionProvider"], 1) if on_cpu else Detector.from_onnx(model)
-    return Detector.from_pretrained(model, device=device)
-
-
-def hottest(detector: Detector) -> float:
-    """Returns the heatmap value that overlays show in the hottest colour, so high that few values are clipped."""
-    return heat_scale(detector).top
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,10 @@ import pytest
 from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import find_sources
 from artasyn.cli.main import main
-from artasyn.commands.detect import _Detect, open_detector
+from artasyn.commands.detect import _Detect
 from artasyn.console import lungs
 from artasyn.console.lungs import LungOptions, described
+from artasyn.detection.opening import open_detector
 from artasyn.errors import DataError
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_labels, read_mask, read_radiograph, write_image, write_labels, write_mask

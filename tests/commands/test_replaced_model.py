@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from artasyn.commands.detect import DetectOptions, detect, load_detector, open_detector
+from artasyn.commands.detect import DetectOptions, detect, load_detector
 from artasyn.detection.network import DetectorNetwork
+from artasyn.detection.opening import open_detector
 from artasyn.detection.settings import DetectorSettings
 from artasyn.errors import DataError, ModelError
 
