@@ -139,7 +139,8 @@ def write_detections(out: Path, done: Done, facts: Sequence[tuple[str, str]]) ->
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in VERDICTS)
     text = (
         f"{len(done.outcomes)} films: {counts}, {len(done.outcomes) - len(judged)} not read. Choose a picture to "
-        "enlarge it. Heat and contours are drawn on flagged films only, beside the plain film; the colours mean the same on every film."
+        "enlarge it. Heat and contours are drawn on flagged films only, beside the plain film; the colours mean the "
+        "same on every film."
     )
     films = listed_films(out, order, ("score", "verdict", "percentile", "warnings"), _cells, plain_film)
     told = not_judged(done, "Films without a verdict, and films of which a DICOM object is missing.")
