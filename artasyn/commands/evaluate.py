@@ -124,8 +124,7 @@ def evaluate(options: EvaluateOptions) -> Done:
     further = study(films, plan)
     about: dict[str, Any] = {"version": __version__, "model": str(model), "data": str(data)}
     about |= {"restrict_to_lungs": options.restrict_to_lungs, "bootstrap": plan.bootstrap, "seed": plan.seed}
-    about |= {"lungs": "given" if test.has_lungs else "PBTSeg"}
-    about |= {"label": list(options.label)} if options.label else {}
+    about |= {"lungs": "given" if test.has_lungs else "PBTSeg"} | ({"label": options.label} if options.label else {})
     about |= {"layout": test.layout, "test_set": test.summary, "unusable": _unusable(found, test)}
     results = {name: metrics.to_json() for name, metrics in figures.items()} | further.to_json()
     atomic.write_text(out / "metrics.json", json.dumps(about | results, indent=1, allow_nan=False) + "\n")
