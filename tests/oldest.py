@@ -19,7 +19,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 
 from artasyn import Phantom, read_radiograph
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 
 SHOWN = ("numpy", "torch", "lightning", "jsonargparse", "pydicom", "imagecodecs")
 
