@@ -133,8 +133,7 @@ def evaluate(options: EvaluateOptions) -> Done:
     facts = [("test set", f"{data.name}, layout {test.layout}"), *detector_facts(model, detector, date)]
     write_report(out / "report.html", f"Detection on {data.name}", parts, facts)
     written = (out / "report.html", out / "metrics.json", *found.written)
-    notes = (*found.notes, *groups.notes)
-    return Done(written, (*outcomes, *failed), tuple(parts), notes)
+    return Done(written, (*outcomes, *failed), tuple(parts), (*found.notes, *groups.notes))
 
 
 def _result(evaluation: Evaluation, plan: Plan) -> Metrics:
