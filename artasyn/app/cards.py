@@ -64,7 +64,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def film_card(reading: Reading) -> str:
     """Returns the verdict about a film with its score and all doubts."""
     word, sentence = verdict(reading)
-    kind = {"Abnormal": "hot", "Not abnormal": "calm"}.get(word, "fault")
+    kind = {"Flagged": "hot", "Not flagged": "calm"}.get(word, "fault")
     doubts = "".join(notice(f"{reading.name}: {each}", "doubt") for each in reading.doubts)
     return (
         f'<section class="artasyn-card {kind}"><h2>{html.escape(word)}</h2><p>{html.escape(sentence)}</p>'
@@ -92,7 +92,7 @@ def twin_card(twin: Twin) -> str:
     before, after = twin.original.detection, twin.detection
     names = ", ".join(dict.fromkeys(name.replace("_", " ") for name, _ in twin.findings))
     share = twin.mask.mean()
-    word = "calls the twin abnormal" if after.abnormal else "does not call the twin abnormal"
+    word = "flags the twin" if after.abnormal else "does not flag the twin"
     text = f"The score rose from {before.score:.3f} to {after.score:.3f}"
     if after.score <= before.score:
         text = f"The score was {before.score:.3f} before and is {after.score:.3f}"

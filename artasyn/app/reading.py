@@ -159,7 +159,7 @@ def anatomy_picture(reading: Reading) -> str:
 
 
 def heat_picture(reading: Reading) -> Picture:
-    """Returns the film with heat and colour bar if it is abnormal, and plain if it is not, as `artasyn detect` does."""
+    """Returns the film with heat and colour bar if it is flagged, and plain if it is not, as `artasyn detect` does."""
     found = reading.detection
     labels = found.lungs.labels if found.lungs else np.ones(reading.image.shape, np.uint8)
     told = Verdict(found.abnormal, found.score, reading.image_threshold, sides=reading.sides)
@@ -200,8 +200,8 @@ def verdict(reading: Reading) -> tuple[str, str]:
     if not reading.usable:
         return "Not judged", "This film cannot be judged as a frontal chest film. Its score means nothing."
     known = "" if math.isnan(found.percentile) else f" {found.percentile:.0f} % of healthy films have a lower score."
-    score = f"The score is {found.score:.3f}; from {reading.image_threshold:.3f} on a film counts as abnormal.{known}"
-    return ("Abnormal" if found.abnormal else "Not abnormal"), score
+    score = f"The score is {found.score:.3f}; from {reading.image_threshold:.3f} on a film is flagged.{known}"
+    return ("Flagged" if found.abnormal else "Not flagged"), score
 
 
 def refusal(error: ArtasynError, path: Path) -> str:

@@ -52,21 +52,29 @@ def test_the_pictures_show_the_anatomy_the_heatmap_and_the_measures(healthy: Rea
     assert {"right lung", "left lung", "heart", "right upper lobe", "right rib 7", "vertebra T8"} <= set(names)
     assert len(names) == len(set(names)) > 40
     assert 'class="mark"' in svg
-    assert heat_picture(healthy).shape[1] == 256
     drawn = measures_picture(healthy)
     assert drawn is not None
     assert drawn.shape == (256, 256, 3)
 
 
+def test_heat_is_drawn_on_flagged_films_alone(healthy: Reading) -> None:
+    found = dataclasses.replace(healthy.detection, heatmap=healthy.image, abnormal=False)
+    plain = heat_picture(dataclasses.replace(healthy, detection=found))
+    hot = heat_picture(dataclasses.replace(healthy, detection=dataclasses.replace(found, abnormal=True)))
+    middle = slice(100, 400)
+    assert (plain[middle, middle].max(axis=2) == plain[middle, middle].min(axis=2)).all()
+    assert (hot[middle, middle].max(axis=2) > hot[middle, middle].min(axis=2)).mean() > 0.9
+
+
 def test_the_verdict_has_threshold_and_percentile(healthy: Reading) -> None:
     word, sentence = verdict(healthy)
-    assert word == ("Abnormal" if healthy.detection.abnormal else "Not abnormal")
+    assert word == ("Flagged" if healthy.detection.abnormal else "Not flagged")
     assert f"{healthy.detection.score:.3f}" in sentence
     assert f"{healthy.image_threshold:.3f}" in sentence
     assert f"{healthy.detection.percentile:.0f} % of healthy films" in sentence
     ill = dataclasses.replace(healthy.detection, abnormal=True, percentile=math.nan)
     word, sentence = verdict(dataclasses.replace(healthy, detection=ill))
-    assert word == "Abnormal"
+    assert word == "Flagged"
     assert "%" not in sentence
 
 
