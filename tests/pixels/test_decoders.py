@@ -7,6 +7,7 @@ import sys
 from io import BytesIO
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import PIL.Image
 import pytest
@@ -18,8 +19,8 @@ from pydicom.pixels import get_decoder
 
 from artasyn.errors import RadiographError
 from artasyn.pixels.decoders import JPEG_SYNTAXES, pixels_of
-from benchmarks.hostile_dicom import header, lossless_jpeg
 from tests.conftest import ROOT
+from tests.files.made import dicom
 
 ROWS, COLUMNS = np.mgrid[:40, :51]
 NOISE = np.random.default_rng(0).integers(0, 9, ROWS.shape)
@@ -38,8 +39,13 @@ def shipped(name: str) -> Dataset:
     return dcmread(path)
 
 
+def lossless_jpeg(pixels: NDArray[Any], bits: int) -> bytes:
+    return bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=bits))
+
+
 def compressed(stream: bytes, pixels: NDArray[Any], bits: int, syntax: str) -> Dataset:
-    film = header(pixels, bits=bits, syntax=syntax)
+    film = dicom(pixels, bits=bits)
+    film.file_meta.TransferSyntaxUID = uid.UID(syntax)
     film.PixelData = encapsulate([stream])
     return film
 
