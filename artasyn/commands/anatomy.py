@@ -15,7 +15,7 @@ import numpy as np
 
 from artasyn.arrays import Mask
 from artasyn.bulk.run import Row
-from artasyn.bulk.sources import Source, available_cores, search_sources
+from artasyn.bulk.sources import Source, search_sources
 from artasyn.console.options import DEVICE, FILES, MASKS, OUT, PRUNE, WORKERS, flag, option, paths, several
 from artasyn.console.results import (
     UNUSABLE,
@@ -169,7 +169,7 @@ def anatomy(options: AnatomyOptions) -> Done:
         (*FILES_OF, "width", "height", "spacing", "structures", *SHOWN),
         settings,
         files=FILES_OF,
-        workers=options.workers or (available_cores() if reader.device == "cpu" else 1),
+        workers=options.workers or int(reader.device != "cpu"),
         prune=options.prune,
     )
     found = search_sources(options.inputs, leave=out)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from artasyn.bulk.run import Row
-from artasyn.bulk.sources import Source, available_cores, search_sources
+from artasyn.bulk.sources import Source, search_sources
 from artasyn.console.lungs import LungOptions, described
 from artasyn.console.options import DEVICE, FILES, MODEL, OUT, PRUNE, WORKERS, flag, option, paths, spread
 from artasyn.console.results import UNUSABLE, Done, bulk_run, cautioned, note_gone, note_passed_over, write_sheets
@@ -106,7 +106,7 @@ def detect_sources(
     shown = ("score", "percentile", "novelty", "abnormal", "marked", "lungs_found", "status", "warnings", "reason")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": detector.digest}
     options |= described(lungs) if lungs else {}
-    workers = workers or (available_cores() if device == "cpu" else 1)
+    workers = workers or int(device != "cpu")
     run = bulk_run("detect", out, (*FOLDERS, *shown), options, files=tuple(FOLDERS), workers=workers, prune=prune)
     work = _Detect(out, model, device, restrict_to_lungs, detector.digest, lungs)
     outcomes = run.run(work, sources, title="detect")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artasyn.bulk.run import BulkRun, Outcome, Row
-from artasyn.bulk.sources import Found, available_cores
+from artasyn.bulk.sources import Found
 from artasyn.cautions import usable
 from artasyn.files.tables import write_table
 from artasyn.pictures.overlays import contact_sheet, read_picture, write_picture
@@ -90,7 +90,6 @@ def bulk_run(
     for name, option in options.items():
         is_record = dataclasses.is_dataclass(option) and not isinstance(option, type)
         settings[name] = dataclasses.asdict(option) if is_record else option
-    workers = workers or available_cores()
     return BulkRun(out, settings, columns, files, workers, batch=batch, sealed=sealed, prune=prune, own=own)
 
 
