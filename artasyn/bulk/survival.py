@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 from threadpoolctl import threadpool_limits
 
+from artasyn.bulk.progress import LOG
 from artasyn.bulk.sources import Source
 from artasyn.bulk.workers import Death, work_here, work_through
 from artasyn.errors import DataError
@@ -80,6 +81,7 @@ def survive(
                 if isinstance(result, Death):
                     key = result.begun, 0 if result.begun else batch.number
                     deaths[key] += 1
+                    LOG.warning("a worker process ended (%s) at %s", result.how, result.begun or "its start")
                     _split(batch, result, deaths[key], (queue, suspects), sealed=sealed)
                     continue
                 again = [] if alone else [outcome.source for outcome in result if outcome.passing]

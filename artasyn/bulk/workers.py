@@ -25,6 +25,7 @@ from artasyn.limits import limits, using
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
+
 def dumps(value: Any) -> bytes:
     """Pickles an object, or a function with what it needs."""
     from joblib.externals.loky.backend import reduction  # takes half a second to import

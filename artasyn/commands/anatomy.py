@@ -70,7 +70,8 @@ class AnatomyOptions:
         default="bundled",
         metadata=option(
             "bundled is the one that comes with artasyn; or the folder that `artasyn train-anatomy` wrote as "
-            "OUT/model, or the id of a model on the Hugging Face hub"
+            "OUT/model, or the id of a model on the Hugging Face hub",
+            main=True,
         ),
     )
     structures: Sequence[str] | None = field(
@@ -79,11 +80,12 @@ class AnatomyOptions:
             f"the masks to write: structures of the model, groups ({', '.join(GROUPS)}) and zones such as "
             "upper_zone_right (default: every structure of the model, under its own name)",
             metavar="NAME",
+            main=True,
         ),
     )
     outputs: Sequence[Output] = field(
         default=("png", "npz", "coco"),
-        metadata=several(MASKS, of=Output, metavar="FORMAT"),
+        metadata=several(MASKS, of=Output, metavar="FORMAT", main=True),
     )
     angle: float | None = field(
         default=None,
@@ -94,7 +96,7 @@ class AnatomyOptions:
     )
     device: str = field(default="auto", metadata=option(DEVICE))
     prune: bool = field(default=False, metadata=flag(PRUNE))
-    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
+    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU", main=True))
 
     def __post_init__(self) -> None:
         if self.angle is not None and not (math.isfinite(self.angle) and abs(self.angle) <= 360):
@@ -184,7 +186,8 @@ def anatomy(options: AnatomyOptions) -> Done:
     sections = _sections(out, done, ranked)
     write_report(out / "report.html", "Anatomy of radiographs", sections)
     written = (out / "report.html", *sheets, *tables, run.manifest)
-    return dataclasses.replace(done, written=written, sections=sections)
+    tally = {"read": len(done.rows) - len(done.unusable)}
+    return dataclasses.replace(done, written=written, sections=sections, tally=tally)
 
 
 def _caption(name: str, row: Row) -> str:

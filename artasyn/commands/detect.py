@@ -34,21 +34,24 @@ class DetectOptions:
     """Options of `detect`."""
 
     inputs: Sequence[Path] = field(metadata=paths(FILES))
-    out: Path = field(default=Path("detections"), metadata=option(OUT))
+    out: Path = field(default=Path("detections"), metadata=option(OUT, main=True))
     _: KW_ONLY
-    model: str = field(default="bundled", metadata=option(MODEL))
+    model: str = field(default="bundled", metadata=option(MODEL, main=True))
     restrict_to_lungs: bool = field(
         default=True,
         metadata=option("look only at the lungs, hidden and diseased parts too"),
     )
-    by: LungOptions = field(default=LungOptions(), metadata=spread())
+    by: LungOptions = field(default=LungOptions(), metadata=spread(main=("lungs",)))
     device: str = field(default="auto", metadata=option(DEVICE))
     prune: bool = field(default=False, metadata=flag(PRUNE))
-    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
+    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU", main=True))
 
 
 def detect(options: DetectOptions) -> Done:
     """Looks for anomalies on radiographs, with the detector that comes with artasyn or another one.
+
+    For example: artasyn detect film.png
+    Or a collection, with a detector of your own: artasyn detect films/ --model training/model --out detections
 
     Writes to OUT: heatmaps/NAME.png (16 bits, 65535 for 1), masks/NAME.png (0 and 255), lungs/NAME.png (where the
     detector looked), overlays/NAME.png (radiograph, heatmap, mask), scores.csv (highest score first), sheet-1.png and
@@ -114,7 +117,9 @@ def detect_sources(
     ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, -float(item[1]["score"]), item[0]))
     write_table(out / "scores.csv", ("name", *shown), ({**row, "name": name} for name, row in ranked), quoted=1)
     sheets = write_sheets(out, [(_caption(name, row), row["overlay"]) for name, row in ranked], columns=2)
-    return dataclasses.replace(done, written=(*sheets, out / "scores.csv", run.manifest))
+    judged = [row["abnormal"] == "true" for _, row in ranked if row["status"] != UNUSABLE]
+    tally = {"flagged": sum(judged), "not": len(judged) - sum(judged)}
+    return dataclasses.replace(done, written=(*sheets, out / "scores.csv", run.manifest), tally=tally)
 
 
 def _caption(name: str, row: Row) -> str:

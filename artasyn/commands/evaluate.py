@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from artasyn.arrays import Picture
+from artasyn.bulk.progress import progress
 from artasyn.bulk.run import Outcome, Row
 from artasyn.commands.detect import detect_sources, open_detector
 from artasyn.console.options import DEVICE, MODEL, OUT, PRUNE, WORKERS, flag, option
@@ -41,21 +42,25 @@ class EvaluateOptions:
     data: Path = field(metadata=option("the test set's folder"))
     out: Path = field(metadata=option(OUT))
     _: KW_ONLY
-    model: str = field(default="bundled", metadata=option(MODEL))
+    model: str = field(default="bundled", metadata=option(MODEL, main=True))
     layout: str = field(
         default="auto",
-        metadata=option("how the test set lies in its folder, one of the above; auto tells it from what is there"),
+        metadata=option(
+            "how the test set lies in its folder, one of the above; auto tells it from what is there", main=True
+        ),
     )
     restrict_to_lungs: bool = field(default=True, metadata=option("look only inside the lungs, found by PBTSeg"))
     device: str = field(default="auto", metadata=option(DEVICE))
     bootstrap: int = field(default=1000, metadata=option("resamples of the films for the 95 % intervals"))
     seed: int = field(default=0, metadata=option("of the resampling"))
     prune: bool = field(default=False, metadata=flag(PRUNE))
-    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
+    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU", main=True))
 
 
 def evaluate(options: EvaluateOptions) -> Done:
     """Measures a detector on a test set and compares it with the anatomy prior "everything inside the lungs".
+
+    For example: artasyn evaluate data/ --model training/model --out evaluation
 
     Reads from DATA one of these layouts:
       artasyn: test/healthy, test/diseased, ground_truth (a mask for every diseased film, with the film's name or
@@ -99,7 +104,14 @@ def evaluate(options: EvaluateOptions) -> Done:
     parts = sections(figures, outcomes, quality, test, out)
     write_report(out / "report.html", f"Detection on {data.name}", parts)
     written = (out / "report.html", out / "metrics.json", *found.written)
-    return Done(written, (*outcomes, *failed), tuple(parts), found.notes)
+    return Done(written, (*outcomes, *failed), tuple(parts), found.notes, said=_said(figures["detector"]))
+
+
+def _said(figures: Metrics) -> str:
+    """Returns the result in a line: the figures that the test set defines."""
+    known = {"image AUROC": figures.image_auroc, "Dice": figures.dice, "pointing": figures.pointing}
+    values = [f"{name} {figure.value:.3f}" for name, figure in known.items() if not math.isnan(figure.value)]
+    return f"{figures.images} films, {figures.diseased} of them diseased: {', '.join(values) or 'no figure is defined'}"
 
 
 def _unusable(found: Done, test: TestSet) -> dict[str, Any]:
@@ -129,7 +141,7 @@ def _measure(
 
     films = [film for film in test.films if film.source.name in rows]
     scored = {"detector": ours, "lungs_prior": prior}
-    failed = score_films(tqdm(films, desc="measure", unit="film"), measure, scored)
+    failed = score_films(progress(films, title="measure", unit="film"), measure, scored)
     if len(failed) == len(films):
         raise DataError(f"none of the {len(test.films)} films could be measured; see {out / 'manifest.csv'}")
     figures = {name: one.evaluation.result(bootstrap=bootstrap, seed=seed) for name, one in scored.items()}

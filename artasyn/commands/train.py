@@ -28,15 +28,17 @@ class TrainOptions:
     normal: Sequence[Path] = field(metadata=several(f"normal {FILES}", of=Path))
     out: Path = field(metadata=option("the folder to write to"))
     _: KW_ONLY
-    training: TrainingRun = field(default=TrainingRun(), metadata=spread())
-    by: LungOptions = field(default=LungOptions(), metadata=spread())
+    training: TrainingRun = field(
+        default=TrainingRun(), metadata=spread(main=("epochs", "batch_size", "start", "seed"))
+    )
+    by: LungOptions = field(default=LungOptions(), metadata=spread(main=("lungs",)))
     trainer: dict[str, Any] | None = field(
         default=None,
         metadata=option("""further options of lightning.Trainer, as '{"devices": 2, "strategy": "ddp"}'"""),
     )
     synthesis: Literal["opacity", "imagined", "both"] = field(
         default="opacity",
-        metadata=option("what makes the anomalies: findings drawn at random, sentences, or both alike"),
+        metadata=option("what makes the anomalies: findings drawn at random, sentences, or both alike", main=True),
     )
     prompts: Path | None = field(
         default=None,
@@ -44,7 +46,9 @@ class TrainOptions:
             "the sentences of imagined and both: a CSV file with a column prompt; thirty usual ones without"
         ),
     )
-    workers: int = field(default=0, metadata=option("processes that prepare and synthesise; 0 takes every core"))
+    workers: int = field(
+        default=0, metadata=option("processes that prepare and synthesise; 0 takes every core", main=True)
+    )
 
     def __post_init__(self) -> None:
         if self.prompts is not None and self.synthesis == "opacity":
@@ -67,6 +71,8 @@ class TrainOptions:
 def train(options: TrainOptions) -> Done:
     """Trains a detector on normal radiographs alone, with synthetic anomalies made on the fly.
 
+    For example: artasyn train --normal normals/ --out training
+
     Writes to OUT: model/ (config.json and model.safetensors, for `artasyn detect --model OUT/model`), checkpoints/
     (last.ckpt, best.ckpt; checkpoints-1/ and so on where several trainings are averaged), logs/ (CSV and TensorBoard),
     cache/ (prepared radiographs; manifest.csv lists the radiographs left out, with reasons), passed_over.csv (if files
@@ -88,4 +94,6 @@ def train(options: TrainOptions) -> Done:
         notes = note_passed_over(out, found)
     manifest = out / "cache" / "manifest.csv"
     reasons = {row["name"]: row["reason"] for row in read_manifest(manifest)}
-    return Done((out / "model", manifest), tuple(Outcome(s, reason=reasons[s.name]) for s in sources), notes=notes)
+    outcomes = tuple(Outcome(source, reason=reasons[source.name]) for source in sources)
+    tally = {"used": sum(not outcome.reason for outcome in outcomes)}
+    return Done((out / "model", manifest), outcomes, notes=notes, tally=tally)

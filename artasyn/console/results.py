@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,10 @@ class Done:
         outcomes: the outcome of every source.
         sections: the sections for a report.
         notes: sentences about the collection, for the end of the screen.
+        tally: for the last line, how many of the sources became what: the words and their numbers, without the unusable
+            and the failed ones.
+        unit: for the last line, what a source is, in the singular.
+        said: the last line, where counts do not tell the result.
         strict: whether unusable radiographs count as failures in the exit status.
     """
 
@@ -49,6 +53,9 @@ class Done:
     outcomes: tuple[Outcome, ...] = ()
     sections: tuple[Section, ...] = ()
     notes: tuple[str, ...] = ()
+    tally: Mapping[str, int] = field(default_factory=dict)
+    unit: str = "film"
+    said: str = ""
     strict: bool = False
 
     @property
@@ -142,7 +149,10 @@ def without(out: Path, *names: str) -> tuple[Path, ...]:
 
 
 def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 10) -> Iterator[Path]:
-    """Writes contact sheets of overlays, in order, and yields their paths; deletes further sheets of an older run."""
+    """Writes contact sheets of overlays, in order, and yields the path of the first: the others follow it by number.
+
+    Further sheets of an older run are deleted.
+    """
     for number, start in enumerate(range(0, len(shown), SHEET), 1):
         page = shown[start : start + SHEET]
         pictures = [read_picture(out / file) for _, file in page]
@@ -151,7 +161,8 @@ def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 
         sheet = contact_sheet(pictures, [caption for caption, _ in page], columns=columns_here, tile=tile)
         path = out / f"sheet-{number}.png"
         write_picture(path, sheet)
-        yield path
+        if number == 1:
+            yield path
     older = (out / f"sheet-{number}.png" for number in itertools.count(-(-len(shown) // SHEET) + 1))
     for path in itertools.takewhile(Path.exists, older):
         path.unlink()

@@ -1,18 +1,19 @@
-"""The progress bar of a training."""
+"""The progress of a training."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import lightning
-from tqdm import tqdm
+
+from artasyn.bulk.progress import progress
 
 
 class Progress(lightning.Callback):
-    """One progress bar over the whole training, one step per batch, with the loss and the last validation's Dice.
+    """Shows the progress of the whole training, one step per batch, with the loss and the last validation's Dice.
 
     Args:
-        title: in front of the bar.
+        title: of the training.
     """
 
     def __init__(self, title: str = "train") -> None:
@@ -20,12 +21,12 @@ class Progress(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Opens the bar at the training's current step."""
-        self.bar = tqdm(
-            desc=self.title,
+        self.bar = progress(
+            title=self.title,
             total=int(trainer.estimated_stepping_batches),
             initial=trainer.global_step,
             unit="batch",
-            disable=not trainer.is_global_zero,
+            hidden=not trainer.is_global_zero,
         )
 
     def on_train_batch_end(

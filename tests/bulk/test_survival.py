@@ -240,7 +240,9 @@ def who(source: Source) -> list[Row]:
 
 @pytest.mark.parametrize(("films", "here"), [(1, True), (2, False)])
 def test_a_single_source_needs_no_further_process(tmp_path: Path, films: int, here: bool) -> None:
-    outcomes = BulkRun(tmp_path / "out", {}, COLUMNS, workers=1).run(who, sources_in(tmp_path / "films", films), title="")
+    outcomes = BulkRun(tmp_path / "out", {}, COLUMNS, workers=1).run(
+        who, sources_in(tmp_path / "films", films), title=""
+    )
     assert {row["file"] == str(os.getpid()) for outcome in outcomes for row in outcome.rows} == {here}
 
 
