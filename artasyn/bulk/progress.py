@@ -6,7 +6,7 @@ import logging
 import math
 import sys
 from collections.abc import Iterable
-from typing import Any, TextIO
+from typing import Any
 
 from tqdm import tqdm
 
@@ -18,9 +18,9 @@ SECONDS, LINES = 10.0, 50
 
 
 class _Lines:
-    """A stream that writes a line for every state of a bar that is drawn on it."""
+    """A stream that writes a line to a text stream for every state of a bar that is drawn on it."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Any) -> None:
         self.stream = stream
         self.last = ""
 

@@ -253,7 +253,7 @@ class BulkRun:
         with (
             closing(done),
             self._journal.path.open("a", encoding="utf-8") as journal,
-            progress(title=title, total=len(sources), initial=there, unit="film") as bar,
+            progress(title=title, total=len(sources), initial=there, unit="film", hidden=not left) as bar,
         ):
             for batch in done:
                 outcomes |= {outcome.source.name: outcome for outcome in batch}

@@ -18,7 +18,7 @@ from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import OneOf, Synthesis
 from artasyn.synthesis.diffusion import Imagined
 from artasyn.testsets.tables import read_table
-from artasyn.training.run import TrainingRun
+from artasyn.training.run import RECIPE, TrainingRun
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,7 @@ class TrainOptions:
     normal: Sequence[Path] = field(metadata=several(f"normal {FILES}", of=Path))
     out: Path = field(metadata=option("the folder to write to"))
     _: KW_ONLY
-    training: TrainingRun = field(
-        default=TrainingRun(), metadata=spread(main=("epochs", "batch_size", "start", "seed"))
-    )
+    training: TrainingRun = field(default=RECIPE, metadata=spread(main=("epochs", "batch_size", "start", "seed")))
     by: LungOptions = field(default=LungOptions(), metadata=spread(main=("lungs",)))
     trainer: dict[str, Any] | None = field(
         default=None,
@@ -73,10 +71,14 @@ def train(options: TrainOptions) -> Done:
 
     For example: artasyn train --normal normals/ --out training
 
-    Writes to OUT: model/ (config.json and model.safetensors, for `artasyn detect --model OUT/model`), checkpoints/
+    Writes to OUT: model/ (config.json and model.safetensors, for `artasyn detect --model OUT/model`; README.md, the
+    card: data, recipe, thresholds, figures, limits), checkpoints/
     (last.ckpt, best.ckpt; checkpoints-1/ and so on where several trainings are averaged), logs/ (CSV and TensorBoard),
     cache/ (prepared radiographs; manifest.csv lists the radiographs left out, with reasons), passed_over.csv (if files
     were not read), settings.json. The same command continues a training that was killed.
+
+    The recipe is the last round of the detector that comes with artasyn, and begins with that detector. Another
+    encoder, other levels, another kind or another size begin anew: --start null, and perhaps --pretrained true.
 
     A detector sees the window around the lungs. Train it with the lungs that it will be used with: `artasyn detect`
     takes those of PBTSeg, unless --lungs says otherwise.

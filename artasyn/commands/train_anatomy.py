@@ -77,7 +77,8 @@ def train_anatomy(options: TrainAnatomyOptions) -> Done:
     Or with CTs, eight patients of each: artasyn train-anatomy cts/ --labels segmentations/ --names names.csv
     --variants 8 --phantoms 1000 --out reader
 
-    Writes to OUT: model/ (config.json and model.safetensors, for `artasyn anatomy --model OUT/model`), checkpoints/
+    Writes to OUT: model/ (config.json and model.safetensors, for `artasyn anatomy --model OUT/model`; README.md, the
+    card), checkpoints/
     (last.ckpt), logs/ (CSV), stock/ (as `artasyn stock` writes it, unless --stock names others),
     settings.json. The thresholds of the model, and the agreement that counts as usual, come from films of patients who
     trained nothing. The same command continues a training that was killed.

@@ -34,9 +34,8 @@ class Progress(lightning.Callback):
     ) -> None:
         """Advances the bar by one step."""
         metrics = trainer.callback_metrics
-        self.bar.set_postfix(
-            {n: f"{metrics[k]:.3f}" for n, k in (("loss", "loss"), ("dice", "val/dice")) if k in metrics}
-        )
+        shown = {n: f"{metrics[k]:.3f}" for n, k in (("loss", "loss"), ("dice", "val/dice")) if k in metrics}
+        self.bar.set_postfix(shown, refresh=False)
         self.bar.update()
 
     def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
