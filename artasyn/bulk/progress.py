@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import Any
 
 from tqdm import tqdm
@@ -77,7 +77,7 @@ def progress(
         "initial": initial,
         "disable": hidden or LOG.level > logging.INFO,
     }
-    options["total"] = len(items) if total is None and hasattr(items, "__len__") else total
+    options["total"] = len(items) if total is None and isinstance(items, Sized) else total
     if not stream.isatty():
         units = unit + ("es" if unit.endswith("ch") else "s")
         options |= {
