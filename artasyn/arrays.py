@@ -9,14 +9,18 @@ the value range: `artasyn.files.radiograph` converts files into this unit, and `
 from __future__ import annotations
 
 import hashlib
+import os
+from typing import Any
 
 import numpy as np
 
-from artasyn.errors import ImageError
+from artasyn.errors import DataError, ImageError
 from artasyn.shapes import Bool, Float32, Float64, Int16, UInt8, UInt16
 
 Image = Float32[np.ndarray, "h w"]
 """A radiograph: float32 (h, w) in [0, 1], bright = dense."""
+GivenImage = Image | str | os.PathLike[str]
+"""A radiograph, or the path of its file."""
 Prepared = Float32[np.ndarray, "size size"]
 """A radiograph, or a map of a radiograph, as a network sees it: float32 (size, size)."""
 Attenuation = Float32[np.ndarray, "h w"]
@@ -59,8 +63,20 @@ SoftMasks = Float32[np.ndarray, "k h w"]
 LOWEST, HIGHEST = -1024, 3071
 """Lowest and highest Hounsfield unit that a volume may hold: 12 bits."""
 
+Rng = np.random.Generator | int | np.integer[Any]
+"""A source of randomness: a random generator, or a seed that starts a new one."""
+
 BACKGROUND, RIGHT, LEFT = 0, 1, 2
 """The values of `LungLabels`; right and left are the patient's."""
+
+
+_INSTEAD = {
+    "list": "pass one radiograph at a time",
+    "tuple": "pass one radiograph at a time",
+    "Tensor": "pass tensor.numpy()",
+    "Radiograph": "pass radiograph.image",
+}
+"""What to do with other kinds of image, by the name of the kind."""
 
 
 def check_image(image: object, name: str = "image") -> None:
@@ -70,7 +86,9 @@ def check_image(image: object, name: str = "image") -> None:
         ImageError: not a float32 array of shape (h, w) with at least 16 rows and columns and values in [0, 1].
     """
     if not isinstance(image, np.ndarray):
-        raise ImageError(f"{name} must be a numpy array, not {type(image).__name__}; read files with read_radiograph")
+        kind = type(image).__name__
+        do = _INSTEAD.get(kind, "read files with read_radiograph")
+        raise ImageError(f"{name} must be a numpy array, not {kind}; {do}")
     if image.ndim != 2:
         raise ImageError(
             f"{name} must have shape (h, w), not {image.shape}; pass one channel, one radiograph at a time"
@@ -114,3 +132,26 @@ def generator(seed: int, *identities: int | str) -> np.random.Generator:
     words = [seed, *(int(i, 16) if isinstance(i, str) else i for i in identities)]
     halves = [half for word in words for half in (word & 0xFFFFFFFF, word >> 32)]
     return np.random.default_rng(np.random.SeedSequence([len(words), *halves]))
+
+
+def as_generator(rng: Rng) -> np.random.Generator:
+    """Returns a random generator as it is, and starts a new one from a seed, as ``numpy.random.default_rng`` does.
+
+    Args:
+        rng: a generator, or a seed that is not negative.
+
+    Raises:
+        DataError: neither. None is refused, since nobody could make its results again.
+
+    Example:
+        >>> as_generator(0).integers(100) == as_generator(np.random.default_rng(0)).integers(100)
+        np.True_
+    """
+    if isinstance(rng, np.random.Generator):
+        return rng
+    if isinstance(rng, int | np.integer) and not isinstance(rng, bool) and rng >= 0:
+        return np.random.default_rng(int(rng))
+    found = rng if isinstance(rng, int | np.integer | None) else type(rng).__name__
+    raise DataError(
+        f"rng must be a numpy.random.Generator or a seed of 0 or more, not {found}; use numpy.random.default_rng(seed)"
+    )

@@ -56,6 +56,40 @@ LINES = {
 """Figures of a set of films, and their names in the table."""
 
 
+def cardiothoracic(result: dict[str, Any]) -> list[str]:
+    """The rule of the cardiothoracic ratio beside the widest extent, on both halves."""
+    rows = [
+        "| difference of the ratio, mean (limits of agreement) | hearts | first half, widest extent | ... the rule "
+        "| hearts | second half, widest extent | ... the rule |",
+        "|---" * 7 + "|",
+    ]
+    first, second = (_hearts(result[half]) for half in HALVES)
+    for name in second:
+        cells = [
+            f"{of[name]['rule']['hearts']} | {_limits(of[name]['widest'])} | {_limits(of[name]['rule'])}"
+            for of in (first, second)
+        ]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    for view, of in result["ct"].items():
+        rows.append(
+            f"| the CT itself, {view}: ratio (without vessels {of['without_vessels']:.3f}) "
+            f"| 1 | {of['widest']:.3f} | {of['rule']:.3f} | | | |"
+        )
+    return rows
+
+
+def _hearts(half: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The differences of a half of `cardiothoracic`, by their name in the table."""
+    found = {f"{name}, {kind}": of for name, kinds in half["readers"].items() for kind, of in kinds.items()}
+    found |= {f"projections of {name}": of for name, of in half["projections"].items()}
+    return found | {f"the network's hearts on {name}": of for name, of in half["network"].items()}
+
+
+def _limits(of: dict[str, float]) -> str:
+    """A mean difference with its limits of agreement."""
+    return " (".join(f"{of[name]:+.3f}" for name in ("mean", "low")) + f" to {of['high']:+.3f})"
+
+
 def anatomy_unreadable(result: dict[str, Any]) -> list[str]:
     """Films that cannot be read, and how they are told."""
     rows = [

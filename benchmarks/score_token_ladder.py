@@ -148,7 +148,7 @@ def main() -> None:
     options.add_argument("--stock", type=Path, required=True, help="folder that artasyn stock wrote to")
     options.add_argument("--work", type=Path, default=Path("token_ladder"), help="folder of films and checkpoints")
     options.add_argument("--films", type=int, default=3000, help="films to learn")
-    options.add_argument("--steps", type=int, default=600, help="training steps of every rung")
+    options.add_argument("--steps", type=int, default=400, help="training steps of every rung")
     options.add_argument("--rungs", nargs="+", choices=RUNGS, default=list(RUNGS), help="rungs to measure")
     options.add_argument("--cache", type=Path, help="folder that keeps the projections")
     options.add_argument("--out", type=Path, default=here / "results" / "tokens_ladder.json")

@@ -29,9 +29,10 @@ from artasyn.evaluation.boxes import inside_boxes
 from artasyn.evaluation.evaluation import Evaluation, Metrics
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_radiograph
+from artasyn.pictures.curves import curve_picture, roc_picture
 from artasyn.pictures.overlays import contact_sheet
 from artasyn.pictures.panels import detection_panels, truth_panel
-from artasyn.pictures.report import FIGURES, Section, curve_picture, metrics_section, roc_picture, shown, write_report
+from artasyn.pictures.report import FIGURES, Section, metrics_section, shown, write_report
 from artasyn.segment import Lungs
 from artasyn.testsets.layouts import find
 from artasyn.testsets.measured import Method, Scored, measure_film, rank_of, score_films

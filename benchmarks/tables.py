@@ -13,13 +13,21 @@ from benchmarks import anatomy_tables, detection_tables, generation_tables, toke
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
     "README.md",
-    "docs/anatomy.md",
+    "docs/at_home.md",
     "docs/detection.md",
     "docs/files.md",
-    "docs/imagine.md",
     "docs/hostile.md",
+    "docs/imagine.md",
     "docs/pbtseg.md",
-    "docs/tokens.md",
+    "docs/experiments/anatomy.md",
+    "docs/experiments/detection.md",
+    "docs/experiments/imagine.md",
+    "docs/experiments/index.md",
+    "docs/experiments/lungs.md",
+    "docs/experiments/projection.md",
+    "docs/experiments/speed.md",
+    "docs/experiments/synthesis.md",
+    "docs/experiments/tokens.md",
 )
 
 
@@ -252,6 +260,37 @@ def kills(result: dict[str, Any]) -> list[str]:
     return rows
 
 
+def at_home(result: dict[str, Any]) -> list[str]:
+    """What artasyn costs a user, before and after; a dash where a column was not measured."""
+    columns = [_at_home_cells(result[label]) if label in result else {} for label in ("before", "after")]
+    names = dict.fromkeys(name for column in columns for name in column)
+    rows = ["| | before | after |", "|---|---|---|"]
+    return rows + [f"| {name} | {' | '.join(column.get(name, '-') for column in columns)} |" for name in names]
+
+
+def _at_home_cells(of: dict[str, Any]) -> dict[str, str]:
+    """The cells of one column, by the names of their rows."""
+    commands = {name: f"first result of `artasyn {name} FILM`" for name in ("segment", "detect")}
+    commands = {"import": "`import artasyn`", "help": "`artasyn --help`"} | commands
+    cells = {"commit": f"`{of['commit']}`"}
+    for key, found in of.get("seconds", {}).items():
+        cells[f"{commands[key]}, s, least (median)"] = f"{found['least']:.2f} ({found['median']:.2f})"
+    if "installed" in of:
+        size = of["installed"]
+        cells["artasyn itself, MB"] = f"{size['artasyn_mb']:.0f}"
+        cells["what it needs without torch, MB"] = f"{size['packages_mb']:.0f} ({size['packages']} packages)"
+    if "demo_log_bytes" in of:
+        cells["log of `artasyn demo`, kB"] = f"{of['demo_log_bytes'] / 1000:.1f}"
+    if "log" in of:
+        cells[f"log of `artasyn synthesise`, {of['log']['films']} films, kB"] = f"{of['log']['bytes'] / 1000:.1f}"
+    if "report" in of:
+        name = f"`report.html` of `artasyn evaluate`, {of['report']['films']} films, MB"
+        cells[name] = f"{of['report']['report_mb']:.1f}"
+    for other, found in of.get("conflicts", {}).items():
+        cells[f"installs together with {other}"] = "yes" if found["together"] else "no"
+    return cells
+
+
 def hostile(result: dict[str, Any]) -> list[str]:
     """Outcomes of damaged and hostile files, reader by reader."""
     names = {
@@ -297,6 +336,13 @@ def partial(result: dict[str, Any]) -> list[str]:
     return rows
 
 
+def _claim(table: Callable[[dict[str, Any]], list[str]], *rows: str) -> Callable[[dict[str, Any]], list[str]]:
+    """The header of a table and the rows that begin like these: what README.md claims."""
+    return lambda result: [
+        row for number, row in enumerate(table(result)) if number < 2 or row.removeprefix("| ").startswith(rows)
+    ]
+
+
 TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "phantom": phantom,
     "lungs": lungs,
@@ -315,9 +361,11 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "zeroshot_parts": detection_tables.zeroshot_ladder,
     "zeroshot_tried": detection_tables.zeroshot_tried,
     "hostile": hostile,
+    "at_home": at_home,
     "kills": kills,
     "partial": partial,
     "anatomy": anatomy_tables.anatomy,
+    "cardiothoracic": anatomy_tables.cardiothoracic,
     "anatomy_unreadable": anatomy_tables.anatomy_unreadable,
     "anatomy_projections": anatomy_tables.anatomy_projections,
     "speed_anatomy": anatomy_tables.speed_anatomy,
@@ -332,9 +380,33 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "tokens_robustness": tokens_tables.tokens_robustness,
     "tokens_model_tasks": tokens_tables.tokens_model_tasks,
     "tokens_few_shots": tokens_tables.tokens_few_shots,
+    "tokens_ladder": tokens_tables.tokens_ladder,
+    "zeroshot_claim": _claim(
+        detection_tables.zeroshot,
+        "opacities drawn by radiologists: pixel AUROC",
+        "opacities drawn by radiologists: Dice",
+        "children, pneumonia or normal",
+        "adults, opacity or normal",
+        "hospitals never seen",
+    ),
+    "realism_claim": _claim(
+        realism, "fine structure inside over that", "gradient", "share of changed", "told from", "normal lung"
+    ),
+    "speed_claim": _claim(
+        speed,
+        "lungs (PBTSeg), 256",
+        "synthesis (LungOpacity), 256",
+        "synthesis (LungOpacity), 1024",
+        "detection, 256 px, lungs by",
+    ),
 }
 
-SAME = {"tokens_model_tasks": "tokens_model"}
+SAME = {
+    "tokens_model_tasks": "tokens_model",
+    "zeroshot_claim": "zeroshot",
+    "realism_claim": "realism",
+    "speed_claim": "speed",
+}
 """Tables whose result has another name: several tables may show one result."""
 
 

@@ -1,15 +1,18 @@
-"""An anomaly on a radiograph: the new image, the exact mask and the added attenuation."""
+"""An anomaly on a radiograph: the new image, the exact mask and the added attenuation; and the part that changed."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
+import cv2
 import numpy as np
 
 from artasyn.arrays import Attenuation, Image, Mask
 from artasyn.segment import Lungs
+from artasyn.shapes import Float32
+from artasyn.synthesis.context import Window
 from artasyn.synthesis.lesions import OpacityRecord
 
 
@@ -31,6 +34,55 @@ class Anomaly:
     attenuation: Attenuation
     record: OpacityRecord
     findings: Mapping[str, Mask] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Change:
+    """The change that an anomaly makes to the part of an image that it reaches.
+
+    Attributes:
+        film: rows and columns of the part on the image.
+        image: the part with the anomaly.
+        mask: the pixels of the part that changed.
+        attenuation: the attenuation that was added to the part.
+        window: the window around the lungs.
+        inner: rows and columns of the part in the window.
+        step: from lung to soft tissue, on the grid.
+        air_left: the share of air that every finding leaves, by the finding's name.
+        tolerance: smallest change of a pixel.
+    """
+
+    film: tuple[slice, slice]
+    image: Image
+    mask: Mask
+    attenuation: Attenuation
+    window: Window
+    inner: tuple[slice, slice]
+    step: Float32[np.ndarray, "grid grid"]
+    air_left: dict[str, Float32[np.ndarray, "grid grid"]]
+    tolerance: float
+
+    def placed(self, part: Any, whole: Any) -> Any:
+        """Writes an array of the part into an array of the whole image, and returns the whole."""
+        whole[self.film] = part
+        return whole
+
+    def findings(self) -> dict[str, Mask]:
+        """Returns the changed pixels of each finding, decided on the grid.
+
+        A pixel belongs to a finding that reaches the tolerance by itself, or that adds no less than any other finding.
+        """
+        if len(self.air_left) == 1:
+            return dict.fromkeys(self.air_left, self.mask)
+        parts = [(1 - air) * self.step for air in self.air_left.values()]
+        most = np.maximum.reduce(parts)
+        size = (self.window.side, self.window.side)
+        masks = []
+        for part in parts:
+            there = (part >= np.float32(self.tolerance)) | (part == most)
+            pixels = cv2.resize(there.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
+            masks.append(self.mask & (pixels[self.inner] > 0))
+        return dict(zip(self.air_left, masks, strict=True))
 
 
 def expose(image: Image, attenuation: Attenuation, *, tolerance: float) -> tuple[Image, Mask, Attenuation]:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from artasyn.arrays import Rng, as_generator
 from artasyn.errors import ImageError, NothingShows, SynthesisError
 from artasyn.segment.lungs import Lungs
 from artasyn.shapes import Bool, Float32, Integer, Shaped
@@ -28,6 +29,7 @@ from artasyn.synthesis.context import (
     SOFT_TISSUE,
     kernel,
 )
+from artasyn.synthesis.finding import Findings
 from artasyn.synthesis.lesions import Draws, OpacityRecord
 from artasyn.synthesis.opacity import DRAWS, LungOpacity, rendered
 from artasyn.synthesis.places import Found, Place
@@ -146,7 +148,7 @@ class BatchLungOpacity(torch.nn.Module):
     Lesions lie in the whole visible lungs. `LungOpacity` also takes a part of the lungs, such as a lobe.
 
     Args:
-        opacity: settings of the draw; None draws from all findings.
+        opacity: settings of the draw, or the findings, as for `LungOpacity`; None draws from all findings.
         at_once: render a whole batch at once; None does so on an accelerator only.
         lungs_labelled: True takes lungs as labels, False takes every value except 0 as lung, None goes by the values
             of each image, as `artasyn.Lungs.from_array` does.
@@ -165,31 +167,31 @@ class BatchLungOpacity(torch.nn.Module):
 
     def __init__(
         self,
-        opacity: LungOpacity | None = None,
+        opacity: LungOpacity | Findings | None = None,
         *,
         at_once: bool | None = None,
         lungs_labelled: bool | None = None,
     ) -> None:
         super().__init__()
-        self.opacity = opacity or LungOpacity()
+        self.opacity = opacity if isinstance(opacity, LungOpacity) else LungOpacity(opacity)
         _refuse_parts([self.opacity])
         self.at_once, self.lungs_labelled = at_once, lungs_labelled
         self.register_buffer("textures", torch.from_numpy(bank().copy()), persistent=False)
 
-    def forward(self, images: FilmBatch, lungs: LungsOfBatch, rng: np.random.Generator) -> Anomalies:
+    def forward(self, images: FilmBatch, lungs: LungsOfBatch, rng: Rng) -> Anomalies:
         """Draws and renders an anomaly for every radiograph; an anomaly that changes no pixel is drawn again.
 
         Args:
             images: float32 (b, 1, h, w) in [0, 1], normal radiographs.
             lungs: (b, 1, h, w), labels as in `artasyn.arrays.LungLabels` or masks of both lungs, on the same device; or
                 a list with the `Lungs`, the `Anatomy` or the `Projection` of each image.
-            rng: the only source of randomness.
+            rng: the only source of randomness, a generator or a seed.
 
         Raises:
             SynthesisError: an image has no lungs, or they are so bright that nothing can be added to them.
             ImageError: `images` is not a valid batch, or the lungs are on another grid or device.
         """
-        lungs, present = _labels(images, lungs, self.lungs_labelled)
+        (lungs, present), rng = _labels(images, lungs, self.lungs_labelled), as_generator(rng)
         draws = self.opacity.draw_batch(present, rng)
         made = self._render(images, lungs, draws, torch.full((len(images),), self.opacity.tolerance))
         for _ in range(DRAWS - 1):

@@ -6,6 +6,7 @@ The names follow the Fleischner Society's glossary of terms for thoracic imaging
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Literal
 
@@ -301,3 +302,32 @@ def findings(*names: str, **changes: Any) -> tuple[Finding, ...]:
     if fault := changes.keys() - {field.name for field in fields(Finding)}:
         raise SynthesisError(f"a finding has no {', '.join(sorted(fault))}")
     return tuple(replace(FINDINGS[name], **changes) for name in names or FINDINGS)
+
+
+Findings = str | Sequence[Finding | str]
+"""Findings as people give them: their names, findings of their own, or both."""
+
+
+def chosen(given: Findings | None) -> tuple[Finding, ...]:
+    """Returns findings that are given by their names or as they are.
+
+    Args:
+        given: a name, or a list of names and of findings; None takes all findings.
+
+    Raises:
+        SynthesisError: there is no such finding, or something else is given.
+
+    Example:
+        >>> chosen(["nodule", FINDINGS["mass"]]) == findings("nodule", "mass")
+        True
+    """
+    if given is None:
+        return findings()
+    if not isinstance(given, Sequence):
+        raise SynthesisError(f"findings must be a list of names or of findings, not {type(given).__name__}")
+    found = []
+    for each in (given,) if isinstance(given, str) else given:
+        if not isinstance(each, str | Finding):
+            raise SynthesisError(f"a finding must be a name or a Finding, not {type(each).__name__}")
+        found.append(findings(each)[0] if isinstance(each, str) else each)
+    return tuple(found)

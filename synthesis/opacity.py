@@ -5,22 +5,22 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any
 
 import cv2
 import numpy as np
 
-from artasyn.arrays import Attenuation, Heatmap, Image, Mask, check_image
+from artasyn.arrays import Attenuation, Heatmap, Image, Rng, as_generator, check_image
 from artasyn.errors import ImageError, NothingShows, SynthesisError
 from artasyn.fields import Count, Within, check_fields
 from artasyn.segment.anatomy.anatomy import Convention
 from artasyn.shapes import Bool, Float32
 from artasyn.synthesis import rendering
-from artasyn.synthesis.anomaly import Anomaly, expose
+from artasyn.synthesis.anomaly import Anomaly, Change, expose
 from artasyn.synthesis.context import FADE_BLUR, Context, Window, blurred
 from artasyn.synthesis.drawing import draw_lesions
-from artasyn.synthesis.finding import CountRange, Finding, findings
+from artasyn.synthesis.finding import CountRange, Finding, Findings, chosen, findings
 from artasyn.synthesis.lesions import Draws, OpacityRecord
 from artasyn.synthesis.places import Found, Place
 from artasyn.synthesis.rendering import Lesions
@@ -32,7 +32,7 @@ DRAWS = 8
 _POINTS = ((np.arange(rendering.POINTS) + 0.5) / rendering.POINTS).astype(np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class LungOpacity:
     """Makes lung opacities on normal radiographs, with exact masks.
 
@@ -44,7 +44,8 @@ class LungOpacity:
     any image size and any cropping.
 
     Attributes:
-        findings: the findings to draw from, by their weights; `artasyn.synthesis.findings` selects and changes them.
+        findings: the findings to draw from, by their weights. Names are taken for them: ``LungOpacity(["nodule"])``;
+            `artasyn.synthesis.findings` selects and changes them.
         kinds_range: number of different findings in one anomaly.
         tolerance: smallest change of a pixel, in image units; smaller changes are not added. The default is one grey
             level of 8 bits.
@@ -61,7 +62,7 @@ class LungOpacity:
     Example:
         >>> from artasyn import Phantom
         >>> chest = Phantom(size=128)(seed=1)
-        >>> anomaly = LungOpacity()(chest.image, chest.lungs, np.random.default_rng(0))
+        >>> anomaly = LungOpacity(["nodule", "mass"])(chest.image, chest.lungs, rng=0)
         >>> bool((anomaly.mask == (anomaly.image != chest.image)).all())
         True
     """
@@ -72,30 +73,47 @@ class LungOpacity:
     part: str = "lungs"
     convention: Convention = "visible"
 
-    def __post_init__(self) -> None:
-        """Refuses settings that cannot be drawn from.
+    def __init__(
+        self,
+        findings: Findings | None = None,
+        kinds_range: CountRange = (1, 2),
+        tolerance: float = 1 / 255,
+        part: str = "lungs",
+        convention: Convention = "visible",
+    ) -> None:
+        """Sets the attributes, and refuses settings that cannot be drawn from.
+
+        Args:
+            findings: names, findings of one's own, or both; None takes all findings.
+            kinds_range: number of different findings in one anomaly.
+            tolerance: smallest change of a pixel, in image units.
+            part: the part of the lungs that lesions lie in.
+            convention: the extent of the lungs.
 
         Raises:
-            SynthesisError: no findings, or a range or tolerance that makes no sense.
+            SynthesisError: no findings or an unknown one, or a range or tolerance that makes no sense.
         """
+        values = (chosen(findings), kinds_range, tolerance, part, convention)
+        for each, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, each.name, value)
         check_fields(self, SynthesisError)
         if not self.findings:
             raise SynthesisError("no findings to draw from; leave the option out for all of them")
 
-    def __call__(self, image: Image, lungs: Found | Place, rng: np.random.Generator) -> Anomaly:
+    def __call__(self, image: Image, lungs: Found | Place, rng: Rng) -> Anomaly:
         """Draws an anomaly and renders it; an anomaly that changes no pixel is drawn again.
 
         Args:
             image: float32 (h, w) in [0, 1], a normal radiograph.
             lungs: its lungs, its anatomy or its projection, on the same grid.
-            rng: the only source of randomness.
+            rng: the only source of randomness, a generator or a seed.
 
         Raises:
             SynthesisError: there are no lungs or no such part of them, or they are so bright that nothing can be added
                 to them.
             ImageError: the image is not valid, or the lungs are on another grid.
         """
-        place = self.place(lungs)
+        place, rng = self.place(lungs), as_generator(rng)
         for _ in range(DRAWS - 1):
             with contextlib.suppress(NothingShows):
                 return self.render(image, place, self.draw(place, rng))
@@ -117,12 +135,12 @@ class LungOpacity:
         """
         return Place.of(lungs, self.part, self.convention)
 
-    def draw(self, lungs: Found | Place, rng: np.random.Generator) -> OpacityRecord:
+    def draw(self, lungs: Found | Place, rng: Rng) -> OpacityRecord:
         """Draws the places, shapes and densities of an anomaly; rendering uses no randomness.
 
         Args:
             lungs: the lungs, the anatomy or the projection to place the anomaly in; one lung is enough.
-            rng: the source of randomness.
+            rng: the source of randomness, a generator or a seed.
 
         Raises:
             SynthesisError: there are no lungs, or no such part of them.
@@ -134,12 +152,12 @@ class LungOpacity:
         lesions = self.draw_batch(present[None], rng).lesions(1)[0]
         return OpacityRecord(lesions, self.tolerance, self.part, self.convention)
 
-    def draw_batch(self, present: Bool[np.ndarray, "b 2"], rng: np.random.Generator) -> Draws:
+    def draw_batch(self, present: Bool[np.ndarray, "b 2"], rng: Rng) -> Draws:
         """Draws an anomaly for each image of a batch.
 
         Args:
             present: bool (b, 2), whether an image has a right and a left lung.
-            rng: the source of randomness.
+            rng: the source of randomness, a generator or a seed.
 
         Raises:
             SynthesisError: an image has no lungs.
@@ -149,7 +167,7 @@ class LungOpacity:
             raise SynthesisError(
                 f"no lungs to place an opacity in, images {missing} of {len(present)}; find them first or leave it out"
             )
-        return draw_lesions(self.findings, present, rng, kinds_range=self.kinds_range)
+        return draw_lesions(self.findings, present, as_generator(rng), kinds_range=self.kinds_range)
 
     def render(self, image: Image, lungs: Found | Place, record: OpacityRecord) -> Anomaly:
         """Renders a record on a radiograph; the same input always gives the same result.
@@ -178,55 +196,6 @@ class LungOpacity:
             record,
             {name: change.placed(mask, np.zeros(image.shape, bool)) for name, mask in change.findings().items()},
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Change:
-    """The change that an anomaly makes to the part of an image that it reaches.
-
-    Attributes:
-        film: rows and columns of the part on the image.
-        image: the part with the anomaly.
-        mask: the pixels of the part that changed.
-        attenuation: the attenuation that was added to the part.
-        window: the window around the lungs.
-        inner: rows and columns of the part in the window.
-        step: from lung to soft tissue, on the grid.
-        air_left: the share of air that every finding leaves, by the finding's name.
-        tolerance: smallest change of a pixel.
-    """
-
-    film: tuple[slice, slice]
-    image: Image
-    mask: Mask
-    attenuation: Attenuation
-    window: Window
-    inner: tuple[slice, slice]
-    step: Float32[np.ndarray, "grid grid"]
-    air_left: dict[str, Float32[np.ndarray, "grid grid"]]
-    tolerance: float
-
-    def placed(self, part: Any, whole: Any) -> Any:
-        """Writes an array of the part into an array of the whole image, and returns the whole."""
-        whole[self.film] = part
-        return whole
-
-    def findings(self) -> dict[str, Mask]:
-        """Returns the changed pixels of each finding, decided on the grid.
-
-        A pixel belongs to a finding that reaches the tolerance by itself, or that adds no less than any other finding.
-        """
-        if len(self.air_left) == 1:
-            return dict.fromkeys(self.air_left, self.mask)
-        parts = [(1 - air) * self.step for air in self.air_left.values()]
-        most = np.maximum.reduce(parts)
-        size = (self.window.side, self.window.side)
-        masks = []
-        for part in parts:
-            there = (part >= np.float32(self.tolerance)) | (part == most)
-            pixels = cv2.resize(there.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
-            masks.append(self.mask & (pixels[self.inner] > 0))
-        return dict(zip(self.air_left, masks, strict=True))
 
 
 def rendered(image: Image, place: Place, record: OpacityRecord) -> Change:

@@ -144,7 +144,7 @@ def _lungs(found: Found, convention: Convention) -> Lungs:
     """Returns the lungs in a convention.
 
     Raises:
-        SynthesisError: lungs alone do not tell what lies behind the heart.
+        SynthesisError: lungs alone do not tell what lies behind the heart, or something else is given.
     """
     if isinstance(found, Lungs):
         if convention == "whole":
@@ -152,6 +152,10 @@ def _lungs(found: Found, convention: Convention) -> Lungs:
         return found
     if isinstance(found, Projection):
         return found.lungs("projected" if convention == "whole" else "visible")
+    if not isinstance(found, Anatomy):
+        raise SynthesisError(
+            f"lungs must be Lungs, an Anatomy or a Projection, not {type(found).__name__}; use Lungs.from_array(labels)"
+        )
     return found.lungs(convention)
 
 

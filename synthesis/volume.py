@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import cv2
 import numpy as np
 
-from artasyn.arrays import Image, LungLabels, Mask, check_image
+from artasyn.arrays import Image, LungLabels, Mask, Rng, as_generator, check_image
 from artasyn.errors import ImageError, SynthesisError
 from artasyn.fields import Interval, Share, Within, check_fields
 from artasyn.records import read_record
@@ -122,13 +122,13 @@ class LungVolume:
     def __post_init__(self) -> None:
         check_fields(self, SynthesisError)
 
-    def __call__(self, image: Image, lungs: Lungs, rng: np.random.Generator) -> VolumeChange:
+    def __call__(self, image: Image, lungs: Lungs, rng: Rng) -> VolumeChange:
         """Draws a change of volume and renders it.
 
         Args:
             image: float32 (h, w) in [0, 1].
             lungs: its lungs, on the same grid.
-            rng: the only source of randomness.
+            rng: the only source of randomness, a generator or a seed.
 
         Raises:
             ImageError: the image is not valid, or the lungs are on another grid.
@@ -136,8 +136,9 @@ class LungVolume:
         """
         return self.render(image, lungs, self.draw(rng))
 
-    def draw(self, rng: np.random.Generator) -> VolumeRecord:
-        """Draws a record."""
+    def draw(self, rng: Rng) -> VolumeRecord:
+        """Draws a record; `rng` is a generator or a seed."""
+        rng = as_generator(rng)
         shift = rng.uniform(*self.shift_range)
         other = rng.uniform(-self.difference, self.difference)
         numbers = (

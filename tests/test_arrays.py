@@ -7,6 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +55,9 @@ def test_an_image_passes(image: Image) -> None:
         (lambda: ramp().astype(np.float64), "not float64"),
         (lambda: (255 * ramp()).astype(np.uint8), "not uint8"),
         (lambda: ramp() > 0.5, "not bool"),
+        (lambda: [ramp()], "not list; pass one radiograph at a time"),
+        (lambda: torch.from_numpy(ramp()), r"not Tensor; pass tensor.numpy\(\)"),
+        (lambda: "film.png", "not str; read files with read_radiograph"),
         (lambda: ramp(15, 20), r"not \(15, 20\)"),
         (lambda: ramp(20, 15), r"not \(20, 15\)"),
         (lambda: ramp()[:0], r"not \(0, 20\)"),

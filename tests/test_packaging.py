@@ -5,13 +5,16 @@ from __future__ import annotations
 import ast
 import configparser
 import importlib
+import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -33,6 +36,16 @@ IMPORTED_AS = {
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
+
+
+def load_module(file: Path) -> ModuleType:
+    """A programme that belongs to no package, as a module."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def lines(section: str, option: str) -> list[str]:
@@ -86,6 +99,70 @@ def test_links_shadow_the_mapping() -> None:
         if package != "artasyn"
     }
     assert links == expected
+
+
+def test_a_checkout_without_links_ships_the_same_modules(tmp_path: Path) -> None:
+    """Windows writes a link of git as a small text file; what ships comes from the folders that setup.cfg maps."""
+    modules = shutil.ignore_patterns("*_model", "model", "__pycache__")
+    for name in ("segment", "synthesis"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=modules)
+    shutil.copytree(
+        ROOT / "artasyn",
+        tmp_path / "artasyn",
+        ignore=lambda folder, names: {
+            *modules(folder, names),
+            *(name for name in names if Path(folder, name).is_symlink()),
+        },
+    )
+    for link in (path for path in (ROOT / "artasyn").iterdir() if path.is_symlink()):
+        (tmp_path / "artasyn" / link.name).write_text(link.readlink().as_posix())
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    script = "from setuptools import setup; setup(script_args=['-q', 'build', '-b', 'built'])"
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    built = {path.relative_to(tmp_path / "built" / "lib") for path in (tmp_path / "built" / "lib").rglob("*.py")}
+    expected = {
+        Path(*package.split("."), file.name) for package, folder in FOLDERS.items() for file in folder.glob("*.py")
+    }
+    assert built == expected
+
+
+def test_no_package_that_is_needed_is_under_the_gpl() -> None:
+    licences = load_module(ROOT / ".ci" / "licences.py")
+    needed = licences.needed()
+    assert {"numpy", "torch", "pydicom", "imagecodecs", "jinja2", "markupsafe"} <= set(needed)  # the last is indirect
+    found = {name: licences.licence(name) for name in needed}
+    assert not {name: stated for name, stated in found.items() if licences.COPYLEFT.search(stated)}
+    listed = re.findall(r"^\| ([\w-]+) \|", (ROOT / "LICENSES.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert {licences.normalised(each.name) for each in licences.direct()} <= set(listed)
+
+
+@pytest.mark.parametrize(
+    ("stated", "copyleft"),
+    [
+        ("GPL-3.0-or-later", True),
+        ("GNU General Public License v3 (GPLv3)", True),
+        ("AGPL-3.0", True),
+        ("GNU Affero General Public License v3", True),
+        ("GNU General Public License (GPL)", True),
+        ("GNU Lesser General Public License v3 (LGPLv3)", False),
+        ("LGPL-2.1", False),
+        ("BSD-3-Clause", False),
+    ],
+)
+def test_the_gpl_is_told_from_other_licences(stated: str, copyleft: bool) -> None:
+    assert bool(load_module(ROOT / ".ci" / "licences.py").COPYLEFT.search(stated)) == copyleft
+
+
+def test_the_oldest_versions_are_those_of_setup_cfg() -> None:
+    listed = subprocess.run(
+        [sys.executable, ROOT / ".ci" / "lowest.py"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout.split()
+    required = lines("options", "install_requires")
+    assert len(listed) == len(required)
+    for pinned, line in zip(listed, required, strict=True):
+        name, _, oldest = line.split(",")[0].partition(" >= ")
+        assert pinned == f"{name}=={oldest}.*"
 
 
 def test_coverage_looks_at_every_package() -> None:
@@ -198,9 +275,11 @@ def test_importing_is_light(fresh: subprocess.CompletedProcess[str]) -> None:
     heavy = {
         "albumentations",
         "huggingface_hub",
+        "imagecodecs",
         "jsonargparse",
         "lightning",
         "matplotlib",
+        "skimage",
         "sklearn",
         "tensorboard",
         "timm",

@@ -12,7 +12,7 @@ from artasyn.cli.ending import show
 from artasyn.cli.parsing import ALL, parser, plain
 from artasyn.cli.screen import on_screen
 from artasyn.cli.stops import stoppable
-from artasyn.console.options import read_options
+from artasyn.console.options import instantiated, read_options
 from artasyn.errors import ArtasynError, DataError, OutputError
 from artasyn.limits import using
 
@@ -62,7 +62,7 @@ def _main(given: Sequence[str]) -> int:
         parsed = reader.parse_args(given)
     except UnicodeDecodeError as error:
         raise DataError(f"the configuration is no text in UTF-8 (byte {error.start}); save it as UTF-8") from error
-    chosen = reader.instantiate(parsed)
+    chosen = instantiated(reader, parsed)
     with on_screen(quiet=chosen[chosen.command].quiet), using(chosen[chosen.command].limits):
         return show(_run(chosen))
 

@@ -57,7 +57,7 @@ def _options(name: str, *, everything: bool) -> ArgumentParser:
         examples = [each for each in more if each.startswith("For example")]
         description = "\n\n".join([purpose, *examples])
     rest = "" if everything else f"artasyn {name} {ALL} shows all options and every file that is written."
-    command = ArgumentParser(description=description, epilog=rest)  # the formatter of the parent parser prints both
+    command = ArgumentParser(description=description, epilog=rest, formatter_class=_Help)
     command.add_argument("--config", action=ActionConfigFile, help="a YAML file with options")
     command.add_argument("--quiet", action="store_true", help="show errors and the paths written, and nothing else")
     add_options(command, options)

@@ -16,7 +16,20 @@ import numpy as np
 from artasyn.arrays import Mask
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
-from artasyn.console.options import DEVICE, FILES, MASKS, OUT, PRUNE, WORKERS, flag, option, paths, several
+from artasyn.console.options import (
+    ANONYMOUS,
+    DEVICE,
+    DICOM,
+    FILES,
+    MASKS,
+    OUT,
+    PRUNE,
+    WORKERS,
+    flag,
+    option,
+    paths,
+    several,
+)
 from artasyn.console.results import (
     UNUSABLE,
     Done,
@@ -31,8 +44,12 @@ from artasyn.console.results import (
 from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.opened import Radiograph, open_radiograph
+from artasyn.outputs.dicom_files import DicomFiles, with_refusals
+from artasyn.outputs.dicom_instance import Made, Maker
+from artasyn.outputs.dicom_seg import Segment
+from artasyn.outputs.dicom_sr import Report, measured, spacing_remark
 from artasyn.outputs.masks import MASK_FILES, MaskFiles, Output
-from artasyn.outputs.measured import COLUMNS, measures_text, read_measures, write_measures
+from artasyn.outputs.measured import COLUMNS, measures_text, read_measures, table_of, write_measures
 from artasyn.pictures.anatomy import overlay_anatomy
 from artasyn.pictures.measures import draw_measures
 from artasyn.pictures.overlays import write_picture
@@ -94,6 +111,8 @@ class AnatomyOptions:
             "90 or -90 lateral (default: the network estimates it for each radiograph)"
         ),
     )
+    dicom: Sequence[Made] | None = field(default=None, metadata=several(DICOM, of=Made, metavar="OBJECT"))
+    anonymous: bool = field(default=False, metadata=flag(ANONYMOUS))
     device: str = field(default="auto", metadata=option(DEVICE))
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU", main=True))
@@ -145,6 +164,10 @@ def anatomy(options: AnatomyOptions) -> Done:
     structure), overlays/NAME.png (lungs, heart, spine, clavicles, trachea; with a legend), measured/NAME.png (the
     measures drawn). A structure that is not there, or not sure, has no picture and an empty mask.
 
+    With --dicom, also dicom/NAME.seg.dcm (the structures on the film's stored grid), dicom/NAME.sc.dcm (the overlay)
+    and dicom/NAME.sr.dcm (the measures), for films that are DICOM. The manifest has the columns seg, sc and sr, and
+    dicom_reason where there is no object.
+
     For the whole collection: report.html, sheet-1.png and following (the overlays, least sure first, unusable
     radiographs at the end), measures.csv, annotations.json (COCO, for pycocotools), manifest.csv, passed_over.csv (if
     files were not read), settings.json.
@@ -165,18 +188,20 @@ def anatomy(options: AnatomyOptions) -> Done:
     wanted = options.wanted(reader.net.settings.names)
     settings: dict[str, Any] = {"model": options.model, "weights": reader.digest, "structures": wanted}
     settings |= {"angle": options.angle, "outputs": sorted(options.outputs)}
+    maker = Maker("artasyn anatomy", (("model", options.model), ("weights", reader.digest)))
+    objects = DicomFiles(out, tuple(options.dicom or ()), options.anonymous, maker)
     run = bulk_run(
         "anatomy",
         out,
-        (*FILES_OF, "width", "height", "spacing", "structures", *SHOWN),
-        settings,
-        files=FILES_OF,
+        (*FILES_OF, "width", "height", "spacing", "structures", *SHOWN, *objects.columns),
+        settings | objects.settings,
+        files=(*FILES_OF, *objects.files),
         workers=options.workers or int(reader.device != "cpu"),
         prune=options.prune,
     )
     found = search_sources(options.inputs, leave=out)
     masks = MaskFiles(out, wanted, frozenset(options.outputs))
-    work = _Read(out, reader, masks, options.angle)
+    work = _Read(out, reader, masks, options.angle, objects)
     outcomes = run.run(work, found.sources, title="anatomy")
     notes = (*note_passed_over(out, found), *note_gone(run, outcomes))
     done = Done((), tuple(outcomes), notes=notes, strict=True)
@@ -186,8 +211,9 @@ def anatomy(options: AnatomyOptions) -> Done:
     sections = _sections(out, done, ranked)
     write_report(out / "report.html", "Anatomy of radiographs", sections)
     written = (out / "report.html", *sheets, *tables, run.manifest)
-    tally = {"read": len(done.rows) - len(done.unusable)}
-    return dataclasses.replace(done, written=written, sections=sections, tally=tally)
+    every = with_refusals(outcomes)
+    tally = {"read": sum(row["status"] != UNUSABLE for each in every if not each.reason for row in each.rows)}
+    return dataclasses.replace(done, outcomes=every, written=written, sections=sections, tally=tally)
 
 
 def _caption(name: str, row: Row) -> str:
@@ -204,6 +230,7 @@ class _Read:
     reader: AnatomyReader
     masks: MaskFiles
     angle: float | None
+    objects: DicomFiles
 
     def __call__(self, source: Source) -> list[Row]:
         radiograph = open_radiograph(source.path)
@@ -219,7 +246,16 @@ class _Read:
         if any(getattr(measures, column.of) for column in COLUMNS.values()):
             row["measured"] = f"measured/{source.name}.png"
             self._draw(self.out / row["measured"], radiograph, found)
-        write_picture(self.out / row["overlay"], overlay_anatomy(radiograph.image, found))
+        overlay = overlay_anatomy(radiograph.image, found)
+        write_picture(self.out / row["overlay"], overlay)
+        row |= self.objects.write(
+            source,
+            radiograph,
+            (Segment.structure(name, found.mask(name)) for name in self.masks.wanted),
+            overlay,
+            lambda: Report(measured(table_of(measures, found)), remarks=(spacing_remark(radiograph), *found.reasons)),
+            unusable=() if found.usable else found.reasons,
+        )
         row |= {"angle": f"{found.angle:.1f}", "confidence": f"{sureness(found):.4f}"}
         return [row | cautioned(found)]
 

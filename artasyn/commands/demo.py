@@ -132,7 +132,11 @@ def _demo(options: DemoOptions) -> Done:
     dataclasses.replace(options.training, seed=seed).fit(find_sources([train]), out / "training", workers=workers)
     model = str(out / "training" / "model")
     measured = evaluate(EvaluateOptions(data, out / "evaluation", model=model, seed=seed, workers=workers))
-    parts = [_lungs_section(lungs, out, data), _synthetic_section(synthetic, out), *measured.sections]
+    parts = [
+        _lungs_section(lungs, out, data),
+        _synthetic_section(synthetic, out),
+        *(part.moved("evaluation") for part in measured.sections),
+    ]
     write_report(out / "report.html", "artasyn on phantoms", parts)
     outcomes = (*lungs.outcomes, *synthetic.outcomes, *measured.outcomes)
     written = (out / "report.html", out / "evaluation" / "metrics.json", out / "training" / "model")

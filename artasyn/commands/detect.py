@@ -14,19 +14,44 @@ import torch
 
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
+from artasyn.cautions import usable
+from artasyn.console.detected import DATE, detector_facts, heat_scale, report_date, write_detections
 from artasyn.console.lungs import LungOptions, described
-from artasyn.console.options import DEVICE, FILES, MODEL, OUT, PRUNE, WORKERS, flag, option, paths, spread
+from artasyn.console.options import (
+    ANONYMOUS,
+    DEVICE,
+    DICOM,
+    FILES,
+    MODEL,
+    OUT,
+    PRUNE,
+    WORKERS,
+    flag,
+    option,
+    paths,
+    several,
+    spread,
+)
 from artasyn.console.results import UNUSABLE, Done, bulk_run, cautioned, note_gone, note_passed_over, write_sheets
 from artasyn.detection.detector import Detector
+from artasyn.detection.examination import Detection
 from artasyn.errors import ModelError
-from artasyn.files.radiograph import read_radiograph, write_image, write_labels, write_mask
+from artasyn.files.opened import open_radiograph
+from artasyn.files.radiograph import write_image, write_labels, write_mask
 from artasyn.files.tables import write_table
+from artasyn.outputs.dicom_files import DicomFiles, with_refusals
+from artasyn.outputs.dicom_instance import Made, Maker
+from artasyn.outputs.dicom_seg import Segment
+from artasyn.outputs.dicom_sr import Figure, Report
+from artasyn.pictures.detected import Sides, Verdict, overlay_detection
 from artasyn.pictures.overlays import write_picture
-from artasyn.pictures.panels import detection_panels
 from artasyn.testsets.measured import FilmLungs
 
 FOLDERS = {"heatmap": "heatmaps", "mask": "masks", "lungs": "lungs", "overlay": "overlays"}
 """The folder of each column of the manifest that names a picture."""
+
+SHEET_TILE = 512
+"""The longer side of an overlay on a sheet, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -42,8 +67,11 @@ class DetectOptions:
         metadata=option("look only at the lungs, hidden and diseased parts too"),
     )
     by: LungOptions = field(default=LungOptions(), metadata=spread(main=("lungs",)))
+    dicom: Sequence[Made] | None = field(default=None, metadata=several(DICOM, of=Made, metavar="OBJECT"))
+    anonymous: bool = field(default=False, metadata=flag(ANONYMOUS))
     device: str = field(default="auto", metadata=option(DEVICE))
     prune: bool = field(default=False, metadata=flag(PRUNE))
+    date: str = field(default="", metadata=option(DATE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU", main=True))
 
 
@@ -54,11 +82,15 @@ def detect(options: DetectOptions) -> Done:
     Or a collection, with a detector of your own: artasyn detect films/ --model training/model --out detections
 
     Writes to OUT: heatmaps/NAME.png (16 bits, 65535 for 1), masks/NAME.png (0 and 255), lungs/NAME.png (where the
-    detector looked), overlays/NAME.png (radiograph, heatmap, mask), scores.csv (highest score first), sheet-1.png and
-    following, manifest.csv, passed_over.csv (if files were not read), settings.json. A radiograph that is unusable
-    (inverted, turned, from the side, not a chest, without lungs) has this status with the reason, comes last and is
-    never abnormal. The percentile tells how many percent of the healthy radiographs, of the training or of `artasyn
-    calibrate`, have a lower score.
+    detector looked), overlays/NAME.png (the radiograph with a legend; heat and contours where it is flagged),
+    report.html (the list of films), scores.csv (highest score first), sheet-1.png and following, manifest.csv,
+    passed_over.csv (if files were not read), settings.json. A radiograph that is unusable (inverted, turned, from the
+    side, not a chest, without lungs) has this status with the reason, comes last and is never abnormal. The percentile
+    tells how many percent of the healthy radiographs, of the training or of `artasyn calibrate`, have a lower score.
+
+    With --dicom, also dicom/NAME.seg.dcm (what is marked, on the film's stored grid), dicom/NAME.sc.dcm (the overlay)
+    and dicom/NAME.sr.dcm (score, threshold, verdict), for films that are DICOM. The manifest has the columns seg, sc
+    and sr, and dicom_reason where there is no object.
 
     PBTSeg lays the window around the lungs, and the detector itself tells where they are in it. With other lungs scores
     and thresholds fit less well; train a detector with the same --lungs for those.
@@ -66,6 +98,7 @@ def detect(options: DetectOptions) -> Done:
     Args:
         options: what to read, where to write, and how.
     """
+    date = report_date(options.date)
     found = search_sources(options.inputs, leave=options.out)
     done = detect_sources(
         options.by.sources(found.sources),
@@ -73,10 +106,15 @@ def detect(options: DetectOptions) -> Done:
         model=options.model,
         lungs=None if options.by.lungs == "pbtseg" else options.by.finder(),
         restrict_to_lungs=options.restrict_to_lungs,
+        dicom=tuple(options.dicom or ()),
+        anonymous=options.anonymous,
         device=options.device,
         workers=options.workers,
         prune=options.prune,
     )
+    facts = detector_facts(options.model, open_detector(options.model, "cpu"), date)
+    report = write_detections(options.out, done, facts)
+    done = dataclasses.replace(done, written=(report, *done.written))
     return dataclasses.replace(done, notes=(*note_passed_over(options.out, found), *done.notes))
 
 
@@ -87,6 +125,8 @@ def detect_sources(
     model: str,
     lungs: FilmLungs | None = None,
     restrict_to_lungs: bool = True,
+    dicom: tuple[Made, ...] = (),
+    anonymous: bool = False,
     device: str = "auto",
     workers: int = 0,
     prune: bool = False,
@@ -99,6 +139,8 @@ def detect_sources(
         model: the detector.
         lungs: finds the lungs, or reads them; with None, PBTSeg finds them.
         restrict_to_lungs: look only inside the lungs.
+        dicom: the DICOM objects to write.
+        anonymous: leave out of them what tells the patient.
         device: the device to run on; auto takes CUDA where available, otherwise the CPU.
         workers: number of processes; 0 takes every core, or one process on a GPU.
         prune: delete the results of sources that are gone.
@@ -109,17 +151,25 @@ def detect_sources(
     shown = ("score", "percentile", "novelty", "abnormal", "marked", "lungs_found", "status", "warnings", "reason")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": detector.digest}
     options |= described(lungs) if lungs else {}
+    maker = Maker("artasyn detect", (("model", str(model)), ("weights", detector.digest)))
+    objects = DicomFiles(out, dicom, anonymous, maker)
+    options |= objects.settings
     workers = workers or int(device != "cpu")
-    run = bulk_run("detect", out, (*FOLDERS, *shown), options, files=tuple(FOLDERS), workers=workers, prune=prune)
-    work = _Detect(out, model, device, restrict_to_lungs, detector.digest, lungs)
+    columns, files = (*FOLDERS, *shown, *objects.columns), (*FOLDERS, *objects.files)
+    run = bulk_run("detect", out, columns, options, files=files, workers=workers, prune=prune)
+    work = _Detect(out, model, device, restrict_to_lungs, detector.digest, lungs, objects)
     outcomes = run.run(work, sources, title="detect")
     done = Done((), tuple(outcomes), notes=note_gone(run, outcomes))
     ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, -float(item[1]["score"]), item[0]))
     write_table(out / "scores.csv", ("name", *shown), ({**row, "name": name} for name, row in ranked), quoted=1)
-    sheets = write_sheets(out, [(_caption(name, row), row["overlay"]) for name, row in ranked], columns=2)
-    judged = [row["abnormal"] == "true" for _, row in ranked if row["status"] != UNUSABLE]
+    captions = [(_caption(name, row), row["overlay"]) for name, row in ranked]
+    written = (*write_sheets(out, captions, columns=4, most=SHEET_TILE), out / "scores.csv", run.manifest)
+    every = with_refusals(outcomes)
+    judged = [
+        row["abnormal"] == "true" for each in every if not each.reason for row in each.rows if row["status"] != UNUSABLE
+    ]
     tally = {"flagged": sum(judged), "not": len(judged) - sum(judged)}
-    return dataclasses.replace(done, written=(*sheets, out / "scores.csv", run.manifest), tally=tally)
+    return dataclasses.replace(done, outcomes=every, written=written, tally=tally)
 
 
 def _caption(name: str, row: Row) -> str:
@@ -156,7 +206,7 @@ def open_detector(model: str, device: str) -> Detector:
 
 def hottest(detector: Detector) -> float:
     """Returns the heatmap value that overlays show in the hottest colour, so high that few values are clipped."""
-    return min(1.0, 6 * detector.threshold)
+    return heat_scale(detector).top
 
 
 @dataclass(frozen=True)
@@ -167,9 +217,11 @@ class _Detect:
     restrict_to_lungs: bool
     digest: str
     lungs: FilmLungs | None
+    objects: DicomFiles
 
     def __call__(self, source: Source) -> list[Row]:
-        film = read_radiograph(source.path)
+        radiograph = open_radiograph(source.path)
+        film = radiograph.image
         detector = load_detector(self.model, self.device, self.digest)
         given = self.lungs(film, source) if self.lungs else None
         detection = detector(film, given, restrict_to_lungs=self.restrict_to_lungs)
@@ -178,9 +230,22 @@ class _Detect:
         write_image(self.out / row["heatmap"], detection.heatmap, bits=16)
         write_mask(self.out / row["mask"], detection.mask)
         write_labels(self.out / row["lungs"], labels)
-        panels = detection_panels(film, detection.heatmap, detection.mask, top=hottest(detector))
-        write_picture(self.out / row["overlay"], panels)
+        sides: Sides = "header" if radiograph.sided else "convention"
+        unusable = detection.reason if detection.status == UNUSABLE else ""
+        said = Verdict(detection.abnormal, detection.score, detector.image_threshold, unusable, sides)
+        scale = heat_scale(detector)
+        overlay = overlay_detection(film, detection.heatmap, detection.mask, labels, scale, said)
+        write_picture(self.out / row["overlay"], overlay)
         region = labels > 0
+        marked = float(detection.mask[region].mean())
+        row |= self.objects.write(
+            source,
+            radiograph,
+            [Segment.finding("opacity", detection.mask, labels if detection.lungs else np.zeros_like(labels))],
+            overlay,
+            lambda: _report(detection, detector, marked),
+            unusable=() if usable(detection.warnings) else detection.reasons,
+        )
         return [
             row
             | {
@@ -188,8 +253,21 @@ class _Detect:
                 "percentile": "" if math.isnan(detection.percentile) else f"{detection.percentile:.1f}",
                 "novelty": f"{detection.novelty:.2f}",
                 "abnormal": str(detection.abnormal).lower(),
-                "marked": f"{detection.mask[region].mean():.4f}",
+                "marked": f"{marked:.4f}",
                 "lungs_found": str(detection.lungs is not None).lower(),
             }
             | cautioned(detection)
         ]
+
+
+def _report(detection: Detection, detector: Detector, marked: float) -> Report:
+    """Returns the figures of a film for its Structured Report."""
+    percentile = None if math.isnan(detection.percentile) else detection.percentile
+    figures = (
+        Figure("score", detection.score),
+        Figure("threshold", detector.image_threshold),
+        Figure("percentile", percentile, "%", "the model holds no scores of healthy films"),
+        Figure("novelty", detection.novelty),
+        Figure("marked", 100 * marked, "%"),
+    )
+    return Report(figures, detection.abnormal, detection.reasons)

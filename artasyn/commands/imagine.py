@@ -50,7 +50,6 @@ from artasyn.synthesis import FINDINGS
 from artasyn.synthesis.diffusion import Prompt
 from artasyn.synthesis.diffusion.filters import REASONS, Filters, thumbnail, usual_bounds
 from artasyn.synthesis.diffusion.imagined import COMMON
-from artasyn.synthesis.prompts.vocabulary import codes
 from artasyn.testsets.tables import read_table
 
 if TYPE_CHECKING:
@@ -369,11 +368,9 @@ def _summarise(out: Path, store: Folders | Shards, named: Sequence[tuple[str, Ro
         ("image", "caption", "prompt", "filtered"),
         ({**row, "caption": row["caption_text"]} for row in rows),
     )
-    known = {name: dict(zip(("radlex", "snomed"), codes(name), strict=True)) for name in FINDINGS}
-    held = {name: {system: code for system, code in each.items() if code} for name, each in known.items()}
     about = ({**store.about(row), "caption": row["caption_text"], "prompt": row["prompt"]} for row in rows)
     annotations: Iterator[list[Annotation]] = (json.loads(text) for text in store.read(rows, "annotations"))
-    write_coco(out / "annotations.json", list(FINDINGS), about, annotations, codes=held)
+    write_coco(out / "annotations.json", list(FINDINGS), about, annotations)
     captions = [("" if row["filtered"] == KEPT else "rejected: ") + row["caption_text"] for row in rows[:SHEET]]
     sheet = contact_sheet(list(pairs(store, rows[:SHEET])), captions, columns=6, tile=TILE * 3 // 2)
     write_picture(out / "sheet-1.png", sheet)

@@ -10,9 +10,26 @@ from pathlib import Path
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
 from artasyn.console.lungs import LungOptions, described
-from artasyn.console.options import FILES, OUT, PRUNE, WORKERS, flag, option, paths, spread
+from artasyn.console.options import (
+    ANONYMOUS,
+    DICOM,
+    FILES,
+    OUT,
+    PRUNE,
+    WORKERS,
+    flag,
+    option,
+    paths,
+    several,
+    spread,
+)
 from artasyn.console.results import UNUSABLE, Done, bulk_run, cautioned, note_gone, note_passed_over, write_sheets
-from artasyn.files.radiograph import read_radiograph, write_labels
+from artasyn.files.opened import open_radiograph
+from artasyn.files.radiograph import write_labels
+from artasyn.outputs.dicom_files import DicomFiles, with_refusals
+from artasyn.outputs.dicom_instance import ARTIFICIAL_INTELLIGENCE, MORPHOLOGICAL, Made, Maker
+from artasyn.outputs.dicom_seg import Segment
+from artasyn.outputs.dicom_sr import Figure, Report
 from artasyn.pictures.overlays import overlay_lungs, write_picture
 from artasyn.pictures.thumbnails import thumbnail
 from artasyn.segment import PBTSeg
@@ -35,6 +52,8 @@ class SegmentOptions:
             "Dice of both is below 0.8"
         ),
     )
+    dicom: Sequence[Made] | None = field(default=None, metadata=several(DICOM, of=Made, metavar="OBJECT"))
+    anonymous: bool = field(default=False, metadata=flag(ANONYMOUS))
     segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg"))
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(WORKERS, main=True))
@@ -48,6 +67,10 @@ def segment(options: SegmentOptions) -> Done:
     passed_over.csv (if files were not read), settings.json. The manifest names unusable radiographs by status, with
     warnings in words and the reason.
 
+    With --dicom, also dicom/NAME.seg.dcm (both lungs on the film's stored grid), dicom/NAME.sc.dcm (the overlay) and
+    dicom/NAME.sr.dcm (the confidence of each lung), for films that are DICOM. The manifest has the columns seg, sc and
+    sr, and dicom_reason where there is no object.
+
     For example: artasyn segment films/ --out lungs --lungs anatomy --compare
     The network also tells lung in dense disease, where PBTSeg follows the aerated lung; where both disagree, look.
     `artasyn anatomy` writes the other structures, and measures.
@@ -59,10 +82,18 @@ def segment(options: SegmentOptions) -> Done:
     other = options.segmenter if options.compare and finder.segmenter != options.segmenter else None
     columns = ("labels", "overlay", "found", "confidence_right", "confidence_left", "status", "warnings", "reason")
     settings = {"segmenter": options.segmenter} | described(finder) | ({"compare": True} if other else {})
-    files = ("labels", "overlay")
-    run = bulk_run("segment", out, columns, settings, files=files, workers=options.workers, prune=options.prune)
+    objects = DicomFiles(out, tuple(options.dicom or ()), options.anonymous, _maker(options))
+    run = bulk_run(
+        "segment",
+        out,
+        (*columns, *objects.columns),
+        settings | objects.settings,
+        files=("labels", "overlay", *objects.files),
+        workers=options.workers,
+        prune=options.prune,
+    )
     found = search_sources(options.inputs, leave=out)
-    outcomes = run.run(_Segment(out, finder, other), options.by.sources(found.sources), title="segment")
+    outcomes = run.run(_Segment(out, finder, other, objects), options.by.sources(found.sources), title="segment")
     notes = (*note_passed_over(out, found), *note_gone(run, outcomes))
     done = Done((run.manifest,), tuple(outcomes), notes=notes)
 
@@ -74,8 +105,18 @@ def segment(options: SegmentOptions) -> Done:
 
     ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, confidence(item[1])))
     shown = [(caption(name, row), row["overlay"]) for name, row in ranked]
-    tally = {"with lungs": sum(row["status"] != UNUSABLE for _, row in ranked)}
-    return dataclasses.replace(done, written=(*write_sheets(out, shown), run.manifest), tally=tally)
+    every = with_refusals(outcomes)
+    tally = {"with lungs": sum(row["status"] != UNUSABLE for each in every if not each.reason for row in each.rows)}
+    return dataclasses.replace(done, outcomes=every, written=(*write_sheets(out, shown), run.manifest), tally=tally)
+
+
+def _maker(options: SegmentOptions) -> Maker:
+    """Returns who finds the lungs, for DICOM objects."""
+    by = options.by
+    if by.lungs == "pbtseg":
+        return Maker("artasyn segment", (("lungs", repr(options.segmenter)),), MORPHOLOGICAL)
+    known = (("lungs", by.lungs), *((("model", by.lungs_model),) if by.lungs == "anatomy" else ()))
+    return Maker("artasyn segment", known, ARTIFICIAL_INTELLIGENCE)
 
 
 @dataclass(frozen=True)
@@ -83,18 +124,30 @@ class _Segment:
     out: Path
     finder: FilmLungs
     other: PBTSeg | None
+    objects: DicomFiles
 
     def __call__(self, source: Source) -> list[Row]:
-        film = read_radiograph(source.path)
+        radiograph = open_radiograph(source.path)
+        film = radiograph.image
         lungs = visible_lungs(self.finder(film, source))
         lungs = compared(lungs, self.other(film)) if self.other else lungs
         labels, overlay = f"labels/{source.name}.png", f"overlays/{source.name}.png"
         write_labels(self.out / labels, lungs.labels)
         small = thumbnail(film)
-        write_picture(self.out / overlay, overlay_lungs(small, lungs.resized(small.shape).labels))
+        picture = overlay_lungs(small, lungs.resized(small.shape).labels)
+        write_picture(self.out / overlay, picture)
         right, left = lungs.confidence
+        objects = self.objects.write(
+            source,
+            radiograph,
+            [Segment.structure("lung_right", lungs.right), Segment.structure("lung_left", lungs.left)],
+            picture,
+            lambda: Report((Figure("confidence_right", right), Figure("confidence_left", left)), remarks=lungs.reasons),
+            unusable=() if lungs.usable else lungs.reasons,
+        )
         return [
-            {
+            objects
+            | {
                 "labels": labels,
                 "overlay": overlay,
                 "found": str(lungs.found).lower(),

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 from artasyn.errors import DataError
 
 if TYPE_CHECKING:
-    from jsonargparse import ArgumentParser
+    from jsonargparse import ArgumentParser, Namespace
 
 FILES = "radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively"
 
@@ -31,6 +31,13 @@ MODEL = (
 )
 
 MASKS = "the formats of the masks: png, a picture for each structure; npz, one file with all; coco, run lengths"
+
+DICOM = (
+    "also write DICOM objects that refer to each film: seg, its regions; sc, its overlay as a picture; sr, its "
+    "figures. Films that are no DICOM are refused. Needs pip install artasyn[dicom]"
+)
+
+ANONYMOUS = "leave name, identifiers and dates of the patient and the study out of the DICOM objects"
 
 DEVICE = "cpu, cuda, cuda:1, mps; auto takes cuda if it is there, otherwise cpu"
 
@@ -136,10 +143,10 @@ def add_options(parser: ArgumentParser, options: Any) -> None:
             continue
         positional = about.pop(POSITIONAL, False)
         about.pop(MAIN, None)
-        if field.default is not dataclasses.MISSING:
+        if field.default is dataclasses.MISSING:
+            about |= {} if positional else {"required": True}
+        elif not positional:  # a positional one without values is None
             about["default"] = list(field.default) if isinstance(field.default, tuple) else field.default
-        elif not positional:
-            about["required"] = True
         if not about.keys() & {"action", "nargs"}:
             about["type"] = hint
         parser.add_argument(field.name if positional else f"--{field.name}", **about)
@@ -159,6 +166,20 @@ def main_options(options: Any) -> frozenset[str]:
         elif main or (field.default is dataclasses.MISSING and PYTHON_ONLY not in field.metadata):
             found.add(field.name)
     return frozenset(found)
+
+
+def instantiated(parser: ArgumentParser, parsed: Namespace) -> Namespace:
+    """Returns what a parser found, with an object of its class for each option that is a dataclass.
+
+    Releases of jsonargparse before 4.49, which other libraries ask for, have the method under its older name.
+
+    Args:
+        parser: the parser.
+        parsed: what its ``parse_args`` returned.
+    """
+    instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes
+    found: Namespace = instantiate(parsed)
+    return found
 
 
 def read_options(options: Any, values: Mapping[str, Any]) -> Any:

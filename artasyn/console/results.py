@@ -16,6 +16,7 @@ from artasyn.cautions import usable
 from artasyn.files.tables import write_table
 from artasyn.pictures.overlays import contact_sheet, read_picture, write_picture
 from artasyn.pictures.report import Section
+from artasyn.pictures.thumbnails import fitted_picture
 from artasyn.version import __version__
 
 if TYPE_CHECKING:
@@ -148,14 +149,20 @@ def without(out: Path, *names: str) -> tuple[Path, ...]:
     return ()
 
 
-def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 10) -> Iterator[Path]:
+def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 10, most: int = 2560) -> Iterator[Path]:
     """Writes contact sheets of overlays, in order, and yields the path of the first: the others follow it by number.
 
     Further sheets of an older run are deleted.
+
+    Args:
+        out: the folder of results.
+        shown: the caption and the overlay's file of each.
+        columns: the most overlays side by side.
+        most: the largest longer side of an overlay on a sheet, in pixels.
     """
     for number, start in enumerate(range(0, len(shown), SHEET), 1):
         page = shown[start : start + SHEET]
-        pictures = [read_picture(out / file) for _, file in page]
+        pictures = [fitted_picture(read_picture(out / file), most) for _, file in page]
         tile = max(max(picture.shape) for picture in pictures)
         columns_here = min(columns, max(1, 2560 // tile))
         sheet = contact_sheet(pictures, [caption for caption, _ in page], columns=columns_here, tile=tile)

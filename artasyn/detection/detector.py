@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, Protocol, overload, runtime_checkable
 
 import numpy as np
 
-from artasyn.arrays import Image
+from artasyn.arrays import GivenImage
 from artasyn.detection.examination import Detection, Maps, Squares, examine
 from artasyn.detection.onnx_network import OnnxNetwork
 from artasyn.detection.settings import DetectorSettings
 from artasyn.errors import ImageError, ModelError
+from artasyn.files.radiograph import read_radiograph
 from artasyn.segment import Lungs
 from artasyn.segment.anatomy.anatomy import Anatomy
 
@@ -44,6 +46,13 @@ class Network(Protocol):
         """
 
 
+def _bundled() -> Network:
+    """Returns the network that comes with artasyn."""
+    from artasyn.detection.network import DetectorNetwork  # needs torch and timm; from_onnx does not
+
+    return DetectorNetwork.from_pretrained("bundled")
+
+
 @dataclass(frozen=True, eq=False)
 class Detector:
     """Finds anomalies on radiographs with a network that is trained on normal radiographs.
@@ -53,6 +62,7 @@ class Detector:
     grid, restricts the heatmap to the lungs, and computes score and mask.
 
     A detector runs on torch (`from_pretrained`) or on onnxruntime (`from_onnx`). Only `from_pretrained` imports torch.
+    ``Detector()`` is the detector that comes with artasyn, as ``Detector.from_pretrained()``.
 
     Attributes:
         network: the network with its settings.
@@ -61,7 +71,14 @@ class Detector:
     test batch.
     """
 
-    network: Network
+    network: Network = field(default_factory=_bundled)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.network, str | os.PathLike):
+            raise ModelError(
+                f"a detector needs a network, not a path; use Detector.from_pretrained({os.fspath(self.network)!r}), "
+                "or from_onnx for a file of onnxruntime"
+            )
 
     @classmethod
     def from_pretrained(cls, model: str | Path = "bundled", *, device: str = "cpu", **options: Any) -> Detector:
@@ -153,13 +170,13 @@ class Detector:
         save(folder)
 
     @overload
-    def __call__(
-        self, images: Image, lungs: Lungs | Anatomy | None = None, *, restrict_to_lungs: bool | None = None
+    def __call__(  # type: ignore[overload-overlap]  # a path of text counts as one image, not as a sequence
+        self, images: GivenImage, lungs: Lungs | Anatomy | None = None, *, restrict_to_lungs: bool | None = None
     ) -> Detection: ...
     @overload
     def __call__(
         self,
-        images: Sequence[Image],
+        images: Sequence[GivenImage],
         lungs: Sequence[Lungs | Anatomy | None] | None = None,
         *,
         restrict_to_lungs: bool | None = None,
@@ -168,7 +185,7 @@ class Detector:
         """Looks for anomalies on one radiograph or on a batch of them, of any sizes.
 
         Args:
-            images: float32 (h, w) in [0, 1], or a sequence of such arrays.
+            images: float32 (h, w) in [0, 1], or the path of a file; or a sequence of these.
             lungs: the lungs to examine, on the image's grid, or an anatomy, whose whole lungs are taken. With None,
                 PBTSeg finds them and lays the window, and `DetectorSettings.region` says who tells where they are in
                 it. With lungs that are given, scores and thresholds fit less well. A radiograph on which not both lungs
@@ -181,14 +198,16 @@ class Detector:
 
         Raises:
             ImageError: an image is not valid, or its lungs are on another grid.
+            RadiographError: a file cannot be read.
         """
-        if not isinstance(images, (np.ndarray, Sequence)) or isinstance(images, str):
+        if not isinstance(images, np.ndarray | Sequence | os.PathLike):
             raise ImageError(
-                f"images must be a numpy array (h, w), or a list of such arrays, not {type(images).__name__}; "
+                f"images must be a numpy array (h, w), a path, or a list of these, not {type(images).__name__}; "
                 "tensors: image.numpy()"
             )
-        if isinstance(images, np.ndarray):
+        if isinstance(images, np.ndarray | str | os.PathLike):
             return self([images], [lungs], restrict_to_lungs=restrict_to_lungs)[0]
+        images = [read_radiograph(each) if isinstance(each, str | os.PathLike) else each for each in images]
         settings = self.settings
         if restrict_to_lungs is not None:
             settings = dataclasses.replace(settings, restrict_to_lungs=restrict_to_lungs)

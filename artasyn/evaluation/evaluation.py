@@ -14,24 +14,28 @@ Undefined figures (no lesion, no healthy pixel, one class only) are NaN, never s
   of a diseased radiograph is an error if other diseased radiographs have masks. If no diseased radiograph has a
   mask, all figures that need masks are NaN.
 - Pointing is the mean over diseased radiographs *with* boxes; other radiographs are not included.
+- The interval of a share of flagged radiographs that is exactly 0 or 1 is exact (Clopper and Pearson), because no
+  resample differs.
 - The interval of a figure excludes resamples in which the figure is undefined.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from artasyn.arrays import Heatmap, Mask
 from artasyn.errors import DataError, ImageError
-from artasyn.evaluation.bootstrap import UNDEFINED, Figures, intervals, resample_weights
+from artasyn.evaluation.bootstrap import UNDEFINED, clusters, intervals, resample_weights
 from artasyn.evaluation.bootstrap import Interval as Interval
 from artasyn.evaluation.boxes import Box, pointing
-from artasyn.evaluation.curves import Floats, auroc, average_precision, mean
+from artasyn.evaluation.films import Films, film_statistic
+from artasyn.evaluation.froc import Marks, marks
 from artasyn.evaluation.histograms import Histogram, Tables, histogram
 from artasyn.evaluation.levels import MixedLevels, quantise
 from artasyn.evaluation.overlap import dice
@@ -119,6 +123,7 @@ class _Record:
     dice: float = math.nan
     false_positives: float = math.nan
     pointing: float = math.nan
+    marks: Marks | None = None
 
 
 class Evaluation:
@@ -199,14 +204,20 @@ class Evaluation:
         nothing = _Record(score, diseased)
         if heatmap is not None and boxes:
             nothing = replace(nothing, pointing=pointing(heatmap, boxes))
+        if heatmap is not None and (lesions is not None or boxes or not diseased):
+            nothing = replace(nothing, marks=marks(heatmap, lesions, boxes))
         self._records[name] = nothing if heatmap is None else self._reduce(nothing, heatmap, lesions, lungs)
 
-    def result(self, *, bootstrap: int = 1000, seed: int = 0) -> Metrics:
+    def result(
+        self, *, bootstrap: int = 1000, seed: int = 0, patients: Mapping[str, str] = MappingProxyType({})
+    ) -> Metrics:
         """Returns all figures of the radiographs added so far.
 
         Args:
-            bootstrap: number of resamples of the radiographs, with replacement; 0 leaves the intervals NaN.
+            bootstrap: number of resamples, with replacement; 0 leaves the intervals NaN.
             seed: of the resamples, not negative.
+            patients: the patient of each radiograph by its name. Where any is known, patients are resampled with all of
+                their radiographs; otherwise the radiographs are.
 
         Raises:
             DataError: no radiograph was added.
@@ -218,8 +229,9 @@ class Evaluation:
         records = list(self._records.values())
         if not records:
             raise DataError("nothing to evaluate; add radiographs first")
-        weights = resample_weights(len(records), bootstrap, seed)
-        figures = intervals(_image_statistic(records, self.image_threshold), weights)
+        films, owners = self.films(), clusters(list(self._records), patients)
+        weights = resample_weights(len(records), bootstrap, seed, owners)
+        figures = films.edged(intervals(film_statistic(films), weights), owners)
         errors = (math.nan, math.nan)
         if self._given["a heatmap"] and self._given.get("a lesion mask", True):
             histograms = [record.histogram for record in records if record.histogram is not None]
@@ -233,6 +245,22 @@ class Evaluation:
             pixel_auroc_error=errors[0],
             pixel_ap_error=errors[1],
             **figures,
+        )
+
+    def films(self) -> Films:
+        """Returns what is kept of every radiograph for figures of whole radiographs, in the order of addition."""
+        records = list(self._records.values())
+        scores = np.array([record.score for record in records])
+        limit = self.image_threshold
+        return Films(
+            tuple(self._records),
+            scores,
+            np.array([record.diseased for record in records], bool),
+            np.full(scores.size, np.nan) if limit is None else (scores >= limit).astype(np.float64),
+            np.array([record.dice for record in records]),
+            np.array([record.false_positives for record in records]),
+            np.array([record.pointing for record in records]),
+            tuple(record.marks for record in records),
         )
 
     def curves(self) -> dict[str, list[float]]:
@@ -283,31 +311,3 @@ def _check_arrays(name: str, heatmap: Any, lesions: Any, lungs: Any) -> None:
                 f"the {what} of {name} must be bool {heatmap.shape} like the heatmap, not {mask.dtype}"
                 f" {mask.shape}; resize masks by nearest neighbour"
             )
-
-
-def _image_statistic(records: list[_Record], threshold: float | None) -> Callable[[Floats], Figures]:
-    """Returns the statistic of per-radiograph values: scores, labels, Dice, false positives and pointing."""
-    scores = np.array([record.score for record in records])
-    diseased = np.array([record.diseased for record in records])
-    dice = np.array([record.dice for record in records])
-    false_positives = np.array([record.false_positives for record in records])
-    hits = np.array([record.pointing for record in records])
-    order = np.argsort(-scores, kind="stable")
-    starts = np.flatnonzero(np.diff(scores[order], prepend=np.inf))  # start of each group of equal scores
-    flagged = np.full(scores.size, np.nan) if threshold is None else (scores >= threshold).astype(np.float64)
-
-    def statistic(weights: Floats) -> Figures:
-        positive = np.add.reduceat((weights * diseased)[:, order], starts, axis=1)
-        negative = np.add.reduceat((weights * ~diseased)[:, order], starts, axis=1)
-        return {
-            "image_auroc": auroc(positive, negative),
-            "image_ap": average_precision(positive, negative, np.zeros(starts.size, bool)),
-            "image_base_rate": mean(weights, diseased.astype(np.float64)),
-            "sensitivity": mean(weights, np.where(diseased, flagged, np.nan)),
-            "flagged_healthy": mean(weights, np.where(diseased, np.nan, flagged)),
-            "dice": mean(weights, dice),
-            "false_positive_pixels_on_healthy": mean(weights, false_positives),
-            "pointing": mean(weights, hits),
-        }
-
-    return statistic

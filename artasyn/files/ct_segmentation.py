@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.pixels.utils import pixel_array
 
 from artasyn.errors import DataError
 from artasyn.files.ct_series import SAME, Slice, check_alike, numbers_of, places_of, read_dicom, slices_of, with_pixels
 from artasyn.files.ct_volumes import FROM_LPS, READABLE, Stored, check_affine, check_size
+from artasyn.pixels.decoders import pixels_of
 
 DISTANCES = ("SpacingBetweenSlices", "SliceThickness")
 """The attributes that tell the distance of planes, the better one first."""
@@ -48,7 +48,7 @@ def read_segmentation(file: Path) -> Stored:
     names: dict[int, dict[int, str]] = defaultdict(dict)
     labels = {int(each.SegmentNumber): str(each.get("SegmentLabel") or "") for each in film.SegmentSequence}
     for segment, places in sorted(frames.items()):
-        drawn = [(plane, pixel_array(film, index=frame)) for plane, frame in places]
+        drawn = [(plane, pixels_of(film, index=frame)) for plane, frame in places]
         overlap = [any((layer[plane][mask > 0] > 0).any() for plane, mask in drawn) for layer in layers]
         number = [*overlap, False].index(False)
         if number == len(layers):

@@ -15,14 +15,14 @@ from pydicom import Dataset, dcmread, uid
 from pydicom.encaps import generate_frames
 from pydicom.filereader import read_file_meta_info
 from pydicom.pixels.processing import apply_modality_lut
-from pydicom.pixels.utils import pixel_array
 
 from artasyn.arrays import HIGHEST, LOWEST
 from artasyn.errors import DataError
 from artasyn.files.ct_volumes import FROM_LPS, WIDTH, Stored, check_affine, check_size, decoding
-from artasyn.files.dicom import DICOM_SUFFIXES, JPEG_SYNTAXES, is_dicom
+from artasyn.files.dicom import DICOM_SUFFIXES, is_dicom
 from artasyn.files.rasters import jpeg_ends
 from artasyn.limits import limits, too_large
+from artasyn.pixels.decoders import JPEG_SYNTAXES, pixels_of
 from artasyn.pixels.volume_bytes import PIECE, check_coded, inflated_size
 
 CT_CLASSES = (uid.CTImageStorage, uid.EnhancedCTImageStorage, uid.LegacyConvertedEnhancedCTImageStorage)
@@ -314,7 +314,7 @@ def with_pixels(file: Path) -> Dataset:
 def _hounsfield(film: Dataset, placed: Slice) -> Iterator[NDArray[np.int16]]:
     """Yields the Hounsfield units of a slice, some rows at a time."""
     with decoding(f"holds {placed.file.name}, which"):
-        stored = pixel_array(film, index=placed.frame)
+        stored = pixels_of(film, index=placed.frame)
         if stored.shape != placed.size:
             raise DataError(f"holds {placed.file.name}, which is in colours; export the CT slices themselves")
         for rows in np.array_split(stored, max(1, stored.size // PIECE)):

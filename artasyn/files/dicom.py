@@ -13,16 +13,16 @@ from pydicom import Dataset, dcmread, uid
 from pydicom.encaps import generate_frames
 from pydicom.filereader import read_dataset, read_preamble
 from pydicom.pixels.processing import apply_color_lut
-from pydicom.pixels.utils import pixel_array
 
 from artasyn.arrays import Image
 from artasyn.errors import RadiographError
-from artasyn.files.dicom_header import Header, read_spacing, read_uids
+from artasyn.files.dicom_header import Header, read_person, read_spacing, read_uids
 from artasyn.files.rasters import brief, check_whole_jpeg, grey
-from artasyn.files.turns import Turn, patient_turn
+from artasyn.files.turns import Turn, patient_turn, states_sides
 from artasyn.limits import limits, too_large
 from artasyn.pixels.attributes import text, whole
 from artasyn.pixels.codestreams import Codestream, read_codestream
+from artasyn.pixels.decoders import JPEG_SYNTAXES, pixels_of
 from artasyn.pixels.quiet import quiet
 from artasyn.pixels.stored import Layout, Values, read_stored
 from artasyn.pixels.tones import shown
@@ -41,7 +41,6 @@ STORAGE_CLASSES = (
 )
 PALETTE = "PALETTE COLOR"
 PHOTOMETRIC = ("MONOCHROME1", "MONOCHROME2", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT", PALETTE)
-JPEG_SYNTAXES = (*uid.JPEGTransferSyntaxes, *uid.JPEGLSTransferSyntaxes)
 CODESTREAMS = (*JPEG_SYNTAXES, *uid.JPEG2000TransferSyntaxes)
 """Transfer syntaxes whose pixels state their own size and precision."""
 INFLATED = 8
@@ -70,10 +69,11 @@ def decode_dicom(data: bytes) -> tuple[Image, Header]:
         _check_film(film)
         check_view(film)
         stream = _check_size(film)
-        words = pixel_array(film, correct_unused_bits=False)
-        turn = patient_turn(directions(film))
+        words = pixels_of(film, correct_unused_bits=False)
+        ways = directions(film)
+        turn = patient_turn(ways)
         image = turn.turned(_tones(film, words, stream)).astype(np.float32)
-        return image, Header(turn, read_spacing(film), read_uids(film))
+        return image, Header(turn, read_spacing(film), read_uids(film), states_sides(ways))
 
 
 def dicom_turn(data: bytes) -> Turn:
@@ -87,6 +87,19 @@ def dicom_turn(data: bytes) -> Turn:
     """
     with _refusing():
         return patient_turn(directions(_parsed(data, pixels=False)))
+
+
+def dicom_person(data: bytes) -> dict[str, str]:
+    """Reads patient, sex, age, view and site of a DICOM file from its header, see `read_person`.
+
+    Args:
+        data: the whole file, with or without preamble.
+
+    Raises:
+        RadiographError: the header is damaged. The message continues a sentence that begins with the file's name.
+    """
+    with _refusing():
+        return read_person(_parsed(data, pixels=False))
 
 
 @contextmanager

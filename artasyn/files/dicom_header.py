@@ -52,11 +52,33 @@ class Header:
         turn: from the stored grid to the image's grid.
         spacing: of the stored grid.
         uids: the fields of `UIDS` that the file has.
+        sided: whether the file states the patient's sides.
     """
 
     turn: Turn = field(default_factory=Turn)
     spacing: Spacing = field(default_factory=Spacing)
     uids: dict[str, str] = field(default_factory=dict)
+    sided: bool = False
+
+
+PERSON = {
+    "patient": "PatientID",
+    "sex": "PatientSex",
+    "age": "PatientAge",
+    "view": "ViewPosition",
+    "site": "InstitutionName",
+}
+"""Columns of groups of films and the attributes that they come from."""
+
+
+def read_person(film: Dataset) -> dict[str, str]:
+    """Reads the attributes of `PERSON` as texts, by column; missing or empty ones are left out.
+
+    Args:
+        film: the data set.
+    """
+    values = {column: str(_value(film, name) or "").strip() for column, name in PERSON.items()}
+    return {column: value for column, value in values.items() if value}
 
 
 def read_spacing(film: Dataset) -> Spacing:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from artasyn.arrays import Image
 from artasyn.arrays import identity as identity_of
 from artasyn.errors import ImageError, OutputError, RadiographError
-from artasyn.files.dicom import decode_dicom, dicom_turn, is_dicom
+from artasyn.files.dicom import decode_dicom, dicom_person, dicom_turn, is_dicom
 from artasyn.files.dicom_header import Calibration, Header, SpacingSource
 from artasyn.files.rasters import decode_raster, raster_turn
 from artasyn.files.turns import Turn
@@ -65,6 +65,7 @@ class Radiograph:
             does not state it.
         turn: how the stored pixels were turned to the image.
         reference: the data that another file needs to refer to this radiograph.
+        sided: whether the file states the patient's sides; otherwise they are a convention. Only DICOM states them.
     """
 
     image: Image
@@ -73,6 +74,7 @@ class Radiograph:
     spacing_calibration: Calibration | None
     turn: Turn
     reference: Reference
+    sided: bool = False
 
     @property
     def identity(self) -> str:
@@ -135,6 +137,7 @@ def open_radiograph(path: str | os.PathLike[str]) -> Radiograph:
         spacing.calibration,
         turn,
         Reference(Path(path), rows, columns, **header.uids),
+        header.sided,
     )
 
 
@@ -155,6 +158,23 @@ def read_turn(path: str | os.PathLike[str]) -> Turn:
     with naming(path):
         data = read_whole(path)
         return dicom_turn(data) if is_dicom(data) else raster_turn(data)
+
+
+def read_person(path: str | os.PathLike[str]) -> dict[str, str]:
+    """Reads patient, sex, age, view and site as a DICOM header states them; empty for other files.
+
+    Args:
+        path: the file.
+
+    Returns:
+        Texts by column, see `artasyn.files.dicom_header.PERSON`; attributes that are missing are left out.
+
+    Raises:
+        RadiographError: the file is missing, or its header is damaged.
+    """
+    with naming(path):
+        data = read_whole(path)
+        return dicom_person(data) if is_dicom(data) else {}
 
 
 def _decoded(data: bytes) -> tuple[Image, Header]:

@@ -68,6 +68,19 @@ def exif_turn(orientation: object) -> Turn:
     return EXIF_TURNS.get(orientation, Turn())
 
 
+def states_sides(directions: Sequence[str]) -> bool:
+    """Returns whether the directions of rows and columns tell the patient's sides in a frontal image.
+
+    Args:
+        directions: in which rows and columns run.
+
+    Example:
+        >>> states_sides(("L", "F")), states_sides(("A", "F")), states_sides(())
+        (True, False, False)
+    """
+    return sorted(directions) in (["F", "L"], ["F", "R"], ["H", "L"], ["H", "R"])
+
+
 def patient_turn(directions: Sequence[str]) -> Turn:
     """Returns the turn that brings the patient's right to the left of a frontal image, head up.
 
@@ -76,7 +89,7 @@ def patient_turn(directions: Sequence[str]) -> Turn:
 
     Source: DICOM PS3.3 C.7.6.1.1.1.
     """
-    if sorted(directions) not in (["F", "L"], ["F", "R"], ["H", "L"], ["H", "R"]):
+    if not states_sides(directions):
         return Turn()
     transposed = directions[0] in ("F", "H")
     across, down = directions[::-1] if transposed else directions

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import cv2
@@ -13,6 +12,7 @@ import numpy as np
 from pycocotools import mask as rle
 
 from artasyn.arrays import Mask
+from artasyn.codes import coded
 from artasyn.files.atomic import replacing
 from artasyn.segment import Lungs
 from artasyn.segment.lungs import Zone
@@ -126,7 +126,6 @@ def write_coco(
     described: Iterable[list[Annotation]],
     *,
     of: Literal["finding", "structure"] = "finding",
-    codes: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> None:
     """Writes a collection's annotations as one COCO file, line by line, so large collections need little memory.
 
@@ -135,13 +134,14 @@ def write_coco(
         names: the categories, numbered from 1.
         images: each image's ``file_name``, ``width``, ``height`` and any further fields; numbered from 1.
         described: the annotations of each image, from `annotated` or `outlined`.
-        of: the kind of the annotations, which is also the key of their category's name.
-        codes: codes of the categories by name, such as ``{"radlex": "RID28493"}``.
+        of: the kind of the annotations, which is also the key of their category's name. The categories carry the codes
+            of `artasyn.codes`, such as ``"radlex": "RID28493"``.
     """
     numbers = {name: number for number, name in enumerate(names, 1)}
     above = {"finding": "lung", "structure": "anatomy"}[of]
     categories = [
-        {"id": number, "name": name, "supercategory": above, **codes.get(name, {})} for name, number in numbers.items()
+        {"id": number, "name": name, "supercategory": above, **coded(of, name).codes}
+        for name, number in numbers.items()
     ]
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         file.write(f'{{"info": {json.dumps({"description": DESCRIPTIONS[of]})},\n')

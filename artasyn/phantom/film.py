@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
-from artasyn.arrays import LEFT, RIGHT, Image, Mask
+from artasyn.arrays import LEFT, RIGHT, Image, Mask, Rng, as_generator
 from artasyn.errors import SynthesisError
 from artasyn.phantom.intervals import Map, interval_share
 from artasyn.phantom.lesions import KINDS, PhantomLesion, draw_lesion, lesion_body
@@ -100,13 +100,14 @@ class Phantom:
         """
         return self.render(self.draw(np.random.default_rng(seed), lesions=lesions))
 
-    def draw(self, rng: np.random.Generator, *, lesions: bool = False) -> ThoraxRecord:
+    def draw(self, rng: Rng, *, lesions: bool = False) -> ThoraxRecord:
         """Draws one thorax, as plain numbers.
 
         Args:
-            rng: the only source of randomness.
+            rng: the only source of randomness, a generator or a seed.
             lesions: whether the lungs are diseased; the thorax and its film are the same either way.
         """
+        rng = as_generator(rng)
         record = draw_thorax(rng, self.size)
         count = int(rng.integers(self.lesions_range[0], self.lesions_range[1] + 1)) if lesions else 0
         kinds = [self.kinds[int(rng.integers(len(self.kinds)))] for _ in range(count)]

@@ -37,7 +37,8 @@ def draw_measures(
     """Draws measures on a radiograph.
 
     Lines and letters scale with the radiograph; they are well legible from 512 pixels on. The heart's width is drawn
-    as the distances of the heart's outermost points from the midline. The thorax' width is drawn where the thorax is
+    as the distances of the heart's outermost points from the midline, in the rows where they were measured: vessels at
+    the hila are outlined with the heart, and not measured. The thorax' width is drawn where the thorax is
     widest. The spine is drawn as its centreline with the end-plates of the two end vertebrae.
 
     Args:

@@ -58,8 +58,8 @@ def overlay_lungs(image: Image, labels: LungLabels) -> Picture:
     """
     check_overlay(image, labels, "labels")
     picture = grey_picture(image)
-    _outline(picture, labels == RIGHT, RIGHT_COLOUR)
-    _outline(picture, labels == LEFT, LEFT_COLOUR)
+    draw_outline(picture, labels == RIGHT, RIGHT_COLOUR)
+    draw_outline(picture, labels == LEFT, LEFT_COLOUR)
     return picture
 
 
@@ -77,7 +77,7 @@ def overlay_mask(image: Image, mask: Mask) -> Picture:
     picture = grey_picture(image)
     tint = 0.8 * picture[mask] + 0.2 * np.array(MASK_COLOUR)
     picture[mask] = np.rint(tint).astype(np.uint8)
-    _outline(picture, mask, MASK_COLOUR)
+    draw_outline(picture, mask, MASK_COLOUR)
     return picture
 
 
@@ -119,17 +119,18 @@ def overlay_structures(
         picture[mask] = np.rint(tint).astype(np.uint8)
     for name, mask in contours.items():
         check_overlay(image, mask, name)
-        _outline(picture, mask, colours[name])
+        draw_outline(picture, mask, colours[name])
     return picture
 
 
-def overlay_heatmap(image: Image, heatmap: Heatmap, *, top: float) -> Picture:
+def overlay_heatmap(image: Image, heatmap: Heatmap, *, top: float, opacity: float = 0.8) -> Picture:
     """Overlays a heatmap on a radiograph: transparent at 0, then violet, red and yellow with growing evidence.
 
     Args:
         image: (h, w), float32 in [0, 1].
         heatmap: (h, w), float32 in [0, 1].
         top: the evidence, above 0, that gets the hottest colour; use the same value for pictures to compare.
+        opacity: the share of the radiograph that the hottest colour hides, in [0, 1].
 
     Raises:
         ImageError: not an image, a heatmap of another shape or with NaN or infinity, or a top that is not positive.
@@ -142,8 +143,8 @@ def overlay_heatmap(image: Image, heatmap: Heatmap, *, top: float) -> Picture:
     heat = np.clip(heatmap / np.float32(top), 0, 1)
     levels = np.rint(64 + 191 * heat).astype(np.uint8)  # the darkest quarter of the map would look like air
     hot = cv2.cvtColor(cv2.applyColorMap(levels, cv2.COLORMAP_INFERNO), cv2.COLOR_BGR2RGB)
-    opacity = 0.8 * np.sqrt(heat)[:, :, None]
-    return np.asarray(np.rint((1 - opacity) * grey_picture(image) + opacity * hot), np.uint8)
+    cover = np.float32(opacity) * np.sqrt(heat)[:, :, None]
+    return np.asarray(np.rint((1 - cover) * grey_picture(image) + cover * hot), np.uint8)
 
 
 def grey_picture(image: Image) -> Picture:
@@ -174,6 +175,23 @@ def check_overlay(image: Image, other: NDArray[Any], name: str) -> None:
     check_image(image)
     if other.shape != image.shape:
         raise ImageError(f"{name} must be {image.shape} as the image is, not {other.shape}; resize it first")
+
+
+def draw_outline(picture: Picture, mask: Mask, colour: Colour) -> None:
+    """Draws the contours of a region onto a picture, with a dark rim; the thickness scales with the picture.
+
+    Args:
+        picture: (h, w, 3), uint8, RGB; changed in place.
+        mask: (h, w), bool.
+        colour: of the contours.
+    """
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    thickness = max(1, round(min(mask.shape) / 256))
+    smooth = cv2.LINE_AA if thickness > 1 else cv2.LINE_8  # a single smoothed pixel would fade
+    rim = np.zeros(mask.shape, np.uint8)
+    cv2.drawContours(rim, contours, -1, 255, thickness + 2 * max(1, thickness // 2), smooth)
+    picture[:] = np.rint(picture * (1 - RIM / 255 * rim[:, :, None]))
+    cv2.drawContours(picture, contours, -1, colour, thickness, smooth)
 
 
 def contact_sheet(pictures: Sequence[NDArray[Any]], captions: Sequence[str], *, columns: int, tile: int) -> Picture:
@@ -263,17 +281,6 @@ def _as_picture(array: NDArray[Any]) -> Picture:
         return array
     check_image(array, "picture")
     return grey_picture(array)
-
-
-def _outline(picture: Picture, mask: Mask, colour: Colour) -> None:
-    """Draws the contours of a region onto a picture, with a dark rim; the thickness scales with the picture."""
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    thickness = max(1, round(min(mask.shape) / 256))
-    smooth = cv2.LINE_AA if thickness > 1 else cv2.LINE_8  # a single smoothed pixel would fade
-    rim = np.zeros(mask.shape, np.uint8)
-    cv2.drawContours(rim, contours, -1, 255, thickness + 2 * max(1, thickness // 2), smooth)
-    picture[:] = np.rint(picture * (1 - RIM / 255 * rim[:, :, None]))
-    cv2.drawContours(picture, contours, -1, colour, thickness, smooth)
 
 
 def _fitted(picture: Picture, tile: int) -> NDArray[np.uint8]:

@@ -6,7 +6,7 @@ import numpy as np
 
 from artasyn.arrays import Heatmap, Image, Mask
 from artasyn.pictures.overlays import grey_picture, overlay_heatmap, overlay_mask, overlay_structures
-from artasyn.pictures.thumbnails import on_grid, thumbnail
+from artasyn.pictures.thumbnails import TILE, on_grid, thumbnail
 from artasyn.shapes import UInt8
 
 Panels = UInt8[np.ndarray, "rows columns 3"]
@@ -35,14 +35,15 @@ def detection_panels(image: Image, heatmap: Heatmap, mask: Mask, *, top: float) 
     )
 
 
-def truth_panel(image: Image, lesions: Mask | None, boxes: Mask | None) -> Panels:
-    """Shows the true lesions on a radiograph: lesions tinted and outlined, boxes outlined; the side as in `thumbnail`.
+def truth_panel(image: Image, lesions: Mask | None, boxes: Mask | None, side: int = TILE) -> Panels:
+    """Shows the true lesions on a radiograph: lesions tinted and outlined, boxes outlined.
 
     Args:
         image: (h, w), float32 in [0, 1].
         lesions: (h, w), bool; None where none are drawn.
         boxes: (h, w), bool, the pixels inside boxes; None where there are no boxes.
+        side: the most pixels of the longer side.
     """
-    small = thumbnail(image)
+    small = thumbnail(image, side)
     marked = {} if lesions is None else {"lesions": on_grid(lesions, small)}
     return overlay_structures(small, marked, marked if boxes is None else {"lesions": on_grid(boxes, small)})

@@ -5,7 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from artasyn.arrays import Heatmap, Image, Mask
+from artasyn.arrays import Heatmap, Image, Mask, Picture
+from artasyn.shapes import UInt8
 
 TILE = 256
 """The longer side of an overlay, in pixels."""
@@ -41,3 +42,15 @@ def on_grid(values: Heatmap | Mask, image: np.ndarray) -> np.ndarray:
     if values.dtype == bool:
         return np.asarray(cv2.resize(values.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST_EXACT) > 0)
     return np.asarray(cv2.resize(values, shape, interpolation=cv2.INTER_AREA))
+
+
+def fitted_picture(picture: Picture, side: int) -> UInt8[np.ndarray, "rows columns 3"]:
+    """Scales a picture down so that its longer side is at most `side`; smaller pictures keep their size.
+
+    Args:
+        picture: (h, w, 3), uint8, RGB.
+        side: in pixels.
+    """
+    scale = min(1.0, side / max(picture.shape[:2]))
+    size = (max(1, round(picture.shape[1] * scale)), max(1, round(picture.shape[0] * scale)))
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -7,10 +7,11 @@ healthy or empty.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from artasyn.codes import Vocabulary, labels_of
 from artasyn.errors import DataError
 from artasyn.testsets.chexlocalize import chexlocalize
 from artasyn.testsets.folders import artasyn, folder
@@ -30,10 +31,34 @@ class Layout:
     Attributes:
         read: reads the test set in a folder; returns None if the folder does not have this layout.
         wanted: the files and folders that the layout needs.
+        vocabulary: whose labels tell the findings of a film apart, which `read` takes too; None if nothing does.
     """
 
-    read: Callable[[Path], TestSet | None]
+    read: Callable[..., TestSet | None]
     wanted: str
+    vocabulary: Vocabulary | None = None
+
+    def counting(self, data: Path, findings: Sequence[str]) -> TestSet | None:
+        """Reads the test set in a folder, with the films of some findings alone as diseased.
+
+        Args:
+            data: the folder.
+            findings: as `artasyn.codes.findings_of` takes them; none for all that the reader counts.
+
+        Raises:
+            DataError: the layout does not tell findings apart, the data set has no such label, or no film has one.
+        """
+        if not findings:
+            return self.read(data)
+        if self.vocabulary is None:
+            if self.read(data) is None:
+                return None
+            raise DataError(f"{data}: its films have one kind of label; leave out --label")
+        counted = [label for finding in findings for label in labels_of(finding, self.vocabulary)]
+        found = self.read(data, counted)
+        if found is not None and not any(film.diseased for film in found.films):
+            raise DataError(f"{data}: no film with lesions of {', '.join(counted)}; choose another --label")
+        return found
 
 
 LAYOUTS: Mapping[str, Layout] = {
@@ -45,12 +70,12 @@ LAYOUTS: Mapping[str, Layout] = {
     "qata": Layout(qata, "Images and Ground-truths, in Test Set or not"),
     "zhanglab": Layout(zhanglab, "test/NORMAL and test/PNEUMONIA"),
     "rsna": Layout(rsna, "stage_2_train_labels.csv and stage_2_train_images"),
-    "nih": Layout(nih, "BBox_List_2017.csv, Data_Entry_2017*.csv and images*"),
+    "nih": Layout(nih, "BBox_List_2017.csv, Data_Entry_2017*.csv and images*", "nih"),
     "chexlocalize": Layout(
-        chexlocalize, "gt_segmentations_test.json (or _val), test_labels.csv (or val) and test/patient*"
+        chexlocalize, "gt_segmentations_test.json (or _val), test_labels.csv (or val) and test/patient*", "chexpert"
     ),
     "siim": Layout(siim, "stage_2_train.csv or train-rle.csv, and DICOM files"),
-    "vindr": Layout(vindr, "annotations_test.csv (or _train) or train.csv, and .dicom files"),
+    "vindr": Layout(vindr, "annotations_test.csv (or _train) or train.csv, and .dicom files", "vindr"),
     "folder": Layout(
         folder,
         "images with masks, boxes.csv or annotations.json; or healthy (normal) and diseased (abnormal, pneumonia)",
@@ -59,12 +84,14 @@ LAYOUTS: Mapping[str, Layout] = {
 """All layouts, in the order of the search."""
 
 
-def find(data: Path, layout: str = "auto") -> TestSet:
+def find(data: Path, layout: str = "auto", findings: Sequence[str] = ()) -> TestSet:
     """Reads the test set in a folder.
 
     Args:
         data: the folder.
         layout: a key of `LAYOUTS`, where each layout is described; auto detects the layout from the files.
+        findings: the findings that count as lesions, by their names, labels or codes; none for the usual ones of the
+            layout. Films with other findings alone are left out.
 
     Raises:
         DataError: the folder does not have the layout, or a part of the layout is missing or damaged.
@@ -74,7 +101,7 @@ def find(data: Path, layout: str = "auto") -> TestSet:
     if not data.is_dir():
         raise DataError(f"{data}: no such folder; name the folder of a test set")
     for name in [layout] if layout != "auto" else LAYOUTS:
-        found = LAYOUTS[name].read(data)
+        found = LAYOUTS[name].counting(data, findings)
         if found is not None:
             return found
     there = sorted(path.name + "/" * path.is_dir() for path in data.iterdir() if not path.name.startswith("."))

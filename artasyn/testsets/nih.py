@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 
 from artasyn.errors import DataError
@@ -33,11 +34,15 @@ NIH_FRAME = (1024, 1024)
 """Rows and columns of every film of ChestX-ray14 as published; the boxes are given on this grid."""
 
 
-def nih(data: Path) -> TestSet | None:
-    """Reads NIH ChestX-ray14: boxes around `NIH_FINDINGS`; films labelled No Finding are healthy.
+def nih(data: Path, counted: Collection[str] = NIH_FINDINGS) -> TestSet | None:
+    """Reads NIH ChestX-ray14: boxes around findings; films labelled No Finding are healthy.
 
     If there is a test_list.txt, only the healthy films in this list are used. Boxes are given on a film of 1024 x 1024
     pixels.
+
+    Args:
+        data: the folder.
+        counted: the labels that count as lesions.
     """
     path = next(iter(located(data, "BBox_List_2017.csv")), None)
     if path is None:
@@ -52,11 +57,14 @@ def nih(data: Path) -> TestSet | None:
     for cells in rows:
         row = [*cells, *[""] * (start + 4)]  # published rows end after their last number
         box = box_of({"name": row[name], **dict(zip("xywh", row[start : start + 4], strict=True))}, path, *"xywh")
-        if row[label] in NIH_FINDINGS:
+        if row[label] in counted:
             boxes[bare(row[name])].append(box)
         else:
             others.append(bare(row[name]))
-    listed = [listed_film(film, True, boxes=tuple(mine), frame=NIH_FRAME) for film, mine in boxes.items()]
+    listed = [
+        listed_film(film, True, boxes=tuple(mine), frame=NIH_FRAME, patient=_patient(film))
+        for film, mine in boxes.items()
+    ]
     left_out = {"with boxes of other findings alone": [film for film in dict.fromkeys(others) if film not in boxes]}
     entries = sorted(path.parent.glob("Data_Entry_2017*.csv"))
     note = "" if entries else f"There is no Data_Entry_2017.csv beside {path.name}: healthy films are not known."
@@ -67,6 +75,11 @@ def nih(data: Path) -> TestSet | None:
         normal = dict.fromkeys(bare(row["Image Index"]) for row in rows_of if row["Finding Labels"] == "No Finding")
         healthy = [film for film in normal if allowed is None or film in allowed]
         left_out["healthy but not in test_list.txt"] = sorted(set(normal) - set(healthy))
-        listed += [listed_film(film, False) for film in healthy if film not in boxes]
+        listed += [listed_film(film, False, patient=_patient(film)) for film in healthy if film not in boxes]
     files = films_below(folders_beside(path, "images*"))
     return on_disk("nih", listed, files, left_out, path, note)
+
+
+def _patient(film: str) -> str:
+    """Returns the patient of a film: its name is 00000013_005, patient and number."""
+    return film.partition("_")[0]

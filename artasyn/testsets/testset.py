@@ -34,6 +34,7 @@ class TestFilm:
         frame: rows and columns of the grid on which the boxes are given; None for the film's own stored pixels.
         lungs: a file with the true lungs, as a mask or as labels 1 and 2.
         origin: the file that holds `truth` or `boxes`, for messages.
+        patient: whose film it is, where the set tells; empty where it does not.
     """
 
     source: Source
@@ -43,6 +44,7 @@ class TestFilm:
     frame: tuple[int, int] | None = None
     lungs: Path | None = None
     origin: Path | None = None
+    patient: str = ""
 
     __test__ = False  # tells pytest that this is not a test class
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from artasyn.errors import DataError
@@ -41,13 +41,17 @@ SIZES = (("dim0", "dim1"), ("height", "width"))
 """Columns with rows and columns of the DICOM film: of lists of sizes, and of lists of boxes that come with copies."""
 
 
-def vindr(data: Path) -> TestSet | None:
-    """Reads VinDr-CXR: boxes around `VINDR_FINDINGS`, of all readers together; films of No finding are healthy.
+def vindr(data: Path, counted: Collection[str] = VINDR_FINDINGS) -> TestSet | None:
+    """Reads VinDr-CXR: boxes around findings, of all readers together; films of No finding are healthy.
 
     The test part is read if its annotations and films are there. Otherwise the training part is read, as published on
     PhysioNet or (train.csv) on Kaggle. Boxes are given in the pixels of the DICOM film. Other films are copies, which
     are usually resized, also to a square. Then train_meta.csv (test_meta.csv), with image_id, dim0 (rows) and dim1
     (columns), must be beside the list or the folder of the films; or the list itself has the columns height and width.
+
+    Args:
+        data: the folder.
+        counted: the labels that count as lesions.
     """
     wanted = ("image_id", "class_name", "x_min", "y_min", "x_max", "y_max")
     found = located(data, "annotations_test.csv", "annotations_train.csv", "train.csv")
@@ -59,7 +63,7 @@ def vindr(data: Path) -> TestSet | None:
     sizes = _sizes(path, data)
     listed, left_out = [], defaultdict[str, list[str]](list)
     for name, rows in rows_of.items():
-        boxes = tuple(_corners(row, path) for row in rows if row["class_name"] in VINDR_FINDINGS)
+        boxes = tuple(_corners(row, path) for row in rows if row["class_name"] in counted)
         copied = name in films and not _is_dicom(films[name].path)
         if boxes and copied and not sizes:
             raise DataError(
@@ -72,7 +76,7 @@ def vindr(data: Path) -> TestSet | None:
             frame = sizes.get(name) if boxes and copied else None
             listed.append(listed_film(name, bool(boxes), boxes=boxes, frame=frame))
         else:
-            left_out["with findings outside the lungs alone"].append(name)
+            left_out["with other findings alone"].append(name)
     return on_disk("vindr", listed, films, left_out, path, f"From {path.name}.")
 
 

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from artasyn.arrays import Image, Mask
 from artasyn.errors import ImageError, SynthesisError
 from artasyn.synthesis import FINDINGS, Anomaly, LungOpacity, OpacityRecord
+from artasyn.synthesis.anomaly import Change
 from artasyn.synthesis.diffusion import Imagined, ImaginedAnomaly, PromptRecord
-from artasyn.synthesis.opacity import Change, rendered
+from artasyn.synthesis.opacity import rendered
 from artasyn.synthesis.places import Found, Place
 
 
@@ -170,7 +171,7 @@ def with_boxes(
     corners = np.array([(box.left, box.top, box.right, box.bottom) for box in new]) / [*shape[1::-1], *shape[1::-1]]
     columns = [np.concatenate([before[:, :4], corners])]
     for number, name in enumerate(names):
-        made = [_label(one.finding, name, names, labels) for one in new]
+        made = [label_of(one.finding, name, names, labels) for one in new]
         columns.append(fields.column(name, before[:, 4 + number], made)[:, None])
     dtype = given.dtype if given.dtype.kind == "f" else np.float32
     return np.ascontiguousarray(np.hstack(columns).astype(dtype))
@@ -249,7 +250,7 @@ class LabelFields:
         return labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
 
 
-def _label(finding: str, field: str, fields: Sequence[str], labels: Any) -> Any:
+def label_of(finding: str, field: str, fields: Sequence[str], labels: Any) -> Any:
     """Returns the label of a new box in a label field.
 
     Raises:

@@ -11,9 +11,9 @@ from torch import Tensor
 from artasyn.arrays import generator, identity
 from artasyn.segment.anatomy.segmenters import LungsBy, Segmenter
 from artasyn.segment.anatomy.segmenters import segmenter as find_segmenter
-from artasyn.synthesis import LungOpacity
+from artasyn.synthesis.finding import Findings
 from artasyn.transforms.given import pixels
-from artasyn.transforms.insertion import Inserted, Insertion, Maker, as_lungs, grey
+from artasyn.transforms.insertion import Inserted, Insertion, Maker, as_lungs, as_maker, grey
 
 
 class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
@@ -25,8 +25,8 @@ class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
     Args:
         normals: a data set with a length; its items are images, or tuples or dictionaries with one at `key`. Images
             are arrays as for `LungOpacityTransform`, or tensors or PIL images as for `RandomLungOpacity`.
-        opacity: makes the anomalies: a `LungOpacity`, or an `artasyn.synthesis.diffusion.Imagined`; None takes all
-            findings.
+        opacity: makes the anomalies: a `LungOpacity`, an `artasyn.synthesis.diffusion.Imagined`, or the names of
+            findings; None takes all findings.
         lungs: a function that returns the lungs of an item from the item's index, or its `Anatomy`; with None, the
             segmenter finds them.
         key: of the image in an item; None if the item is the image.
@@ -47,7 +47,7 @@ class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
     def __init__(
         self,
         normals: Any,
-        opacity: Maker | None = None,
+        opacity: Maker | Findings | None = None,
         *,
         lungs: Any = None,
         key: Any = None,
@@ -58,7 +58,7 @@ class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
         segmenter: LungsBy | Segmenter = "pbtseg",
     ) -> None:
         self.normals, self.lungs, self.key, self.seed, self.p, self.epoch = normals, lungs, key, seed, p, 0
-        self.insertion = Insertion(opacity or LungOpacity(), anomalies_range, find_segmenter(segmenter))
+        self.insertion = Insertion(as_maker(opacity), anomalies_range, find_segmenter(segmenter))
         self.lungs_labelled = lungs_labelled
 
     def __len__(self) -> int:

@@ -21,7 +21,7 @@ from artasyn.segment.lungs import Zone
 from artasyn.segment.projection.projection import Projection
 from artasyn.synthesis import Anomaly, LungOpacity, OpacityRecord, findings
 from artasyn.synthesis.diffusion import Imagined, ImaginedAnomaly, PromptRecord
-from artasyn.synthesis.finding import Side
+from artasyn.synthesis.finding import Findings, Side
 from artasyn.synthesis.places import Found, Place
 from artasyn.transforms.boxes import LesionBox, lesion_boxes, rendered_again
 from artasyn.transforms.given import region
@@ -199,6 +199,18 @@ def opacity(
     places = {"zones": zones, "sides": sides}
     changes = {name: tuple(value) for name, value in (ranges | places).items() if value is not None}
     return LungOpacity(findings(*names, **changes), (kinds_range[0], kinds_range[1]), tolerance)
+
+
+def as_maker(given: Maker | Findings | None) -> Maker:
+    """Returns what makes anomalies as it is; the names of findings, or findings, give a `LungOpacity`.
+
+    Args:
+        given: None takes all findings.
+
+    Raises:
+        SynthesisError: there is no such finding, or something else is given.
+    """
+    return given if isinstance(given, LungOpacity | Imagined) else LungOpacity(given)
 
 
 def grey(image: npt.NDArray[Any]) -> Image:

@@ -20,11 +20,12 @@ from artasyn.segment.anatomy.segmenters import segmenter as find_segmenter
 from artasyn.segment.lungs import Zone
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.diffusion import Imagined
-from artasyn.synthesis.finding import Side
+from artasyn.synthesis.finding import Findings, Side
 from artasyn.synthesis.places import Found
 from artasyn.transforms.boxes import LabelFields, with_boxes
-from artasyn.transforms.given import as_tensor, check_moved, pixels, region
-from artasyn.transforms.insertion import Inserted, Insertion, Maker, as_lungs, opacity
+from artasyn.transforms.given import check_moved, pixels
+from artasyn.transforms.insertion import Insertion, Maker, as_lungs, as_maker, opacity
+from artasyn.transforms.returned import as_held, boxes_name, marked_as, no_mask, with_tensor_boxes
 from artasyn.transforms.targets import KINDS, A, Targets, marked, marked_list
 
 OnFailure = Literal["raise", "skip"]
@@ -207,8 +208,8 @@ class RandomLungOpacity(torch.nn.Module):
     holds exactly the pixels that changed in the image's own dtype.
 
     Args:
-        opacity: makes the anomalies: a `LungOpacity`, or an `artasyn.synthesis.diffusion.Imagined`; None takes all
-            findings.
+        opacity: makes the anomalies: a `LungOpacity`, an `artasyn.synthesis.diffusion.Imagined`, or the names of
+            findings; None takes all findings.
         anomalies_range: number of anomalies in an image.
         p: probability of an anomaly.
         on_failure: for an image that nothing can be added to, as one without lungs: ``raise`` an error, or ``skip`` the
@@ -220,6 +221,8 @@ class RandomLungOpacity(torch.nn.Module):
         segmenter: who finds the lungs where none are given: ``pbtseg``; ``anatomy``, the network that comes with
             artasyn, which also finds lobes; ``given`` refuses an image without lungs; or a function that returns the
             lungs or the anatomy of an image.
+        box_labels: the label of new boxes, where a sample has boxes and ``labels``: a number, or a dictionary with one
+            for each finding. None takes the finding's name, which a list of labels can hold.
 
     Example:
         >>> from artasyn import Phantom
@@ -233,7 +236,7 @@ class RandomLungOpacity(torch.nn.Module):
 
     def __init__(
         self,
-        opacity: Maker | None = None,
+        opacity: Maker | Findings | None = None,
         *,
         anomalies_range: tuple[int, int] = (1, 1),
         p: float = 0.5,
@@ -241,11 +244,12 @@ class RandomLungOpacity(torch.nn.Module):
         lungs_labelled: bool | None = None,
         mask_value: float | None = None,
         segmenter: LungsBy | Segmenter = "pbtseg",
+        box_labels: Any = None,
     ) -> None:
         super().__init__()
-        self.insertion = Insertion(opacity or LungOpacity(), anomalies_range, find_segmenter(segmenter))
+        self.insertion = Insertion(as_maker(opacity), anomalies_range, find_segmenter(segmenter))
         self.p, self.on_failure = p, on_failure
-        self.lungs_labelled, self.mask_value = lungs_labelled, mask_value
+        self.lungs_labelled, self.mask_value, self.box_labels = lungs_labelled, mask_value, box_labels
 
     def forward(self, sample: Any, target: dict[str, Any] | None = None) -> Any:
         """Inserts anomalies into an image.
@@ -253,16 +257,18 @@ class RandomLungOpacity(torch.nn.Module):
         Args:
             sample: a dictionary with ``image`` and, if there are any, ``lungs`` (labels, or a mask of both lungs;
                 (h, w), or with axes of length 1 before) and ``mask`` ((h, w), (1, h, w), or a channel for each finding
-                of the opacity); or an image. Where a transform of torchvision.transforms.v2 may move the image first,
-                lungs and mask are `tv_tensors.Mask`, or PIL images, so that they move with it.
+                of the opacity); or an image. Boxes, as `tv_tensors.BoundingBoxes`, get a box for each lesion. Where a
+                transform of torchvision.transforms.v2 may move the image first, lungs and mask are `tv_tensors.Mask`,
+                or PIL images, so that they move with it.
             target: the rest of the dictionary, where `sample` is an image.
 
         Returns:
-            The dictionary with the changed image and the mask, changed by union; or the image and the target.
+            The dictionary with the changed image, the mask, changed by union, and the boxes; or the image and the
+            target.
 
         Raises:
             SynthesisError: nothing can be added to the image, and `on_failure` is ``raise``.
-            ImageError: the image, the lungs or the mask are of another kind.
+            ImageError: the image, the lungs, the mask or the boxes are of another kind.
         """
         if isinstance(sample, Mapping):
             return self._changed(dict(sample))
@@ -276,7 +282,8 @@ class RandomLungOpacity(torch.nn.Module):
         image = pixels(given)
         for name in ("lungs", "mask"):
             check_moved(name, sample.get(name), self)
-        mask = _no_mask(given, image.shape) if sample.get("mask") is None else sample["mask"]
+        boxes = boxes_name(sample)
+        mask = no_mask(given, image.shape) if sample.get("mask") is None else sample["mask"]
         if torch.rand(()) < self.p:
             rng = np.random.default_rng(int(torch.randint(2**62, ())))
             lungs = sample.get("lungs")
@@ -287,54 +294,10 @@ class RandomLungOpacity(torch.nn.Module):
                 if self.on_failure == "raise":
                     raise
             else:
-                changed, made = _as_held(made, given)
+                if boxes:
+                    new = self.insertion.boxes(image, known, made.records, made.mask)
+                    sample |= with_tensor_boxes(sample, boxes, new, made.mask.shape, self.box_labels)
+                changed, made = as_held(made, given)
                 names = self.insertion.names
-                return sample | {"image": changed, "mask": _marked(mask, made, names, self.mask_value)}
+                return sample | {"image": changed, "mask": marked_as(mask, made, names, self.mask_value)}
         return sample | {"image": given, "mask": mask}
-
-
-def _no_mask(image: Any, shape: tuple[int, ...]) -> Tensor:
-    """Returns an empty mask for an image, which torchvision moves where it moves the image."""
-    device = image.device if isinstance(image, Tensor) else None
-    whole = isinstance(image, Tensor) and image.ndim == 2
-    mask = torch.zeros(shape[:2] if whole else (1, *shape[:2]), dtype=torch.bool, device=device)
-    if type(image) is Tensor:
-        return mask
-    from torchvision import tv_tensors  # a second to import, and plain tensors do not need it
-
-    moving: Tensor = tv_tensors.Mask(mask)
-    return moving
-
-
-def _as_held(made: Inserted, given: Any) -> tuple[Any, Inserted]:
-    """Returns a changed image as the given one is held, and the anomaly with the pixels that changed in its dtype."""
-    if not isinstance(given, Tensor):
-        return PILImage.fromarray(made.image), made
-    image = as_tensor(made.image).to(given.device, given.dtype)
-    if image.dtype in (torch.uint8, torch.float32, torch.float64):
-        return _like(image, given), made
-    differs = (image != given).as_subclass(Tensor)
-    mask = (differs if differs.ndim == 2 else differs.any(0)).cpu().numpy()
-    found = {name: part & mask for name, part in made.findings.items()}
-    return _like(image, given), replace(made, mask=mask, findings=found)
-
-
-def _marked(mask: Any, made: Inserted, names: Sequence[str], value: float | None) -> Any:
-    """Adds the pixels of an anomaly to a mask (h, w), (1, h, w) or (n, h, w), with a channel for each of n findings."""
-    values = region(mask, "mask")
-    if value is None:
-        value = 255 if isinstance(mask, PILImage.Image) and mask.mode == "L" else 1
-    union = marked(values.transpose(1, 2, 0) if values.ndim == 3 else values, made, names, float(value))
-    if isinstance(mask, PILImage.Image):
-        result = PILImage.fromarray(union)
-        if mask.mode == "P" and mask.palette:
-            result.putpalette(mask.palette)
-        return result
-    if isinstance(mask, np.ndarray):
-        return union.transpose(2, 0, 1) if union.ndim == 3 else union
-    return _like(as_tensor(union).to(mask.device, mask.dtype), mask)
-
-
-def _like(values: Tensor, given: Tensor) -> Tensor:
-    """Returns a tensor in the subclass of the given one, such as torchvision's Image and Mask."""
-    return values.as_subclass(type(given)) if type(given) is not Tensor else values.as_subclass(Tensor)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 
-from artasyn.arrays import Image, Prepared, SoftMasks, check_image
+from artasyn.arrays import GivenImage, Image, Prepared, SoftMasks, check_image
 from artasyn.cautions import pixel_cautions
 from artasyn.errors import ImageError, ModelError
+from artasyn.files.opened import open_radiograph
 from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.segment.anatomy.closer import Closer, lungs_place
 from artasyn.segment.anatomy.judgement import Judgement, is_inverted, judge_chest, judge_view, lungs_sure
@@ -68,6 +70,13 @@ class Network(Protocol):
         """
 
 
+def _bundled() -> Network:
+    """Returns the network that comes with artasyn."""
+    from artasyn.segment.anatomy.network import AnatomyNetwork  # needs torch and timm; from_onnx does not
+
+    return AnatomyNetwork.from_pretrained("bundled")
+
+
 @dataclass(frozen=True, eq=False)
 class AnatomyNet:
     """Reads the anatomy of radiographs at any angle with a network that has seen projections only.
@@ -79,6 +88,7 @@ class AnatomyNet:
     or a turned one: the result is empty and says why.
 
     A reader runs on torch (`from_pretrained`) or on onnxruntime (`from_onnx`). Only `from_pretrained` imports torch.
+    ``AnatomyNet()`` is the reader that comes with artasyn, as ``AnatomyNet.from_pretrained()``.
 
     Attributes:
         network: the network with its settings.
@@ -87,7 +97,14 @@ class AnatomyNet:
         et al. 2025).
     """
 
-    network: Network
+    network: Network = field(default_factory=_bundled)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.network, str | os.PathLike):
+            raise ModelError(
+                f"a reader needs a network, not a path; use AnatomyNet.from_pretrained({os.fspath(self.network)!r}), "
+                "or from_onnx for a file of onnxruntime"
+            )
 
     @classmethod
     def from_pretrained(cls, model: str | Path = "bundled", *, device: str = "cpu", **options: Any) -> AnatomyNet:
@@ -174,13 +191,13 @@ class AnatomyNet:
         return found
 
     @overload
-    def __call__(
-        self, images: Image, angle: float | None = None, *, spacing: tuple[float, float] | None = None
+    def __call__(  # type: ignore[overload-overlap]  # a path of text counts as one image, not as a sequence
+        self, images: GivenImage, angle: float | None = None, *, spacing: tuple[float, float] | None = None
     ) -> Anatomy: ...
     @overload
     def __call__(
         self,
-        images: Sequence[Image],
+        images: Sequence[GivenImage],
         angle: Sequence[float | None] | None = None,
         *,
         spacing: Sequence[tuple[float, float] | None] | None = None,
@@ -189,30 +206,36 @@ class AnatomyNet:
         """Reads the anatomy of one radiograph, or of several of any sizes.
 
         Args:
-            images: float32 (h, w) in [0, 1], or a sequence of such arrays.
+            images: float32 (h, w) in [0, 1], or the path of a file; or a sequence of these.
             angle: the turn of each patient about the body's axis, degrees, as in `View`; with None, it is estimated.
-            spacing: size of a pixel of each radiograph, mm, rows and columns, as `Radiograph.spacing`; None if it is
-                unknown.
+            spacing: size of a pixel of each radiograph, mm, rows and columns, as `Radiograph.spacing`; with None, a
+                file says it, and it is unknown of an array.
 
         Returns:
             An `Anatomy`, or a list of them.
 
         Raises:
             ImageError: an image is not valid, or there are angles or spacings for another number of images.
+            RadiographError: a file cannot be read.
             ModelError: the network gives values that are not finite.
         """
-        if not isinstance(images, (np.ndarray, Sequence)) or isinstance(images, str):
+        if not isinstance(images, np.ndarray | Sequence | os.PathLike):
             raise ImageError(
-                f"images must be a numpy array (h, w), or a list of such arrays, not {type(images).__name__}; "
+                f"images must be a numpy array (h, w), a path, or a list of these, not {type(images).__name__}; "
                 "tensors: image.numpy()"
             )
-        if isinstance(images, np.ndarray):
+        if isinstance(images, np.ndarray | str | os.PathLike):
             return self([images], [angle], spacing=[spacing])[0]
-        for number, image in enumerate(images):
-            check_image(image, f"image {number}")
-        angles, spacings = ([None] * len(images) if given is None else list(given) for given in (angle, spacing))
+        nothing: list[Any] = [None] * len(images)
+        angles, spacings = (nothing.copy() if given is None else list(given) for given in (angle, spacing))
         if not len(images) == len(angles) == len(spacings):
             raise ImageError(f"{len(images)} images, but {len(angles)} angles and {len(spacings)} spacings")
+        images = list(images)
+        for number, image in enumerate(images):
+            if isinstance(image, str | os.PathLike):
+                opened = open_radiograph(image)
+                images[number], spacings[number] = opened.image, spacings[number] or opened.spacing
+            check_image(images[number], f"image {number}")
         found: list[Anatomy] = []
         for first in range(0, len(images), BATCH):
             part = slice(first, first + BATCH)

@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from scipy import ndimage
 
-from artasyn.arrays import HIGHEST, LOWEST, VolumeMask, VoxelMap
+from artasyn.arrays import HIGHEST, LOWEST, Rng, VolumeMask, VoxelMap, as_generator
 from artasyn.errors import DataError
 from artasyn.fields import Seed, Within, check_fields
 from artasyn.findings import LesionKind
@@ -71,12 +71,12 @@ class CTLesion:
             raise DataError(f"CTLesion: edge is {self.edge:g} mm, more than {WIDEST} times the radius {self.radius:g}")
 
     @classmethod
-    def draw(cls, volume: Volume, rng: np.random.Generator, *, kind: LesionKind, structure: str = "lungs") -> CTLesion:
+    def draw(cls, volume: Volume, rng: Rng, *, kind: LesionKind, structure: str = "lungs") -> CTLesion:
         """Draws a lesion; the only place where randomness is used.
 
         Args:
             volume: the patient.
-            rng: the source of randomness.
+            rng: the source of randomness, a generator or a seed.
             kind: the kind of lesion.
             structure: a structure or a group. One structure of a group such as ``lungs`` is drawn, weighted by volume.
 
@@ -85,7 +85,7 @@ class CTLesion:
 
         Source: the table of sizes and densities in `artasyn.segment.ct.lesion_ranges`.
         """
-        names = members(structure, volume.structures)
+        names, rng = members(structure, volume.structures), as_generator(rng)
         sizes = np.array([volume.structures[name].voxels for name in names], float)
         name = names[int(rng.choice(len(names), p=sizes / sizes.sum()))]
         ranges = LESION_RANGES[kind].ct

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from typing import Annotated
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from artasyn.arrays import LEFT, RIGHT, Heatmap, Image, LungLabels, Outlines, check_image
+from artasyn.arrays import LEFT, RIGHT, GivenImage, Heatmap, Image, LungLabels, Outlines, check_image
 from artasyn.cautions import pixel_cautions
 from artasyn.errors import DataError
 from artasyn.fields import Share, Within, check_fields
@@ -96,11 +97,12 @@ class PBTSeg:
     def __post_init__(self) -> None:
         check_fields(self, DataError)
 
-    def __call__(self, image: Image) -> Lungs:
+    def __call__(self, image: GivenImage) -> Lungs:
         """Finds the lungs of one frontal radiograph.
 
         Args:
-            image: (h, w), float32 in [0, 1], bright = dense, head up, patient's right on the image's left.
+            image: (h, w), float32 in [0, 1], bright = dense, head up, patient's right on the image's left; or the path
+                of a file, which `artasyn.read_radiograph` reads.
 
         Returns:
             Lungs on the grid of the image: both, or none where the image is unusable, with the reason in `warnings`
@@ -109,8 +111,9 @@ class PBTSeg:
 
         Raises:
             ImageError: not an `Image`.
+            RadiographError: the file cannot be read.
         """
-        check_image(image)
+        image = _given(image)
         film = _reduced(image)
         if np.ptp(film) < 1 / 255:
             return _nothing(image.shape, Judgement((0.0, 0.0), ("the image is blank",), ("not_a_chest",)))
@@ -120,7 +123,7 @@ class PBTSeg:
             return _nothing(image.shape, judgement)
         return Lungs(_drawn(workings, image.shape), *judgement)
 
-    def explain(self, image: Image) -> Workings:
+    def explain(self, image: GivenImage) -> Workings:
         """Returns the intermediate results of `__call__`, whether or not it reports lungs.
 
         Args:
@@ -128,9 +131,9 @@ class PBTSeg:
 
         Raises:
             ImageError: not an `Image`.
+            RadiographError: the file cannot be read.
         """
-        check_image(image)
-        return self._worked(_reduced(image))[0]
+        return self._worked(_reduced(_given(image)))[0]
 
     def _worked(self, film: Image) -> tuple[Workings, float]:
         """Returns the workings, and the correlation of the image with the mean outline."""
@@ -182,6 +185,16 @@ def _finer() -> npt.NDArray[np.float32]:
     for point in range(POINTS):
         matrix[point][:, [(point + offset) % POINTS for offset in (-1, 0, 1, 2)]] = weights
     return matrix.reshape(-1, POINTS)
+
+
+def _given(image: GivenImage) -> Image:
+    """Returns an image after a check; a path is read."""
+    if isinstance(image, str | os.PathLike):
+        from artasyn.files.radiograph import read_radiograph  # needs packages that PBTSeg does without
+
+        image = read_radiograph(image)
+    check_image(image)
+    return image
 
 
 def _reduced(image: Image) -> npt.NDArray[np.float32]:

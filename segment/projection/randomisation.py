@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from artasyn.arrays import Image, Mask, StructureMasks
+from artasyn.arrays import Image, Mask, Rng, StructureMasks, as_generator
 from artasyn.errors import DataError
 from artasyn.fields import Interval, Share, Within, check_fields
 from artasyn.findings import LesionKind, respelled
@@ -186,7 +186,7 @@ class DomainRandomisation:
     def draw(
         self,
         volume: Volume,
-        rng: np.random.Generator,
+        rng: Rng,
         *,
         view: View = View(),
         lesions: Sequence[LesionKind] = (),
@@ -195,14 +195,14 @@ class DomainRandomisation:
 
         Args:
             volume: the patient.
-            rng: the source of randomness.
+            rng: the source of randomness, a generator or a seed.
             view: the view to vary; its size and pixel stay.
             lesions: kinds of the lesions to insert into the lungs.
 
         Raises:
             DataError: `lesions` is not empty, and there are no lungs.
         """
-        deformation = None
+        deformation, rng = None, as_generator(rng)
         if self.deformation_share and rng.uniform() < self.deformation_share:
             deformation = Deformation.draw(rng, list(volume.structures))
         variation = Variation(
@@ -214,8 +214,9 @@ class DomainRandomisation:
         return ProjectionRecord(variation, self._view(volume, view, rng), self._look(rng))
 
     @staticmethod
-    def draw_lesions(volume: Volume, rng: np.random.Generator, kinds: Sequence[LesionKind]) -> tuple[CTLesion, ...]:
-        """Draws a lesion of each kind in the lungs."""
+    def draw_lesions(volume: Volume, rng: Rng, kinds: Sequence[LesionKind]) -> tuple[CTLesion, ...]:
+        """Draws a lesion of each kind in the lungs; `rng` is a generator or a seed."""
+        rng = as_generator(rng)
         return tuple(CTLesion.draw(volume, rng, kind=kind) for kind in kinds)
 
     def _attenuations(self, names: list[str], rng: np.random.Generator) -> tuple[tuple[str, float], ...]:

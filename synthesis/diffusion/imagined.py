@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
-import numpy as np
-
-from artasyn.arrays import Image
+from artasyn.arrays import Image, Rng, as_generator
 from artasyn.errors import PromptError, SynthesisError
 from artasyn.fields import Count, check_fields
 from artasyn.synthesis.diffusion.film import FilmGenerator, ImaginedAnomaly
@@ -102,18 +100,19 @@ class Imagined:
         """The names of the findings, each once."""
         return tuple(dict.fromkeys(asked.finding for prompt in self.prompts for asked in prompt.findings))
 
-    def __call__(self, image: Image, lungs: Found | Place, rng: np.random.Generator) -> ImaginedAnomaly:
+    def __call__(self, image: Image, lungs: Found | Place, rng: Rng) -> ImaginedAnomaly:
         """Draws a prompt and makes an anomaly that shows it; a prompt that cannot be shown is replaced by another.
 
         Args:
             image: float32 (h, w) in [0, 1], a normal radiograph.
             lungs: its lungs, its anatomy or its projection, on the same grid.
-            rng: the only source of randomness.
+            rng: the only source of randomness, a generator or a seed.
 
         Raises:
             SynthesisError: none of the prompts that were drawn can be shown.
             ImageError: the image is not valid, or the lungs are on another grid.
         """
+        rng = as_generator(rng)
         for attempt in range(DRAWS):
             prompt = self.prompts[int(rng.integers(len(self.prompts)))]
             try:

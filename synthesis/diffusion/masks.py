@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from artasyn.arrays import Heatmap
+from artasyn.arrays import Heatmap, Rng, as_generator
 from artasyn.errors import SynthesisError
 from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.synthesis.diffusion.adherence import Measured, disagreements
@@ -166,18 +166,18 @@ class MaskSampler:
         """Tells samplers of shapes apart; empty without one."""
         return self.shapes.digest if self.shapes else ""
 
-    def __call__(self, prompt: Prompt, anatomy: Found | Place, rng: np.random.Generator) -> PathologyMasks:
+    def __call__(self, prompt: Prompt, anatomy: Found | Place, rng: Rng) -> PathologyMasks:
         """Draws the masks of a prompt.
 
         Args:
             prompt: what to show; a prompt that only denies gives no masks.
             anatomy: the lungs, the anatomy or the projection of a radiograph.
-            rng: the only source of randomness.
+            rng: the only source of randomness, a generator or a seed.
 
         Raises:
             SynthesisError: the radiograph does not show a place that the prompt names, or has no room for the finding.
         """
-        scene = _Scene.of(prompt, anatomy)
+        scene, rng = _Scene.of(prompt, anatomy), as_generator(rng)
         masks = [
             self._drawn(asked, region, scene.millimetres, rng)
             for asked, region in zip(prompt.findings, scene.regions, strict=True)

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from artasyn.arrays import Mask
+from artasyn.arrays import Mask, Rng, as_generator
 from artasyn.doors import required
 from artasyn.errors import ModelError
 from artasyn.fields import Count, Fault, Within, build, check_fields
@@ -199,19 +199,19 @@ class ShapeSampler:
         """32 hexadecimal digits over weights and settings."""
         return digest_of(self.network.state_dict(), self.settings)
 
-    def draw(self, lung: Distances, size: Size | None, rng: np.random.Generator, count: int = 1) -> list[Distances]:
+    def draw(self, lung: Distances, size: Size | None, rng: Rng, count: int = 1) -> list[Distances]:
         """Draws shapes in a lung.
 
         Args:
             lung: its distances, from `Frame.distances`.
             size: the size that is said, or None.
-            rng: the source of randomness.
+            rng: the source of randomness, a generator or a seed.
             count: number of shapes.
         """
         side, steps = self.settings.side, self.settings.steps
         scheduler = required("diffusers", extra=EXTRA).FlowMatchEulerDiscreteScheduler(TRAIN_STEPS)
         scheduler.set_timesteps(sigmas=np.linspace(1, 1 / steps, steps).tolist())
-        state = torch.from_numpy(rng.standard_normal((count, 1, side, side), np.float32))
+        state = torch.from_numpy(as_generator(rng).standard_normal((count, 1, side, side), np.float32))
         lungs = torch.from_numpy(lung).expand(count, 1, -1, -1)
         codes = torch.from_numpy(code_of("reader", size)).expand(count, -1)
         with torch.no_grad(), on_one_thread():
@@ -237,7 +237,7 @@ class ShapeSampler:
         return nn.functional.pixel_shuffle(found, self.settings.patch)
 
     def ellipses(
-        self, lung: Mask, part: Mask, mirrored: bool, size: Size | None, rng: np.random.Generator
+        self, lung: Mask, part: Mask, mirrored: bool, size: Size | None, rng: Rng
     ) -> Float64[np.ndarray, "n 4"]:
         """Draws a shape and covers it with ellipses.
 
@@ -246,7 +246,7 @@ class ShapeSampler:
             part: bool (h, w), the part of it that the shape is for; all of it for the whole lung.
             mirrored: whether the ribs of this lung are at higher columns.
             size: the size that is said of the whole lung, or None.
-            rng: the source of randomness.
+            rng: the source of randomness, a generator or a seed.
 
         Returns:
             Row and column of each centre, half the height and half the width, in pixels; none where no draw shows.

@@ -108,25 +108,6 @@ def phrases_with() -> dict[str, tuple[str, ...]]:
 
 
 @cache
-def codes(meaning: str) -> tuple[str, str]:
-    """Returns the codes of a finding, a side or a lobe in RadLex and in SNOMED CT, each empty where it is not known.
-
-    Args:
-        meaning: as the table spells it, such as ``pleural_effusion`` or ``side=right lobe=lower``.
-
-    Raises:
-        SynthesisError: the vocabulary has no such meaning.
-
-    Example:
-        >>> codes("pleural_effusion")
-        ('RID34539', '60046008')
-    """
-    for row in rows():
-        if row["meaning"] == meaning:
-            return row["radlex"], row["snomed"]
-    raise SynthesisError(f"the vocabulary has no meaning {meaning!r}; see {TABLE.name}")
-
-
 @cache
 def known_names() -> frozenset[str]:
     """Returns the names of all findings that a prompt may deny: those that can be drawn and those that cannot."""

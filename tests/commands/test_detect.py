@@ -57,6 +57,11 @@ def test_unusable_films_come_last_with_their_reason_and_are_never_abnormal(
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows] == ["ok"] * len(good) + ["unusable"] * 3
     bad = {row["name"]: row for row in rows[len(good) :]}
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert page.count(">not judged</td>") == 3
+    assert page.count('class="zoom"') == len(rows)
+    assert page.index(f'aria-label="enlarge {rows[0]["name"]}"') < page.index('aria-label="enlarge b turned"')
+    assert "the image seems to be upside down" in page
     assert {row["warnings"] for row in bad.values()} == {"inverted", "turned", "not_a_chest"}
     assert {row["abnormal"] for row in bad.values()} == {"false"}
     manifest = {row["name"]: row for row in read_manifest(out / "manifest.csv")}

@@ -12,15 +12,15 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from artasyn.bulk.run import read_manifest
 from artasyn.cli.main import main
-from artasyn.commands.evaluate import _view
 from artasyn.errors import DataError
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, read_radiograph, write_image, write_mask
-from artasyn.pictures.overlays import MASK_COLOUR, read_picture
+from artasyn.pictures.film_list import EMBEDDED
 from artasyn.testsets.layouts import find
 
 
 def run(data: Path, out: Path, trained: Path, *more: str) -> int:
-    options = ["--model", str(trained / "model"), "--bootstrap", "50", "--workers", "1", *more]
+    options = ["--model", str(trained / "model"), "--bootstrap", "50", "--workers", "1"]
+    options += ["--date", "2026-01-31", *more]
     return main(["evaluate", "--data", str(data), "--out", str(out), *options])
 
 
@@ -50,10 +50,66 @@ def test_figures_are_those_of_the_written_heatmaps(phantoms: Path, trained: Path
 def test_the_report_stands_alone_and_shows_both(phantoms: Path, trained: Path, tmp_path: Path) -> None:
     run(phantoms, tmp_path, trained)
     page = (tmp_path / "report.html").read_text()
-    for text in ("lungs alone", "pixel AUROC inside the lungs", "ROC curve", "worst first", "not a medical device"):
+    for text in (
+        *("lungs alone", "pixel AUROC inside the lungs", "ROC curve", "worst first", "not a medical device"),
+        *(
+            "Precision and recall",
+            "How many films have each score",
+            "PPV at a prevalence of 5 %",
+            "Lesions found (FROC)",
+        ),
+        *("Calibration needs 20 films", "weights ", "2026-01-31", "false marks on a film"),
+    ):
         assert text in page
-    assert page.count("data:image/png;base64,") >= 4
+    assert page.count("data:image/png;base64,") == 4
+    assert 5 <= page.count("data:image/webp;base64,") <= 10
     assert "://" not in page  # nothing is fetched; pictures hold no colon
+    assert len(page) < 2_000_000 * 5 / 20
+
+
+def test_the_same_run_gives_the_same_report_and_no_date_elsewhere(
+    phantoms: Path, trained: Path, tmp_path: Path
+) -> None:
+    run(phantoms, tmp_path, trained)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.*") if path.is_file()}
+    run(phantoms, tmp_path, trained)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.*") if path.is_file()} == before
+    assert [name for name, data in before.items() if b"2026-01-31" in data] == ["report.html"]
+
+
+def test_groups_have_their_figures_and_small_ones_their_reason(
+    phantoms: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("artasyn.evaluation.subgroups.LEAST", 1)
+    films = sorted((phantoms / "test").rglob("*.png"))
+    rows = [f"{path.name},{'FM'[number % 2]},{50 + 20 * (number % 2)}" for number, path in enumerate(films)]
+    (tmp_path / "groups.csv").write_text("\n".join(["film,sex,age", *rows]))
+    out, asked = tmp_path / "out", ["--groups", str(tmp_path / "groups.csv"), "--prevalence", "0.1", "--ages", "60"]
+    assert run(phantoms, out, trained, *asked) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert set(metrics["groups"]) == {"sex", "age", "sex and age"}
+    female, male = metrics["groups"]["sex"]
+    assert (female["name"], female["films"], male["name"], male["films"]) == ("female", 3, "male", 2)
+    assert {group["name"] for group in metrics["groups"]["sex and age"]} == {"female, under 60", "male, 60 and over"}
+    assert {gap["figure"] for gap in metrics["gaps"]["sex"]} >= {"dice"}
+    assert {"ppv_at_0.1", "npv_at_0.1", "specificity", "sensitivity"} == set(metrics["operating"])
+    page = (out / "report.html").read_text()
+    assert "Groups: sex and age" in page
+    assert "male, 60 and over" in page
+    assert run(phantoms, out, trained, "--groups", str(tmp_path / "none.csv")) == 2
+    assert run(phantoms, out, trained, "--prevalence", "20") == 2
+
+
+def test_films_beyond_the_first_have_links(
+    phantoms: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert EMBEDDED >= 20
+    monkeypatch.setattr("artasyn.console.detected.EMBEDDED", 2)
+    run(phantoms, tmp_path, trained)
+    page = (tmp_path / "report.html").read_text()
+    assert page.count('class="zoom"') == 2
+    assert "The first 2 films have their pictures inside this page; the names of the other 3 lead" in page
+    assert page.count('href="overlays/') == 5
 
 
 def test_unusable_films_are_listed_apart_and_count_with_their_scores(
@@ -70,9 +126,8 @@ def test_unusable_films_are_listed_apart_and_count_with_their_scores(
     assert (metrics["unusable"]["films"], metrics["unusable"]["diseased"]) == (3, 3)
     assert set(metrics["unusable"]["warnings"].values()) == {"inverted"}
     page = (out / "report.html").read_text()
-    assert page.index("Healthy films, highest score first") < page.index("Unusable films")
     assert page.count("the image seems to be inverted") == 3
-    assert "Diseased films, worst first" not in page
+    assert page.count(">not judged</td>") == 3
 
 
 def test_the_published_layout_without_healthy_films(phantoms: Path, trained: Path, tmp_path: Path) -> None:
@@ -187,31 +242,11 @@ def test_a_set_with_boxes_alone(phantoms: Path, trained: Path, tmp_path: Path) -
     page = (out / "report.html").read_text()
     for text in (
         "highest point inside a box",
-        "worst first",
+        "Lesions found (FROC)",
         "the ground truth",
         "1 listed but not on disk (gone.png)",
     ):
         assert text in page
-
-
-def test_boxes_are_drawn_as_outlines(phantoms: Path, trained: Path, tmp_path: Path) -> None:
-    data, out = tmp_path / "data", tmp_path / "out"
-    ends = write_boxes(phantoms, data)
-    assert run(data, out, trained) == 0
-    rows = {row["name"]: row for row in read_manifest(out / "manifest.csv")}
-    for film in find(data).films:
-        name = film.source.name
-        view, overlay = _view(rows[name], film, out), read_picture(out / f"overlays/{name}.png")
-        if not film.diseased:
-            assert (view == overlay).all()
-            continue
-        truth = view[:, overlay.shape[1] :]
-        top, left, bottom, right = ends[name]
-        coloured = (truth == MASK_COLOUR).all(axis=2)
-        assert coloured[top, left : right + 1].all()
-        assert coloured[top : bottom + 1, right].all()
-        assert not coloured[top + 1 : bottom, left + 1 : right].any()
-        assert (truth[(top + bottom) // 2, (left + right) // 2] == view[(top + bottom) // 2, (left + right) // 2]).all()
 
 
 def test_a_box_outside_its_film_is_listed(
@@ -237,6 +272,6 @@ def test_labels_alone_rank_the_diseased_films_by_score(phantoms: Path, trained: 
     assert (metrics["layout"], metrics["detector"]["images"], metrics["detector"]["diseased"]) == ("zhanglab", 5, 3)
     assert metrics["detector"]["pointing"]["value"] is None
     page = (out / "report.html").read_text()
-    assert "Diseased films, worst first" in page
     assert "the ground truth" not in page
-    assert "highest point" not in page
+    assert "(no boxes around lesions)" in page
+    assert "FROC" not in page

@@ -12,7 +12,17 @@ import pytest
 from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
 from artasyn.cli.catalogue import command_function
-from artasyn.console.options import add_options, flag, option, paths, python_only, read_options, several, spread
+from artasyn.console.options import (
+    add_options,
+    flag,
+    instantiated,
+    option,
+    paths,
+    python_only,
+    read_options,
+    several,
+    spread,
+)
 from artasyn.errors import DataError
 from artasyn.segment import PBTSeg
 
@@ -59,7 +69,7 @@ def read(options: Any, *given: str) -> Any:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--config", action=ActionConfigFile)
     add_options(parser, options)
-    return read_options(options, vars(parser.instantiate(parser.parse_args(list(given)))))
+    return read_options(options, vars(instantiated(parser, parser.parse_args(list(given)))))
 
 
 def test_what_is_not_given_is_as_in_python() -> None:

@@ -6,11 +6,12 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 from skimage.morphology import convex_hull_image
 from torch import Tensor
@@ -22,7 +23,8 @@ from artasyn.detection.network import DetectorNetwork, smoothed
 from artasyn.detection.settings import DetectorSettings, Kind
 from artasyn.detection.stored import BUNDLED
 from artasyn.detection.window import prepare
-from artasyn.errors import ImageError, ModelError
+from artasyn.errors import ImageError, ModelError, RadiographError
+from artasyn.files.radiograph import read_radiograph, write_image
 from artasyn.phantom.film import Phantom
 from artasyn.segment import Lungs
 from artasyn.tensors import Images
@@ -89,6 +91,24 @@ def around(lungs: Lungs) -> Mask:
     there = np.zeros(lungs.labels.shape, bool)
     there[WINDOW] = True
     return there
+
+
+def test_paths_are_read(detector: Detector, film: Image, tmp_path: Path) -> None:
+    write_image(tmp_path / "film.png", film)
+    found = detector(read_radiograph(tmp_path / "film.png"))
+    one, (two, three) = detector(tmp_path / "film.png"), detector([str(tmp_path / "film.png"), film])
+    np.testing.assert_array_equal(one.heatmap, found.heatmap)
+    np.testing.assert_allclose(two.heatmap, found.heatmap, atol=1e-5)  # a batch rounds otherwise
+    assert three.heatmap.shape == film.shape
+    with pytest.raises(RadiographError, match=r"none.png does not exist"):
+        detector(tmp_path / "none.png")
+
+
+def test_the_network_that_comes_with_artasyn_and_no_path_to_another() -> None:
+    assert Detector().digest == Detector.from_pretrained().digest
+    path: Any = Path("model")
+    with pytest.raises((ModelError, TypeCheckError), match=r"Detector.from_pretrained\('model'\)|Type-check"):
+        Detector(path)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -247,8 +247,6 @@ def test_half_precision_is_refused_in_a_sentence(stored: Path) -> None:
         np.zeros((), np.float32),
         None,
         7,
-        "film.png",
-        ["film.png"],
         [np.zeros(40, np.float32)],
     ],
     ids=lambda images: f"{type(images).__name__} {getattr(images, 'shape', '')}",

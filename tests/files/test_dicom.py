@@ -278,7 +278,7 @@ def test_an_interruption_is_no_refusal(tmp_path: Path, monkeypatch: pytest.Monke
     def interrupted(film: Dataset, **options: Any) -> Array:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("artasyn.files.dicom.pixel_array", interrupted)
+    monkeypatch.setattr("artasyn.files.dicom.pixels_of", interrupted)
     with pytest.raises(KeyboardInterrupt):
         read_radiograph(stored_as(tmp_path / "a.dcm", dicom(GREYS, bits=8)))
 

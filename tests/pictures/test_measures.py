@@ -68,6 +68,17 @@ def test_lines_are_where_it_was_measured(side: int) -> None:
     assert not painted(picture, SPINE_COLOUR).any()
 
 
+def test_the_heart_is_drawn_below_a_vessel_at_the_hilum() -> None:
+    labels, heart = masks(500)
+    heart[270:280, 150:200] = True
+    ratio = cardiothoracic_ratio(heart, labels > 0)
+    picture = draw_measures(film(500), Measures(ratio))
+    assert not painted(picture, HEART_COLOUR)[270:280, 150:195].any()
+    row, column = ratio.heart_right.start
+    assert row > 280
+    assert painted(picture, HEART_COLOUR)[round(row), round(column) + 5]
+
+
 @pytest.mark.parametrize("side", [512, 1024])
 def test_everything_is_there_and_grows_with_the_film(side: int) -> None:
     labels, heart = masks(side)

@@ -9,14 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from jaxtyping import TypeCheckError
 from safetensors.torch import load_file
 
 from artasyn.cautions import UNUSABLE
 from artasyn.cli.main import main
 from artasyn.detection.detector import Detector
 from artasyn.detection.stored import BUNDLED
-from artasyn.errors import ImageError, ModelError
+from artasyn.errors import ImageError, ModelError, RadiographError
 from artasyn.evaluation.overlap import dice
+from artasyn.files.opened import open_radiograph
 from artasyn.segment.anatomy.looks import aligned, looks_at, mirrored_order, told_turns
 from artasyn.segment.anatomy.net import AnatomyNet, Network
 from artasyn.segment.anatomy.network import AnatomyNetwork
@@ -24,6 +26,7 @@ from artasyn.segment.anatomy.settings import AnatomySettings
 from artasyn.segment.anatomy.window import Window
 from artasyn.segment.lungs import Lungs
 from artasyn.segment.structures import ANATOMY
+from tests.files.made import dicom
 from tests.segment.anatomy.reading import NAMES, GreyNetwork, film
 
 
@@ -163,10 +166,31 @@ def test_a_side_view_says_so_and_is_read() -> None:
     assert reader()(image, 180.0).usable
 
 
-@pytest.mark.parametrize("images", [torch.zeros(40, 40), "film.png", np.zeros((2, 40, 40), np.float32), None])
+@pytest.mark.parametrize("images", [torch.zeros(40, 40), np.zeros((2, 40, 40), np.float32), None])
 def test_what_is_no_image_is_refused(images: Any) -> None:
     with pytest.raises(ImageError, match="must"):
         reader()(images)
+
+
+def test_paths_are_read_with_their_spacing(tmp_path: Path) -> None:
+    stored = np.rint(4095 * film()[0]).astype(np.uint16)
+    dicom(stored, ImagerPixelSpacing=[0.2, 0.3]).save_as(tmp_path / "film.dcm", enforce_file_format=True)
+    opened = open_radiograph(tmp_path / "film.dcm")
+    assert opened.spacing == (0.2, 0.3)
+    one = reader()(tmp_path / "film.dcm")
+    several = reader()([str(tmp_path / "film.dcm"), opened.image], spacing=[(0.5, 0.5), None])
+    for each in (one, *several):
+        np.testing.assert_array_equal(each.maps, one.maps)
+    assert [each.spacing for each in (one, *several)] == [(0.2, 0.3), (0.5, 0.5), None]
+    with pytest.raises(RadiographError, match=r"none.png does not exist"):
+        reader()(tmp_path / "none.png")
+
+
+def test_the_network_that_comes_with_artasyn_and_no_path_to_another() -> None:
+    assert AnatomyNet().digest == AnatomyNet.from_pretrained().digest
+    path: Any = "model"
+    with pytest.raises((ModelError, TypeCheckError), match=r"AnatomyNet.from_pretrained\('model'\)|Type-check"):
+        AnatomyNet(path)
 
 
 def test_numbers_that_do_not_fit_are_refused() -> None:

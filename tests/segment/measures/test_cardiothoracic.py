@@ -9,7 +9,7 @@ import pytest
 
 from artasyn.errors import DataError
 from artasyn.segment.ct.volume import Volume
-from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio, Span, cardiothoracic_ratio
+from artasyn.segment.measures.cardiothoracic import CardiothoracicRatio, Span, cardiothoracic_ratio, without_spurs
 from artasyn.segment.measures.footprints import check_masks
 from artasyn.segment.places import main_parts
 from artasyn.segment.projection.projection import project
@@ -21,16 +21,27 @@ def boxes() -> tuple[np.ndarray, np.ndarray]:
     """A heart of two boxes that reach farthest in different rows, and two lungs."""
     heart, lungs = np.zeros((2, 100, 120), bool)
     lungs[10:90, 10:50] = lungs[10:90, 70:110] = True
-    heart[50:60, 40:62] = heart[58:80, 50:85] = True
+    heart[40:60, 40:62] = heart[52:80, 50:85] = True
     return heart, lungs
+
+
+def spur(heart: np.ndarray, side: int, height: float, row: int) -> np.ndarray:
+    """A heart with a vessel of 20 pixels at image left (-1) or right (1)."""
+    found, columns = heart.copy(), np.flatnonzero(heart.any(axis=0))
+    rows = slice(row, row + round(height))
+    found[rows, columns[0] - 20 : 200] |= side < 0
+    found[rows, 200 : columns[-1] + 21] |= side > 0
+    return np.asarray(found)
 
 
 def test_the_heart_counts_from_its_outermost_places_in_whichever_rows() -> None:
     ratio = cardiothoracic_ratio(*boxes())
     assert ratio.value == 0.45
     assert (ratio.heart_width, ratio.thorax_width) == (45, 100)
-    assert ratio.heart_right == Span((54.5, 39.5), (54.5, 59.5))
-    assert ratio.heart_left == Span((68.5, 59.5), (68.5, 84.5))
+    assert ratio.heart_right == Span((49.5, 39.5), (49.5, 59.5))
+    row = ratio.heart_left.end[0]
+    assert ratio.heart_left == Span((row, 59.5), (row, 84.5))
+    assert row == pytest.approx(65.5, abs=1.5)  # the upper corner of the box may be taken for a vessel
     assert ratio.thorax == Span((50.0, 9.5), (50.0, 109.5))
     assert ratio.thorax.length == 100
 
@@ -77,6 +88,42 @@ def test_size_and_side_do_not_matter() -> None:
     flipped = cardiothoracic_ratio(heart[:, ::-1], lungs[:, ::-1], midline=(0.0, 59.5))
     assert flipped.value == ratio.value
     assert flipped.heart_left.length == ratio.heart_right.length
+
+
+@pytest.mark.parametrize("side", [-1, 1])
+@pytest.mark.parametrize("height", [4, 10, 24])
+def test_vessels_at_the_hila_are_not_the_heart(side: int, height: int) -> None:
+    heart, lungs = thorax()
+    plain, vessel = cardiothoracic_ratio(heart, lungs), spur(heart, side, height, 215)
+    ratio = cardiothoracic_ratio(vessel, lungs)
+    assert ratio.value == pytest.approx(plain.value, abs=1.01 / 260)
+    drawn = ratio.heart_right.start if side < 0 else ratio.heart_left.end
+    assert drawn[0] > 215 + height  # below the vessel
+    assert not without_spurs(vessel.astype(np.float32))[215:219, [145, 295]].any()
+
+
+def test_a_vessel_is_above_in_the_body_not_in_the_picture() -> None:
+    heart, lungs = thorax()
+    plain = cardiothoracic_ratio(heart, lungs).value
+    turns = [np.rot90(mask) for mask in (spur(heart, -1, 10, 215), lungs)]  # image left comes to the bottom
+    assert cardiothoracic_ratio(*turns, roll=-90.0).value == pytest.approx(plain, abs=0.005)
+    upside = without_spurs(spur(heart, -1, 10, 215).astype(np.float32), roll=180.0)
+    assert upside[215:225, 145].all()
+
+
+def test_corners_below_the_middle_are_the_heart() -> None:
+    heart, lungs = thorax()
+    apex = heart.copy()
+    for row in range(255, 290):  # a pointed apex
+        apex[row, 200 : 285 + (15 - abs(row - 272)) // 2] = True
+    assert cardiothoracic_ratio(apex, lungs).heart_left.end[1] == np.flatnonzero(apex.any(axis=0))[-1] + 0.5
+    assert (without_spurs(apex.astype(np.float32))[250:] > 0.5).sum() == apex[250:].sum()
+
+
+def test_a_heart_too_flat_for_a_vessel_is_measured_whole() -> None:
+    flat = np.zeros((40, 100), np.float32)
+    flat[20:26, 20:80] = 1
+    np.testing.assert_array_equal(without_spurs(flat), flat)
 
 
 def test_lung_behind_the_heart_does_not_matter() -> None:

@@ -107,7 +107,7 @@ def seen(patient: Volume, view: View) -> Projection:
 def test_a_real_patient(patient: Volume) -> None:
     parallel = seen(patient, View(source_to_detector=None))
     cone = seen(patient, View())
-    for projection, expected in ((parallel, 0.527), (cone, 0.519)):
+    for projection, expected in ((parallel, 0.449), (cone, 0.441)):
         measures = measure(projection, "projected")
         ratio, cobb, areas = measures.cardiothoracic_ratio, measures.cobb_angle, measures.lung_areas
         assert ratio is not None
@@ -133,7 +133,9 @@ def test_a_real_patient_measured_in_three_dimensions(patient: Volume) -> None:
             lungs[structure.box] |= structure.mask
     outer = np.array([[columns[0], columns[-1] + 1] for columns in map(np.flatnonzero, across(lungs)) if columns.size])
     widest = float(np.diff(outer).max())
-    assert ratio.value == pytest.approx(patient.structures["heart"].mask.shape[2] / widest, abs=0.006)
+    heart = patient.structures["heart"].mask
+    below = np.flatnonzero(heart[heart.shape[0] // 2 :].any(axis=(0, 1)))  # the pulmonary veins enter above
+    assert ratio.value == pytest.approx((np.ptp(below) + 1) / widest, abs=0.01)
     assert ratio.thorax_width * projection.spacing == pytest.approx(widest * patient.spacing[2], abs=2.5)
     places = [patient.structures[name].centroid() for name in cobb.names]
     flat = np.array([[z * patient.spacing[0], x * patient.spacing[2]] for z, _, x in places])

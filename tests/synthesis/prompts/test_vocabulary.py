@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 
-import pytest
-
-from artasyn.errors import SynthesisError
 from artasyn.synthesis import FINDINGS
 from artasyn.synthesis.diffusion import Prompt
-from artasyn.synthesis.prompts.vocabulary import SHOWN_AS, codes, known_names, plurals, rows, terms
+from artasyn.synthesis.prompts.vocabulary import SHOWN_AS, known_names, plurals, rows, terms
 from artasyn.synthesis.prompts.words import plain
 from tests.conftest import ROOT
 
@@ -65,19 +62,6 @@ def test_every_term_of_a_finding_is_read_as_that_finding() -> None:
             assert list(dict.fromkeys(found)) == meanings, words
 
 
-@pytest.mark.parametrize(
-    ("meaning", "expected"),
-    [
-        ("consolidation", ("RID43255", "95436008")),
-        ("pneumothorax", ("RID5352", "36118008")),
-        ("side=left lobe=lower", ("RID1338", "41224006")),
-        ("texture_opacity", ("", "")),
-    ],
-)
-def test_codes(meaning: str, expected: tuple[str, str]) -> None:
-    assert codes(meaning) == expected
-
-
 def test_codes_have_the_form_of_their_system() -> None:
     for row in rows():
         assert re.fullmatch(r"(RID\d+)?", row["radlex"])
@@ -106,8 +90,3 @@ def test_the_check_of_codes_can_fail() -> None:
     assert verhoeff("73211009")  # diabetes mellitus
     assert not verhoeff("73211008")
     assert not verhoeff("73210109")
-
-
-def test_an_unknown_meaning_has_no_codes() -> None:
-    with pytest.raises(SynthesisError, match="no meaning 'hiccups'"):
-        codes("hiccups")
