@@ -3,6 +3,7 @@
 Radiographs are float32 (h, w) in [0, 1], bright = dense; see `artasyn.arrays`.
 """
 
+import logging
 from typing import TYPE_CHECKING
 
 from artasyn.arrays import Image, LungLabels, Mask
@@ -41,6 +42,8 @@ __all__ = [
     "write_image",
     "write_mask",
 ]
+
+logging.getLogger(__name__).addHandler(logging.NullHandler())  # a program that wants the messages adds its own
 
 __getattr__ = later(
     __name__,

@@ -18,14 +18,13 @@ from pathlib import Path
 
 from artasyn.bulk.sources import Source
 from artasyn.synthesis.anomaly import Synthesis
-from artasyn.training.run import TrainingRun
+from artasyn.training.run import RECIPE, TrainingRun
 from benchmarks.development import training_normals
 
-RUN = TrainingRun(encoder="efficientnet_lite0", levels=4, size=128, epochs=12, averaged=2, batch_size=16,
-                  learning_rate=1e-3, pretrained=True, nuisances=0.0)  # fmt: skip
+RUN = dataclasses.replace(RECIPE, epochs=12, averaged=2, pretrained=True, nuisances=0.0, start=None)
 """The first round."""
 
-SECOND = dataclasses.replace(RUN, epochs=10, averaged=1, nuisances=0.1)
+SECOND = dataclasses.replace(RECIPE, pretrained=True)
 """The second round, which begins with the detector of the first one."""
 
 

@@ -287,3 +287,15 @@ def test_importing_is_light(fresh: subprocess.CompletedProcess[str]) -> None:
         "torchvision",
     }
     assert not loaded & heavy
+
+
+def test_one_version_stands_everywhere() -> None:
+    import yaml
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    heading = re.search(r"^## \[(.+)\] - (unreleased|\d{4}-\d\d-\d\d)$", (ROOT / "CHANGELOG.md").read_text(), re.M)
+    assert heading
+    assert citation["version"] == heading[1] == CONFIG["metadata"]["version"]
+    assert citation["license"] == CONFIG["metadata"]["license"]
+    (reference,) = citation["references"]
+    assert reference["url"] in lines("metadata", "project_urls")[0]

@@ -72,7 +72,9 @@ def test_the_uses_run_as_they_stand_but_for_a_shorter_training(phantoms: Path, t
         write_image(tmp_path / "healthy" / f"{seed}.png", Phantom(size=96)(700 + seed).image)
     write_cts(tmp_path)
     _, benchmark, augmenting, projecting, imagining = EXAMPLES["bash"]
-    shorter = benchmark.replace("--out training ", "--out training --epochs 1 --size 64 ")
+    shorter = benchmark.replace(
+        "--out training ", "--out training --start null --encoder test_resnet --epochs 1 --size 64 "
+    )
     assert shorter != benchmark
     fewer = projecting.replace("--randomise 50", "--randomise 1 --pixel 2")
     assert fewer != projecting

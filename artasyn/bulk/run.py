@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from tqdm import tqdm
 
 from artasyn.bulk.fingerprints import Fingerprint
 from artasyn.bulk.journal import Entry, Journal, fingerprints_of, gone
 from artasyn.bulk.lock import claimed
-from artasyn.bulk.sources import SETTINGS, Source, claim
+from artasyn.bulk.progress import LOG, progress
+from artasyn.bulk.sources import SETTINGS, Source, available_cores, claim
 from artasyn.bulk.survival import Batch, refusal_of, survive
 from artasyn.bulk.workers import begin
 from artasyn.errors import FULL, ArtasynError, DataError, OutputError
@@ -146,7 +146,8 @@ class BulkRun:
         columns: the manifest's columns after ``name, source, status, reason``. With ``status`` and ``reason`` among
             them, the rows give their own, as for a film that was read but is unusable; otherwise the status is ``ok``.
         files: the subset of `columns` that holds the name of a written file, relative to `out`.
-        workers: number of processes; each has one thread.
+        workers: number of processes, each with one thread; 0 takes every core. A single source is worked on in this
+            process.
         batch: largest number of sources that a worker takes at once. The journal records a batch when all of its
             sources are done.
         sealed: whether every batch becomes one file, and is finished as a whole or not at all. Batches are then
@@ -176,7 +177,7 @@ class BulkRun:
         Args:
             work: the work on one source, in a worker process; returns the source's manifest rows, at least one.
             sources: the collection; files that an earlier run wrote to `out` are left out, unless they are `own`.
-            title: of the progress bar.
+            title: of the progress.
 
         Returns:
             An outcome for each source, in the order of the sources.
@@ -194,7 +195,7 @@ class BulkRun:
         Args:
             work: the work on one batch.
             sources: the collection.
-            title: of the progress bar.
+            title: of the progress.
         """
         sources = list(sources) if self.own else self._outside(sources)
         with claimed(self.out):
@@ -244,12 +245,15 @@ class BulkRun:
     ) -> None:
         """Works on the sources without outcome; adds outcomes and entries, and writes the entries to the journal."""
         todo = self._todo(sources, outcomes.keys())
-        there = len(sources) - sum(len(batch.sources) for batch in todo)
-        done = survive(work, todo, workers=self.workers, sealed=self.sealed)
+        left = sum(len(batch.sources) for batch in todo)
+        there, small = len(sources) - left, left <= 1
+        if there:
+            LOG.info("%s: %d of %d films were done before", title, there, len(sources))
+        done = survive(work, todo, workers=0 if small else self._processes(), sealed=self.sealed)
         with (
             closing(done),
             self._journal.path.open("a", encoding="utf-8") as journal,
-            tqdm(desc=title, total=len(sources), initial=there, unit="film") as bar,
+            progress(title=title, total=len(sources), initial=there, unit="film", hidden=not left) as bar,
         ):
             for batch in done:
                 outcomes |= {outcome.source.name: outcome for outcome in batch}
@@ -266,9 +270,15 @@ class BulkRun:
         size = self.batch
         if not self.sealed:
             sources = [source for source in sources if source.name not in finished]
-            size = max(1, min(size, len(sources) // (4 * self.workers)))  # so that no worker is idle at the end
+            if size > 1:
+                size = max(
+                    1, min(size, len(sources) // (4 * self._processes()))
+                )  # so that no worker is idle at the end
         parts = (tuple(sources[start : start + size]) for start in range(0, len(sources), size))
         return deque(Batch(n, part) for n, part in enumerate(parts) if any(s.name not in finished for s in part))
+
+    def _processes(self) -> int:
+        return self.workers or available_cores()
 
     @property
     def _journal(self) -> Journal:

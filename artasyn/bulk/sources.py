@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import joblib
-
 from artasyn.bulk.fingerprints import with_detached
 from artasyn.bulk.walk import Walk, walk
 from artasyn.errors import DataError, RadiographError
@@ -182,6 +180,8 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 def available_cores() -> int:
     """Returns the number of cores that this process may use, by its affinity and its container's limits."""
+    import joblib  # takes half a second to import
+
     return int(joblib.cpu_count())
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import cv2
 from threadpoolctl import threadpool_limits
 
+from artasyn.bulk.progress import LOG
 from artasyn.bulk.sources import Source
-from artasyn.bulk.workers import Death, work_through
+from artasyn.bulk.workers import Death, work_here, work_through
 from artasyn.errors import DataError
 
 if TYPE_CHECKING:
@@ -67,18 +68,20 @@ def survive(
     Args:
         work: the work on one batch.
         batches: the batches; emptied.
-        workers: number of processes.
+        workers: number of processes; 0 works in this process, which a source may then kill.
         sealed: whether a batch must stay whole.
     """
     suspects: deque[Batch] = deque()
     deaths: Counter[tuple[str, int]] = Counter()
     for queue, count in ((batches, workers), (suspects, 1)):
         alone = queue is suspects
-        with closing(work_through(_OneThread(work), queue, count, fresh=alone)) as results:
+        one = _OneThread(work)
+        with closing(work_through(one, queue, count, fresh=alone) if count else work_here(one, queue)) as results:
             for batch, result in results:
                 if isinstance(result, Death):
                     key = result.begun, 0 if result.begun else batch.number
                     deaths[key] += 1
+                    LOG.warning("a worker process ended (%s) at %s", result.how, result.begun or "its start")
                     _split(batch, result, deaths[key], (queue, suspects), sealed=sealed)
                     continue
                 again = [] if alone else [outcome.source for outcome in result if outcome.passing]

@@ -19,14 +19,19 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, TypeVar
 
-from joblib.externals.loky.backend import get_context
-from joblib.externals.loky.backend.reduction import dumps
-
 from artasyn.errors import DataError
 from artasyn.limits import limits, using
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+
+def dumps(value: Any) -> bytes:
+    """Pickles an object, or a function with what it needs."""
+    from joblib.externals.loky.backend import reduction  # takes half a second to import
+
+    return bytes(reduction.dumps(value))
+
 
 PATIENCE = 60.0
 """Seconds that a worker waits for the next job before it ends."""
@@ -89,6 +94,8 @@ class _Worker:
     def __init__(self) -> None:
         if current_process().daemon:
             raise DataError("a daemonic process may start no workers; call artasyn from a process that may")
+        from joblib.externals.loky.backend import get_context  # takes half a second to import
+
         context = get_context("loky")
         self.parent = os.getpid()
         self.begun = ""
@@ -178,11 +185,23 @@ def _done(message: bytes) -> bytes:
         work, job, bounds, place = pickle.loads(message)
         os.chdir(place)  # a worker that waited may have begun at another place
         with using(bounds):
-            return bytes(dumps((_DONE, pickle.loads(work)(job))))
+            return dumps((_DONE, pickle.loads(work)(job)))
     except Exception as error:
-        return bytes(dumps((_RAISED, ExceptionWithTraceback(error, error.__traceback__))))
+        return dumps((_RAISED, ExceptionWithTraceback(error, error.__traceback__)))
     except BaseException:  # the work ends the process, which is its death
         os._exit(1)
+
+
+def work_here(function: Callable[[Job], Result], jobs: deque[Job]) -> Generator[tuple[Job, Result], None, None]:
+    """Works through jobs in this process, as `work_through` does in others.
+
+    Args:
+        function: the work.
+        jobs: taken from the left until none is left.
+    """
+    while jobs:
+        job = jobs.popleft()
+        yield job, function(job)
 
 
 def work_through(
@@ -196,7 +215,7 @@ def work_through(
         count: number of workers.
         fresh: each job gets a new process of its own.
     """
-    work = bytes(dumps(function))
+    work = dumps(function)
     busy: dict[Connection, tuple[_Worker, Job]] = {}
     try:
         while jobs or busy:

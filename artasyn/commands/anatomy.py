@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from artasyn.bulk.run import Row
-from artasyn.bulk.sources import Source, available_cores, search_sources
+from artasyn.bulk.sources import Source, search_sources
 from artasyn.console.options import (
     ANONYMOUS,
     DEVICE,
@@ -84,7 +84,8 @@ class AnatomyOptions:
         default="bundled",
         metadata=option(
             "bundled is the one that comes with artasyn; or the folder that `artasyn train-anatomy` wrote as "
-            "OUT/model, or the id of a model on the Hugging Face hub"
+            "OUT/model, or the id of a model on the Hugging Face hub",
+            main=True,
         ),
     )
     structures: Sequence[str] | None = field(
@@ -93,11 +94,12 @@ class AnatomyOptions:
             f"the masks to write: structures of the model, groups ({', '.join(GROUPS)}) and zones such as "
             "upper_zone_right (default: every structure of the model, under its own name)",
             metavar="NAME",
+            main=True,
         ),
     )
     outputs: Sequence[Output] = field(
         default=("png", "npz", "coco"),
-        metadata=several(MASKS, of=Output, metavar="FORMAT"),
+        metadata=several(MASKS, of=Output, metavar="FORMAT", main=True),
     )
     angle: float | None = field(
         default=None,
@@ -110,7 +112,7 @@ class AnatomyOptions:
     anonymous: bool = field(default=False, metadata=flag(ANONYMOUS))
     device: str = field(default="auto", metadata=option(DEVICE))
     prune: bool = field(default=False, metadata=flag(PRUNE))
-    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
+    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU", main=True))
 
     def __post_init__(self) -> None:
         if self.angle is not None and not (math.isfinite(self.angle) and abs(self.angle) <= 360):
@@ -191,7 +193,7 @@ def anatomy(options: AnatomyOptions) -> Done:
         (*FILES_OF, "width", "height", "spacing", "structures", *SHOWN, *objects.columns),
         settings | objects.settings,
         files=(*FILES_OF, *objects.files),
-        workers=options.workers or (available_cores() if reader.device == "cpu" else 1),
+        workers=options.workers or int(reader.device != "cpu"),
         prune=options.prune,
     )
     found = search_sources(options.inputs, leave=out)
@@ -206,7 +208,9 @@ def anatomy(options: AnatomyOptions) -> Done:
     sections = _sections(out, done, ranked)
     write_report(out / "report.html", "Anatomy of radiographs", sections)
     written = (out / "report.html", *sheets, *tables, run.manifest)
-    return dataclasses.replace(done, outcomes=with_refusals(outcomes), written=written, sections=sections)
+    every = with_refusals(outcomes)
+    tally = {"read": sum(row["status"] != UNUSABLE for each in every if not each.reason for row in each.rows)}
+    return dataclasses.replace(done, outcomes=every, written=written, sections=sections, tally=tally)
 
 
 def _caption(name: str, row: Row) -> str:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from artasyn.arrays import Image
 from artasyn.bulk.lock import claimed
+from artasyn.bulk.progress import progress
 from artasyn.bulk.run import Outcome
 from artasyn.bulk.sources import Source, search_sources
 from artasyn.console.options import FILES, option, several
@@ -38,13 +38,16 @@ class CalibrateOptions:
     """Options of `calibrate`."""
 
     normal: Sequence[Path] = field(metadata=several(f"healthy {FILES}", of=Path))
-    out: Path = field(default=Path("calibrated"), metadata=option("the folder to write to; results there are replaced"))
+    out: Path = field(
+        default=Path("calibrated"), metadata=option("the folder to write to; results there are replaced", main=True)
+    )
     _: KW_ONLY
     model: str = field(
         default="bundled",
         metadata=option(
             "bundled is the one that comes with artasyn; or the folder that `artasyn train` wrote as OUT/model, or the "
-            "id of a model on the Hugging Face hub; no ONNX file: export the calibrated model instead"
+            "id of a model on the Hugging Face hub; no ONNX file: export the calibrated model instead",
+            main=True,
         ),
     )
     flagged: Share = field(default=0.04, metadata=option("share of healthy radiographs that may be called abnormal"))
@@ -53,6 +56,8 @@ class CalibrateOptions:
 
 def calibrate(options: CalibrateOptions) -> Done:
     """Fits thresholds and novelty of a detector to your healthy radiographs, in about a minute and without training.
+
+    For example: artasyn calibrate --normal healthy/ --out calibrated
 
     Writes to OUT: model/ (for `artasyn detect --model OUT/model`), calibration.json (how far your radiographs are from
     those that the detector was trained on; thresholds, flagged and marked shares before and after), scores.csv (every
@@ -81,7 +86,8 @@ def calibrate(options: CalibrateOptions) -> Done:
     reasons = films.reasons | dict(done.left_out)
     outcomes = tuple(Outcome(source, reason=reasons.get(source.name, "")) for source in found.sources)
     written = tuple(out / name for name in ("sheet.png", "scores.csv", "calibration.json", "model"))
-    return Done(written, outcomes, notes=(f"{done.distance}.", *notes))
+    tally = {"used": len(done.names)}
+    return Done(written, outcomes, notes=(f"{done.distance}.", *notes), tally=tally)
 
 
 def described(done: Recalibrated, before: DetectorNetwork) -> dict[str, Any]:
@@ -122,7 +128,7 @@ class _Films:
         self.reasons: dict[str, str] = {}
 
     def __iter__(self) -> Iterator[tuple[str, Image]]:
-        for source in tqdm(self.sources, desc="calibrate", unit="film"):
+        for source in progress(self.sources, title="calibrate", unit="film"):
             try:
                 image = read_radiograph(source.path)
             except UNREADABLE as error:

@@ -9,9 +9,9 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from artasyn.bulk.lock import claimed
+from artasyn.bulk.progress import progress
 from artasyn.bulk.sources import available_cores, claim, find_sources
 from artasyn.bulk.stores import Folders
 from artasyn.bulk.survival import one_thread
@@ -80,7 +80,7 @@ def write_phantoms(
         jobs += [(folder, first + 30_000 * number + i) for i in range(count)]
     total, work = len(jobs), _WritePhantom(data, Phantom(size=size))
     with closing(work_through(work, jobs, workers)) as done:
-        for _, result in tqdm(done, desc="draw phantoms", total=total, unit="film"):
+        for _, result in progress(done, title="draw phantoms", total=total, unit="film"):
             if isinstance(result, Death):
                 raise DataError(f"a worker process ended ({result.how}); try with fewer workers")
 
@@ -89,18 +89,20 @@ def write_phantoms(
 class DemoOptions:
     """Options of `demo`."""
 
-    out: Path = field(default=Path("artasyn-demo"), metadata=option("the folder to write to"))
+    out: Path = field(default=Path("artasyn-demo"), metadata=option("the folder to write to", main=True))
     _: KW_ONLY
-    seed: int = field(default=0, metadata=option("another seed, other phantoms, anomalies and weights"))
+    seed: int = field(default=0, metadata=option("another seed, other phantoms, anomalies and weights", main=True))
     normals: int = field(default=160, metadata=option("healthy phantoms to train on"))
     healthy: int = field(default=40, metadata=option("healthy phantoms to test on"))
     diseased: int = field(default=60, metadata=option("phantoms with lesions to test on"))
-    training: TrainingRun = field(default=TrainingRun(epochs=20), metadata=spread("seed"))
-    workers: int = field(default=0, metadata=option(WORKERS))
+    training: TrainingRun = field(default=TrainingRun(epochs=20), metadata=spread("seed", main=("epochs",)))
+    workers: int = field(default=0, metadata=option(WORKERS, main=True))
 
 
 def demo(options: DemoOptions) -> Done:
     """Runs the whole chain without any data: phantoms, lungs, synthetic anomalies, training, unseen lesions, report.
+
+    For example: artasyn demo --out artasyn-demo
 
     Draws radiographs of parametric thoraces, finds their lungs and makes anomalies on healthy ones. Trains a detector
     with synthetic anomalies alone. Tests the detector on phantoms with lesions of another kind that the detector has
@@ -137,7 +139,8 @@ def _demo(options: DemoOptions) -> Done:
     ]
     write_report(out / "report.html", "artasyn on phantoms", parts)
     outcomes = (*lungs.outcomes, *synthetic.outcomes, *measured.outcomes)
-    return Done((out / "report.html", out / "evaluation" / "metrics.json", out / "training" / "model"), outcomes)
+    written = (out / "report.html", out / "evaluation" / "metrics.json", out / "training" / "model")
+    return Done(written, outcomes, said=measured.said)
 
 
 def _lungs_section(lungs: Done, out: Path, data: Path) -> Section:

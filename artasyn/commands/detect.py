@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from artasyn.bulk.run import Row
-from artasyn.bulk.sources import Source, available_cores, search_sources
+from artasyn.bulk.sources import Source, search_sources
 from artasyn.cautions import usable
 from artasyn.console.detected import DATE, detector_facts, report_date, write_detections
 from artasyn.console.lungs import LungOptions, described
@@ -60,24 +60,27 @@ class DetectOptions:
     """Options of `detect`."""
 
     inputs: Sequence[Path] = field(metadata=paths(FILES))
-    out: Path = field(default=Path("detections"), metadata=option(OUT))
+    out: Path = field(default=Path("detections"), metadata=option(OUT, main=True))
     _: KW_ONLY
-    model: str = field(default="bundled", metadata=option(MODEL))
+    model: str = field(default="bundled", metadata=option(MODEL, main=True))
     restrict_to_lungs: bool = field(
         default=True,
         metadata=option("look only at the lungs, hidden and diseased parts too"),
     )
-    by: LungOptions = field(default=LungOptions(), metadata=spread())
+    by: LungOptions = field(default=LungOptions(), metadata=spread(main=("lungs",)))
     dicom: Sequence[Made] | None = field(default=None, metadata=several(DICOM, of=Made, metavar="OBJECT"))
     anonymous: bool = field(default=False, metadata=flag(ANONYMOUS))
     device: str = field(default="auto", metadata=option(DEVICE))
     prune: bool = field(default=False, metadata=flag(PRUNE))
     date: str = field(default="", metadata=option(DATE))
-    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
+    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU", main=True))
 
 
 def detect(options: DetectOptions) -> Done:
     """Looks for anomalies on radiographs, with the detector that comes with artasyn or another one.
+
+    For example: artasyn detect film.png
+    Or a collection, with a detector of your own: artasyn detect films/ --model training/model --out detections
 
     Writes to OUT: heatmaps/NAME.png (16 bits, 65535 for 1), masks/NAME.png (0 and 255), lungs/NAME.png (where the
     detector looked), overlays/NAME.png (the radiograph with a legend; heat and contours where it is flagged),
@@ -152,7 +155,7 @@ def detect_sources(
     maker = Maker("artasyn detect", (("model", str(model)), ("weights", detector.digest)))
     objects = DicomFiles(out, dicom, anonymous, maker)
     options |= objects.settings
-    workers = workers or (available_cores() if device == "cpu" else 1)
+    workers = workers or int(device != "cpu")
     columns, files = (*FOLDERS, *shown, *objects.columns), (*FOLDERS, *objects.files)
     run = bulk_run("detect", out, columns, options, files=files, workers=workers, prune=prune)
     work = _Detect(out, model, device, restrict_to_lungs, detector.digest, lungs, objects)
@@ -162,7 +165,12 @@ def detect_sources(
     write_table(out / "scores.csv", ("name", *shown), ({**row, "name": name} for name, row in ranked), quoted=1)
     captions = [(_caption(name, row), row["overlay"]) for name, row in ranked]
     written = (*write_sheets(out, captions, columns=4, most=SHEET_TILE), out / "scores.csv", run.manifest)
-    return dataclasses.replace(done, outcomes=with_refusals(outcomes), written=written)
+    every = with_refusals(outcomes)
+    judged = [
+        row["abnormal"] == "true" for each in every if not each.reason for row in each.rows if row["status"] != UNUSABLE
+    ]
+    tally = {"flagged": sum(judged), "not": len(judged) - sum(judged)}
+    return dataclasses.replace(done, outcomes=every, written=written, tally=tally)
 
 
 def _caption(name: str, row: Row) -> str:

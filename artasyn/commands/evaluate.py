@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
+from artasyn.bulk.progress import progress
 from artasyn.bulk.run import Outcome
 from artasyn.commands.detect import detect_sources
 from artasyn.console.detected import DATE, detector_facts, report_date
@@ -41,10 +41,12 @@ class EvaluateOptions:
     data: Path = field(metadata=option("the test set's folder"))
     out: Path = field(metadata=option(OUT))
     _: KW_ONLY
-    model: str = field(default="bundled", metadata=option(MODEL))
+    model: str = field(default="bundled", metadata=option(MODEL, main=True))
     layout: str = field(
         default="auto",
-        metadata=option("how the test set lies in its folder, one of the above; auto tells it from what is there"),
+        metadata=option(
+            "how the test set lies in its folder, one of the above; auto tells it from what is there", main=True
+        ),
     )
     label: Sequence[str] | None = field(
         default=None,
@@ -72,11 +74,13 @@ class EvaluateOptions:
     )
     prune: bool = field(default=False, metadata=flag(PRUNE))
     date: str = field(default="", metadata=option(DATE))
-    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU"))
+    workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU", main=True))
 
 
 def evaluate(options: EvaluateOptions) -> Done:
     """Measures a detector on a test set and compares it with the anatomy prior "everything inside the lungs".
+
+    For example: artasyn evaluate data/ --model training/model --out evaluation
 
     Reads from DATA one of these layouts:
       artasyn: test/healthy, test/diseased, ground_truth (a mask for every diseased film, with the film's name or
@@ -133,12 +137,20 @@ def evaluate(options: EvaluateOptions) -> Done:
     facts = [("test set", f"{data.name}, layout {test.layout}"), *detector_facts(model, detector, date)]
     write_report(out / "report.html", f"Detection on {data.name}", parts, facts)
     written = (out / "report.html", out / "metrics.json", *found.written)
-    return Done(written, (*outcomes, *failed), tuple(parts), (*found.notes, *groups.notes))
+    said = _said(figures["detector"])
+    return Done(written, (*outcomes, *failed), tuple(parts), (*found.notes, *groups.notes), said=said)
 
 
 def _result(evaluation: Evaluation, plan: Plan) -> Metrics:
     """Returns the figures of one method."""
     return evaluation.result(bootstrap=plan.bootstrap, seed=plan.seed, patients=plan.patients)
+
+
+def _said(figures: Metrics) -> str:
+    """Returns the result in a line: the figures that the test set defines."""
+    known = {"image AUROC": figures.image_auroc, "Dice": figures.dice, "pointing": figures.pointing}
+    values = [f"{name} {figure.value:.3f}" for name, figure in known.items() if not math.isnan(figure.value)]
+    return f"{figures.images} films, {figures.diseased} of them diseased: {', '.join(values) or 'no figure is defined'}"
 
 
 def _unusable(found: Done, test: TestSet) -> dict[str, Any]:
@@ -167,7 +179,7 @@ def _measure(
 
     films = [film for film in test.films if film.source.name in rows]
     scored = {"detector": ours, "lungs_prior": prior}
-    failed = score_films(tqdm(films, desc="measure", unit="film"), measure, scored)
+    failed = score_films(progress(films, title="measure", unit="film"), measure, scored)
     if len(failed) == len(films):
         raise DataError(f"none of the {len(test.films)} films could be measured; see {out / 'manifest.csv'}")
     unread = [*test.failed, *((film.source, reason) for film, reason in failed)]

@@ -40,7 +40,8 @@ class ExportOptions:
         metadata=option(
             "bundled is the detector that comes with artasyn, and anatomy its reader of anatomy; or the folder that "
             "`artasyn train` or `artasyn train-anatomy` wrote as OUT/model, or the id of a model on the Hugging Face "
-            "hub"
+            "hub",
+            main=True,
         ),
     )
 
@@ -51,6 +52,8 @@ class ExportOptions:
 
 def export(options: ExportOptions) -> Done:
     """Writes a trained detector, or a reader of anatomy, as one ONNX file, which onnxruntime runs without torch.
+
+    For example: artasyn export --out detector.onnx
 
     Writes to OUT, whose name ends in .onnx: the network, with its thresholds and all other settings as metadata. First,
     torch and onnxruntime both run on phantoms in batches of several sizes. If a pixel of their results differs by more
@@ -77,7 +80,7 @@ def export(options: ExportOptions) -> Done:
                 f"{options.model}: onnxruntime's maps differ from torch's by up to {difference:.2g}, more than "
                 f"{TOLERANCE:g}; nothing was written; try other versions of torch and onnxruntime"
             )
-    return Done((options.out,))
+    return Done((options.out,), said=f"onnxruntime's maps differ from torch's by {difference:.1g} at most")
 
 
 def _exported(model: str, path: Path) -> float:

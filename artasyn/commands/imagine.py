@@ -78,12 +78,13 @@ class ImagineOptions:
         metadata=several(
             "what to show, a sentence in a radiologist's words; several sentences make several films",
             metavar="SENTENCE",
+            main=True,
         ),
     )
     prompts: Path | None = field(
-        default=None, metadata=option("a CSV file with a column prompt, and perhaps a column number")
+        default=None, metadata=option("a CSV file with a column prompt, and perhaps a column number", main=True)
     )
-    number: int = field(default=1, metadata=option("films of each prompt"))
+    number: int = field(default=1, metadata=option("films of each prompt", main=True))
     normal: Sequence[Path] | None = field(
         default=None,
         metadata=several(
@@ -91,23 +92,25 @@ class ImagineOptions:
             "phantoms, or from --ct",
             of=Path,
             metavar="PATH",
+            main=True,
         ),
     )
     ct: Sequence[Path] | None = field(
         default=None,
         metadata=several(
-            "CTs with labels, as for `artasyn project`, to project healthy films of", of=Path, metavar="PATH"
+            "CTs with labels, as for `artasyn project`, to project healthy films of", of=Path, metavar="PATH", main=True
         ),
     )
     labels: Path | None = field(default=None, metadata=option("the label map of the CT, or the folder of label maps"))
     names: Path | None = field(default=None, metadata=option("a file with the names of the label maps' numbers"))
-    seed: int = field(default=0, metadata=option("another seed, other films"))
+    seed: int = field(default=0, metadata=option("another seed, other films", main=True))
     tries: int = field(default=5, metadata=option("draws of one film before its rejection stands"))
     filters: Literal["all", "masks"] = field(
         default="all",
         metadata=option(
             "all: the masks, texture and contrast, and what a detector and the anatomy network see; masks: without the "
-            "two networks, ten times as fast"
+            "two networks, ten times as fast",
+            main=True,
         ),
     )
     keep_rejected: bool = field(
@@ -138,10 +141,10 @@ class ImagineOptions:
         default="folders", metadata=option("folders of PNG, text and JSON files, or tar shards for WebDataset")
     )
     samples_per_shard: int = field(default=500, metadata=option("films in a tar file, at most"))
-    by: LungOptions = field(default=LungOptions("anatomy"), metadata=spread())
+    by: LungOptions = field(default=LungOptions("anatomy"), metadata=spread(main=("lungs",)))
     segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg, with --lungs pbtseg"))
     prune: bool = field(default=False, metadata=flag(PRUNE))
-    workers: int = field(default=0, metadata=option(WORKERS))
+    workers: int = field(default=0, metadata=option(WORKERS, main=True))
 
     def __post_init__(self) -> None:
         if self.bits not in (0, 8, 16) or min(self.number, self.tries, self.samples_per_shard) < 1 or self.seed < 0:
@@ -224,7 +227,9 @@ def imagine(options: ImagineOptions) -> Done:
         notes = (*_rejections(done), *note_passed_over(out, found), *note_gone(run, outcomes))
         rows = [(name, row) for name, row in done.rows if row["image"]]
         summary = _summarise(out, store, rows) if rows else without(out, *SUMMARY)
-    return dataclasses.replace(done, written=(*summary, run.manifest), notes=notes)
+    kept = sum(row["filtered"] == KEPT for _, row in done.rows)
+    tally = {"kept": kept, "rejected": len(done.rows) - kept}
+    return dataclasses.replace(done, written=(*summary, run.manifest), notes=notes, tally=tally)
 
 
 @dataclass(frozen=True)

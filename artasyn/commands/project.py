@@ -11,9 +11,8 @@ from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from tqdm import tqdm
-
 from artasyn.bulk.patients import Patients, search_patients
+from artasyn.bulk.progress import progress
 from artasyn.bulk.run import Outcome, Row
 from artasyn.bulk.sources import Source
 from artasyn.console.options import OUT, PRUNE, WORKERS, flag, option, paths, several
@@ -63,8 +62,8 @@ class ProjectOptions:
     inputs: Sequence[Path] = field(metadata=paths(CTS))
     out: Path = field(metadata=option(OUT))
     _: KW_ONLY
-    labels: Path | None = field(default=None, metadata=option(LABELS))
-    names: Path | None = field(default=None, metadata=option(NAMES))
+    labels: Path | None = field(default=None, metadata=option(LABELS, main=True))
+    names: Path | None = field(default=None, metadata=option(NAMES, main=True))
     masks: Sequence[Path] | None = field(
         default=None,
         metadata=several(
@@ -79,16 +78,21 @@ class ProjectOptions:
             "pa, ap, lateral, right_lateral, or angles in degrees: 0 PA, 90 left lateral; several with commas or "
             "spaces",
             metavar="VIEW",
+            main=True,
         ),
     )
     randomise: int = field(
         default=0,
-        metadata=option("films to make of each view with drawn anatomy, geometry and look; 0 for one as it is"),
+        metadata=option(
+            "films to make of each view with drawn anatomy, geometry and look; 0 for one as it is", main=True
+        ),
     )
     lesions: Sequence[str] | None = field(
         default=None,
         metadata=several(
-            f"lesions to put into the lungs of every film: {', '.join(get_args(LesionKind))}", metavar="LESION"
+            f"lesions to put into the lungs of every film: {', '.join(get_args(LesionKind))}",
+            metavar="LESION",
+            main=True,
         ),
     )
     pixel: float = field(default=0.7, metadata=option("size of the detector's pixels, mm"))
@@ -102,7 +106,7 @@ class ProjectOptions:
             "what is shown: the field of a chest film around the lungs, all that the scan covers, or the detector"
         ),
     )
-    seed: int = field(default=0, metadata=option("another seed, other films"))
+    seed: int = field(default=0, metadata=option("another seed, other films", main=True))
     bits: Literal[8, 16] = field(default=8, metadata=option("depth of the images, 8 or 16"))
     keep_rejected: bool = field(
         default=False, metadata=flag("make films of volumes, and keep films, that quality control rejects")
@@ -112,7 +116,7 @@ class ProjectOptions:
         default=DomainRandomisation(), metadata=option("what is drawn, and from where")
     )
     prune: bool = field(default=False, metadata=flag(PRUNE))
-    workers: int = field(default=0, metadata=option(f"{WORKERS}, each needs about 1.5 GB for a large CT"))
+    workers: int = field(default=0, metadata=option(f"{WORKERS}, each needs about 1.5 GB for a large CT", main=True))
 
     def __post_init__(self) -> None:
         usual = self.usual_views()
@@ -189,7 +193,9 @@ def project(options: ProjectOptions) -> Done:
     outcomes = run.run(make, tasks, title="project")
     done = Done((), tuple(outcomes))
     notes = (*_remarks(done), *note_passed_over(out, found), *note_gone(run, outcomes))
-    return dataclasses.replace(done, written=(*_summarise(out, done), run.manifest), notes=notes)
+    return dataclasses.replace(
+        done, written=(*_summarise(out, done), run.manifest), notes=notes, tally={"made": len(done.rows)}
+    )
 
 
 def _tasks(cts: Sequence[Source], views: Sequence[str], randomise: int) -> list[FilmTask]:
@@ -217,7 +223,7 @@ def _summarise(out: Path, done: Done) -> list[Path]:
         return [out / "quality.csv", *without(out, "annotations.json"), *write_sheets(out, [])]
 
     def described(title: str) -> Iterator[list[dict[str, Any]]]:
-        for _, row in tqdm(rows, desc=title, unit="film"):
+        for _, row in progress(rows, title=title, unit="film"):
             yield json.loads((out / row["annotations"]).read_text(encoding="utf-8"))
 
     names = dict.fromkeys(region["structure"] for each in described("structures") for region in each)

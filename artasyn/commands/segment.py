@@ -44,7 +44,7 @@ class SegmentOptions:
     inputs: Sequence[Path] = field(metadata=paths(FILES))
     out: Path = field(metadata=option(OUT))
     _: KW_ONLY
-    by: LungOptions = field(default=LungOptions(), metadata=spread())
+    by: LungOptions = field(default=LungOptions(), metadata=spread(main=("lungs",)))
     compare: bool = field(
         default=False,
         metadata=flag(
@@ -56,7 +56,7 @@ class SegmentOptions:
     anonymous: bool = field(default=False, metadata=flag(ANONYMOUS))
     segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg"))
     prune: bool = field(default=False, metadata=flag(PRUNE))
-    workers: int = field(default=0, metadata=option(WORKERS))
+    workers: int = field(default=0, metadata=option(WORKERS, main=True))
 
 
 def segment(options: SegmentOptions) -> Done:
@@ -106,7 +106,8 @@ def segment(options: SegmentOptions) -> Done:
     ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, confidence(item[1])))
     shown = [(caption(name, row), row["overlay"]) for name, row in ranked]
     every = with_refusals(outcomes)
-    return dataclasses.replace(done, outcomes=every, written=(*write_sheets(out, shown), run.manifest))
+    tally = {"with lungs": sum(row["status"] != UNUSABLE for each in every if not each.reason for row in each.rows)}
+    return dataclasses.replace(done, outcomes=every, written=(*write_sheets(out, shown), run.manifest), tally=tally)
 
 
 def _maker(options: SegmentOptions) -> Maker:

@@ -45,12 +45,12 @@ class StockOptions:
     inputs: Sequence[Path] | None = field(default=None, metadata=paths(f"{CTS}; none for phantoms alone", least=0))
     _: KW_ONLY
     out: Path = field(metadata=option(OUT))
-    labels: Path | None = field(default=None, metadata=option(LABELS))
-    names: Path | None = field(default=None, metadata=option(NAMES))
-    plan: Plan = field(default=Plan(), metadata=spread())
+    labels: Path | None = field(default=None, metadata=option(LABELS, main=True))
+    names: Path | None = field(default=None, metadata=option(NAMES, main=True))
+    plan: Plan = field(default=Plan(), metadata=spread(main=("phantoms", "variants", "seed")))
     resample_labels: bool = field(default=False, metadata=flag(RESAMPLE))
     prune: bool = field(default=False, metadata=flag(PRUNE))
-    workers: int = field(default=0, metadata=option(f"{WORKERS}, each needs about 1.5 GB for a large CT"))
+    workers: int = field(default=0, metadata=option(f"{WORKERS}, each needs about 1.5 GB for a large CT", main=True))
 
     def settings(self) -> dict[str, Any]:
         """Returns the settings that every patient depends on. More phantoms or variants are added to a stock."""
@@ -95,7 +95,8 @@ def stock(options: StockOptions) -> Done:
         outcomes = run.run(MakeViews(out), sources, title="stock")
         sheets = _write_sheet(out, [row["view"] for outcome in outcomes for row in outcome.rows if row["view"]])
         notes = (*_rejections(outcomes), *note_passed_over(out, found), *note_gone(run, outcomes))
-    return Done((*sheets, run.manifest), tuple(outcomes), notes=notes)
+    views = sum(bool(row["view"]) for outcome in outcomes for row in outcome.rows)
+    return Done((*sheets, run.manifest), tuple(outcomes), notes=notes, tally={"views made": views}, unit="patient")
 
 
 def _sources(options: StockOptions, found: Found) -> Iterator[Source]:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from tqdm import tqdm
 
 from artasyn.arrays import Picture
+from artasyn.bulk.progress import progress
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
 from artasyn.bulk.stores import Folders, Shards, StoredImage
@@ -51,7 +51,9 @@ class SynthesiseOptions:
     _: KW_ONLY
     findings: Sequence[str] | None = field(
         default=None,
-        metadata=several(f"the findings to make, instead of the usual mixture: {', '.join(FINDINGS)}", metavar="NAME"),
+        metadata=several(
+            f"the findings to make, instead of the usual mixture: {', '.join(FINDINGS)}", metavar="NAME", main=True
+        ),
     )
     severity: tuple[float, float] | None = field(
         default=None,
@@ -61,6 +63,7 @@ class SynthesiseOptions:
             of=float,
             count=2,
             metavar=("LOW", "HIGH"),
+            main=True,
         ),
     )
     zones: Sequence[Zone] | None = field(
@@ -69,6 +72,7 @@ class SynthesiseOptions:
             f"where the findings may lie: {', '.join(get_args(Zone))} (default: as usual for each finding)",
             of=Zone,
             metavar="ZONE",
+            main=True,
         ),
     )
     part: str = field(
@@ -82,8 +86,8 @@ class SynthesiseOptions:
         default="visible",
         metadata=option("extent of the lungs with --lungs anatomy: visible, or whole, which is behind the heart too"),
     )
-    per_image: int = field(default=1, metadata=option("anomalous images made of each radiograph"))
-    seed: int = field(default=0, metadata=option("another seed, other anomalies"))
+    per_image: int = field(default=1, metadata=option("anomalous images made of each radiograph", main=True))
+    seed: int = field(default=0, metadata=option("another seed, other anomalies", main=True))
     bits: int = field(
         default=0,
         metadata=option(
@@ -92,14 +96,14 @@ class SynthesiseOptions:
         ),
     )
     format: Literal["folders", "shards"] = field(
-        default="folders", metadata=option("folders of PNG and JSON files, or tar shards")
+        default="folders", metadata=option("folders of PNG and JSON files, or tar shards", main=True)
     )
     samples_per_shard: int = field(default=500, metadata=option("synthetic images in a tar file, at most"))
     synthesis: LungOpacity = field(default=LungOpacity(), metadata=python_only())
-    by: LungOptions = field(default=LungOptions(), metadata=spread())
+    by: LungOptions = field(default=LungOptions(), metadata=spread(main=("lungs",)))
     segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg"))
     prune: bool = field(default=False, metadata=flag(PRUNE))
-    workers: int = field(default=0, metadata=option(WORKERS))
+    workers: int = field(default=0, metadata=option(WORKERS, main=True))
 
     def __post_init__(self) -> None:
         bits, per_image, seed = self.bits, self.per_image, self.seed
@@ -179,7 +183,8 @@ def synthesise(options: SynthesiseOptions) -> Done:
     done = Done((), tuple(outcomes), notes=notes)
     names = list(dict.fromkeys([*FINDINGS, *(finding.name for finding in synthesis.findings)]))
     summary = _summarise(options.out, store, done.rows, names) if done.rows else without(options.out, *SUMMARY)
-    return dataclasses.replace(done, written=(*summary, run.manifest))
+    tally = {"synthetic images made": len(done.rows)}
+    return dataclasses.replace(done, written=(*summary, run.manifest), tally=tally)
 
 
 @dataclass(frozen=True)
@@ -229,7 +234,7 @@ def _summarise(
     regions: list[Region] = []
 
     def described() -> Iterator[list[Annotation]]:
-        for text in tqdm(store.read(rows, "annotations"), desc="annotations", total=len(rows), unit="image"):
+        for text in progress(store.read(rows, "annotations"), title="annotations", total=len(rows), unit="image"):
             each: list[Annotation] = json.loads(text)
             regions.extend(map(Region.of, each))
             yield each

@@ -93,10 +93,10 @@ class TokensOptions:
         ),
     )
     outputs: Sequence[Output] = field(
-        default=("png", "npz", "coco"), metadata=several(MASKS, of=Output, metavar="FORMAT")
+        default=("png", "npz", "coco"), metadata=several(MASKS, of=Output, metavar="FORMAT", main=True)
     )
     prune: bool = field(default=False, metadata=flag(PRUNE))
-    workers: int = field(default=0, metadata=option(WORKERS))
+    workers: int = field(default=0, metadata=option(WORKERS, main=True))
 
     def __post_init__(self) -> None:
         if not self.outputs:
@@ -160,7 +160,8 @@ def tokens(options: TokensOptions) -> Done:
     sections = _sections(out, done, ranked, request)
     write_report(out / "report.html", f"Answers to: {request.text()}", sections)
     written = (out / "report.html", *sheets, *tables, run.manifest)
-    return dataclasses.replace(done, written=written, sections=sections)
+    tally = {"answered": len(done.rows) - len(done.unusable)}
+    return dataclasses.replace(done, written=written, sections=sections, tally=tally)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import OneOf, Synthesis
 from artasyn.synthesis.diffusion import Imagined
 from artasyn.testsets.tables import read_table
-from artasyn.training.run import TrainingRun
+from artasyn.training.run import RECIPE, TrainingRun
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class TrainOptions:
     normal: Sequence[Path] = field(metadata=several(f"normal {FILES}", of=Path))
     out: Path = field(metadata=option("the folder to write to"))
     _: KW_ONLY
-    training: TrainingRun = field(default=TrainingRun(), metadata=spread())
-    by: LungOptions = field(default=LungOptions(), metadata=spread())
+    training: TrainingRun = field(default=RECIPE, metadata=spread(main=("epochs", "batch_size", "start", "seed")))
+    by: LungOptions = field(default=LungOptions(), metadata=spread(main=("lungs",)))
     trainer: dict[str, Any] | None = field(
         default=None,
         metadata=option("""further options of lightning.Trainer, as '{"devices": 2, "strategy": "ddp"}'"""),
     )
     synthesis: Literal["opacity", "imagined", "both"] = field(
         default="opacity",
-        metadata=option("what makes the anomalies: findings drawn at random, sentences, or both alike"),
+        metadata=option("what makes the anomalies: findings drawn at random, sentences, or both alike", main=True),
     )
     prompts: Path | None = field(
         default=None,
@@ -44,7 +44,9 @@ class TrainOptions:
             "the sentences of imagined and both: a CSV file with a column prompt; thirty usual ones without"
         ),
     )
-    workers: int = field(default=0, metadata=option("processes that prepare and synthesise; 0 takes every core"))
+    workers: int = field(
+        default=0, metadata=option("processes that prepare and synthesise; 0 takes every core", main=True)
+    )
 
     def __post_init__(self) -> None:
         if self.prompts is not None and self.synthesis == "opacity":
@@ -67,10 +69,16 @@ class TrainOptions:
 def train(options: TrainOptions) -> Done:
     """Trains a detector on normal radiographs alone, with synthetic anomalies made on the fly.
 
-    Writes to OUT: model/ (config.json and model.safetensors, for `artasyn detect --model OUT/model`), checkpoints/
+    For example: artasyn train --normal normals/ --out training
+
+    Writes to OUT: model/ (config.json and model.safetensors, for `artasyn detect --model OUT/model`; README.md, the
+    card: data, recipe, thresholds, figures, limits), checkpoints/
     (last.ckpt, best.ckpt; checkpoints-1/ and so on where several trainings are averaged), logs/ (CSV and TensorBoard),
     cache/ (prepared radiographs; manifest.csv lists the radiographs left out, with reasons), passed_over.csv (if files
     were not read), settings.json. The same command continues a training that was killed.
+
+    The recipe is the last round of the detector that comes with artasyn, and begins with that detector. Another
+    encoder, other levels, another kind or another size begin anew: --start null, and perhaps --pretrained true.
 
     A detector sees the window around the lungs. Train it with the lungs that it will be used with: `artasyn detect`
     takes those of PBTSeg, unless --lungs says otherwise.
@@ -88,4 +96,6 @@ def train(options: TrainOptions) -> Done:
         notes = note_passed_over(out, found)
     manifest = out / "cache" / "manifest.csv"
     reasons = {row["name"]: row["reason"] for row in read_manifest(manifest)}
-    return Done((out / "model", manifest), tuple(Outcome(s, reason=reasons[s.name]) for s in sources), notes=notes)
+    outcomes = tuple(Outcome(source, reason=reasons[source.name]) for source in sources)
+    tally = {"used": sum(not outcome.reason for outcome in outcomes)}
+    return Done((out / "model", manifest), outcomes, notes=notes, tally=tally)

@@ -31,9 +31,9 @@ class TrainAnatomyOptions:
     inputs: Sequence[Path] | None = field(default=None, metadata=paths(f"{CTS}; none for phantoms alone", least=0))
     _: KW_ONLY
     out: Path = field(metadata=option("the folder to write to"))
-    labels: Path | None = field(default=None, metadata=option(LABELS))
-    names: Path | None = field(default=None, metadata=option(NAMES))
-    plan: Plan = field(default=Plan(), metadata=spread("seed"))
+    labels: Path | None = field(default=None, metadata=option(LABELS, main=True))
+    names: Path | None = field(default=None, metadata=option(NAMES, main=True))
+    plan: Plan = field(default=Plan(), metadata=spread("seed", main=("phantoms", "variants")))
     resample_labels: bool = field(default=False, metadata=flag(RESAMPLE))
     stock: Sequence[Path] | None = field(
         default=None,
@@ -42,13 +42,16 @@ class TrainAnatomyOptions:
             "films",
             of=Path,
             metavar="DIR",
+            main=True,
         ),
     )
-    training: AnatomyRun = field(default=AnatomyRun(), metadata=spread())
+    training: AnatomyRun = field(default=AnatomyRun(), metadata=spread(main=("steps", "pretrained", "seed")))
     trainer: dict[str, Any] | None = field(
         default=None, metadata=option("""further options of lightning.Trainer, as '{"accelerator": "gpu"}'""")
     )
-    workers: int = field(default=0, metadata=option("processes that project and compose films; 0 takes every core"))
+    workers: int = field(
+        default=0, metadata=option("processes that project and compose films; 0 takes every core", main=True)
+    )
 
     def __post_init__(self) -> None:
         if bool(self.stock) == bool(self.inputs or self.plan.phantoms):
@@ -74,7 +77,8 @@ def train_anatomy(options: TrainAnatomyOptions) -> Done:
     Or with CTs, eight patients of each: artasyn train-anatomy cts/ --labels segmentations/ --names names.csv
     --variants 8 --phantoms 1000 --out reader
 
-    Writes to OUT: model/ (config.json and model.safetensors, for `artasyn anatomy --model OUT/model`), checkpoints/
+    Writes to OUT: model/ (config.json and model.safetensors, for `artasyn anatomy --model OUT/model`; README.md, the
+    card), checkpoints/
     (last.ckpt), logs/ (CSV), stock/ (as `artasyn stock` writes it, unless --stock names others),
     settings.json. The thresholds of the model, and the agreement that counts as usual, come from films of patients who
     trained nothing. The same command continues a training that was killed.
@@ -92,4 +96,6 @@ def train_anatomy(options: TrainAnatomyOptions) -> Done:
         views = Stock.read(*folders, weights=[1.0] * len(folders))
         workers = options.workers or available_cores()
         options.training.fit(views, out, workers=workers, trainer=options.trainer)
-    return dataclasses.replace(made, written=(out / "model", *made.written))
+    return dataclasses.replace(
+        made, written=(out / "model", *made.written), said=f"trained on {len(views.views)} views"
+    )

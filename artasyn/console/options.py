@@ -9,7 +9,7 @@ several values, a flag, a dataclass whose fields are options themselves, a field
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
@@ -45,21 +45,31 @@ WORKERS = "processes; 0 takes every core"
 
 PRUNE = "delete the results of sources that are gone; without it they are left, and named at the end"
 
-POSITIONAL, SPREAD, PYTHON_ONLY = "positional", "spread", "python_only"
+POSITIONAL, SPREAD, PYTHON_ONLY, MAIN = "positional", "spread", "python_only", "main"
 """Keys of a field's metadata that are not arguments of ``add_argument``."""
 
 About = dict[str, Any]
 """A field's metadata."""
 
 
-def option(help: str) -> About:
-    """Returns the metadata of an option with one value, which is read as the type of the field."""
-    return {"help": help}
+def option(help: str, *, main: bool = False) -> About:
+    """Returns the metadata of an option with one value, which is read as the type of the field.
+
+    Args:
+        help: the help text.
+        main: whether the short help shows the option. It always shows what must be given.
+    """
+    return {"help": help, MAIN: main}
 
 
-def flag(help: str) -> About:
-    """Returns the metadata of an option without a value; the field is False if the option is not given."""
-    return {"help": help, "action": "store_true"}
+def flag(help: str, *, main: bool = False) -> About:
+    """Returns the metadata of an option without a value; the field is False if the option is not given.
+
+    Args:
+        help: the help text.
+        main: whether the short help shows the option.
+    """
+    return {"help": help, "action": "store_true", MAIN: main}
 
 
 def several(
@@ -69,6 +79,7 @@ def several(
     count: int | Literal["+", "*"] = "+",
     metavar: str | tuple[str, ...] | None = None,
     positional: bool = False,
+    main: bool = False,
 ) -> About:
     """Returns the metadata of an option with several values, which the field holds as a tuple.
 
@@ -78,8 +89,9 @@ def several(
         count: the number of values; "+" for one or more, "*" for any number.
         metavar: the name of a value in the help, or a name for each value.
         positional: the values stand on the command line without the option's name.
+        main: whether the short help shows the option.
     """
-    about: About = {"help": help, "nargs": count}
+    about: About = {"help": help, "nargs": count, MAIN: main}
     about |= {"type": of} if of else {}
     about |= {"metavar": metavar} if metavar else {}
     return about | ({POSITIONAL: True} if positional else {})
@@ -92,18 +104,19 @@ def paths(help: str, *, least: Literal[0, 1] = 1) -> About:
         help: the help text.
         least: the fewest that must be given; the field has the default None if that is 0.
     """
-    return several(help, of=Path, count="+" if least else "*", positional=True)
+    return several(help, of=Path, count="+" if least else "*", positional=True, main=True)
 
 
-def spread(*without: str) -> About:
+def spread(*without: str, main: Collection[str] = ()) -> About:
     """Returns the metadata of a dataclass whose fields are options of the command itself.
 
     The docstring of the dataclass documents the options.
 
     Args:
         without: fields that are not options.
+        main: fields that the short help shows.
     """
-    return {SPREAD: frozenset(without)}
+    return {SPREAD: frozenset(without), MAIN: frozenset(main)}
 
 
 def python_only() -> About:
@@ -129,6 +142,7 @@ def add_options(parser: ArgumentParser, options: Any) -> None:
             parser.set_defaults({name: here for name, (usual, here) in inner.items() if here != usual})
             continue
         positional = about.pop(POSITIONAL, False)
+        about.pop(MAIN, None)
         if field.default is dataclasses.MISSING:
             about |= {} if positional else {"required": True}
         elif not positional:  # a positional one without values is None
@@ -136,6 +150,22 @@ def add_options(parser: ArgumentParser, options: Any) -> None:
         if not about.keys() & {"action", "nargs"}:
             about["type"] = hint
         parser.add_argument(field.name if positional else f"--{field.name}", **about)
+
+
+def main_options(options: Any) -> frozenset[str]:
+    """Returns the names of the options that the short help shows.
+
+    Args:
+        options: the dataclass of a command.
+    """
+    found: set[str] = set()
+    for field in dataclasses.fields(options):
+        main = field.metadata.get(MAIN, False)
+        if SPREAD in field.metadata:
+            found |= main
+        elif main or (field.default is dataclasses.MISSING and PYTHON_ONLY not in field.metadata):
+            found.add(field.name)
+    return frozenset(found)
 
 
 def instantiated(parser: ArgumentParser, parsed: Namespace) -> Namespace:

@@ -6,12 +6,12 @@ import dataclasses
 import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artasyn.bulk.run import BulkRun, Outcome, Row
-from artasyn.bulk.sources import Found, available_cores
+from artasyn.bulk.sources import Found
 from artasyn.cautions import usable
 from artasyn.files.tables import write_table
 from artasyn.pictures.overlays import contact_sheet, read_picture, write_picture
@@ -43,6 +43,10 @@ class Done:
         outcomes: the outcome of every source.
         sections: the sections for a report.
         notes: sentences about the collection, for the end of the screen.
+        tally: for the last line, how many of the sources became what: the words and their numbers, without the unusable
+            and the failed ones.
+        unit: for the last line, what a source is, in the singular.
+        said: the last line, where counts do not tell the result.
         strict: whether unusable radiographs count as failures in the exit status.
     """
 
@@ -50,6 +54,9 @@ class Done:
     outcomes: tuple[Outcome, ...] = ()
     sections: tuple[Section, ...] = ()
     notes: tuple[str, ...] = ()
+    tally: Mapping[str, int] = field(default_factory=dict)
+    unit: str = "film"
+    said: str = ""
     strict: bool = False
 
     @property
@@ -91,7 +98,6 @@ def bulk_run(
     for name, option in options.items():
         is_record = dataclasses.is_dataclass(option) and not isinstance(option, type)
         settings[name] = dataclasses.asdict(option) if is_record else option
-    workers = workers or available_cores()
     return BulkRun(out, settings, columns, files, workers, batch=batch, sealed=sealed, prune=prune, own=own)
 
 
@@ -144,7 +150,9 @@ def without(out: Path, *names: str) -> tuple[Path, ...]:
 
 
 def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 10, most: int = 2560) -> Iterator[Path]:
-    """Writes contact sheets of overlays, in order, and yields their paths; deletes further sheets of an older run.
+    """Writes contact sheets of overlays, in order, and yields the path of the first: the others follow it by number.
+
+    Further sheets of an older run are deleted.
 
     Args:
         out: the folder of results.
@@ -160,7 +168,8 @@ def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 
         sheet = contact_sheet(pictures, [caption for caption, _ in page], columns=columns_here, tile=tile)
         path = out / f"sheet-{number}.png"
         write_picture(path, sheet)
-        yield path
+        if number == 1:
+            yield path
     older = (out / f"sheet-{number}.png" for number in itertools.count(-(-len(shown) // SHEET) + 1))
     for path in itertools.takewhile(Path.exists, older):
         path.unlink()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from sklearn.covariance import LedoitWolf
 from torch import Tensor, nn
 
 from artasyn.detection.regions import REGIONS, statistics_count
@@ -137,6 +136,8 @@ def gaussian(
         values: statistics of normal radiographs.
         moved: how far nuisances move the statistics of radiographs. Their spread is added to that of the values.
     """
+    from sklearn.covariance import LedoitWolf  # takes a second to import, and a trained detector does without it
+
     exact = values.double()
     deviation = exact.std(dim=0)
     deviation = deviation.clamp(min=float(0.01 * deviation.median() + 1e-6))  # some channels hardly react

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from artasyn.arrays import StructureMasks
+from artasyn.bulk.progress import progress
 from artasyn.errors import DataError
 from artasyn.segment.anatomy.footprints import frontal_turn
 from artasyn.segment.projection.projection import THRESHOLD
@@ -135,7 +135,9 @@ class Stock:
             files = sorted((folder / VIEWS).glob("**/*.npz"))
             if not files:
                 raise DataError(f"{folder}: no views of a stock; give the folder that artasyn stock wrote to")
-            found = [Packed.of(StockView.read(file)) for file in tqdm(files, desc=f"read {folder.name}", unit="view")]
+            found = [
+                Packed.of(StockView.read(file)) for file in progress(files, title=f"read {folder.name}", unit="view")
+            ]
             views += found
             shares += [1.0 if weights is None else weights[number] / len(found)] * len(found)
         return cls(tuple(views), _shares(np.array(shares)))

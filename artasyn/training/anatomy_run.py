@@ -25,6 +25,7 @@ from artasyn.stock.packed import Stock
 from artasyn.training.anatomy_calibration import calibrate
 from artasyn.training.anatomy_data import SHARES, FilmBatches, StockData, shares_of_pixels
 from artasyn.training.anatomy_module import AnatomyTraining
+from artasyn.training.card import anatomy_card, write_card
 from artasyn.training.checkpoints import LAST, Checkpoints, check_checkpoint, going_on, resumable
 from artasyn.training.progress import Progress
 from artasyn.version import __version__
@@ -84,8 +85,8 @@ class AnatomyRun:
         """Trains on films of a stock, or resumes a killed training in the same folder.
 
         Writes ``checkpoints/`` (last), ``logs/run_N/`` (CSV) and, at the end, ``model/`` for
-        `AnatomyNet.from_pretrained`. The model holds the averaged weights at the end of the training. Its thresholds
-        and usual agreements come from films of patients held out.
+        `AnatomyNet.from_pretrained`, with a card. The model holds the averaged weights at the end of the training. Its
+        thresholds and usual agreements come from films of patients held out.
 
         Args:
             stock: the views.
@@ -107,6 +108,8 @@ class AnatomyRun:
                 network = self._fit(stock, out, workers, trainer or {})
                 _, held_out = stock.split(self.patients_held_out(stock))
                 calibrate(network, held_out, self.films, count=self.calibration, seed=self.seed)
+                card = anatomy_card(network.settings, stock, self.patients_held_out(stock), dataclasses.asdict(self))
+                write_card(out / "model", card)
                 network.save_pretrained(out / "model")
         finally:
             cv2.setNumThreads(threads)  # `StockData` takes one

@@ -97,7 +97,7 @@ class NormalsData(lightning.LightningDataModule):
                 raise DataError(
                     "make the Trainer with reload_dataloaders_every_n_epochs=1: every epoch has anomalies of its own"
                 )
-        training, _ = self._loaded()
+        training, _ = self.parts()
         samples = self._samples(training, epoch, varied=True)
         # a list, not a generator: the number of draws that a loader makes depends on its workers
         order = training.order(seed=self.seed, epoch=epoch)
@@ -106,14 +106,14 @@ class NormalsData(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Returns the held-out radiographs, each once healthy and once with an anomaly, the same at every epoch."""
-        _, held_out = self._loaded()
+        _, held_out = self.parts()
         ill = SyntheticAnomalies(held_out, self.size, self.synthesis, seed=self.seed + 1, healthy_probability=0.0)
         return self._loader(ConcatDataset([self._samples(held_out, healthy=1.0), ill]))
 
     @property
     def groups(self) -> int:
         """Number of groups of normal radiographs, see `artasyn.training.normals.groups_of`."""
-        return 1 + max(max(part.groups, default=0) for part in self._loaded())
+        return 1 + max(max(part.groups, default=0) for part in self.parts())
 
     def healthy(self, *, held_out: bool) -> DataLoader[Sample]:
         """Returns radiographs without anomalies, for fitting what is normal.
@@ -122,7 +122,7 @@ class NormalsData(lightning.LightningDataModule):
             held_out: True for the validation radiographs, not varied; False for the training radiographs, first not
                 varied and then varied.
         """
-        training, validation = self._loaded()
+        training, validation = self.parts()
         if held_out:
             return self._loader(self._samples(validation, healthy=1.0))
         passes = [self._samples(training, epoch, healthy=1.0, varied=epoch > 0) for epoch in range(PASSES)]
@@ -130,12 +130,12 @@ class NormalsData(lightning.LightningDataModule):
 
     def varied(self, epoch: int) -> DataLoader[Sample]:
         """Returns the training radiographs with the anomalies of an epoch, in the order of the cache."""
-        training, _ = self._loaded()
+        training, _ = self.parts()
         return self._loader(self._samples(training, epoch, varied=True))
 
     def disturbed(self) -> DataLoader[Sample]:
         """Returns the radiographs of the first pass of `healthy`, in its order, with nuisances and nothing else."""
-        training, _ = self._loaded()
+        training, _ = self.parts()
         often = Nuisances(min(1.0, DISTURBED * self.nuisances.probability))
         samples = SyntheticAnomalies(
             training, self.size, self.synthesis, seed=self.seed, healthy_probability=1.0, nuisances=often
@@ -150,7 +150,8 @@ class NormalsData(lightning.LightningDataModule):
             variation=FilmVariation() if varied else None, nuisances=self.nuisances if varied else None,
         )  # fmt: skip
 
-    def _loaded(self) -> tuple[Normals, Normals]:
+    def parts(self) -> tuple[Normals, Normals]:
+        """Returns the radiographs to train on, and those held out."""
         if self.normals is None:
             self.setup("fit")
         assert self.normals is not None

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
-from tqdm import tqdm
 
+from artasyn.bulk.progress import progress
 from artasyn.detection.calibration import Calibration
 from artasyn.detection.examination import score
 from artasyn.detection.network import DetectorNetwork, smoothed
@@ -160,7 +160,7 @@ class ReconstructionTraining(lightning.LightningModule):
         loaders = data.healthy(held_out=False), data.healthy(held_out=True), data.disturbed()
         # every device fits the same, so only one shows the progress
         hidden = self._trainer is not None and not self.trainer.is_global_zero
-        with tqdm(desc="learn normal films", total=sum(map(len, loaders)), unit="batch", disable=hidden) as bar:
+        with progress(title="learn normal films", total=sum(map(len, loaders)), unit="batch", hidden=hidden) as bar:
             detector.look_at(torch.cat([batch["lungs"] for batch in loaders[1]]).mean(dim=0, keepdim=True))
             normal, held_out, disturbed = (self._statistics(loader, bar) for loader in loaders)
         # the first pass through the normal radiographs shows the same ones without nuisances

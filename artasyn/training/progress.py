@@ -1,18 +1,19 @@
-"""The progress bar of a training."""
+"""The progress of a training."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import lightning
-from tqdm import tqdm
+
+from artasyn.bulk.progress import progress
 
 
 class Progress(lightning.Callback):
-    """One progress bar over the whole training, one step per batch, with the loss and the last validation's Dice.
+    """Shows the progress of the whole training, one step per batch, with the loss and the last validation's Dice.
 
     Args:
-        title: in front of the bar.
+        title: of the training.
     """
 
     def __init__(self, title: str = "train") -> None:
@@ -20,12 +21,12 @@ class Progress(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Opens the bar at the training's current step."""
-        self.bar = tqdm(
-            desc=self.title,
+        self.bar = progress(
+            title=self.title,
             total=int(trainer.estimated_stepping_batches),
             initial=trainer.global_step,
             unit="batch",
-            disable=not trainer.is_global_zero,
+            hidden=not trainer.is_global_zero,
         )
 
     def on_train_batch_end(
@@ -33,9 +34,8 @@ class Progress(lightning.Callback):
     ) -> None:
         """Advances the bar by one step."""
         metrics = trainer.callback_metrics
-        self.bar.set_postfix(
-            {n: f"{metrics[k]:.3f}" for n, k in (("loss", "loss"), ("dice", "val/dice")) if k in metrics}
-        )
+        shown = {n: f"{metrics[k]:.3f}" for n, k in (("loss", "loss"), ("dice", "val/dice")) if k in metrics}
+        self.bar.set_postfix(shown, refresh=False)
         self.bar.update()
 
     def on_train_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:

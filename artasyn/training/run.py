@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from artasyn.bulk.progress import LOG
 from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import Source, claim
 from artasyn.detection.detector import Detector
@@ -30,6 +31,7 @@ from artasyn.networks.stored import is_complete
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Synthesis
 from artasyn.testsets.measured import FilmLungs
+from artasyn.training.card import Detected, detector_card, write_card
 from artasyn.training.checkpoints import BEST, LAST, Checkpoints, check_checkpoint, going_on, resumable
 from artasyn.training.data import NormalsData
 from artasyn.training.module import LossWeights, ReconstructionTraining
@@ -42,6 +44,9 @@ NORMALS = "normals.csv"
 
 NETWORK = ("encoder", "levels", "kind", "size")
 """The settings of a detector that its network's weights depend on."""
+
+FEWEST_FILMS, FEWEST_STEPS = 100, 200
+"""The least normal radiographs, and the least steps, of a training without a warning."""
 
 Precision = Literal["32-true", "bf16-mixed", "16-mixed", "64-true"]
 
@@ -117,7 +122,7 @@ class TrainingRun:
         Writes ``checkpoints/`` (last and best; of shorter trainings ``checkpoints-1/`` and so on), ``logs/run_N/``
         (CSV, TensorBoard), ``cache/`` (prepared radiographs), ``normals.csv`` (their names and identities) and, at the
         end, ``model/`` for `Detector.from_pretrained`. The model holds the last epoch, with its novelty
-        (`ReconstructionTraining.learn_normal`) and its thresholds.
+        (`ReconstructionTraining.learn_normal`) and its thresholds, and a card, ``model/README.md``.
 
         Args:
             sources: normal radiographs.
@@ -150,10 +155,11 @@ class TrainingRun:
             rank_zero_only(_prepare)(data, out)  # Lightning starts the other processes after that
             if is_complete(out / "model"):
                 return Detector.from_pretrained(out / "model")
-            return self._fit(data, out, trainer or {})
+            return self._fit(data, out, trainer or {}, (type(synthesis).__name__, made_from or ""))
 
-    def _fit(self, data: NormalsData, out: Path, options: Mapping[str, Any]) -> Detector:
-        """Runs the trainings, averages their weights and writes the model."""
+    def _fit(self, data: NormalsData, out: Path, options: Mapping[str, Any], origin: tuple[str, str]) -> Detector:
+        """Runs the trainings, averages their weights and writes the model with its card."""
+        rank_zero_only(self._warn_if_small)(data)
         trainings = [self._train_part(part, data, out, options) for part in range(1, self.averaged + 1)]
         fitting, module, _ = trainings[-1]
         states = [state for _, _, state in trainings]
@@ -163,8 +169,26 @@ class TrainingRun:
         module.learn_normal(data)
         fitting.validate(module, data, verbose=False)  # the thresholds of the mean, with the novelty
         if fitting.is_global_zero:
+            self._write_card(data, module, out / "model", origin, float(fitting.callback_metrics["val/dice"]))
             module.detector.cpu().eval().save_pretrained(out / "model")
         return Detector(module.detector)
+
+    def _warn_if_small(self, data: NormalsData) -> None:
+        """Warns of a training that is too small for a detector of use."""
+        trained, held_out = data.parts()
+        steps = self.epochs * max(1, len(trained.order(seed=self.seed, epoch=0)) // self.batch_size)
+        if (films := len(trained) + len(held_out)) < FEWEST_FILMS:
+            LOG.warning("%d normal radiographs are few; give %d or more", films, FEWEST_FILMS)
+        if steps < FEWEST_STEPS:
+            LOG.warning("%d steps are few; take more epochs, so that there are %d or more", steps, FEWEST_STEPS)
+
+    def _write_card(
+        self, data: NormalsData, module: ReconstructionTraining, folder: Path, origin: tuple[str, str], dice: float
+    ) -> None:
+        """Writes the card of the model."""
+        allowed = module.false_positive_rate, module.false_positive_pixels
+        about = Detected(len(data.sources), *data.parts(), *origin, dice, allowed)
+        write_card(folder, detector_card(module.detector.settings, about, dataclasses.asdict(self)))
 
     def _train_part(
         self, part: int, data: NormalsData, out: Path, options: Mapping[str, Any]
@@ -213,13 +237,22 @@ class TrainingRun:
             wanted, found = vars(detector.settings), vars(known.settings)
             other = [f"{n} {found[n]}, not {wanted[n]}" for n in NETWORK if found[n] != wanted[n]]
             if other:
-                raise DataError(f"{self.start} is a detector with {'; '.join(other)}: give the options that it has")
+                raise DataError(
+                    f"{self.start} is a detector with {'; '.join(other)}: give the options that it has, or begin anew "
+                    "without it (--start null)"
+                )
             detector.network = known.network
             if known.settings.has_head:
                 detector.head = known.head
         elif self.pretrained:
             detector.network = ReconstructionNet(self.encoder, size=self.size, levels=self.levels, pretrained=True)
         return detector.train()
+
+
+RECIPE = TrainingRun(
+    encoder="efficientnet_lite0", levels=4, epochs=10, batch_size=16, learning_rate=1e-3, start="bundled"
+)
+"""The last round of the detector that comes with artasyn, which goes on from that detector."""
 
 
 def _prepare(data: NormalsData, out: Path) -> None:

@@ -223,12 +223,31 @@ def test_a_waiting_worker_goes_where_its_parent_goes(tmp_path: Path, monkeypatch
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
-        (outcome,) = BulkRun(Path("out"), {}, COLUMNS).run(where, sources_in(Path("films"), 1), title="where")
-        assert outcome.rows == ({"file": name},)
+        outcomes = BulkRun(Path("out"), {}, COLUMNS).run(where, sources_in(Path("films"), 2), title="where")
+        assert [outcome.rows for outcome in outcomes] == [({"file": name},)] * 2
 
 
 def test_a_daemonic_process_says_that_it_may_start_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(current_process()._config, "daemon", True)  # type: ignore[attr-defined]
     monkeypatch.setattr(workers, "_IDLE", [])
     with pytest.raises(DataError, match="may start no workers"):
-        BulkRun(tmp_path / "out", {}, COLUMNS).run(where, sources_in(tmp_path / "films", 1), title="where")
+        BulkRun(tmp_path / "out", {}, COLUMNS).run(where, sources_in(tmp_path / "films", 2), title="where")
+
+
+def who(source: Source) -> list[Row]:
+    return [{"file": str(os.getpid())}]
+
+
+@pytest.mark.parametrize(("films", "here"), [(1, True), (2, False)])
+def test_a_single_source_needs_no_further_process(tmp_path: Path, films: int, here: bool) -> None:
+    outcomes = BulkRun(tmp_path / "out", {}, COLUMNS, workers=1).run(
+        who, sources_in(tmp_path / "films", films), title=""
+    )
+    assert {row["file"] == str(os.getpid()) for outcome in outcomes for row in outcome.rows} == {here}
+
+
+def test_a_single_source_that_lacked_memory_gets_a_process_of_its_own(tmp_path: Path) -> None:
+    run = BulkRun(tmp_path / "out", {}, COLUMNS, workers=4)
+    (source,) = sources_in(tmp_path / "films", 2)[1:]
+    (outcome,) = run.run(Faulty(MemoryError(), tmp_path / "once"), [source], title="x")
+    assert outcome.reason == ""

@@ -17,7 +17,7 @@ import pytest
 from artasyn.bulk.run import read_manifest
 from artasyn.cli.catalogue import COMMANDS, command_function
 from artasyn.cli.main import main
-from artasyn.console.options import PYTHON_ONLY, SPREAD
+from artasyn.console.options import POSITIONAL, PYTHON_ONLY, SPREAD, main_options
 from artasyn.detection.window import LungWindow
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_heatmap, read_labels, read_mask, read_radiograph, write_image
@@ -87,10 +87,28 @@ def test_train_command_trains_and_lists_what_it_left_out(
     mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
-    options = ["--size", "64", "--epochs", "1", "--batch_size", "1", "--workers", "1", "--held_out", "0.4"]
+    anew = ["--start", "null", "--encoder", "test_resnet", "--levels", "null", "--size", "64", "--held_out", "0.4"]
+    options = [*anew, "--epochs", "1", "--batch_size", "1", "--workers", "1"]
     assert main(["train", "--normal", str(mixed), "--out", str(out), *options]) == 1
     assert (out / "model" / "model.safetensors").is_file()
-    assert "3 of 6 failed" in capsys.readouterr().err
+    card = (out / "model" / "README.md").read_text()
+    for fact in (
+        "| given | 6 |  |",
+        "| left out, for the reasons in cache/manifest.csv | 3 |  |",
+        "| trained on | 2 | 2 |",
+        "| held out for the thresholds | 1 | 1 |",
+        "The training began with new weights",
+        "| epochs | `1` |",
+        "Not a medical device",
+    ):
+        assert fact in card
+    settings = json.loads((out / "model" / "config.json").read_text())
+    assert f"| score, abnormal | {settings['image_threshold']:.4f} |" in card
+    shown = capsys.readouterr().err
+    assert "3 of 6 failed" in shown
+    assert "artasyn: warning: 3 normal radiographs are few; give 100 or more" in shown
+    assert "artasyn: warning: 2 steps are few" in shown
+    assert shown.splitlines()[-1] == f"6 films: 3 used, 3 failed; see {out / 'model'}"
 
 
 @pytest.mark.parametrize(
@@ -99,10 +117,12 @@ def test_train_command_trains_and_lists_what_it_left_out(
 )
 def test_help_names_every_option_with_a_text(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as shown:
-        main([command, "--help"])
+        main([command, "--help-all"])
     assert shown.value.code == 0
     text = capsys.readouterr().out
     assert "Writes to OUT" in text
+    assert "--limits.pixels" in text
+    assert "--quiet" in text
     assert "--workers WORKERS" in text
     assert "processes" in text
 
@@ -116,7 +136,7 @@ def test_a_command_is_a_function_of_one_frozen_dataclass_whose_fields_are_explai
     assert options.__dataclass_params__.frozen
     assert options.__module__ == function.__module__ == f"artasyn.commands.{command.replace('-', '_')}"
     with pytest.raises(SystemExit):
-        main([command, "--help"])
+        main([command, "--help-all"])
     text = " ".join(capsys.readouterr().out.split())
     for field in dataclasses.fields(options):
         if field.metadata.keys() & {PYTHON_ONLY, SPREAD}:
@@ -124,6 +144,63 @@ def test_a_command_is_a_function_of_one_frozen_dataclass_whose_fields_are_explai
             continue
         assert f" {field.name} " in text or f" --{field.name}" in text
         assert " ".join(field.metadata["help"].split())[:50] in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_short_help_shows_an_example_and_the_main_options_alone(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as shown:
+        main([command, "--help"])
+    assert shown.value.code == 0
+    text = capsys.readouterr().out
+    assert text.count(f"For example: artasyn {command} ") == 1
+    assert f"artasyn {command} --help-all shows all options" in text
+    assert len(text.splitlines()) <= 65
+    _, options = command_function(command)
+    named = {word.strip("[],").removeprefix("--") for word in text.split() if word.lstrip("[").startswith("--")}
+    inputs = {field.name for field in dataclasses.fields(options) if field.metadata.get(POSITIONAL)}
+    assert named | inputs == main_options(options) | {"help", "help-all", "quiet"} | set(_of_example(text))
+
+
+def _of_example(text: str) -> list[str]:
+    """The options in the paragraph with the example."""
+    example = text[text.index("For example") :].split("\n\n")[0]
+    return [word.removeprefix("--") for word in example.split() if word.startswith("--")]
+
+
+def test_without_a_command_the_help_is_shown_and_nothing_was_done() -> None:
+    done = subprocess.run([sys.executable, "-m", "artasyn"], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "artasyn detect film.png" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_film_is_told_in_one_line_and_quiet_says_nothing(phantoms: Path, tmp_path: Path) -> None:
+    film, out = str(min((phantoms / "train/healthy").iterdir())), tmp_path / "out"
+    command = [sys.executable, "-m", "artasyn", "segment", film, "--out", str(out)]
+    told, again, quiet = (
+        subprocess.run(given, capture_output=True, text=True, cwd=ROOT)
+        for given in (command, command, [*command, "--quiet"])
+    )
+    paths = f"{out / 'sheet-1.png'}\n{out / 'manifest.csv'}\n"
+    result = f"1 film: 1 with lungs; open {out / 'sheet-1.png'}"
+    first, last = (f"segment: {count} of 1 films, 00:" for count in (0, 1))
+    assert [line[: len(first)] for line in told.stderr.splitlines()[:-1]] == [first, last]
+    assert told.stderr.splitlines()[-1] == again.stderr.splitlines()[-1] == result
+    assert "segment: 1 of 1 films were done before" in again.stderr
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, paths, "")
+    assert told.stdout == paths
+
+
+def test_quiet_still_says_what_failed(mixed: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["segment", str(mixed / "corrupt.png"), "--out", str(tmp_path / "out")]
+    assert main([*command, "--quiet"]) == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert said[0] == "1 of 1 failed; all are listed in the manifest:"
+    assert said[1].startswith(f"  {mixed / 'corrupt.png'}")
+    assert len(said) == 2
 
 
 def test_the_list_of_commands_is_shown_without_importing_any_of_them() -> None:

@@ -25,6 +25,10 @@ def test_phantoms_become_a_model_and_the_stock_serves_again(tmp_path: Path, caps
     assert written[0] == str(out / "model")
     assert {row["status"] for row in read_manifest(out / "stock" / "manifest.csv")} == {"ok"}
     assert AnatomyNet.from_pretrained(out / "model").settings.size == 32
+    card = (out / "model" / "README.md").read_text()
+    assert "| held out for thresholds and usual agreements | " in card
+    assert "| sizes | `(32,)` |" in card
+    assert "| drawn_heart | 0.50 |" in card
     before = tree(out)
     assert main(["train-anatomy", "--out", str(out), *STOCK, *RUN]) == 0  # nothing is done again
     assert tree(out) == before
