@@ -24,4 +24,5 @@ def test_the_scale_ends_at_six_thresholds_or_at_one(trained: Path) -> None:
     for threshold, top in ((0.1, 0.6), (0.5, 1.0)):
         detector.network.settings = dataclasses.replace(detector.settings, threshold=threshold)
         scale = heat_scale(detector)
-        assert (scale.threshold, scale.top) == (threshold, pytest.approx(top))
+        assert scale.threshold == threshold
+        assert scale.top == pytest.approx(top)
