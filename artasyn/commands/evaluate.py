@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,8 +105,7 @@ def evaluate(options: EvaluateOptions) -> Done:
     Args:
         options: what to read, where to write, and how.
     """
-    data, out, model = options.data, options.out, options.model
-    date = report_date(options.date)
+    data, out, model, date = options.data, options.out, options.model, report_date(options.date)
     check_prevalences(options.prevalence)
     test = find(data, options.layout, tuple(options.label or ()))
     groups = film_groups(test, options.groups, ages=options.ages, cross=options.cross)
@@ -127,8 +126,7 @@ def evaluate(options: EvaluateOptions) -> Done:
     further = study(films, plan)
     about: dict[str, Any] = {"version": __version__, "model": str(model), "data": str(data)}
     about |= {"restrict_to_lungs": options.restrict_to_lungs, "bootstrap": plan.bootstrap, "seed": plan.seed}
-    about |= {"lungs": "given" if test.has_lungs else "PBTSeg"}
-    about |= {"label": list(options.label)} if options.label else {}
+    about |= {"lungs": "given" if test.has_lungs else "PBTSeg"} | ({"label": [*options.label]} if options.label else {})
     about |= {"layout": test.layout, "test_set": test.summary, "unusable": _unusable(found, test)}
     results = {name: metrics.to_json() for name, metrics in figures.items()} | further.to_json()
     atomic.write_text(out / "metrics.json", json.dumps(about | results, indent=1, allow_nan=False) + "\n")
@@ -137,8 +135,7 @@ def evaluate(options: EvaluateOptions) -> Done:
     facts = [("test set", f"{data.name}, layout {test.layout}"), *detector_facts(model, detector, date)]
     write_report(out / "report.html", f"Detection on {data.name}", parts, facts)
     written = (out / "report.html", out / "metrics.json", *found.written)
-    notes = (*found.notes, *groups.notes)
-    return Done(written, (*outcomes, *failed), tuple(parts), notes, said=_said(figures["detector"]))
+    return Done(written, (*outcomes, *failed), tuple(parts), (*found.notes, *groups.notes), said=_said(figures))
 
 
 def _result(evaluation: Evaluation, plan: Plan) -> Metrics:
@@ -146,8 +143,9 @@ def _result(evaluation: Evaluation, plan: Plan) -> Metrics:
     return evaluation.result(bootstrap=plan.bootstrap, seed=plan.seed, patients=plan.patients)
 
 
-def _said(figures: Metrics) -> str:
-    """Returns the result in a line: the figures that the test set defines."""
+def _said(all_figures: Mapping[str, Metrics]) -> str:
+    """Returns the result in a line: the figures of the detector that the test set defines."""
+    figures = all_figures["detector"]
     known = {"image AUROC": figures.image_auroc, "Dice": figures.dice, "pointing": figures.pointing}
     values = [f"{name} {figure.value:.3f}" for name, figure in known.items() if not math.isnan(figure.value)]
     return f"{figures.images} films, {figures.diseased} of them diseased: {', '.join(values) or 'no figure is defined'}"
