@@ -35,6 +35,7 @@ from artasyn.console.results import (
     bulk_run,
     cautioned,
     first_looks,
+    judged_rows,
     not_judged,
     note_gone,
     note_passed_over,
@@ -208,9 +209,8 @@ def anatomy(options: AnatomyOptions) -> Done:
     sections = _sections(out, done, ranked)
     write_report(out / "report.html", "Anatomy of radiographs", sections)
     written = (out / "report.html", *sheets, *tables, run.manifest)
-    every = with_refusals(outcomes)
-    tally = {"read": sum(row["status"] != UNUSABLE for each in every if not each.reason for row in each.rows)}
-    return dataclasses.replace(done, outcomes=every, written=written, sections=sections, tally=tally)
+    ended = dataclasses.replace(done, outcomes=with_refusals(outcomes), written=written, sections=sections)
+    return dataclasses.replace(ended, tally={"read": len(judged_rows(ended.outcomes))})
 
 
 def _caption(name: str, row: Row) -> str:

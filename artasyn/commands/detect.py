@@ -32,7 +32,16 @@ from artasyn.console.options import (
     several,
     spread,
 )
-from artasyn.console.results import UNUSABLE, Done, bulk_run, cautioned, note_gone, note_passed_over, write_sheets
+from artasyn.console.results import (
+    UNUSABLE,
+    Done,
+    bulk_run,
+    cautioned,
+    judged_rows,
+    note_gone,
+    note_passed_over,
+    write_sheets,
+)
 from artasyn.detection.detector import Detector
 from artasyn.detection.examination import Detection
 from artasyn.detection.opening import heat_scale, open_detector
@@ -166,9 +175,7 @@ def detect_sources(
     captions = [(_caption(name, row), row["overlay"]) for name, row in ranked]
     written = (*write_sheets(out, captions, columns=4, most=SHEET_TILE), out / "scores.csv", run.manifest)
     every = with_refusals(outcomes)
-    judged = [
-        row["abnormal"] == "true" for each in every if not each.reason for row in each.rows if row["status"] != UNUSABLE
-    ]
+    judged = [row["abnormal"] == "true" for row in judged_rows(every)]
     tally = {"flagged": sum(judged), "not": len(judged) - sum(judged)}
     return dataclasses.replace(done, outcomes=every, written=written, tally=tally)
 

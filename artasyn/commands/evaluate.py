@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from artasyn.bulk.progress import progress
 from artasyn.bulk.run import Outcome
-from artasyn.commands.detect import detect_sources
+from artasyn.commands.detect import detect_sources, open_detector
 from artasyn.console.detected import DATE, detector_facts, report_date
 from artasyn.console.evaluated import Evaluated, sections
 from artasyn.console.groups import AGES, film_groups
 from artasyn.console.options import DEVICE, MODEL, OUT, PRUNE, WORKERS, flag, option, several
 from artasyn.console.results import Done
-from artasyn.detection.opening import open_detector
 from artasyn.errors import DataError
 from artasyn.evaluation.evaluation import Evaluation, Metrics
 from artasyn.evaluation.operating import check_prevalences
@@ -106,8 +105,7 @@ def evaluate(options: EvaluateOptions) -> Done:
     Args:
         options: what to read, where to write, and how.
     """
-    data, out, model = options.data, options.out, options.model
-    date = report_date(options.date)
+    data, out, model, date = options.data, options.out, options.model, report_date(options.date)
     check_prevalences(options.prevalence)
     test = find(data, options.layout, tuple(options.label or ()))
     groups = film_groups(test, options.groups, ages=options.ages, cross=options.cross)
@@ -128,7 +126,7 @@ def evaluate(options: EvaluateOptions) -> Done:
     further = study(films, plan)
     about: dict[str, Any] = {"version": __version__, "model": str(model), "data": str(data)}
     about |= {"restrict_to_lungs": options.restrict_to_lungs, "bootstrap": plan.bootstrap, "seed": plan.seed}
-    about |= {"lungs": "given" if test.has_lungs else "PBTSeg"} | ({"label": options.label} if options.label else {})
+    about |= {"lungs": "given" if test.has_lungs else "PBTSeg"} | ({"label": [*options.label]} if options.label else {})
     about |= {"layout": test.layout, "test_set": test.summary, "unusable": _unusable(found, test)}
     results = {name: metrics.to_json() for name, metrics in figures.items()} | further.to_json()
     atomic.write_text(out / "metrics.json", json.dumps(about | results, indent=1, allow_nan=False) + "\n")
@@ -137,8 +135,7 @@ def evaluate(options: EvaluateOptions) -> Done:
     facts = [("test set", f"{data.name}, layout {test.layout}"), *detector_facts(model, detector, date)]
     write_report(out / "report.html", f"Detection on {data.name}", parts, facts)
     written = (out / "report.html", out / "metrics.json", *found.written)
-    said = _said(figures["detector"])
-    return Done(written, (*outcomes, *failed), tuple(parts), (*found.notes, *groups.notes), said=said)
+    return Done(written, (*outcomes, *failed), tuple(parts), (*found.notes, *groups.notes), said=_said(figures))
 
 
 def _result(evaluation: Evaluation, plan: Plan) -> Metrics:
@@ -146,8 +143,9 @@ def _result(evaluation: Evaluation, plan: Plan) -> Metrics:
     return evaluation.result(bootstrap=plan.bootstrap, seed=plan.seed, patients=plan.patients)
 
 
-def _said(figures: Metrics) -> str:
-    """Returns the result in a line: the figures that the test set defines."""
+def _said(all_figures: Mapping[str, Metrics]) -> str:
+    """Returns the result in a line: the figures of the detector that the test set defines."""
+    figures = all_figures["detector"]
     known = {"image AUROC": figures.image_auroc, "Dice": figures.dice, "pointing": figures.pointing}
     values = [f"{name} {figure.value:.3f}" for name, figure in known.items() if not math.isnan(figure.value)]
     return f"{figures.images} films, {figures.diseased} of them diseased: {', '.join(values) or 'no figure is defined'}"

@@ -23,7 +23,16 @@ from artasyn.console.options import (
     several,
     spread,
 )
-from artasyn.console.results import UNUSABLE, Done, bulk_run, cautioned, note_gone, note_passed_over, write_sheets
+from artasyn.console.results import (
+    UNUSABLE,
+    Done,
+    bulk_run,
+    cautioned,
+    judged_rows,
+    note_gone,
+    note_passed_over,
+    write_sheets,
+)
 from artasyn.files.opened import open_radiograph
 from artasyn.files.radiograph import write_labels
 from artasyn.outputs.dicom_files import DicomFiles, with_refusals
@@ -106,7 +115,7 @@ def segment(options: SegmentOptions) -> Done:
     ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, confidence(item[1])))
     shown = [(caption(name, row), row["overlay"]) for name, row in ranked]
     every = with_refusals(outcomes)
-    tally = {"with lungs": sum(row["status"] != UNUSABLE for each in every if not each.reason for row in each.rows)}
+    tally = {"with lungs": len(judged_rows(every))}
     return dataclasses.replace(done, outcomes=every, written=(*write_sheets(out, shown), run.manifest), tally=tally)
 
 

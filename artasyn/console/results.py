@@ -142,6 +142,16 @@ def cautioned(found: Detection | Lungs | Anatomy) -> Row:
     }
 
 
+def judged_rows(outcomes: Sequence[Outcome]) -> list[Row]:
+    """Returns the manifest rows of the radiographs that neither failed nor are unusable.
+
+    Args:
+        outcomes: of the run.
+    """
+    rows = (row for outcome in outcomes if not outcome.reason for row in outcome.rows)
+    return [row for row in rows if row["status"] != UNUSABLE]
+
+
 def without(out: Path, *names: str) -> tuple[Path, ...]:
     """Deletes files about a whole collection that an older run wrote; returns no paths."""
     for name in names:
