@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread, uid
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 
 from artasyn.errors import RadiographError
 from artasyn.pixels.decoders import JPEG_SYNTAXES, pixels_of
@@ -29,7 +29,9 @@ NOISE = np.random.default_rng(0).integers(0, 9, ROWS.shape)
 def grey(bits: int) -> NDArray[Any]:
     """A film that uses the whole range of its bits."""
     full = 2**bits - 1
-    return np.clip(full - full * (ROWS + COLUMNS) // 89 - NOISE, 0, full).astype(np.uint8 if bits <= 8 else np.uint16)
+    return np.asarray(
+        np.clip(full - full * (ROWS + COLUMNS) // 89 - NOISE, 0, full), np.uint8 if bits <= 8 else np.uint16
+    )
 
 
 def shipped(name: str) -> Dataset:
