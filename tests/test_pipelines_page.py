@@ -21,8 +21,13 @@ EXAMPLES = [
     for title, section in re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", PAGE, flags=re.DOTALL | re.MULTILINE)
     for number, (kind, block) in enumerate(re.findall(r"```(\w+)\n(.*?)```", section, flags=re.DOTALL), 1)
 ]
-OPTIONAL = ("datasets", "fiftyone", "kornia", "monai")
-"""Packages that an installation for tests may lack."""
+NEEDED = ("datasets", "kornia", "monai")
+MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+
+pytestmark = [
+    pytest.mark.extras,
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +52,8 @@ def test_the_examples_run(kind: str, block: str, folder: Path, monkeypatch: pyte
             assert not main(arguments)
         return
     for package in re.findall(r"^(?:from|import) (\w+)", block, flags=re.MULTILINE):
-        if package in OPTIONAL and importlib.util.find_spec(package) is None:
-            pytest.skip(f"{package} is not installed")
+        if package == "fiftyone" and importlib.util.find_spec(package) is None:
+            pytest.skip("fiftyone is not installed")
     exec(compile(block, "docs/pipelines.md", "exec"), {"__name__": "__main__"})
 
 

@@ -27,7 +27,10 @@ and every file that the command writes."""
 
 
 class _Help(argparse.RawDescriptionHelpFormatter, DefaultHelpFormatter):
-    """Keeps the line breaks of a description."""
+    """Keeps the line breaks of a description, and names types by one word."""
+
+    def _expand_help(self, action: argparse.Action) -> str:
+        return re.sub(r"<class '(?:\w+\.)*(\w+)'>", lambda found: found[1].lower(), super()._expand_help(action))
 
 
 def parser(chosen: str | None, *, everything: bool = True) -> ArgumentParser:

@@ -66,6 +66,7 @@ def test_what_cannot_be_done_is_refused() -> None:
         RandomBatchLungOpacity(p=1.0)(IMAGES, torch.zeros_like(LUNGS))
 
 
+@pytest.mark.extras
 def test_kornia_moves_image_mask_and_lungs_together() -> None:
     augmentation = pytest.importorskip("kornia.augmentation", reason="kornia is not installed")
     torch.manual_seed(2)
