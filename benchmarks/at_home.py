@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from importlib.metadata import Distribution, distribution
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,7 @@ def needed(wanted: Sequence[str], without: str = TORCH) -> dict[str, Distributio
     """The installed packages that requirements lead to, by name, not beyond one of them.
 
     Raises:
-        PackageNotFoundError: a package is not installed.
+        RuntimeError: a package is not installed.
     """
     found: dict[str, Distribution] = {}
     reached: set[tuple[str, frozenset[str]]] = set()
@@ -112,7 +112,10 @@ def needed(wanted: Sequence[str], without: str = TORCH) -> dict[str, Distributio
         if name == without or (name, extras) in reached:
             continue
         reached.add((name, extras))
-        found[name] = distribution(name)
+        try:
+            found[name] = distribution(name)
+        except PackageNotFoundError as missing:
+            raise RuntimeError(f"{name} is not installed here; install what the measured tree needs first") from missing
         for line in found[name].requires or []:
             further = Requirement(line)
             if further.marker is None or any(further.marker.evaluate({"extra": extra}) for extra in (*extras, "")):

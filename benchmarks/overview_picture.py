@@ -7,7 +7,7 @@ from pathlib import Path
 
 from artasyn import Detector, LungOpacity, PBTSeg, Phantom
 from artasyn.arrays import generator
-from artasyn.commands.detect import hottest
+from artasyn.detection.opening import heat_scale
 from artasyn.pictures.overlays import contact_sheet, overlay_heatmap, overlay_lungs, overlay_mask, write_picture
 from artasyn.synthesis import findings
 
@@ -26,7 +26,7 @@ def main() -> None:
         ("a synthetic opacity", anomaly.image),
         ("its exact mask", overlay_mask(anomaly.image, anomaly.mask)),
         ("lesions never seen in training", diseased.image),
-        ("heatmap", overlay_heatmap(diseased.image, detection.heatmap, top=hottest(detector))),
+        ("heatmap", overlay_heatmap(diseased.image, detection.heatmap, top=heat_scale(detector).top)),
         ("what the detector marks", overlay_mask(diseased.image, detection.mask)),
         ("ground truth", overlay_mask(diseased.image, diseased.lesions)),
     ]

@@ -23,8 +23,8 @@ import numpy as np
 from tqdm import tqdm
 
 from artasyn.arrays import Heatmap, Image, Picture
-from artasyn.commands.detect import hottest
 from artasyn.detection.detector import Detector
+from artasyn.detection.opening import heat_scale
 from artasyn.evaluation.boxes import inside_boxes
 from artasyn.evaluation.evaluation import Evaluation, Metrics
 from artasyn.files import atomic
@@ -125,7 +125,7 @@ def film_view(film: TestFilm, detector: Detector) -> Picture:
     found = detector(image)
     lesions = film.lesions(image.shape) if film.diseased else None
     boxes = inside_boxes(film.boxes_on(image.shape), image.shape) if film.boxes else None
-    panels = detection_panels(image, found.heatmap, found.mask, top=hottest(detector))
+    panels = detection_panels(image, found.heatmap, found.mask, top=heat_scale(detector).top)
     return np.hstack([panels, truth_panel(image, lesions, boxes)])
 
 

@@ -19,7 +19,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 
 from artasyn import Phantom, read_radiograph
-from artasyn.commands.cli import main
+from artasyn.cli.main import main
 
 SHOWN = ("numpy", "torch", "lightning", "jsonargparse", "pydicom", "imagecodecs")
 
@@ -45,7 +45,7 @@ def dicom(path: Path, pixels: NDArray[np.uint16], syntax: str) -> Path:
         if syntax != uid.ExplicitVRLittleEndian:
             film.compress(syntax, generate_instance_uid=False)
     if coded:
-        film.PixelData = encapsulate([coded])
+        film.PixelData = encapsulate([bytes(coded)])
         film["PixelData"].VR = "OB"
         film.file_meta.TransferSyntaxUID = uid.UID(syntax)
     film.save_as(path, enforce_file_format=True)

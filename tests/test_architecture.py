@@ -31,7 +31,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
         "artasyn.detection",
         "artasyn.stock",
     ),
-    ("artasyn.training", "artasyn.console"),
+    ("artasyn.training", "artasyn.console", "artasyn.app"),
     ("artasyn.commands",),
     ("artasyn.cli",),
 )

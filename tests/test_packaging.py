@@ -28,7 +28,7 @@ ROOTS = {
     for name, folder in (line.split("=") for line in CONFIG["options"]["package_dir"].splitlines() if line.strip())
 }
 """The folders that setup.cfg maps."""
-NOT_SHIPPED = {"tests", "benchmarks"}
+NOT_SHIPPED = {"tests", "benchmarks", "docs"}
 IMPORTED_AS = {
     "cv2": "opencv-python-headless",
     "PIL": "pillow",

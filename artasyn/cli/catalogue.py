@@ -23,6 +23,7 @@ COMMANDS = {
     "calibrate": "fit a trained detector to the healthy radiographs of another hospital",
     "detect": "look for anomalies with a trained detector",
     "evaluate": "measure a detector on a test set",
+    "serve": "show a page in the browser: films, synthetic twins, projected CTs",
     "export": "write a trained detector as one ONNX file, which runs without torch",
 }
 """The name of each command with a summary. The command's module and function have the same name, with ``_`` for a

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from artasyn.arrays import Mask
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
 from artasyn.console.options import (
@@ -44,18 +43,16 @@ from artasyn.console.results import (
 )
 from artasyn.errors import DataError
 from artasyn.files import atomic
-from artasyn.files.opened import Radiograph, open_radiograph
+from artasyn.files.opened import open_radiograph
 from artasyn.outputs.dicom_files import DicomFiles, with_refusals
 from artasyn.outputs.dicom_instance import Made, Maker
 from artasyn.outputs.dicom_seg import Segment
 from artasyn.outputs.dicom_sr import Report, measured, spacing_remark
 from artasyn.outputs.masks import MASK_FILES, MaskFiles, Output
 from artasyn.outputs.measured import COLUMNS, measures_text, read_measures, table_of, write_measures
-from artasyn.pictures.anatomy import overlay_anatomy
-from artasyn.pictures.measures import draw_measures
+from artasyn.pictures.anatomy import overlay_anatomy, overlay_measures
 from artasyn.pictures.overlays import write_picture
 from artasyn.pictures.report import Section, write_report
-from artasyn.pictures.thumbnails import thumbnail
 from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.segment.anatomy.segmenters import AnatomyReader
 from artasyn.segment.structures import GROUPS, find_members
@@ -245,7 +242,7 @@ class _Read:
         atomic.write_text(self.out / row["measures"], measures_text(measures, found))
         if any(getattr(measures, column.of) for column in COLUMNS.values()):
             row["measured"] = f"measured/{source.name}.png"
-            self._draw(self.out / row["measured"], radiograph, found)
+            write_picture(self.out / row["measured"], overlay_measures(radiograph.image, found, DRAWN))
         overlay = overlay_anatomy(radiograph.image, found)
         write_picture(self.out / row["overlay"], overlay)
         row |= self.objects.write(
@@ -258,18 +255,6 @@ class _Read:
         )
         row |= {"angle": f"{found.angle:.1f}", "confidence": f"{sureness(found):.4f}"}
         return [row | cautioned(found)]
-
-    @staticmethod
-    def _draw(path: Path, radiograph: Radiograph, found: Anatomy) -> None:
-        """Draws the measures on the radiograph, which is reduced if it is large."""
-        small = np.asarray(thumbnail(radiograph.image, DRAWN), np.float32)
-        scale = [film / side for film, side in zip(radiograph.image.shape, small.shape, strict=True)]
-        spacing = found.spacing and (found.spacing[0] * scale[0], found.spacing[1] * scale[1])
-        reduced = dataclasses.replace(found, shape=(small.shape[0], small.shape[1]), spacing=spacing)
-        measures = reduced.measure()
-        lungs = reduced.lungs().labels if measures.lung_areas else None
-        heart: Mask | None = reduced.heart if measures.cardiothoracic_ratio else None
-        write_picture(path, draw_measures(small, measures, lungs=lungs, heart=heart))
 
 
 def sureness(found: Anatomy) -> float:

@@ -15,11 +15,11 @@ from artasyn.bulk.lock import claimed
 from artasyn.bulk.progress import progress
 from artasyn.bulk.run import Outcome
 from artasyn.bulk.sources import Source, search_sources
-from artasyn.commands.detect import hottest
 from artasyn.console.options import FILES, option, several
 from artasyn.console.results import Done, note_passed_over
 from artasyn.detection.detector import Detector
 from artasyn.detection.network import DetectorNetwork
+from artasyn.detection.opening import heat_scale
 from artasyn.detection.recalibration import Recalibrated, recalibrate
 from artasyn.fields import Share
 from artasyn.files import atomic
@@ -164,6 +164,6 @@ def _write_sheet(path: Path, done: Recalibrated, sources: Sequence[Source]) -> N
     for name, score in order:
         image = read_radiograph(files[name])
         found = detector(image)
-        views.append(detection_panels(image, found.heatmap, found.mask, top=hottest(detector)))
+        views.append(detection_panels(image, found.heatmap, found.mask, top=heat_scale(detector).top))
         captions.append(f"{score:.3f} {name}")
     write_picture(path, contact_sheet(views, captions, columns=2, tile=640))

@@ -15,7 +15,7 @@ import torch
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
 from artasyn.cautions import usable
-from artasyn.console.detected import DATE, detector_facts, heat_scale, report_date, write_detections
+from artasyn.console.detected import DATE, detector_facts, report_date, write_detections
 from artasyn.console.lungs import LungOptions, described
 from artasyn.console.options import (
     ANONYMOUS,
@@ -44,6 +44,7 @@ from artasyn.console.results import (
 )
 from artasyn.detection.detector import Detector
 from artasyn.detection.examination import Detection
+from artasyn.detection.opening import heat_scale, open_detector
 from artasyn.errors import ModelError
 from artasyn.files.opened import open_radiograph
 from artasyn.files.radiograph import write_image, write_labels, write_mask
@@ -156,7 +157,7 @@ def detect_sources(
         prune: delete the results of sources that are gone.
     """
     device = chosen_device(device)
-    detector = open_detector(model, device)
+    detector = _open(model, device)
     shown = ("score", "percentile", "novelty", "abnormal", "marked", "lungs_found", "status", "warnings", "reason")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": detector.digest}
     options |= described(lungs) if lungs else {}
@@ -203,20 +204,15 @@ def load_detector(model: str, device: str, digest: str) -> Detector:
     detector = _OPENED.get((model, device))
     if detector is not None and _digest(detector) == digest:
         return detector
-    detector = open_detector(model, device)
+    detector = _open(model, device)
     if _digest(detector) != digest:
         raise ModelError(f"{model}: was replaced by another model during this run; start again with another --out")
     return detector
 
 
-def open_detector(model: str, device: str) -> Detector:
-    """Returns the detector of an ONNX file, a folder or a model id, as it is now."""
-    if not model.endswith(".onnx"):
-        detector = Detector.from_pretrained(model, device=device)
-    elif device == "cpu":
-        detector = Detector.from_onnx(model, ["CPUExecutionProvider"], 1)
-    else:
-        detector = Detector.from_onnx(model)
+def _open(model: str, device: str) -> Detector:
+    """Opens a detector and remembers it in place of the last one."""
+    detector = open_detector(model, device)
     _OPENED.clear()
     _OPENED[model, device] = detector
     return detector
@@ -231,11 +227,6 @@ def _digest(detector: Detector) -> str:
 def chosen_device(device: str) -> str:
     """Returns a device of torch: for auto CUDA where it is available, otherwise the CPU."""
     return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-
-
-def hottest(detector: Detector) -> float:
-    """Returns the heatmap value that overlays show in the hottest colour, so high that few values are clipped."""
-    return heat_scale(detector).top
 
 
 @dataclass(frozen=True)

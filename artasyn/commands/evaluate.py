@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from artasyn.bulk.progress import progress
 from artasyn.bulk.run import Outcome
-from artasyn.commands.detect import detect_sources, open_detector
+from artasyn.commands.detect import detect_sources
 from artasyn.console.detected import DATE, detector_facts, report_date
 from artasyn.console.evaluated import Evaluated, sections
 from artasyn.console.groups import AGES, film_groups
 from artasyn.console.options import DEVICE, MODEL, OUT, PRUNE, WORKERS, flag, option, several
 from artasyn.console.results import Done
+from artasyn.detection.opening import open_detector
 from artasyn.errors import DataError
 from artasyn.evaluation.evaluation import Evaluation, Metrics
 from artasyn.evaluation.operating import check_prevalences

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from artasyn.bulk.run import Outcome, Row
 from artasyn.console.results import UNUSABLE, Done, not_judged
+from artasyn.detection.opening import heat_scale
 from artasyn.errors import DataError
 from artasyn.files.radiograph import read_radiograph
-from artasyn.pictures.detected import Scale, reading_size
+from artasyn.pictures.detected import reading_size
 from artasyn.pictures.film_list import EMBEDDED, SIDE, Cell, FilmList, ListedFilm, compact_uri
 from artasyn.pictures.overlays import grey_picture, read_picture
 from artasyn.pictures.report import Section, write_report
@@ -55,11 +56,6 @@ def report_date(given: str) -> str:
         named = f"date {given}" if given else f"SOURCE_DATE_EPOCH {epoch}"
         raise DataError(f"{named[:80]} is no date; write a date as 2026-01-31") from error
     return datetime.date.today().isoformat()
-
-
-def heat_scale(detector: Detector) -> Scale:
-    """Returns the scale of heat of all overlays of a detector: so high that few values are clipped."""
-    return Scale(detector.threshold, min(1.0, 6 * detector.threshold))
 
 
 def detector_facts(model: str, detector: Detector, date: str) -> list[tuple[str, str]]:
@@ -143,7 +139,8 @@ def write_detections(out: Path, done: Done, facts: Sequence[tuple[str, str]]) ->
     counts = ", ".join(f"{verdicts.count(word)} {word}" for word in VERDICTS)
     text = (
         f"{len(done.outcomes)} films: {counts}, {len(done.outcomes) - len(judged)} not read. Choose a picture to "
-        "enlarge it. Heat and contours are drawn on flagged films only, beside the plain film; the colours mean the same on every film."
+        "enlarge it. Heat and contours are drawn on flagged films only, beside the plain film; the colours mean the "
+        "same on every film."
     )
     films = listed_films(out, order, ("score", "verdict", "percentile", "warnings"), _cells, plain_film)
     told = not_judged(done, "Films without a verdict, and films of which a DICOM object is missing.")

@@ -131,7 +131,7 @@ def add_options(parser: ArgumentParser, options: Any) -> None:
         parser: the parser that gets the options.
         options: the dataclass.
     """
-    hints = get_type_hints(options)
+    hints = get_type_hints(options, localns={"KW_ONLY": object})  # which is no type in Python 3.10
     for field in dataclasses.fields(options):
         about, hint = dict(field.metadata), hints[field.name]
         if PYTHON_ONLY in about:

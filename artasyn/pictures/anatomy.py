@@ -12,6 +12,7 @@ import PIL.ImageDraw
 import PIL.ImageFont
 
 from artasyn.arrays import Image, Mask, Picture, check_image
+from artasyn.pictures.measures import draw_measures
 from artasyn.pictures.overlays import (
     FONT,
     INK,
@@ -73,7 +74,7 @@ def overlay_anatomy(image: Image, anatomy: Anatomy) -> UInt8[np.ndarray, "rows c
     """
     check_image(image)
     small = np.asarray(thumbnail(image, SIDE), np.float32)
-    masks = main_structures(replace(anatomy, shape=(small.shape[0], small.shape[1])))
+    masks = main_structures(reduced_to(anatomy, small))
     seen = {name: mask for name, mask in masks.items() if mask.any()}
     tints = {name: mask for name, mask in seen.items() if name in TINTED}
     contours = {name: mask for name, mask in seen.items() if name not in TINTED}
@@ -124,6 +125,38 @@ def colours_of(names: tuple[str, ...]) -> dict[str, Colour]:
 def _differ(one: Colour, other: Colour) -> bool:
     """Returns whether two colours are easily told apart."""
     return max(abs(here - there) for here, there in zip(one, other, strict=True)) > APART
+
+
+def overlay_measures(image: Image, anatomy: Anatomy, side: int) -> Picture:
+    """Draws the measures of a radiograph on it, with the outlines of the lungs and the heart that they rest on.
+
+    Args:
+        image: (h, w), float32 in [0, 1].
+        anatomy: of the image.
+        side: the longer side of the picture, in pixels, at most.
+
+    Raises:
+        ImageError: not an image.
+    """
+    check_image(image)
+    small = np.asarray(thumbnail(image, side), np.float32)
+    reduced = reduced_to(anatomy, small)
+    measures = reduced.measure()
+    lungs = reduced.lungs().labels if measures.lung_areas else None
+    heart: Mask | None = reduced.heart if measures.cardiothoracic_ratio else None
+    return draw_measures(small, measures, lungs=lungs, heart=heart)
+
+
+def reduced_to(anatomy: Anatomy, small: Image) -> Anatomy:
+    """Returns an anatomy on the grid of its reduced radiograph, with the size of the larger pixels.
+
+    Args:
+        anatomy: of the whole radiograph.
+        small: the reduced radiograph, (h, w).
+    """
+    rows, columns = (film / side for film, side in zip(anatomy.grid, small.shape, strict=True))
+    spacing = anatomy.spacing and (anatomy.spacing[0] * rows, anatomy.spacing[1] * columns)
+    return replace(anatomy, shape=(small.shape[0], small.shape[1]), spacing=spacing)
 
 
 def main_structures(anatomy: Anatomy) -> dict[str, Mask]:

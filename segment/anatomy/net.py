@@ -13,7 +13,6 @@ import numpy as np
 from artasyn.arrays import GivenImage, Image, Prepared, SoftMasks, check_image
 from artasyn.cautions import pixel_cautions
 from artasyn.errors import ImageError, ModelError
-from artasyn.files.opened import open_radiograph
 from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.segment.anatomy.closer import Closer, lungs_place
 from artasyn.segment.anatomy.judgement import Judgement, is_inverted, judge_chest, judge_view, lungs_sure
@@ -233,6 +232,8 @@ class AnatomyNet:
         images = list(images)
         for number, image in enumerate(images):
             if isinstance(image, str | os.PathLike):
+                from artasyn.files.opened import open_radiograph  # needs packages that arrays do without
+
                 opened = open_radiograph(image)
                 images[number], spacings[number] = opened.image, spacings[number] or opened.spacing
             check_image(images[number], f"image {number}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib.metadata import requires
 from pathlib import Path
 
+import pytest
+
 from benchmarks.at_home import needed, requirements, sizes
 from benchmarks.tables import at_home
 from tests.conftest import ROOT
@@ -22,6 +24,11 @@ def test_a_package_without_another() -> None:
     assert "pillow" in needed(["matplotlib >= 3"])
     assert "pillow" not in needed(["matplotlib >= 3"], without="pillow")
     assert needed(["matplotlib; python_version < '3'"]) == {}
+
+
+def test_a_package_that_is_not_installed_is_named() -> None:
+    with pytest.raises(RuntimeError, match="no-such-thing is not installed here; install what the measured tree"):
+        needed(["no.such_thing"])
 
 
 def test_sizes_are_those_on_disk(tmp_path: Path) -> None:

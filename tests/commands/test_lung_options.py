@@ -11,12 +11,15 @@ import pytest
 from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import find_sources
 from artasyn.cli.main import main
-from artasyn.commands.detect import _Detect, open_detector
+from artasyn.commands.detect import _Detect
 from artasyn.console import lungs
 from artasyn.console.lungs import LungOptions, described
+from artasyn.detection.opening import open_detector
 from artasyn.errors import DataError
 from artasyn.evaluation.overlap import dice
 from artasyn.files.radiograph import read_labels, read_mask, read_radiograph, write_image, write_labels, write_mask
+from artasyn.outputs.dicom_files import DicomFiles
+from artasyn.outputs.dicom_instance import Maker
 from artasyn.phantom.film import Phantom
 from artasyn.segment import PBTSeg
 from artasyn.segment.anatomy.segmenters import AGREEMENT, visible_lungs
@@ -130,7 +133,8 @@ def test_detection_in_given_lungs(films: Path, tmp_path: Path) -> None:
     options = LungOptions("given", films / "lungs")
     source = next(each for each in options.sources(find_sources([films / "films"])) if each.name == "one")
     digest = open_detector("bundled", "cpu").digest
-    (row,) = _Detect(tmp_path, "bundled", "cpu", True, digest, options.finder())(source)
+    objects = DicomFiles(tmp_path, (), False, Maker("artasyn detect"))
+    (row,) = _Detect(tmp_path, "bundled", "cpu", True, digest, options.finder(), objects)(source)
     assert row["lungs_found"] == "true"
     np.testing.assert_array_equal(read_labels(tmp_path / row["lungs"]), Phantom(size=128)(0).lungs.labels)
 

@@ -23,7 +23,7 @@ def test_peaks_are_those_of_scikit_image() -> None:
     places, heights = peaks(heatmap)
     found = {(int(r * 90), int(c * 130)) for r, c in places}
     footprint = np.ones((2 * round(APART * 130) + 1,) * 2)
-    expected = peak_local_max(heatmap, footprint=footprint, exclude_border=False, threshold_abs=0)
+    expected = peak_local_max(heatmap, footprint=footprint, exclude_border=False, threshold_abs=0)  # type: ignore[no-untyped-call]
     assert found == {(int(r), int(c)) for r, c in expected}
     assert sorted(heights) == sorted(heatmap[tuple(expected.T)].astype(float))
 

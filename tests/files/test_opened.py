@@ -19,7 +19,7 @@ from pydicom.uid import ComputedRadiographyImageStorage
 import artasyn
 from artasyn.arrays import identity
 from artasyn.errors import ImageError, RadiographError
-from artasyn.files.opened import Radiograph, open_radiograph, read_turn
+from artasyn.files.opened import Radiograph, open_radiograph, read_person, read_turn
 from artasyn.files.radiograph import is_radiograph_file, read_radiograph
 from artasyn.files.turns import EXIF_TURNS, Turn, patient_turn
 from tests.files.made import Array, dicom, film, saved, stored_as
@@ -264,6 +264,16 @@ def test_the_reference_of_dicom_names_the_object_and_nothing_of_the_patient(tmp_
     assert type(reference.sop_class_uid) is str
     assert "P17" not in repr(radiograph)
     assert radiograph.identity == identity(radiograph.image)
+
+
+def test_only_a_header_states_sides_and_persons(tmp_path: Path) -> None:
+    sided = stored_as(tmp_path / "a.dcm", dicom(film(48, 40), bits=8, PatientOrientation=["L", "F"], PatientSex="F"))
+    silent = stored_as(tmp_path / "b.dcm", dicom(film(48, 40), bits=8))
+    raster = with_exif(tmp_path / "film.png", film(48, 40), 1)
+    assert [open_radiograph(path).sided for path in (sided, silent, raster)] == [True, False, False]
+    assert read_person(sided)["sex"] == "F"
+    assert "sex" not in read_person(silent)
+    assert read_person(raster) == {}
 
 
 def test_the_reference_of_a_raster_is_its_path(tmp_path: Path) -> None:

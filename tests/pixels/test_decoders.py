@@ -7,6 +7,7 @@ import sys
 from io import BytesIO
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import PIL.Image
 import pytest
@@ -14,12 +15,12 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread, uid
 from pydicom.data import get_testdata_file
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 
 from artasyn.errors import RadiographError
 from artasyn.pixels.decoders import JPEG_SYNTAXES, pixels_of
-from benchmarks.hostile_dicom import header, lossless_jpeg
 from tests.conftest import ROOT
+from tests.files.made import dicom
 
 ROWS, COLUMNS = np.mgrid[:40, :51]
 NOISE = np.random.default_rng(0).integers(0, 9, ROWS.shape)
@@ -28,7 +29,9 @@ NOISE = np.random.default_rng(0).integers(0, 9, ROWS.shape)
 def grey(bits: int) -> NDArray[Any]:
     """A film that uses the whole range of its bits."""
     full = 2**bits - 1
-    return np.clip(full - full * (ROWS + COLUMNS) // 89 - NOISE, 0, full).astype(np.uint8 if bits <= 8 else np.uint16)
+    return np.asarray(
+        np.clip(full - full * (ROWS + COLUMNS) // 89 - NOISE, 0, full), np.uint8 if bits <= 8 else np.uint16
+    )
 
 
 def shipped(name: str) -> Dataset:
@@ -38,8 +41,13 @@ def shipped(name: str) -> Dataset:
     return dcmread(path)
 
 
+def lossless_jpeg(pixels: NDArray[Any], bits: int) -> bytes:
+    return bytes(imagecodecs.ljpeg_encode(pixels, bitspersample=bits))
+
+
 def compressed(stream: bytes, pixels: NDArray[Any], bits: int, syntax: str) -> Dataset:
-    film = header(pixels, bits=bits, syntax=syntax)
+    film = dicom(pixels, bits=bits)
+    film.file_meta.TransferSyntaxUID = uid.UID(syntax)
     film.PixelData = encapsulate([stream])
     return film
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import PIL.ImageFile
+import PIL.TiffImagePlugin
 import pydicom
 import pytest
 from hypothesis import given, settings
@@ -104,6 +105,7 @@ def test_a_tiff_without_some_of_its_strips(compression: str, how: str) -> None:
     whole = encoded("plain", "TIFF", compression=compression, strip_size=2048)
     np.testing.assert_allclose(decode_raster(whole).pixels.astype(int), PIXELS, atol=40 if compression == "jpeg" else 0)
     with PIL.Image.open(BytesIO(whole)) as picture:
+        assert isinstance(picture, PIL.TiffImagePlugin.TiffImageFile)
         starts, counts = picture.tag_v2[273], picture.tag_v2[279]
     assert len(starts) > 2
     damaged = bytearray(whole)
