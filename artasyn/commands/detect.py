@@ -122,7 +122,8 @@ def detect(options: DetectOptions) -> Done:
         workers=options.workers,
         prune=options.prune,
     )
-    facts = detector_facts(options.model, open_detector(options.model, "cpu"), date)
+    detector = _OPENED[options.model, chosen_device(options.device)]
+    facts = detector_facts(options.model, detector, date)
     report = write_detections(options.out, done, facts)
     done = dataclasses.replace(done, written=(report, *done.written))
     return dataclasses.replace(done, notes=(*note_passed_over(options.out, found), *done.notes))
@@ -155,9 +156,8 @@ def detect_sources(
         workers: number of processes; 0 takes every core, or one process on a GPU.
         prune: delete the results of sources that are gone.
     """
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    detector = open_detector(model, device)
+    device = chosen_device(device)
+    detector = _open(model, device)
     shown = ("score", "percentile", "novelty", "abnormal", "marked", "lungs_found", "status", "warnings", "reason")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": detector.digest}
     options |= described(lungs) if lungs else {}
@@ -186,7 +186,10 @@ def _caption(name: str, row: Row) -> str:
     return f"{float(row['score']):.6f} {name}"
 
 
-@functools.lru_cache(maxsize=2)
+_OPENED: dict[tuple[str, str], Detector] = {}
+"""The detector that this process opened last, by its name and its device."""
+
+
 def load_detector(model: str, device: str, digest: str) -> Detector:
     """Returns the detector that a run began with; each process loads it once.
 
@@ -198,10 +201,32 @@ def load_detector(model: str, device: str, digest: str) -> Detector:
     Raises:
         ModelError: another model lies there now.
     """
-    detector = open_detector(model, device)
-    if detector.digest != digest:
+    detector = _OPENED.get((model, device))
+    if detector is not None and _digest(detector) == digest:
+        return detector
+    detector = _open(model, device)
+    if _digest(detector) != digest:
         raise ModelError(f"{model}: was replaced by another model during this run; start again with another --out")
     return detector
+
+
+def _open(model: str, device: str) -> Detector:
+    """Opens a detector and remembers it in place of the last one."""
+    detector = open_detector(model, device)
+    _OPENED.clear()
+    _OPENED[model, device] = detector
+    return detector
+
+
+@functools.lru_cache(maxsize=2)
+def _digest(detector: Detector) -> str:
+    """Returns the digest of a detector that does not change, which takes a tenth of a second."""
+    return detector.digest
+
+
+def chosen_device(device: str) -> str:
+    """Returns a device of torch: for auto CUDA where it is available, otherwise the CPU."""
+    return ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,11 @@ class ServeOptions:
 
     host: str = field(
         default="127.0.0.1",
-        metadata=option("the address to listen on; 127.0.0.1 is this machine alone, 0.0.0.0 every network of it"),
+        metadata=option(
+            "the address to listen on; 127.0.0.1 is this machine alone, 0.0.0.0 every network of it", main=True
+        ),
     )
-    port: int = field(default=7860, metadata=option("the port to listen on; 0 takes a free one"))
+    port: int = field(default=7860, metadata=option("the port to listen on; 0 takes a free one", main=True))
     model: str = field(default="bundled", metadata=option(MODEL))
     device: str = field(default="auto", metadata=option(DEVICE))
     max_upload: float = field(default=500.0, metadata=option("the largest file that a user may send, megabytes"))
@@ -63,4 +65,4 @@ def serve(options: ServeOptions) -> Done:
         serve_page(settings, models, ready=ready)
     except KeyboardInterrupt as end:
         raise KeyboardInterrupt("the files of its users are deleted") from end
-    return Done(())
+    return Done((), said="the page is closed")

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from artasyn.commands import detect as module
 from artasyn.commands.detect import DetectOptions, detect, load_detector
 from artasyn.detection.network import DetectorNetwork
 from artasyn.detection.opening import open_detector
@@ -14,14 +15,16 @@ from artasyn.detection.settings import DetectorSettings
 from artasyn.errors import DataError, ModelError
 
 
-def test_workers_refuse_a_model_that_was_replaced(tmp_path: Path) -> None:
+def test_workers_refuse_a_model_that_was_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     model = tmp_path / "model"
     network = DetectorNetwork(DetectorSettings(size=32, levels=3))
     network.save_pretrained(model)
-    first = open_detector(str(model), "cpu").digest
+    first = module._open(str(model), "cpu").digest
     network.calibrate(0.25, 0.75)
     network.save_pretrained(model)
+    assert load_detector(str(model), "cpu", first).digest == first  # this process has the one that it opened
+    monkeypatch.setattr(module, "_OPENED", {})  # as in a worker
     with pytest.raises(ModelError, match="was replaced by another model during this run"):
         load_detector(str(model), "cpu", first)
     second = open_detector(str(model), "cpu").digest
