@@ -4,11 +4,11 @@
    segment and judge one phantom film.
 2. Size of artasyn's files and of all packages that it needs, without torch and what only torch needs.
 3. Bytes that a command writes where there is no terminal, and the size of the report of an evaluation of 20 films.
-4. With ``--conflicts``, whether pip finds versions of artasyn's and another package's needs that go together. This asks
-   the package registry.
+4. With ``--parts conflicts``, the release of another package that pip finds to go together with artasyn. This asks the
+   package registry. pip takes an older release where the newest does not go together.
 
 ``--source`` names the tree that is measured, such as a clone of an older commit; ``--label`` names its column. A result
-keeps the columns of other labels. Each time is measured several times. The least time is the fairest on a machine that
+keeps what other calls measured. Each time is measured several times. The least time is the fairest on a machine that
 has other work; the median is given beside it. The films are phantoms of fixed seeds.
 """
 
@@ -38,6 +38,7 @@ from benchmarks.speed_stages import RESULTS, machine
 ROOT = Path(__file__).parent.parent
 LABELS = ("before", "after")
 OTHERS = ("anomalib", "monai", "torchio", "torchxrayvision", "TotalSegmentator")
+PARTS = ("seconds", "installed", "log", "report", "conflicts")
 TORCH = "torch"
 SIZE = 256
 SYNTHESISED, EVALUATED = 200, 20
@@ -161,7 +162,9 @@ def report_megabytes(source: Path, folder: Path) -> dict[str, float]:
         write_image(data / "test" / label / f"{seed:02d}.png", film.image)
         if seed % 2:
             write_mask(data / "ground_truth" / f"{seed:02d}.png", film.lesions)
-    in_source(source, ["-m", "artasyn", "evaluate", str(data), "--out", "evaluation", "--bootstrap", "100"], folder)
+    in_source(
+        source, ["-m", "artasyn", "evaluate", "--data", str(data), "--out", "evaluation", "--bootstrap", "100"], folder
+    )
     report = folder / "evaluation" / "report.html"
     return {"films": EVALUATED, "report_mb": round(report.stat().st_size / 1e6, 2)}
 
@@ -194,32 +197,47 @@ def commit(source: Path) -> str | None:
     return done.stdout.strip() or None
 
 
+def noted(out: Path, label: str, source: Path, figures: dict[str, Any]) -> None:
+    """Writes figures into their column of the result, and leaves the others.
+
+    Raises:
+        RuntimeError: the column holds figures of another commit.
+    """
+    result = json.loads(out.read_text()) if out.exists() else {}
+    about = {"commit": commit(source), "machine": machine()}
+    column = result.get(label, about)
+    if column["commit"] != about["commit"]:
+        raise RuntimeError(
+            f"{out}: {label} was measured at {column['commit']}, not at {about['commit']}; remove it first"
+        )
+    result[label] = column | about | figures
+    out.write_text(json.dumps({each: result[each] for each in LABELS if each in result}, indent=1) + "\n")
+
+
 def main() -> None:
     """Measures and writes one column of the result."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--label", choices=LABELS, required=True, help="the column that is written")
     options.add_argument("--source", type=Path, default=ROOT, help="the tree that is measured")
     options.add_argument("--repeats", type=int, default=5, help="fresh processes of each kind")
+    options.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:-1], help="what is measured")
     options.add_argument("--demo-log", type=Path, help="what `artasyn demo` wrote to a file: its size is noted")
-    options.add_argument("--conflicts", action="store_true", help="only ask pip about other packages")
     options.add_argument("--out", type=Path, default=RESULTS / "at_home.json")
     given = options.parse_args()
     source = given.source.resolve()
-    column: dict[str, Any] = {"commit": commit(source), "machine": machine()}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if given.conflicts:
-            column["conflicts"] = conflicts(source, folder)
-        else:
-            column["seconds"] = times(source, folder, given.repeats)
-            column["installed"] = sizes(source)
-            column["log"] = log_bytes(source, folder)
-            column["report"] = report_megabytes(source, folder)
+        ways: dict[str, Callable[[], Any]] = {
+            "seconds": lambda: times(source, folder, given.repeats),
+            "installed": lambda: sizes(source),
+            "log": lambda: log_bytes(source, folder),
+            "report": lambda: report_megabytes(source, folder),
+            "conflicts": lambda: conflicts(source, folder),
+        }
+        for part in given.parts:
+            noted(given.out, given.label, source, {part: ways[part]()})
     if given.demo_log:
-        column["demo_log_bytes"] = given.demo_log.stat().st_size
-    result = json.loads(given.out.read_text()) if given.out.exists() else {}
-    result[given.label] = result.get(given.label, {}) | column
-    given.out.write_text(json.dumps({label: result[label] for label in LABELS if label in result}, indent=1) + "\n")
+        noted(given.out, given.label, source, {"demo_log_bytes": given.demo_log.stat().st_size})
     print(given.out)
 
 

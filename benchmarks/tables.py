@@ -287,7 +287,8 @@ def _at_home_cells(of: dict[str, Any]) -> dict[str, str]:
         name = f"`report.html` of `artasyn evaluate`, {of['report']['films']} films, MB"
         cells[name] = f"{of['report']['report_mb']:.1f}"
     for other, found in of.get("conflicts", {}).items():
-        cells[f"installs together with {other}"] = "yes" if found["together"] else "no"
+        release = next((of for name, of in found.get("versions", {}).items() if name == other.lower()), "")
+        cells[f"release of {other} that installs beside it"] = release if found["together"] else "none"
     return cells
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
 
-from benchmarks.at_home import needed, requirements, sizes
+from benchmarks.at_home import commit, needed, noted, requirements, sizes
 from benchmarks.tables import at_home
 from tests.conftest import ROOT
 
@@ -44,10 +45,27 @@ def test_sizes_are_those_on_disk(tmp_path: Path) -> None:
 
 def test_a_column_that_was_not_measured_is_a_dash() -> None:
     before = {"commit": "abc", "seconds": {"help": {"least": 1.234, "median": 2.0}}}
-    after = {"commit": "def", "conflicts": {"monai": {"together": True}}}
+    after = {"commit": "def", "conflicts": {"MONAI": {"together": True, "versions": {"monai": "1.5"}}}}
     assert at_home({"before": before, "after": after})[2:] == [
         "| commit | `abc` | `def` |",
         "| `artasyn --help`, s, least (median) | 1.23 (2.00) | - |",
-        "| installs together with monai | - | yes |",
+        "| release of MONAI that installs beside it | - | 1.5 |",
     ]
     assert at_home({"after": after})[2] == "| commit | - | `def` |"
+
+
+def test_figures_are_added_and_never_mixed(tmp_path: Path) -> None:
+    out = tmp_path / "result.json"
+    noted(out, "after", ROOT, {"log": 1})
+    noted(out, "before", ROOT, {"log": 2})
+    noted(out, "after", ROOT, {"report": 3})
+    result = json.loads(out.read_text())
+    assert list(result) == ["before", "after"]
+    assert {name: result["after"][name] for name in ("log", "report", "commit")} == {
+        "log": 1,
+        "report": 3,
+        "commit": commit(ROOT),
+    }
+    out.write_text(json.dumps({"after": {"commit": "other"}}))
+    with pytest.raises(RuntimeError, match="after was measured at other, not at"):
+        noted(out, "after", ROOT, {"log": 1})
