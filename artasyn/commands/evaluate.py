@@ -80,7 +80,7 @@ class EvaluateOptions:
 def evaluate(options: EvaluateOptions) -> Done:
     """Measures a detector on a test set and compares it with the anatomy prior "everything inside the lungs".
 
-    For example: artasyn evaluate data/ --model training/model --out evaluation
+    For example: artasyn evaluate --data data/ --model training/model --out evaluation
 
     Reads from DATA one of these layouts:
       artasyn: test/healthy, test/diseased, ground_truth (a mask for every diseased film, with the film's name or

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ import pytest
 from artasyn.bulk.run import read_manifest
 from artasyn.cli.catalogue import COMMANDS, command_function
 from artasyn.cli.main import main
+from artasyn.cli.parsing import parser, plain
 from artasyn.console.options import POSITIONAL, PYTHON_ONLY, SPREAD, main_options
 from artasyn.detection.window import LungWindow
 from artasyn.evaluation.overlap import dice
@@ -169,6 +171,18 @@ def _of_example(text: str) -> list[str]:
     return [word.removeprefix("--") for word in example.split() if word.startswith("--")]
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_example_of_the_help_is_a_command_that_can_be_read(command: str) -> None:
+    function, _ = command_function(command)
+    example = " ".join(
+        (function.__doc__ or "").partition("For example: artasyn ")[2].partition("\n\n")[0].split("\n")[:1]
+    )
+    if command == "imagine":  # its line goes on
+        example += " --out imagined"
+    given = [plain(argument) for argument in shlex.split(example)]
+    assert parser(command).parse_args(given).command == command
+
+
 def test_without_a_command_the_help_is_shown_and_nothing_was_done() -> None:
     done = subprocess.run([sys.executable, "-m", "artasyn"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 2
@@ -208,6 +222,7 @@ def test_the_list_of_commands_is_shown_without_importing_any_of_them() -> None:
 import sys
 from artasyn.cli.catalogue import COMMANDS
 from artasyn.cli.main import main
+from artasyn.cli.parsing import parser, plain
 try:
     main(["--help"])
 except SystemExit:

@@ -569,7 +569,7 @@ def test_it_is_a_function_too(ct: Path, names: Path, tmp_path: Path) -> None:
 
 def test_help_names_every_file_and_option_and_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as asked:
-        main(["project", "--help"])
+        main(["project", "--help-all"])
     assert asked.value.code == 0
     shown = " ".join(capsys.readouterr().out.split())
     for file in ("images", "masks/F/STRUCTURE", "thickness", "lungs", "annotations", "records", "overlays", "healthy"):

@@ -308,7 +308,7 @@ def test_export_command_refuses_what_differs_and_leaves_nothing(
 
 def test_help_tells_what_export_does(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as shown:
-        main(["export", "--help"])
+        main(["export", "--help-all"])
     assert shown.value.code == 0
     text = capsys.readouterr().out
     assert "Writes to OUT" in text
