@@ -58,7 +58,7 @@ def test_every_public_source_of_randomness_may_be_a_seed() -> None:
     for door, names in DOORS.items():
         for name in names.split():
             kind = getattr(importlib.import_module(door), name)
-            for method, function in inspect.getmembers(kind, inspect.isroutine) if inspect.isclass(kind) else []:
+            for method, function in inspect.getmembers(kind, callable) if inspect.isclass(kind) else []:
                 public = not method.startswith("_") or method == "__call__"
                 if public and str(getattr(function, "__module__", "")).startswith("artasyn"):
                     rng = inspect.signature(function).parameters.get("rng")

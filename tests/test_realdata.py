@@ -46,7 +46,8 @@ def test_segment_synthesise_train_and_detect_on_real_films(films: Path, tmp_path
         assert (changed == read_mask(tmp_path / "synthetic" / row["mask"])).all()
         assert 0.002 < changed.mean() < 0.4
 
-    training = ["--out", str(tmp_path / "training"), "--epochs", "1", "--size", "64", "--workers", "1"]
+    training = ["--out", str(tmp_path / "training"), "--start", "null", "--epochs", "1", "--size", "64"]
+    training += ["--workers", "1"]
     assert main(["train", "--normal", *normals, *training]) == status
 
     detected = [str(films / "lesions"), str(films / "dicom"), "--out", str(tmp_path / "found"), "--workers", "1"]

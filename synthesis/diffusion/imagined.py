@@ -67,7 +67,7 @@ class Imagined:
     Example:
         >>> from artasyn import Phantom
         >>> chest = Phantom(size=128)(seed=1)
-        >>> anomaly = Imagined.of("large left pleural effusion")(chest.image, chest.lungs, np.random.default_rng(0))
+        >>> anomaly = Imagined.of("large left pleural effusion")(chest.image, chest.lungs, rng=0)
         >>> list(anomaly.findings), anomaly.masks.masks[0].measured.side
         (['pleural_effusion'], 'left')
     """
