@@ -78,7 +78,7 @@ def commands(folder: Path) -> None:
     run("segment", normals, "--out", folder / "lungs", "--workers=1")
     run("synthesise", normals, "--out", folder / "synthetic", "--workers=1")
     run("anatomy", normals / "0.png", "--out", folder / "anatomy", "--workers=1")
-    settings = ("--size=64", "--epochs=1", "--batch_size=1", "--workers=1", "--held_out=0.4")
+    settings = ("--start=null", "--size=64", "--epochs=1", "--batch_size=1", "--workers=1", "--held_out=0.4")
     run("train", "--normal", normals, "--out", folder / "run", *settings)
     run("detect", normals / "0.png", "--model", folder / "run" / "model", "--out", folder / "found", "--workers=1")
     assert (folder / "found" / "scores.csv").is_file()
