@@ -154,8 +154,8 @@ def without_spurs(heart: Heatmap, roll: float = 0.0) -> Heatmap:
     heart. Holes in the silhouette count as heart. A silhouette that is empty or too flat for the disc is returned as it
     is.
 
-    A limit: a pointed apex that is raised above the middle, as in a boot-shaped heart, is rounded like a vessel, so that
-    the heart loses up to 3 % of its width.
+    A limit: a pointed apex that is raised above the middle, as in a boot-shaped heart, is rounded like a vessel. The
+    heart then loses up to 3 % of its width.
 
     Args:
         heart: (h, w), float32 with the edge at 0.5.
