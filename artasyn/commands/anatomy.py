@@ -45,7 +45,7 @@ from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.opened import open_radiograph
 from artasyn.outputs.dicom_files import DicomFiles, with_refusals
-from artasyn.outputs.dicom_instance import Made, Maker
+from artasyn.outputs.dicom_instance import Made, Maker, model_parameters
 from artasyn.outputs.dicom_seg import Segment
 from artasyn.outputs.dicom_sr import Report, measured, spacing_remark
 from artasyn.outputs.masks import MASK_FILES, MaskFiles, Output
@@ -186,7 +186,7 @@ def anatomy(options: AnatomyOptions) -> Done:
     wanted = options.wanted(reader.net.settings.names)
     settings: dict[str, Any] = {"model": options.model, "weights": reader.digest, "structures": wanted}
     settings |= {"angle": options.angle, "outputs": sorted(options.outputs)}
-    maker = Maker("artasyn anatomy", (("model", options.model), ("weights", reader.digest)))
+    maker = Maker("artasyn anatomy", model_parameters(options.model, reader.digest))
     objects = DicomFiles(out, tuple(options.dicom or ()), options.anonymous, maker)
     run = bulk_run(
         "anatomy",

@@ -50,7 +50,7 @@ from artasyn.files.opened import open_radiograph
 from artasyn.files.radiograph import write_image, write_labels, write_mask
 from artasyn.files.tables import write_table
 from artasyn.outputs.dicom_files import DicomFiles, with_refusals
-from artasyn.outputs.dicom_instance import Made, Maker
+from artasyn.outputs.dicom_instance import Made, Maker, model_parameters
 from artasyn.outputs.dicom_seg import Segment
 from artasyn.outputs.dicom_sr import Figure, Report
 from artasyn.pictures.detected import Sides, Verdict, overlay_detection
@@ -161,7 +161,7 @@ def detect_sources(
     shown = ("score", "percentile", "novelty", "abnormal", "marked", "lungs_found", "status", "warnings", "reason")
     options = {"model": str(model), "restrict_to_lungs": restrict_to_lungs, "weights": detector.digest}
     options |= described(lungs) if lungs else {}
-    maker = Maker("artasyn detect", (("model", str(model)), ("weights", detector.digest)))
+    maker = Maker("artasyn detect", model_parameters(model, detector.digest))
     objects = DicomFiles(out, dicom, anonymous, maker)
     options |= objects.settings
     workers = workers or int(device != "cpu")

@@ -36,13 +36,13 @@ from artasyn.console.results import (
 from artasyn.files.opened import open_radiograph
 from artasyn.files.radiograph import write_labels
 from artasyn.outputs.dicom_files import DicomFiles, with_refusals
-from artasyn.outputs.dicom_instance import ARTIFICIAL_INTELLIGENCE, MORPHOLOGICAL, Made, Maker
+from artasyn.outputs.dicom_instance import ARTIFICIAL_INTELLIGENCE, MORPHOLOGICAL, Made, Maker, model_parameters
 from artasyn.outputs.dicom_seg import Segment
 from artasyn.outputs.dicom_sr import Figure, Report
 from artasyn.pictures.overlays import overlay_lungs, write_picture
 from artasyn.pictures.thumbnails import thumbnail
 from artasyn.segment import PBTSeg
-from artasyn.segment.anatomy.segmenters import compared, visible_lungs
+from artasyn.segment.anatomy.segmenters import AnatomyReader, compared, visible_lungs
 from artasyn.testsets.measured import FilmLungs
 
 
@@ -91,7 +91,7 @@ def segment(options: SegmentOptions) -> Done:
     other = options.segmenter if options.compare and finder.segmenter != options.segmenter else None
     columns = ("labels", "overlay", "found", "confidence_right", "confidence_left", "status", "warnings", "reason")
     settings = {"segmenter": options.segmenter} | described(finder) | ({"compare": True} if other else {})
-    objects = DicomFiles(out, tuple(options.dicom or ()), options.anonymous, _maker(options))
+    objects = DicomFiles(out, tuple(options.dicom or ()), options.anonymous, _maker(options, finder))
     run = bulk_run(
         "segment",
         out,
@@ -119,13 +119,14 @@ def segment(options: SegmentOptions) -> Done:
     return dataclasses.replace(done, outcomes=every, written=(*write_sheets(out, shown), run.manifest), tally=tally)
 
 
-def _maker(options: SegmentOptions) -> Maker:
+def _maker(options: SegmentOptions, finder: FilmLungs) -> Maker:
     """Returns who finds the lungs, for DICOM objects."""
     by = options.by
     if by.lungs == "pbtseg":
         return Maker("artasyn segment", (("lungs", repr(options.segmenter)),), MORPHOLOGICAL)
-    known = (("lungs", by.lungs), *((("model", by.lungs_model),) if by.lungs == "anatomy" else ()))
-    return Maker("artasyn segment", known, ARTIFICIAL_INTELLIGENCE)
+    reader = finder.segmenter
+    model = model_parameters(reader.model, reader.digest) if isinstance(reader, AnatomyReader) else ()
+    return Maker("artasyn segment", (("lungs", by.lungs), *model), ARTIFICIAL_INTELLIGENCE)
 
 
 @dataclass(frozen=True)

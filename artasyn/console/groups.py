@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,9 @@ AGE = re.compile(r"0*(\d{1,3})(?:\.\d+)?\s*([ymwd]?)", re.IGNORECASE)
 
 OLDEST = 120
 
+MANY = 10
+"""The fewest films of one identifier that are remarked on, if they are more than half of all films."""
+
 
 @dataclass(frozen=True)
 class FilmGroups:
@@ -45,7 +48,8 @@ class FilmGroups:
     Attributes:
         patients: the patient of each film by its name, where it is known.
         groups: by column (sex, age, view, site, and their crossing) the group of each film by its name.
-        notes: sentences about films without a group and values that have no reading.
+        notes: sentences about films without a group, values that have no reading, and an identifier that most films
+            share.
     """
 
     patients: Mapping[str, str] = field(default_factory=dict)
@@ -77,7 +81,8 @@ def film_groups(
     people, notes = {film.source.name: _known(film) for film in test.films}, []
     if table is not None:
         notes += _join(test, table, people)
-    patients = {name: person["patient"] for name, person in people.items() if person.get("patient")}
+    patients, doubts = _patients(people)
+    notes += doubts
     groups: dict[str, dict[str, str]] = {}
     for column in GROUPED:
         found = {name: person[column] for name, person in people.items() if person.get(column)}
@@ -94,6 +99,22 @@ def film_groups(
         both = {name: f"{group}, {other[name]}" for name, group in one.items() if name in other}
         groups |= {f"{cross[0]} and {cross[1]}": both} if both else {}
     return FilmGroups(patients, groups, tuple(notes))
+
+
+def _patients(people: Mapping[str, Record]) -> tuple[dict[str, str], list[str]]:
+    """Returns the patient of each film where it is known, and a sentence about an identifier that may be no patient's.
+
+    Anonymisers may give all films one identifier, such as ANON or 0. If no other one is known, no patient is.
+    """
+    patients = {name: person["patient"] for name, person in people.items() if person.get("patient")}
+    often = Counter(patients.values()).most_common(1)
+    same = often[0][1] if often else 0
+    shared = f"{same} of {len(people)} films have the same identifier of a patient"
+    if same < 2 or 2 * same <= len(people):
+        return patients, []
+    if len(set(patients.values())) == 1:
+        return {}, [f"{shared} and no other one is known, so patients count as not known"]
+    return patients, [f"{shared}; intervals are wrong if it is a placeholder"] * (same >= MANY)
 
 
 def _known(film: TestFilm) -> Record:

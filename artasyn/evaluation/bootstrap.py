@@ -63,6 +63,8 @@ def resample_weights(
 def clusters(names: Sequence[str], patients: Mapping[str, str]) -> list[str] | None:
     """Returns the patient of each radiograph for `resample_weights`; None if no patient is known.
 
+    If several radiographs all have one patient, the result is None too: no resample would differ from another.
+
     Args:
         names: of the radiographs.
         patients: the patient of each radiograph by its name. A radiograph that is not listed is a patient of its own.
@@ -73,7 +75,8 @@ def clusters(names: Sequence[str], patients: Mapping[str, str]) -> list[str] | N
     """
     if not any(patients.get(name) for name in names):
         return None
-    return [f"patient {patients[name]}" if patients.get(name) else f"film {name}" for name in names]
+    found = [f"patient {patients[name]}" if patients.get(name) else f"film {name}" for name in names]
+    return None if len(set(found)) == 1 < len(found) else found
 
 
 def intervals(statistic: Callable[[Floats], Figures], weights: npt.NDArray[np.int64]) -> dict[str, Interval]:

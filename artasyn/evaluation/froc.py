@@ -160,6 +160,6 @@ class _Sorted:
         counted = weights[self._film]
         lesions, films = weights @ self._lesions, weights.sum()
         found = np.cumsum(counted * self._hit)[self._ends] / (lesions or np.nan)
-        alarms = np.cumsum(counted * ~self._hit)[self._ends] / films
+        alarms = np.cumsum(counted * ~self._hit)[self._ends] / (films or np.nan)
         nothing = np.zeros(1) if lesions else np.full(1, np.nan)
         return np.concatenate([np.zeros(1), alarms]), np.concatenate([nothing, found])

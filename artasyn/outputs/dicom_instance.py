@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import Any, Literal
 
 from pydicom import Dataset, dcmwrite
@@ -57,6 +58,20 @@ class Maker:
     def settings(self) -> str:
         """The parameters on one line, in ASCII."""
         return plain(", ".join(f"{name}={value}" for name, value in self.parameters))
+
+
+def model_parameters(model: str | Path, digest: str) -> tuple[tuple[str, str], ...]:
+    """Returns the parameters that tell a model; the folders above it are left out, because they may name people.
+
+    Args:
+        model: its path, or its name.
+        digest: of its weights, which identifies it.
+
+    Example:
+        >>> model_parameters("/home/jane/models/second", "00ff")
+        (('model', 'second'), ('weights', '00ff'))
+    """
+    return ("model", Path(model).absolute().name), ("weights", digest)
 
 
 def library() -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -62,7 +63,7 @@ class Figure:
 
     Attributes:
         name: of the measure, as the table of codes has it.
-        value: None where it is missing.
+        value: None where it is missing. One that is not finite is missing too, because DICOM cannot hold it.
         unit: of the value.
         reason: why the value is missing.
     """
@@ -71,6 +72,11 @@ class Figure:
     value: float | None
     unit: Unit = ""
     reason: str = ""
+
+    def __post_init__(self) -> None:
+        if self.value is not None and not math.isfinite(self.value):
+            object.__setattr__(self, "reason", self.reason or f"its value is {self.value:g}, not a finite number")
+            object.__setattr__(self, "value", None)
 
 
 @dataclass(frozen=True)

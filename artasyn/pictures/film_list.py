@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -59,8 +60,8 @@ class ListedFilm:
 
     @property
     def address(self) -> str:
-        """The link as HTML needs it."""
-        return quote(self.link)
+        """The link as HTML needs it; names that are not UTF-8 keep their bytes."""
+        return quote(os.fsencode(self.link))
 
 
 @dataclass(frozen=True)

@@ -120,7 +120,9 @@ def shown(interval: Interval) -> str:
 
 
 def write_report(path: Path, title: str, sections: Sequence[Section], facts: Sequence[tuple[str, str]] = ()) -> None:
-    """Writes a report as one HTML file, which needs no other file and no network.
+    """Writes a report as one HTML file in UTF-8, which needs no other file and no network.
+
+    Bytes of file names that are not UTF-8 are shown as replacement characters.
 
     Args:
         path: of the file.
@@ -131,4 +133,4 @@ def write_report(path: Path, title: str, sections: Sequence[Section], facts: Seq
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["data_uri"] = data_uri
     page = environment.from_string(PAGE).render(title=title, sections=sections, facts=facts, version=__version__)
-    atomic.write_text(path, page)
+    atomic.write_text(path, page.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))

@@ -151,7 +151,11 @@ def without_spurs(heart: Heatmap, roll: float = 0.0) -> Heatmap:
     The parts of the silhouette into which a disc does not fit, a quarter as wide as the silhouette (`SPUR`), are its
     spurs and its corners. Those whose centroid lies above the middle of the silhouette's height are removed: vessels
     leave the heart there. Those below are kept, because the apex and the angles to the diaphragm are corners of the
-    heart. A silhouette that is too flat for the disc is returned as it is.
+    heart. Holes in the silhouette count as heart. A silhouette that is empty or too flat for the disc is returned as it
+    is.
+
+    A limit: a pointed apex that is raised above the middle, as in a boot-shaped heart, is rounded like a vessel. The
+    heart then loses up to 3 % of its width.
 
     Args:
         heart: (h, w), float32 with the edge at 0.5.
@@ -166,7 +170,11 @@ def without_spurs(heart: Heatmap, roll: float = 0.0) -> Heatmap:
         40
     """
     axes = _Axes.of(roll)
-    inside = np.pad(heart >= EDGE, 1)
+    left, top, width, height = cv2.boundingRect((heart >= EDGE).view(np.uint8))
+    box = slice(top, top + height), slice(left, left + width)
+    inside = _filled(np.pad(heart[box] >= EDGE, 1))
+    if not inside.any():
+        return heart
     along, across = axes.turn_all(*np.nonzero(inside))
     radius = SPUR * (float(np.ptp(across)) + 1) / 2
     centres = cv2.distanceTransform(inside.view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) > radius
@@ -176,7 +184,15 @@ def without_spurs(heart: Heatmap, roll: float = 0.0) -> Heatmap:
     _, parts, _, places = cv2.connectedComponentsWithStats((inside & ~fits).view(np.uint8), connectivity=8)
     above = axes.turn_all(places[:, 1], places[:, 0])[0] < (along.min() + along.max()) / 2
     above[0] = False
-    return np.where(above[parts[1:-1, 1:-1]], np.float32(0), heart)
+    found = heart.copy()
+    found[box][above[parts[1:-1, 1:-1]]] = 0
+    return found
+
+
+def _filled(inside: Mask) -> Mask:
+    """Returns a mask without holes, whose border is empty."""
+    _, parts = cv2.connectedComponents((~inside).view(np.uint8), connectivity=4)
+    return np.asarray(parts != parts[0, 0])
 
 
 class _Axes(NamedTuple):

@@ -15,11 +15,16 @@ from pydicom import dcmread
 
 from artasyn.bulk.run import read_manifest
 from artasyn.cli.main import main
+from artasyn.commands.segment import SegmentOptions
+from artasyn.commands.segment import _maker as segment_maker
+from artasyn.console.lungs import LungOptions
 from artasyn.errors import MissingExtra
 from artasyn.files.opened import open_radiograph
 from artasyn.files.radiograph import read_labels, read_mask, write_image
 from artasyn.outputs.dicom_files import DicomFiles
 from artasyn.phantom.film import Phantom
+from artasyn.segment.anatomy.segmenters import AnatomyReader
+from artasyn.testsets.measured import FilmLungs
 from tests.conftest import ROOT
 from tests.outputs.dicoms import MAKER, complaints, filmed, group_of
 
@@ -66,6 +71,12 @@ def test_segment_lays_the_lungs_over_the_stored_film(films: Path, tmp_path: Path
     stored = dcmread(films / "film.dcm").pixel_array
     assert stored[found["lung_right"]].mean() < stored.mean() - 20  # the lungs are dark
     assert found["lung_right"][:, 96:].sum() > found["lung_right"][:, :96].sum()  # the film is mirrored
+
+
+def test_an_object_names_the_model_without_the_folders_above_it() -> None:
+    options = SegmentOptions([Path("films")], Path("out"), by=LungOptions("anatomy", lungs_model="/home/jane/second"))
+    reader = AnatomyReader(options.by.lungs_model, "cpu", "00ff")
+    assert segment_maker(options, FilmLungs(reader)).settings == "lungs=anatomy, model=second, weights=00ff"
 
 
 @pytest.mark.slow

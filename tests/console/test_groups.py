@@ -82,6 +82,29 @@ def test_dicom_headers_tell_and_the_table_counts_before_them(tmp_path: Path) -> 
     assert film_groups(test).groups["sex"] == {"a": "female"}
 
 
+def test_an_identifier_that_all_films_share_is_no_patient(tmp_path: Path) -> None:
+    names = [f"film{number}" for number in range(20)]
+    groups = film_groups(films(tmp_path, *names, patients=dict.fromkeys(names, "ANON")))
+    assert groups.patients == {}
+    said = "20 of 20 films have the same identifier of a patient and no other one is known, so patients count as not"
+    assert groups.notes == (f"{said} known",)
+
+
+@pytest.mark.parametrize(("same", "noted"), [(9, False), (10, False), (11, True), (19, True)])
+def test_an_identifier_that_most_films_share_is_remarked_on(tmp_path: Path, same: int, noted: bool) -> None:
+    names = [f"film{number}" for number in range(20)]
+    patients = {name: "0" if number < same else name for number, name in enumerate(names)}
+    groups = film_groups(films(tmp_path, *names, patients=patients))
+    assert groups.patients == patients
+    said = f"{same} of 20 films have the same identifier of a patient; intervals are wrong if it is a placeholder"
+    assert groups.notes == (said,) * noted
+
+
+def test_one_patient_among_films_of_unknown_patients_stays_known(tmp_path: Path) -> None:
+    groups = film_groups(films(tmp_path, "a", "b", "c", "d", patients={"a": "1", "b": "1"}))
+    assert (groups.patients, groups.notes) == ({"a": "1", "b": "1"}, ())
+
+
 def test_a_film_that_is_not_readable_has_no_group(tmp_path: Path) -> None:
     test = films(tmp_path, "a")
     (tmp_path / "a.png").unlink()

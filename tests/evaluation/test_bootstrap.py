@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from artasyn.evaluation.bootstrap import resample_weights
+from artasyn.evaluation.bootstrap import clusters, resample_weights
 from artasyn.evaluation.evaluation import Interval
 from tests.evaluation.radiographs import evaluate, films, mean_dice, naive_aupro, naive_pointing, pooled
 
@@ -55,6 +55,12 @@ def test_bootstrap_as_a_plain_loop_over_resamples(monkeypatch: pytest.MonkeyPatc
             pytest.approx(high, abs=1e-6),
         ), name
         assert low < high
+
+
+def test_one_patient_of_all_radiographs_tells_nothing_about_patients() -> None:
+    assert clusters(["a", "b"], {"a": "ANON", "b": "ANON"}) is None
+    assert clusters(["a"], {"a": "ANON"}) == ["patient ANON"]
+    assert clusters(["a", "b"], {"a": "ANON"}) == ["patient ANON", "film b"]
 
 
 def test_intervals_follow_the_seed_and_hold_the_value() -> None:

@@ -84,6 +84,12 @@ def test_the_curve_as_a_plain_loop_over_thresholds() -> None:
     assert figures["found_on_average"][0] == pytest.approx(at.mean())
 
 
+def test_without_films_nothing_is_defined() -> None:
+    one = Marks(np.array([0.9]), np.array([0.5]))
+    assert np.isnan(np.concatenate(froc([one], np.zeros(1)))[1:]).all()
+    assert np.isnan(froc_statistic([one])(np.zeros((1, 1)))["found_on_average"][0])
+
+
 def test_without_lesions_nothing_is_defined() -> None:
     figures = froc_statistic([Marks(np.zeros(0), np.array([0.5]))])(np.ones((1, 1)))
     assert all(np.isnan(value).all() for value in figures.values())

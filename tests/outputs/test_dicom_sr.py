@@ -74,6 +74,15 @@ def test_a_report_without_any_figure_says_why(tmp_path: Path) -> None:
     assert complaints(path) == []
 
 
+def test_a_figure_that_is_not_finite_is_missing(tmp_path: Path) -> None:
+    radiograph, path = filmed(tmp_path / "a.dcm"), tmp_path / "a.sr.dcm"
+    figures = (Figure("score", float("nan")), Figure("novelty", float("inf"), reason="no healthy films"))
+    path.write_bytes(structured_report(source(radiograph), Report(figures), MAKER))
+    assert group_of(path).get_measurements() == []
+    said = ["Score is missing: its value is nan, not a finite number", "Novelty is missing: no healthy films"]
+    assert comments(dcmread(path))[1:] == said
+
+
 def test_lengths_in_pixels_are_missing() -> None:
     table: dict[str, dict[str, Any]] = {
         "heart_width": {"value": 300.0, "unit": "px", "reason": ""},

@@ -104,6 +104,16 @@ def test_a_report_states_its_facts_and_its_list(tmp_path: Path) -> None:
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=\"(?!data:)", text)
 
 
+def test_a_film_whose_name_is_not_utf8_has_a_link_to_its_bytes(tmp_path: Path) -> None:
+    page, name = tmp_path / "report.html", "caf\udce9"  # Latin-1, as Python reads it from a folder
+    listed = ListedFilm(name, [Cell("0.5", 0.5)], f"overlays/{name}.png", films(1).films[0].pictures)
+    write_report(page, "Films", [Section("Films", films=FilmList(["score"], [listed]))])
+    found = read(page)
+    assert "overlays/caf%E9.png" in found.addresses
+    assert "caf\N{REPLACEMENT CHARACTER}" in found.cells
+    assert "caf\N{REPLACEMENT CHARACTER}: overlay" in found.cells[-3]
+
+
 def test_a_list_moves_with_its_folder() -> None:
     moved = Section("Films", films=films()).moved("evaluation")
     assert moved.films is not None

@@ -120,6 +120,21 @@ def test_corners_below_the_middle_are_the_heart() -> None:
     assert (without_spurs(apex.astype(np.float32))[250:] > 0.5).sum() == apex[250:].sum()
 
 
+@pytest.mark.parametrize("hole", [(220, 190), (250, 205), (270, 230)])
+def test_a_hole_in_the_heart_changes_nothing(hole: tuple[int, int]) -> None:
+    heart, lungs = thorax()
+    vessel = spur(heart, -1, 10, 215)
+    whole, kept = cardiothoracic_ratio(vessel, lungs), without_spurs(vessel.astype(np.float32))
+    assert vessel[hole]
+    vessel[hole] = kept[hole] = False
+    assert cardiothoracic_ratio(vessel, lungs) == whole
+    np.testing.assert_array_equal(without_spurs(vessel.astype(np.float32)), kept)
+
+
+def test_an_empty_heart_stays_empty() -> None:
+    assert not without_spurs(np.zeros((20, 30), np.float32)).any()
+
+
 def test_a_heart_too_flat_for_a_vessel_is_measured_whole() -> None:
     flat = np.zeros((40, 100), np.float32)
     flat[20:26, 20:80] = 1
