@@ -18,7 +18,7 @@ from artasyn.bulk.fingerprints import Fingerprint
 from artasyn.bulk.journal import Entry, Journal, fingerprints_of, gone
 from artasyn.bulk.lock import claimed
 from artasyn.bulk.progress import LOG, progress
-from artasyn.bulk.sources import SETTINGS, Source, available_cores, claim
+from artasyn.bulk.sources import SETTINGS, Source, claim, processes
 from artasyn.bulk.survival import Batch, refusal_of, survive
 from artasyn.bulk.workers import begin
 from artasyn.errors import FULL, ArtasynError, DataError, OutputError
@@ -167,6 +167,9 @@ class BulkRun:
     prune: bool = False
     own: bool = False
 
+    def __post_init__(self) -> None:
+        processes(self.workers or 1)  # refuses a negative number
+
     @property
     def manifest(self) -> Path:
         """The path of the manifest, the table of every source and its result."""
@@ -284,7 +287,7 @@ class BulkRun:
         return deque(Batch(n, part) for n, part in enumerate(parts) if any(s.name not in finished for s in part))
 
     def _processes(self) -> int:
-        return self.workers or available_cores()
+        return processes(self.workers)
 
     @property
     def _journal(self) -> Journal:

@@ -235,6 +235,11 @@ def test_a_daemonic_process_says_that_it_may_start_no_workers(tmp_path: Path, mo
         BulkRun(tmp_path / "out", {}, COLUMNS).run(where, sources_in(tmp_path / "films", 2), title="where")
 
 
+def test_a_negative_number_of_workers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="workers is -1; give 1 or more, or 0 for every core"):
+        BulkRun(tmp_path / "out", {}, COLUMNS, workers=-1)
+
+
 def who(source: Source) -> list[Row]:
     return [{"file": str(os.getpid())}]
 
