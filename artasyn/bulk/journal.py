@@ -94,6 +94,11 @@ class Journal:
         """The journal's file."""
         return self.out / ".journal.jsonl"
 
+    @property
+    def mark(self) -> Path:
+        """The file that names the source that a command works on in its own process; it stays if that does not end."""
+        return self.out / ".begun"
+
     def read(self) -> dict[str, Entry]:
         """Returns the entries by name; lines that are damaged or cut short are left out.
 

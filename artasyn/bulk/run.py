@@ -18,10 +18,11 @@ from artasyn.bulk.fingerprints import Fingerprint
 from artasyn.bulk.journal import Entry, Journal, fingerprints_of, gone
 from artasyn.bulk.lock import claimed
 from artasyn.bulk.progress import LOG, progress
-from artasyn.bulk.sources import SETTINGS, Source, available_cores, claim
+from artasyn.bulk.sources import SETTINGS, Source, claim, processes
 from artasyn.bulk.survival import Batch, refusal_of, survive
 from artasyn.bulk.workers import begin
 from artasyn.errors import FULL, ArtasynError, DataError, OutputError
+from artasyn.files import atomic
 from artasyn.files.tables import read_table, write_table
 
 Row = dict[str, Any]
@@ -146,8 +147,8 @@ class BulkRun:
         columns: the manifest's columns after ``name, source, status, reason``. With ``status`` and ``reason`` among
             them, the rows give their own, as for a film that was read but is unusable; otherwise the status is ``ok``.
         files: the subset of `columns` that holds the name of a written file, relative to `out`.
-        workers: number of processes, each with one thread; 0 takes every core. A single source is worked on in this
-            process.
+        workers: number of processes, each with one thread; 0 takes every core. A collection of one source is worked on
+            in this process, unless an earlier try there did not end.
         batch: largest number of sources that a worker takes at once. The journal records a batch when all of its
             sources are done.
         sealed: whether every batch becomes one file, and is finished as a whole or not at all. Batches are then
@@ -165,6 +166,9 @@ class BulkRun:
     sealed: bool = False
     prune: bool = False
     own: bool = False
+
+    def __post_init__(self) -> None:
+        processes(self.workers or 1)  # refuses a negative number
 
     @property
     def manifest(self) -> Path:
@@ -246,10 +250,13 @@ class BulkRun:
         """Works on the sources without outcome; adds outcomes and entries, and writes the entries to the journal."""
         todo = self._todo(sources, outcomes.keys())
         left = sum(len(batch.sources) for batch in todo)
-        there, small = len(sources) - left, left <= 1
+        there, mark = len(sources) - left, self._journal.mark
+        here = not left or (len(sources) == 1 and not mark.exists())
+        if left and here:  # the source may end this process; then the next run gives it a process of its own
+            atomic.write_text(mark, sources[0].name)
         if there:
             LOG.info("%s: %d of %d films were done before", title, there, len(sources))
-        done = survive(work, todo, workers=0 if small else self._processes(), sealed=self.sealed)
+        done = survive(work, todo, workers=0 if here else self._processes(), sealed=self.sealed)
         with (
             closing(done),
             self._journal.path.open("a", encoding="utf-8") as journal,
@@ -264,6 +271,8 @@ class BulkRun:
                         journal.write(entry.line())
                 journal.flush()
                 bar.update(len(batch))
+        if here or not any(outcome.reason for outcome in outcomes.values()):
+            mark.unlink(missing_ok=True)
 
     def _todo(self, sources: Sequence[Source], finished: Collection[str]) -> deque[Batch]:
         """Returns the batches to work on."""
@@ -278,7 +287,7 @@ class BulkRun:
         return deque(Batch(n, part) for n, part in enumerate(parts) if any(s.name not in finished for s in part))
 
     def _processes(self) -> int:
-        return self.workers or available_cores()
+        return processes(self.workers)
 
     @property
     def _journal(self) -> Journal:

@@ -185,6 +185,17 @@ def available_cores() -> int:
     return int(joblib.cpu_count())
 
 
+def processes(workers: int) -> int:
+    """Returns a number of processes; 0 takes every core.
+
+    Raises:
+        DataError: the number is negative.
+    """
+    if workers < 0:
+        raise DataError(f"workers is {workers}; give 1 or more, or 0 for every core")
+    return workers or available_cores()
+
+
 def claim(out: Path, settings: Mapping[str, Any]) -> None:
     """Claims a folder for results of some settings, and deletes temporary files that a killed run left behind.
 

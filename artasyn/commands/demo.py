@@ -12,7 +12,7 @@ import numpy as np
 
 from artasyn.bulk.lock import claimed
 from artasyn.bulk.progress import progress
-from artasyn.bulk.sources import available_cores, claim, find_sources
+from artasyn.bulk.sources import claim, find_sources, processes
 from artasyn.bulk.stores import Folders
 from artasyn.bulk.survival import one_thread
 from artasyn.bulk.workers import Death, work_through
@@ -120,7 +120,7 @@ def demo(options: DemoOptions) -> Done:
 
 
 def _demo(options: DemoOptions) -> Done:
-    out, seed, workers = options.out, options.seed, options.workers or available_cores()
+    out, seed, workers = options.out, options.seed, processes(options.workers)
     sizes = {"normals": options.normals, "healthy": options.healthy, "diseased": options.diseased}
     claim(out, {"command": "demo", "version": __version__, "seed": seed} | sizes)
     data = out / "data"

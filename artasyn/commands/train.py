@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from artasyn.bulk.lock import claimed
 from artasyn.bulk.run import Outcome, read_manifest
-from artasyn.bulk.sources import available_cores, search_sources
+from artasyn.bulk.sources import processes, search_sources
 from artasyn.console.lungs import LungOptions
 from artasyn.console.options import FILES, option, several, spread
 from artasyn.console.results import Done, note_passed_over
@@ -86,7 +86,7 @@ def train(options: TrainOptions) -> Done:
     Args:
         options: what to read, where to write, and how to train.
     """
-    out, workers = options.out, options.workers or available_cores()
+    out, workers = options.out, processes(options.workers)
     found = search_sources(options.normal, leave=out)
     sources, lungs = options.by.sources(found.sources), options.by.finder()
     with claimed(out):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from artasyn.bulk.lock import claimed
-from artasyn.bulk.sources import available_cores
+from artasyn.bulk.sources import processes
 from artasyn.commands.project import CTS, LABELS, NAMES, RESAMPLE
 from artasyn.commands.stock import StockOptions, stock
 from artasyn.console.options import flag, option, paths, several, spread
@@ -94,7 +94,7 @@ def train_anatomy(options: TrainAnatomyOptions) -> Done:
             making = options.making()
             made, folders = stock(making), (making.out,)
         views = Stock.read(*folders, weights=[1.0] * len(folders))
-        workers = options.workers or available_cores()
+        workers = processes(options.workers)
         options.training.fit(views, out, workers=workers, trainer=options.trainer)
     return dataclasses.replace(
         made, written=(out / "model", *made.written), said=f"trained on {len(views.views)} views"

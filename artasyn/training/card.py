@@ -34,7 +34,7 @@ class Detected:
         trained: the radiographs that it learnt from.
         held_out: the radiographs of other patients that fixed its thresholds.
         synthesis: the class that made the anomalies.
-        started: the digest of the detector that the training began with; empty if it began anew.
+        started: the detector that the training began with, by name and digest; empty if it began anew.
         dice: best Dice on the synthetic anomalies of the radiographs held out.
         allowed: the shares of healthy radiographs that may be flagged, and of their lungs' pixels that may be marked.
     """
@@ -74,7 +74,9 @@ def detector_card(settings: DetectorSettings, about: Detected, recipe: Mapping[s
     """
     parts = about.trained, about.held_out
     films, patients = [*map(len, parts)], [*map(_patients, parts)]
-    begun = f"the detector with the digest {about.started}" if about.started else "new weights"
+    begun = f"The training began with {about.started or 'new weights'}."
+    if about.started:
+        begun += " The final weights are the mean of that detector's and of those that each training ended with."
     healthy = np.quantile(settings.healthy_scores, (0.5, 0.95)) if settings.healthy_scores else (np.nan, np.nan)
     lines = [
         *_head("chest-radiograph, anomaly-detection, zero-shot", "A detector trained with artasyn"),
@@ -90,7 +92,7 @@ def detector_card(settings: DetectorSettings, about: Detected, recipe: Mapping[s
             ("trained on", films[0], patients[0]),
             ("held out for the thresholds", films[1], patients[1]),
         ), "", "A radiograph whose patient is unknown counts as a patient."),
-        *_section("Recipe", f"artasyn {__version__}, torch {torch.__version__}. The training began with {begun}.", "",
+        *_section("Recipe", f"artasyn {__version__}, torch {torch.__version__}. {begun}", "",
                   *_settings(recipe), "",
                   f"`{about.synthesis}` made the anomalies; the settings.json of the training has its settings."),
         *_section("Thresholds", *_table(

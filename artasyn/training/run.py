@@ -79,8 +79,8 @@ class TrainingRun:
             same weights. The mean of two marked real lesions better than either of the two, and it runs in the time of
             one network.
         start: a trained detector to begin with: a folder, ``bundled``, or the id of a model on the Hugging Face hub;
-            None begins anew. It takes the place of `pretrained`. Encoder, levels, kind and size must be those of that
-            detector. Its weights are averaged with those of the trainings, so that little of what it knew is lost
+            None begins anew, and only then may `pretrained` be given. Encoder, levels, kind and size must be those of
+            that detector. Its weights are averaged with those of the trainings, so that little of what it knew is lost
             (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
         weights: of the losses.
     """
@@ -106,6 +106,11 @@ class TrainingRun:
     def __post_init__(self) -> None:
         check_fields(self, DataError)
         check_patients(self.patients)
+        if self.pretrained and self.start is not None:
+            raise DataError(
+                f"a training begins with the detector {self.start} or with pretrained weights, not with both; for the "
+                "weights give --start null too"
+            )
 
     def fit(
         self,
@@ -143,7 +148,8 @@ class TrainingRun:
         """
         synthesis = synthesis or LungOpacity()
         made_by = _described(synthesis)
-        made_from = self.start and self._network().digest
+        known = self._known()
+        made_from = known and known.digest
         own = {"command": "train", "version": __version__, "synthesis": made_by, "start": made_from}
         claim(out, dataclasses.asdict(self) | own)
         data = NormalsData(
@@ -187,8 +193,11 @@ class TrainingRun:
     ) -> None:
         """Writes the card of the model."""
         allowed = module.false_positive_rate, module.false_positive_pixels
-        about = Detected(len(data.sources), *data.parts(), *origin, dice, allowed)
-        write_card(folder, detector_card(module.detector.settings, about, dataclasses.asdict(self)))
+        synthesis, digest = origin
+        started = f"the detector `{_name(self.start)}` with the digest {digest}" if self.start else ""
+        about = Detected(len(data.sources), *data.parts(), synthesis, started, dice, allowed)
+        recipe = dataclasses.asdict(self) | {"start": self.start and _name(self.start)}
+        write_card(folder, detector_card(module.detector.settings, about, recipe))
 
     def _train_part(
         self, part: int, data: NormalsData, out: Path, options: Mapping[str, Any]
@@ -229,18 +238,24 @@ class TrainingRun:
         remedy = f"delete the folder {folder}, and the same command trains again"
         return fitting, module, check_checkpoint(folder / LAST, module.state_dict(), remedy=remedy)["state_dict"]
 
+    def _known(self) -> DetectorNetwork | None:
+        """Returns the detector that a training begins with, as it was stored; refuses one with other options."""
+        if self.start is None:
+            return None
+        known = DetectorNetwork.from_pretrained(self.start)
+        wanted, found = vars(self), vars(known.settings)
+        other = [f"{n} {found[n]}, not {wanted[n]}" for n in NETWORK if found[n] != wanted[n]]
+        if other:
+            raise DataError(
+                f"{self.start} is a detector with {'; '.join(other)}: give the options that it has, or begin anew "
+                "without it (--start null)"
+            )
+        return known
+
     def _network(self) -> DetectorNetwork:
         """Returns the network that a training begins with, in training mode."""
         detector = DetectorNetwork(DetectorSettings(self.encoder, self.size, self.kind, self.levels))
-        if self.start is not None:
-            known = DetectorNetwork.from_pretrained(self.start)
-            wanted, found = vars(detector.settings), vars(known.settings)
-            other = [f"{n} {found[n]}, not {wanted[n]}" for n in NETWORK if found[n] != wanted[n]]
-            if other:
-                raise DataError(
-                    f"{self.start} is a detector with {'; '.join(other)}: give the options that it has, or begin anew "
-                    "without it (--start null)"
-                )
+        if known := self._known():
             detector.network = known.network
             if known.settings.has_head:
                 detector.head = known.head
@@ -253,6 +268,12 @@ RECIPE = TrainingRun(
     encoder="efficientnet_lite0", levels=4, epochs=10, batch_size=16, learning_rate=1e-3, start="bundled"
 )
 """The last round of the detector that comes with artasyn, which goes on from that detector."""
+
+
+def _name(start: str) -> str:
+    """Returns the name of a stored detector: ``bundled``, an id, or the last two parts of a folder's path."""
+    folder = Path(start)
+    return "/".join(folder.absolute().parts[-2:]) if start != "bundled" and folder.is_dir() else start
 
 
 def _prepare(data: NormalsData, out: Path) -> None:

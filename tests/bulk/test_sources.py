@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import artasyn.bulk.sources as module
-from artasyn.bulk.sources import Source, available_cores, claim, find_cts, find_sources
+from artasyn.bulk.sources import Source, available_cores, claim, find_cts, find_sources, processes
 from artasyn.errors import DataError, RadiographError
 from artasyn.files import atomic
 from tests.files.test_ct import series_at
@@ -113,6 +113,7 @@ def test_cores_are_those_that_joblib_may_use(monkeypatch: pytest.MonkeyPatch) ->
     assert 1 <= available_cores() <= (os.cpu_count() or 1)
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
     assert available_cores() == 1
+    assert (processes(0), processes(3)) == (1, 3)
 
 
 def named(sources: list[Source]) -> Mapping[str, str]:

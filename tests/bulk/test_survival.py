@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from multiprocessing import current_process
+from multiprocessing import current_process, get_context
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from artasyn.files import atomic
 from tests.trees import tree
 
 COLUMNS = ("file",)
+TITLE = {"title": "x"}
 
 
 def sources_in(folder: Path, count: int) -> list[Source]:
@@ -234,6 +235,11 @@ def test_a_daemonic_process_says_that_it_may_start_no_workers(tmp_path: Path, mo
         BulkRun(tmp_path / "out", {}, COLUMNS).run(where, sources_in(tmp_path / "films", 2), title="where")
 
 
+def test_a_negative_number_of_workers_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="workers is -1; give 1 or more, or 0 for every core"):
+        BulkRun(tmp_path / "out", {}, COLUMNS, workers=-1)
+
+
 def who(source: Source) -> list[Row]:
     return [{"file": str(os.getpid())}]
 
@@ -251,3 +257,25 @@ def test_a_single_source_that_lacked_memory_gets_a_process_of_its_own(tmp_path: 
     (source,) = sources_in(tmp_path / "films", 2)[1:]
     (outcome,) = run.run(Faulty(MemoryError(), tmp_path / "once"), [source], title="x")
     assert outcome.reason == ""
+
+
+def test_a_single_film_left_over_that_kills_its_reader_does_not_kill_the_command(tmp_path: Path) -> None:
+    run, sources = BulkRun(tmp_path / "out", {}, COLUMNS, ("file",)), sources_in(tmp_path / "films", 3)
+    for _ in range(2):
+        outcomes = run.run(Fatal(run.out, {"1": crash}), sources, title="x")
+        assert [bool(outcome.reason) for outcome in outcomes] == [False, True, False]
+        assert "killed the reader (SIGSEGV)" in outcomes[1].reason
+
+
+def test_a_film_that_killed_its_command_gets_a_process_of_its_own(tmp_path: Path) -> None:
+    run, (source,) = BulkRun(tmp_path / "out", {}, COLUMNS, ("file",)), sources_in(tmp_path / "films", 1)
+    command = get_context("fork").Process(target=run.run, args=(Fatal(run.out, {"0": killed}), [source]), kwargs=TITLE)
+    command.start()
+    command.join()
+    assert command.exitcode == -signal.SIGKILL
+    for _ in range(2):
+        (outcome,) = run.run(Fatal(run.out, {"0": crash}), [source], title="x")
+        assert "killed the reader (SIGSEGV)" in outcome.reason
+    (healed,) = run.run(Fatal(run.out, {}), [source], title="x")
+    assert not healed.reason
+    assert run.run(who, sources_in(tmp_path / "others", 1)[:1], title="x")[0].rows == ({"file": str(os.getpid())},)

@@ -28,7 +28,7 @@ from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Made
 from artasyn.training.data import NormalsData
 from artasyn.training.module import LossWeights, ReconstructionTraining
-from artasyn.training.run import TrainingRun
+from artasyn.training.run import RECIPE, TrainingRun
 from artasyn.training.samples import Sample, SyntheticAnomalies
 from tests.conftest import ROOT
 
@@ -140,6 +140,12 @@ def test_trainings_are_averaged(phantoms: Path, tmp_path: Path) -> None:
         run.fit(find_sources([phantoms / "train"]), tmp_path, synthesis=LungOpacity(tolerance=0.5))
 
 
+def test_weights_of_photographs_are_refused_beside_a_detector_to_begin_with() -> None:
+    with pytest.raises(DataError, match=r"begins with the detector bundled or .* give --start null too"):
+        dataclasses.replace(RECIPE, pretrained=True)
+    assert dataclasses.replace(RECIPE, pretrained=True, start=None).pretrained
+
+
 def test_a_training_begins_with_a_detector_and_keeps_half_of_what_it_knew(
     trained: Path, phantoms: Path, tmp_path: Path
 ) -> None:
@@ -154,6 +160,10 @@ def test_a_training_begins_with_a_detector_and_keeps_half_of_what_it_knew(
     assert isinstance(detector.network, DetectorNetwork)
     torch.testing.assert_close(detector.network.state_dict()[name], (known + last) / 2)
     assert detector.network.novelty.spread.isfinite().all()
+    card = (tmp_path / "on/model/README.md").read_text(encoding="utf-8")
+    digest = DetectorNetwork.from_pretrained(trained / "model").digest
+    assert f"began with the detector `{trained.name}/model` with the digest {digest}. The final weights are" in card
+    assert str(trained) not in card
     with pytest.raises(DataError, match="epochs: 1 there, 2 now"):
         dataclasses.replace(run, epochs=2).fit(sources, tmp_path / "on")
     with pytest.raises(DataError, match="model is a detector with size 64, not 96: give the options that it has"):
