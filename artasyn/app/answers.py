@@ -1,4 +1,4 @@
-"""The answers to what users do on the page: inputs in, words, pictures and files out; no error ends the page."""
+"""The answers to what users do on the page: inputs in; words, pictures and files out, or the reason why there are none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ from artasyn.app.reading import Models, Reading, anatomy_picture, heat_picture, 
 from artasyn.app.scans import Projected, Scan, film_picture, phantom_scan, read_scan, views_of
 from artasyn.app.twin import Twin, Wish, chosen_twin, described_twin, original_picture, twin_picture
 from artasyn.app.uploads import Desk
-from artasyn.errors import ArtasynError, DataError
+from artasyn.bulk.run import FAILURES, reason_of
+from artasyn.errors import DataError
 from artasyn.pictures.detected import SIDES
 
 SEEDS = 2**31
@@ -94,7 +95,7 @@ class Answers:
         self.desk.claim(session, file)
         try:
             return film_answer(self.models.read(file))
-        except ArtasynError as error:
+        except FAILURES as error:
             return FilmAnswer(None, notice(refusal(error, file), "fault"))
 
     def phantom(self, seed: Written, lesions: bool) -> FilmAnswer:
@@ -106,8 +107,8 @@ class Answers:
         """
         try:
             return film_answer(self.models.phantom(seed_of(seed), lesions=lesions))
-        except ArtasynError as error:
-            return FilmAnswer(None, notice(str(error), "fault"))
+        except FAILURES as error:
+            return FilmAnswer(None, notice(reason_of(error), "fault"))
 
     def chosen(self, reading: Reading | None, wish: Sequence[Any]) -> TwinAnswer:
         """Makes a twin by its properties.
@@ -123,8 +124,8 @@ class Answers:
             return twin_answer(
                 chosen_twin(self.models, reading, Wish(finding, float(severity or 0), zone, side, seed_of(seed)))
             )
-        except ArtasynError as error:
-            return TwinAnswer(None, notice(str(error), "fault"))
+        except FAILURES as error:
+            return TwinAnswer(None, notice(reason_of(error), "fault"))
 
     def described(self, reading: Reading | None, sentence: str, seed: Written) -> TwinAnswer:
         """Makes a twin that a sentence describes.
@@ -138,8 +139,8 @@ class Answers:
             return TwinAnswer(None, notice(FIRST_TWIN))
         try:
             return twin_answer(described_twin(self.models, reading, sentence, seed_of(seed)))
-        except ArtasynError as error:
-            return TwinAnswer(None, notice(str(error), "fault"))
+        except FAILURES as error:
+            return TwinAnswer(None, notice(reason_of(error), "fault"))
 
     def scan(
         self, session: str, paths: tuple[str | None, str | None, str | None], views: Sequence[str], angles: str
@@ -163,7 +164,7 @@ class Answers:
             with self.desk.scratch(session) as folder:
                 scan = read_scan(ct, labels, names, folder=folder, most=self.most)
             return self._projected(session, scan, scan.films(wanted))
-        except ArtasynError as error:
+        except FAILURES as error:
             return ScanAnswer(notice(refusal(error, ct), "fault"))
 
     def phantom_scan(self, session: str, seed: Written, views: Sequence[str], angles: str) -> ScanAnswer:
@@ -179,8 +180,8 @@ class Answers:
             wanted = views_of(views, angles)
             scan = phantom_scan(seed_of(seed))
             return self._projected(session, scan, scan.films(wanted))
-        except ArtasynError as error:
-            return ScanAnswer(notice(str(error), "fault"))
+        except FAILURES as error:
+            return ScanAnswer(notice(reason_of(error), "fault"))
 
     def packed_film(self, session: str, reading: Reading | None) -> str | None:
         """Returns the path of a ZIP with all about a film; None if there is none."""
@@ -211,7 +212,7 @@ def seed_of(number: Written) -> int:
         >>> seed_of(3.0)
         3
     """
-    if number is None or number != int(number) or not 0 <= number < SEEDS:
+    if number is None or not 0 <= number < SEEDS or number != int(number):  # a NaN is in no range
         raise DataError(f"the seed must be a whole number from 0 to {SEEDS - 1}, not {number}")
     return int(number)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from artasyn.arrays import Image, Picture
+from artasyn.bulk.run import reason_of
 from artasyn.cautions import usable
 from artasyn.detection.detector import Detector
 from artasyn.detection.examination import Detection
 from artasyn.detection.opening import heat_scale, open_detector
-from artasyn.errors import ArtasynError
 from artasyn.files.opened import open_radiograph
 from artasyn.phantom.film import Phantom
 from artasyn.pictures.anatomy import COLOURS, main_structures, overlay_measures, reduced_to
@@ -199,17 +199,19 @@ def verdict(reading: Reading) -> tuple[str, str]:
     found = reading.detection
     if not reading.usable:
         return "Not judged", "This film cannot be judged as a frontal chest film. Its score means nothing."
-    known = "" if math.isnan(found.percentile) else f" {found.percentile:.0f} % of healthy films have a lower score."
-    score = f"The score is {found.score:.3f}; from {reading.image_threshold:.3f} on a film is flagged.{known}"
+    score = f"The score is {found.score:.3f}; from {reading.image_threshold:.3f} on a film is flagged."
+    if not math.isnan(found.percentile):
+        share = "More than 99 %" if found.percentile > 99 else f"{found.percentile:.0f} %"
+        score += f" {share} of healthy films have a lower score."
     return ("Flagged" if found.abnormal else "Not flagged"), score
 
 
-def refusal(error: ArtasynError, path: Path) -> str:
+def refusal(error: Exception, path: Path) -> str:
     """Returns the message of an error with the name of the file that the user chose, not with the server's folder.
 
     Args:
         error: raised while the file was read.
         path: of the file on the server.
     """
-    text = str(error).replace(str(path), path.name).replace(str(path.parent), "")
+    text = reason_of(error).replace(str(path), path.name).replace(str(path.parent), "")
     return text if path.name in text else f"{path.name}: {text}"

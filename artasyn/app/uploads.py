@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import lzma
 import shutil
 import tempfile
 import threading
 import time
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +25,12 @@ MOST_FILES = 20_000
 
 PIECE = 2**20
 """Bytes that are unpacked at once."""
+
+DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, NotImplementedError, RuntimeError, OSError, ValueError),
+)
+"""What `zipfile` raises for a file that is no whole ZIP."""
 
 
 @dataclass(frozen=True)
@@ -145,7 +153,7 @@ def unpacked(path: Path, folder: Path, most: int) -> Path:
                 target = folder / PurePosixPath(member.filename).name
                 with archive.open(member) as packed, target.open("wb") as file:
                     shutil.copyfileobj(packed, file, PIECE)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as error:
+    except DAMAGED as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path.name} is no whole ZIP ({error}); pack its files again") from error

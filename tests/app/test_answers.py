@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 import zipfile
 from pathlib import Path
@@ -134,11 +135,39 @@ def test_what_is_missing_or_wrong_is_told(answers: Answers, healthy: Reading) ->
     assert "first tab" in answers.described(None, "nodule", 0).card
     assert answers.packed_film("s", None) is None
     assert answers.packed_twin("s", None) is None
-    for seed in (None, -1, 0.5, SEEDS):
+    for seed in (None, -1, 0.5, SEEDS, math.nan, math.inf):
         assert "seed must be" in answers.chosen(healthy, (*WISH[:-1], seed)).card
         assert "seed must be" in answers.phantom(seed, True).card
         assert "seed must be" in answers.phantom_scan("s", seed, ["pa"], "").card
     assert "fault" in answers.chosen(healthy, ("consolidation", None, *WISH[2:])).card
+
+
+@pytest.mark.parametrize("failure", [MemoryError(), OSError(28, "No space left on device")])
+def test_a_failure_of_the_machine_is_told_and_leaves_nothing_of_the_last_answer(
+    answers: Answers, healthy: Reading, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise failure
+
+    for name in ("film_answer", "chosen_twin", "described_twin", "read_scan", "phantom_scan"):
+        monkeypatch.setattr(f"artasyn.app.answers.{name}", fail)
+    monkeypatch.setattr(Models, "read", fail)
+    monkeypatch.setattr(Models, "phantom", fail)
+    path = str(tmp_path / "film.png")
+    found: list[tuple[object, ...]] = [
+        answers.film("s", path),
+        answers.phantom(1, False),
+        answers.chosen(healthy, WISH),
+        answers.described(healthy, "nodule", 0),
+        answers.scan("s", (path, None, None), ["pa"], ""),
+        answers.phantom_scan("s", 1, ["pa"], ""),
+    ]
+    for answer in found:
+        told = [each for each in answer if each]
+        assert len(told) == 1
+        assert "fault" in str(told[0])
+        assert (str(failure) or "MemoryError") in str(told[0])
+    assert "film.png: " in words(str(found[0]))
 
 
 @pytest.mark.usefixtures("small")

@@ -71,7 +71,12 @@ def test_the_verdict_has_threshold_and_percentile(healthy: Reading) -> None:
     assert word == ("Flagged" if healthy.detection.abnormal else "Not flagged")
     assert f"{healthy.detection.score:.3f}" in sentence
     assert f"{healthy.image_threshold:.3f}" in sentence
-    assert f"{healthy.detection.percentile:.0f} % of healthy films" in sentence
+    assert " % of healthy films" in sentence
+    for percentile, told in ((98.6, "99 %"), (99.7, "More than 99 %"), (100.0, "More than 99 %")):
+        found = dataclasses.replace(healthy.detection, percentile=percentile)
+        assert verdict(dataclasses.replace(healthy, detection=found))[1].endswith(
+            f" {told} of healthy films have a lower score."
+        )
     ill = dataclasses.replace(healthy.detection, abnormal=True, percentile=math.nan)
     word, sentence = verdict(dataclasses.replace(healthy, detection=ill))
     assert word == "Flagged"

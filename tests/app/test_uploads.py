@@ -117,6 +117,11 @@ def test_a_lying_encrypted_or_damaged_zip_is_refused(tmp_path: Path) -> None:
     locked = bytearray(data)
     locked[central + 8] |= 1
     (tmp_path / "locked.zip").write_bytes(locked)
+    for packs in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        packed = write_zip(tmp_path / "packed.zip", {"a": bytes(range(256)) * 9}, packs)
+        packed.write_bytes(packed.read_bytes().replace(packed.read_bytes()[40:200], b"\xff" * 160))
+        with pytest.raises(DataError, match=r"packed\.zip is no whole ZIP"):
+            unpacked(packed, tmp_path / f"out-{packs}", 10**6)
     for name, reason in (("text", "no whole"), ("cut", "no whole"), ("damaged", "no whole"), ("locked", "encrypted")):
         with pytest.raises(DataError, match=rf"{name}\.zip is {reason}"):
             unpacked(tmp_path / f"{name}.zip", tmp_path / f"out-{name}", 10**6)
