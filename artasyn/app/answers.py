@@ -1,4 +1,4 @@
-"""The answers to what users do on the page: inputs in; words, pictures and files out, or the reason why there are none."""
+"""The answers to what users do on the page: inputs in; words, pictures and files out, or why there are none."""
 
 from __future__ import annotations
 

@@ -27,8 +27,8 @@ SESSIONS = 64
 
 MEGABYTE = 10**6
 
-QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "HF_HUB_DISABLE_TELEMETRY": "1", "GRADIO_SHARE": "False"}
-"""Environment variables that keep gradio and its hub client from calling anyone."""
+QUIET = {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_SHARE": "False", "GRADIO_RUN_HISTORY": "False"}
+"""Environment variables of gradio: no telemetry, no tunnel, and no history of runs, in the browser or at a hub."""
 
 POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
@@ -128,7 +128,7 @@ def serve_page(
         DataError: the address cannot be listened on.
     """
     stop = stop or threading.Event()
-    with desk() as here, quiet(here):
+    with desk() as here, quiet(here), fetching_nothing():
         gradio = required("gradio", extra="app")
         page = build_page(Answers(models, here, int(settings.upload * MEGABYTE * 4)), keep=60 * settings.keep)
         page.queue(max_size=settings.waiting, default_concurrency_limit=1, api_open=False)
@@ -138,6 +138,32 @@ def serve_page(
                 here.sweep(60 * settings.keep)
         finally:
             page.close(verbose=False)
+
+
+@contextmanager
+def fetching_nothing() -> Iterator[None]:
+    """Keeps gradio from fetching a URL for a block.
+
+    gradio fetches what a request names in the place of a file, for any component, and what stands behind ``file=``. It
+    does both through safehttpx.
+
+    Raises:
+        MissingExtra: gradio is not installed.
+    """
+    required("gradio", extra="app")
+    safehttpx = required("safehttpx", extra="app")
+
+    async def refuse(url: str, *_: Any, **__: Any) -> None:
+        raise DataError(f"this server calls nobody; send the file itself, not {url}")
+
+    before = {name: getattr(safehttpx, name) for name in ("get", "async_validate_url")}
+    for name in before:
+        setattr(safehttpx, name, refuse)
+    try:
+        yield
+    finally:
+        for name, function in before.items():
+            setattr(safehttpx, name, function)
 
 
 def _launched(gradio: Any, page: Any, settings: ServerSettings) -> str:

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import json
 import os
 import sys
-from collections.abc import MutableMapping
+import threading
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Iterator, MutableMapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +20,8 @@ import pytest
 
 from artasyn.app.answers import Answers
 from artasyn.app.pages import build_page
-from artasyn.app.server import QUIET, LocalOnly, ServerSettings, quiet
+from artasyn.app.reading import Models
+from artasyn.app.server import QUIET, LocalOnly, ServerSettings, quiet, serve_page
 from artasyn.app.uploads import Desk
 from artasyn.errors import DataError, MissingExtra
 
@@ -69,3 +77,73 @@ def test_a_missing_gradio_says_what_to_install(answers: Answers, monkeypatch: py
     monkeypatch.setitem(sys.modules, "gradio", None)
     with pytest.raises(MissingExtra, match=r"pip install artasyn\[app\]"):
         build_page(answers, keep=60.0)
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[tuple[str, list[str]]]:
+    """The address of a server that others might be made to call, and the paths that it was asked for."""
+    asked: list[str] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", asked
+        server.shutdown()
+        thread.join()
+
+
+def status(url: str, data: object = None) -> tuple[int, str]:
+    """The status and the text of an answer, which is read to its end."""
+    body = None if data is None else json.dumps(data).encode()
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, body, {"Content-Type": "application/json"})) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # the server's threads leave event loops to the collector
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_no_request_makes_the_server_call_anyone(
+    models: Models, elsewhere: tuple[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("gradio")
+    monkeypatch.setattr("safehttpx.is_public_ip", lambda _: True)  # else this machine would be refused anyway
+    address, asked = elsewhere
+    there, stop, urls = threading.Event(), threading.Event(), []
+
+    def ready(url: str) -> None:
+        urls.append(url.rstrip("/"))
+        there.set()
+
+    def run() -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # gradio's own
+            serve_page(ServerSettings(port=0), models, ready=ready, stop=stop)
+
+    server = threading.Thread(target=run)
+    server.start()
+    try:
+        assert there.wait(120)
+        api = f"{urls[0]}/gradio_api"
+        for event in json.loads(status(f"{urls[0]}/config")[1])["dependencies"]:
+            film = {"path": f"{address}/{event['id']}.png", "meta": {"_type": "gradio.FileData"}}
+            data = {"data": [film] * len(event["inputs"]), "fn_index": event["id"], "session_hash": "someone"}
+            status(f"{api}/{'queue/join' if event['queue'] else 'run/predict'}", data)
+        assert status(f"{api}/queue/data?session_hash=someone")[1].count('"process_completed"') > 5
+        assert status(f"{api}/file={address}/film.png")[0] == 403
+        assert status(f"{api}/run-history/buckets")[0] == 404
+        assert asked == []
+    finally:
+        stop.set()
+        server.join(30)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
