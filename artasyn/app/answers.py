@@ -82,17 +82,25 @@ class Answers:
     desk: Desk
     most: int
 
-    def film(self, session: str, path: str | None) -> FilmAnswer:
-        """Reads a film that a user has sent.
+    def sent(self, session: str, path: str | None) -> None:
+        """Notes whose a file is, at once, so that no other user who leaves takes it along.
 
         Args:
             session: of the user.
+            path: of the file; None if there is none.
+        """
+        if path:
+            self.desk.claim(session, Path(path))
+
+    def film(self, path: str | None) -> FilmAnswer:
+        """Reads a film that a user has sent.
+
+        Args:
             path: of the file; None after the user has taken it away.
         """
         if not path:
             return FilmAnswer(None, notice(FIRST))
         file = Path(path)
-        self.desk.claim(session, file)
         try:
             return film_answer(self.models.read(file))
         except FAILURES as error:
@@ -156,9 +164,6 @@ class Answers:
         ct, labels, names = (None if path is None else Path(path) for path in paths)
         if ct is None:
             return ScanAnswer(notice(FIRST_SCAN))
-        for path in (ct, labels, names):
-            if path is not None:
-                self.desk.claim(session, path)
         try:
             wanted = views_of(views, angles)
             with self.desk.scratch(session) as folder:

@@ -62,7 +62,8 @@ def _film_tab(gr: Any, answers: Answers, reading: Any) -> None:
             card = gr.HTML(notice(FIRST), elem_id="film-card")
             pictures, measures = gr.HTML(elem_id="film-pictures"), gr.HTML(elem_id="measures")
     shown = [reading, card, pictures, measures]
-    _on(gr, film.change, answers.film, [film], shown)
+    _note(gr, answers, film)
+    _on(gr, film.change, lambda _, path: answers.film(path), [film], shown)
     _on(gr, show.click, lambda _, *given: answers.phantom(*given), [seed, lesions], shown)
     _on(gr, pack.click, _file(gr, answers.packed_film), [reading], [packed])
     reading.change(lambda: gr.update(value=None, visible=False), None, packed, api_visibility="private")
@@ -127,6 +128,8 @@ def _scan_tab(gr: Any, answers: Answers) -> None:
     def projected(session: str, ct: Any, labels: Any, names: Any, *chosen: Any) -> Any:
         return answers.scan(session, (ct, labels, names), *chosen)
 
+    for file in files:
+        _note(gr, answers, file)
     _on(gr, project.click, projected, [*files, views, angles], shown)
     _on(gr, phantom.click, answers.phantom_scan, [seed, views, angles], shown)
 
@@ -142,6 +145,11 @@ def _on(gr: Any, event: Any, answer: Callable[..., Any], given: list[Any], shown
         concurrency_limit=1,
         show_progress_on=shown[-1] if len(shown) == 1 else shown[1],
     )
+
+
+def _note(gr: Any, answers: Answers, box: Any) -> None:
+    """Makes the server note at once whose the files of a box are, before their work has its turn."""
+    box.upload(_with_session(gr, answers.sent), [box], None, api_visibility="private", queue=False)
 
 
 def _with_session(gr: Any, answer: Callable[..., Any]) -> Callable[..., Any]:

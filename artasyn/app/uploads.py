@@ -37,7 +37,8 @@ DAMAGED = (
 class Desk:
     """The folder of a server, with a part for each session.
 
-    Two sessions may send the same file, which is then stored once. It is deleted when the last of them ends.
+    Two sessions may send the same file, which is then stored once, each time anew. It is deleted when the last of them
+    ends.
 
     Attributes:
         folder: only its owner can read it.
@@ -46,6 +47,7 @@ class Desk:
     folder: Path
     _places: dict[str, Path] = field(default_factory=dict, repr=False)
     _users: dict[Path, set[str]] = field(default_factory=dict, repr=False)
+    _sent: dict[Path, int] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def session(self, name: str) -> Path:
@@ -71,17 +73,18 @@ class Desk:
             yield Path(folder)
 
     def claim(self, name: str, path: Path) -> None:
-        """Notes that a session has sent a file.
+        """Notes that a session has sent a file, as soon as it is there.
 
         Args:
             name: of the session.
             path: of the file.
         """
-        with self._lock:
+        with self._lock, contextlib.suppress(FileNotFoundError):  # the user has left before
+            self._sent[path] = path.stat().st_mtime_ns
             self._users.setdefault(path, set()).add(name)
 
     def leave(self, name: str) -> None:
-        """Deletes everything that belongs to a session alone.
+        """Deletes everything that belongs to a session alone; a file that was sent again just now stays.
 
         Args:
             name: of the session.
@@ -91,12 +94,17 @@ class Desk:
                 users.discard(name)
                 if not users:
                     del self._users[path]
-                    path.unlink(missing_ok=True)
-                    with contextlib.suppress(OSError):  # another file lies in the folder
-                        path.parent.rmdir()
+                    self._remove(path, self._sent.pop(path))
             place = self._places.pop(name, None)
         if place is not None:
             shutil.rmtree(place, ignore_errors=True)
+
+    def _remove(self, path: Path, sent: int) -> None:
+        """Deletes a file, unless it was stored anew after a time in nanoseconds, by a session that will claim it."""
+        with contextlib.suppress(OSError):  # it is gone, or another file lies in the folder
+            if path.stat().st_mtime_ns <= sent:
+                path.unlink()
+                path.parent.rmdir()
 
     def sweep(self, age: float) -> None:
         """Deletes every file that is older than an age, whoever it belongs to.

@@ -43,7 +43,8 @@ def unzipped(path: str | None, folder: Path) -> set[str]:
 def test_a_film_is_answered_with_score_pictures_and_measures(answers: Answers, tmp_path: Path) -> None:
     path = tmp_path / "a <b>film.png"
     write_image(path, Phantom(size=256)(2).image)
-    found = answers.film("someone", str(path))
+    answers.sent("someone", str(path))
+    found = answers.film(str(path))
     assert found.reading is not None
     assert f"{found.reading.detection.score:.3f}" in found.card
     assert "a &lt;b&gt;film.png" in found.card
@@ -52,7 +53,8 @@ def test_a_film_is_answered_with_score_pictures_and_measures(answers: Answers, t
     assert "in pixels" in found.measures
     answers.desk.leave("someone")
     assert not path.exists()
-    assert answers.film("someone", None)[0] is None
+    answers.sent("someone", None)
+    assert answers.film(None)[0] is None
 
 
 def test_films_that_cannot_be_read_are_told_by_name(answers: Answers, tmp_path: Path) -> None:
@@ -60,7 +62,7 @@ def test_films_that_cannot_be_read_are_told_by_name(answers: Answers, tmp_path: 
     ct = Path(str(get_testdata_file("CT_small.dcm"))).read_bytes()
     (tmp_path / "cut.dcm").write_bytes(ct[: len(ct) // 2])
     for name in ("text.png", "cut.dcm"):
-        found = answers.film("s", str(tmp_path / name))
+        found = answers.film(str(tmp_path / name))
         assert found[2:] == ("", "")
         assert found.reading is None
         assert words(found.card).strip().startswith(name)
@@ -155,7 +157,7 @@ def test_a_failure_of_the_machine_is_told_and_leaves_nothing_of_the_last_answer(
     monkeypatch.setattr(Models, "phantom", fail)
     path = str(tmp_path / "film.png")
     found: list[tuple[object, ...]] = [
-        answers.film("s", path),
+        answers.film(path),
         answers.phantom(1, False),
         answers.chosen(healthy, WISH),
         answers.described(healthy, "nodule", 0),

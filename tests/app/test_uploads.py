@@ -54,6 +54,26 @@ def test_a_session_that_leaves_takes_its_files_but_not_those_of_others(here: Des
     assert list(here.folder.iterdir()) == []
 
 
+def test_a_film_that_another_session_has_just_sent_stays_until_that_session_ends(here: Desk) -> None:
+    path = here.folder / "hash" / "film.png"
+    path.parent.mkdir()
+    for name in "ab":
+        new = here.folder / name
+        new.touch()
+        now = time.time_ns() + 10**9 * (name == "b")
+        os.utime(new, ns=(now, now))
+        new.rename(path)  # as gradio does
+        if name == "a":
+            here.claim(name, path)
+    here.leave("a")
+    assert path.exists()
+    here.claim("b", path)
+    here.leave("b")
+    assert list(here.folder.iterdir()) == []
+    here.claim("c", path)
+    here.leave("c")
+
+
 def test_sessions_have_folders_of_their_own_that_nobody_can_guess(here: Desk) -> None:
     assert here.session("../../etc") == here.session("../../etc")
     assert here.session("../../etc").parent == here.folder
