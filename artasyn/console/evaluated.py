@@ -172,6 +172,7 @@ def _lesions(about: Evaluated) -> list[Section]:
 def _groups(about: Evaluated) -> list[Section]:
     """Returns a section for every column of groups, and the notes about them."""
     parts = []
+    counted = "patients" if about.study.patients else "films"
     notes = " ".join(f"{note[:1].upper()}{note[1:]}." for note in about.groups.notes)
     for column, groups in about.study.groups.items():
         known = [key for key in GROUP_FIGURES if any(key in group.figures for group in groups)]
@@ -183,7 +184,7 @@ def _groups(about: Evaluated) -> list[Section]:
         gaps = {gap.figure: _gap(gap) for gap in about.study.gaps[column]}
         rows += [["largest gap", "", "", *(gaps.get(key, dash("one group")) for key in known)]] if gaps else []
         small = "; ".join(f"{group.name} ({group.films} films)" for group in groups if not group.figures)
-        text = f"Too small to be judged (fewer than {LEAST} films of either label): {small}." if small else ""
+        text = f"Too small to be judged (fewer than {LEAST} {counted} of either label): {small}." if small else ""
         header = ("", "films", "diseased", *(FIGURES[key] for key in known))
         parts.append(Section(f"Groups: {column}", f"{text} {notes}".strip(), header, rows))
         notes = ""

@@ -78,8 +78,8 @@ def operating_figures(
 
     Returns:
         ``sensitivity``, ``specificity``, and ``ppv_at_P`` and ``npv_at_P`` for every prevalence P. If
-        sensitivity or specificity is exactly 0 or 1, the intervals of the predictive values reach down to the values at
-        the lower ends of both.
+        sensitivity or specificity is exactly 0 or 1, the intervals of the predictive values reach from the values at
+        the lower ends of both to those at the upper ends. A predictive value that is not defined has no interval.
 
     Source: Altman and Bland, Diagnostic tests 2: predictive values (BMJ 1994;309:102).
     """
@@ -94,9 +94,11 @@ def operating_figures(
     found = intervals(statistic, weights)
     edged = films.edged(found, patients)
     if edged != found and not any(math.isnan(edged[name].low) for name in ("sensitivity", "specificity")):
-        lowest = {name: np.array([edged[name].low]) for name in ("sensitivity", "specificity")}
-        for name, low in _predictive(**lowest, prevalences=prevalences).items():
-            edged[name] = replace(edged[name], low=float(np.fmin(edged[name].low, low[0])))
+        ends = {name: np.array([edged[name].low, edged[name].high]) for name in ("sensitivity", "specificity")}
+        for name, (low, high) in _predictive(**ends, prevalences=prevalences).items():
+            one = edged[name]
+            if not math.isnan(one.value):
+                edged[name] = replace(one, low=float(np.fmin(one.low, low)), high=float(np.fmax(one.high, high)))
     return edged
 
 

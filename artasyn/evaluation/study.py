@@ -131,7 +131,7 @@ def study(films: Films, plan: Plan) -> Study:
         len(set(patients)) if patients else None,
         confusion(films),
         operating_figures(films, weights, plan.prevalences, patients),
-        reliability(films, weights),
+        reliability(films, weights, patients),
         found,
         lesions,
         {column: groups for column, (groups, _) in by_column.items()},

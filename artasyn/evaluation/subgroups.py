@@ -15,7 +15,10 @@ from artasyn.evaluation.curves import Floats
 from artasyn.evaluation.films import Films, film_statistic
 
 LEAST = 10
-"""The fewest films of a class with which a group is judged: with fewer, an interval says nothing."""
+"""The fewest patients of a class with which a group is judged, or films where patients are not known.
+
+With fewer, an interval says nothing; films of one patient are alike.
+"""
 
 FIGURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -26,12 +29,17 @@ FIGURES: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pointing": ("boxed",),
     }
 )
-"""The figures of a group, with the films of which each needs at least `LEAST`."""
+"""The figures of a group, with the patients or films of which each needs at least `LEAST`."""
 
 SHARES = ("sensitivity", "flagged_healthy")
 """Shares of films; where one is 0 or 1, resamples tell too little about a difference."""
 
-WORDS = {"drawn": "films with lesions drawn", "boxed": "films with boxes"}
+WORDS = {
+    "healthy": "healthy {}",
+    "diseased": "diseased {}",
+    "drawn": "{} with lesions drawn",
+    "boxed": "{} with boxes",
+}
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,7 @@ def _group(
     patients: Sequence[str] | None,
 ) -> Group:
     """Returns the figures of one group."""
-    reasons = _reasons(films, inside)
+    reasons = _reasons(films, inside, patients)
     statistic = film_statistic(films)
     every = films.edged(intervals(lambda weighted: statistic(weighted * inside), weights), patients, inside)
     figures = {figure: every[figure] for figure in FIGURES if figure not in reasons}
@@ -141,17 +149,19 @@ def _newcombe(one: Interval, other: Interval) -> Interval:
     return Interval(value, value - down, value + up)
 
 
-def _reasons(films: Films, inside: npt.NDArray[np.bool_]) -> dict[str, str]:
+def _reasons(films: Films, inside: npt.NDArray[np.bool_], patients: Sequence[str] | None) -> dict[str, str]:
     """Returns for each figure that a group is too small for, or that no film has, the reason."""
-    counts = {
-        "healthy": np.count_nonzero(inside & ~films.diseased),
-        "diseased": np.count_nonzero(inside & films.diseased),
-        "drawn": np.count_nonzero(inside & ~np.isnan(films.dice)),
-        "boxed": np.count_nonzero(inside & ~np.isnan(films.pointing)),
+    owners, noun = np.array(patients or films.names), "patients" if patients else "films"
+    members = {
+        "healthy": ~films.diseased,
+        "diseased": films.diseased,
+        "drawn": ~np.isnan(films.dice),
+        "boxed": ~np.isnan(films.pointing),
     }
+    counts = {need: np.unique(owners[inside & member]).size for need, member in members.items()}
     reasons = {}
     for figure, needs in FIGURES.items():
-        few = [f"{counts[need]} {WORDS.get(need, f'{need} films')}" for need in needs if counts[need] < LEAST]
+        few = [f"{counts[need]} {WORDS[need].format(noun)}" for need in needs if counts[need] < LEAST]
         if few:
             reasons[figure] = " and ".join(few)
         elif figure in ("sensitivity", "flagged_healthy") and np.isnan(films.flagged).any():

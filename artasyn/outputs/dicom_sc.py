@@ -19,8 +19,8 @@ UPRIGHT = ("L", "F")
 def secondary_capture(picture: Picture, film: SourceFilm, maker: Maker) -> bytes:
     """Returns the file of a Secondary Capture image that shows a picture and refers to its film.
 
-    The picture is upright. Its orientation is stated only if the film states its own, because nothing is known
-    otherwise. The picture has another grid than the film, so it has no spacing.
+    The picture is upright. Its orientation is stated only if that of the film tells the patient's sides, because
+    nothing is known otherwise. The picture has another grid than the film, so it has no spacing.
 
     Args:
         picture: uint8 (rows, columns, 3), RGB.
@@ -41,7 +41,7 @@ def secondary_capture(picture: Picture, film: SourceFilm, maker: Maker) -> bytes
         study_instance_uid=film.header.StudyInstanceUID,
         **identifiers(film, maker, "sc"),
     )
-    if not film.orientation:
+    if not film.sided:
         instance.PatientOrientation = []
     instance.ConversionType, instance.Laterality = "WSD", ""  # a chest is no paired structure
     instance.DerivationDescription = plain(f"Picture by {maker.name} ({maker.settings}). {RESEARCH}")

@@ -61,12 +61,19 @@ class Segment:
         touched = bool((mask & (lungs == RIGHT)).any()), bool((mask & (lungs == LEFT)).any())
         return cls(coded("finding", name), mask, coded("structure", "lungs"), there.get(touched, ""))
 
+    def without_side(self) -> Segment:
+        """Returns a finding on one side without its side, which is not known; other segments as they are."""
+        return dataclasses.replace(self, side="") if self.region and self.side in ("right", "left") else self
+
 
 def segmentation(radiograph: Radiograph, film: SourceFilm, segments: Iterable[Segment], maker: Maker) -> bytes | None:
     """Returns the file of a binary DICOM Segmentation, with one frame for each segment.
 
     The frames lie on the stored grid of the film: the turn from the stored pixels to the image is undone. A structure
     without pixels is left out. A finding without pixels has an empty frame: it was looked for and not found.
+
+    Where the film does not state the patient's sides, a finding on one side names none. Structures keep the sides that
+    tell them apart, and the description of the content says that these follow the convention.
 
     Args:
         radiograph: whose image the masks lie on.
@@ -91,6 +98,7 @@ def segmentation(radiograph: Radiograph, film: SourceFilm, segments: Iterable[Se
     ]
     if not packed:
         return None
+    assumed = film.assumes_sides(each.coded.name for each, _ in packed)
     pixels = film.rows * film.columns
     frames = np.empty((len(packed), film.rows, film.columns), np.bool_)
     for frame, (_, bits) in zip(frames, packed, strict=True):
@@ -105,10 +113,13 @@ def segmentation(radiograph: Radiograph, film: SourceFilm, segments: Iterable[Se
         source_images=[film.reference],
         pixel_array=np.moveaxis(frames, 0, -1)[None],
         segmentation_type="BINARY",
-        segment_descriptions=[_described(number, each, algorithm) for number, (each, _) in enumerate(packed, 1)],
+        segment_descriptions=[
+            _described(number, each if film.sided else each.without_side(), algorithm)
+            for number, (each, _) in enumerate(packed, 1)
+        ],
         omit_empty_frames=False,
         content_label="SEGMENTATION",
-        content_description=plain(f"Regions by {maker.name}")[:64],
+        content_description=plain(f"Regions by {maker.name}{'; sides by convention' * assumed}")[:64],
         **identifiers(film, maker, "seg"),
     )
     instance.PatientOrientation = film.orientation

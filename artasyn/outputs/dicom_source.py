@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydicom import Dataset, dcmread
+from pydicom.uid import UID
 
 from artasyn.errors import RadiographError
 from artasyn.files.dicom import STORAGE_CLASSES, is_dicom
@@ -37,6 +38,12 @@ FORMS = {
 }
 """The form of the values that the standard restricts; another value is left empty."""
 
+DIRECTION = "[APRLHF]{1,3}"
+"""The form of a direction in a biped. Source: DICOM PS3.3 C.7.6.1.1.1."""
+
+CONVENTION = "The film does not state the patient's sides; they follow the convention that the right is at image left."
+"""What an object says that names a side of a film that states none."""
+
 
 @dataclass(frozen=True, eq=False)
 class SourceFilm:
@@ -47,12 +54,14 @@ class SourceFilm:
         rows: of the stored grid.
         columns: of the stored grid.
         anonymous: whether what tells the patient is left out.
+        sided: whether the film states the patient's sides; otherwise they follow the convention.
     """
 
     header: Dataset
     rows: int
     columns: int
     anonymous: bool = False
+    sided: bool = False
 
     @classmethod
     def of(cls, radiograph: Radiograph, *, anonymous: bool = False) -> SourceFilm:
@@ -80,12 +89,19 @@ class SourceFilm:
                 raise RadiographError(
                     f"is DICOM without {', '.join(missing)}, so nothing can refer to it; export it again"
                 )
+            with quiet():
+                wrong = [name for name in REFERENCES if not UID(_stated(header, name)).is_valid]
+            if wrong:
+                raise RadiographError(
+                    f"is DICOM whose {wrong[0]} is {_stated(header, wrong[0])[:70]}, no valid identifier, so nothing "
+                    "can refer to it; export it again"
+                )
             if header.SOPClassUID not in STORAGE_CLASSES:
                 raise RadiographError(
                     f"is DICOM of the class {header.SOPClassUID.name}; DICOM objects are made of CR, DX and "
                     "secondary capture images"
                 )
-        return cls(header, about.rows, about.columns, anonymous)
+        return cls(header, about.rows, about.columns, anonymous, radiograph.sided)
 
     @property
     def reference(self) -> Dataset:
@@ -101,10 +117,10 @@ class SourceFilm:
 
     @property
     def orientation(self) -> list[str]:
-        """The directions of the rows and columns of the stored grid; empty if the film does not state both."""
+        """The directions of the rows and columns of the stored grid; empty if the film does not state both validly."""
         value = value_of(self.header, "PatientOrientation")
         found = [str(each) for each in value] if isinstance(value, Sequence) and not isinstance(value, str) else []
-        return found if len(found) == 2 and all(found) else []
+        return found if len(found) == 2 and all(re.fullmatch(DIRECTION, each) for each in found) else []
 
     @property
     def number(self) -> int:
@@ -136,6 +152,14 @@ class SourceFilm:
         elif "SpecificCharacterSet" in instance:
             del instance.SpecificCharacterSet
 
+    def assumes_sides(self, names: Iterable[str]) -> bool:
+        """Returns whether structures or measures have a side in their names that the film does not state.
+
+        Args:
+            names: such as ``lung_area_left``.
+        """
+        return not self.sided and any({"left", "right"} & set(name.split("_")) for name in names)
+
     def text(self, name: str) -> str:
         """Returns an attribute as text without spaces around it; empty without it."""
         return str(self._value(name)).strip()
@@ -144,3 +168,9 @@ class SourceFilm:
         """Returns an attribute as it is written; an empty text without it, or if it cannot be parsed."""
         value = value_of(self.header, name)
         return "" if value is None or isinstance(value, bytes) else value
+
+
+def _stated(header: Dataset, name: str) -> str:
+    """Returns an identifier as it is written, also if it cannot be parsed."""
+    value = value_of(header, name)
+    return value.decode("latin-1").strip(" \0") if isinstance(value, bytes) else str(value)

@@ -20,7 +20,7 @@ from artasyn.outputs.dicom_instance import (
     plain,
     uid_of,
 )
-from artasyn.outputs.dicom_source import SourceFilm
+from artasyn.outputs.dicom_source import CONVENTION, SourceFilm
 from artasyn.version import __version__
 
 Unit = Literal["", "%", "degrees", "mm", "cm2"]
@@ -125,7 +125,8 @@ def spacing_remark(radiograph: Radiograph) -> str:
 def structured_report(film: SourceFilm, report: Report, maker: Maker) -> bytes:
     """Returns the file of a Structured Report by TID 1500, one group of measurements that refers to the film.
 
-    A figure without a value is no measurement; a comment names it with the reason. Nobody has verified the report.
+    A figure without a value is no measurement; a comment names it with the reason. Another comment says where the sides
+    of figures follow the convention, because the film does not state them. Nobody has verified the report.
 
     Args:
         film: the source.
@@ -177,7 +178,8 @@ def _group(film: SourceFilm, report: Report, maker: Maker) -> Any:
         source_images=[hd.sr.SourceImageForMeasurementGroup(about.SOPClassUID, about.SOPInstanceUID)],
     )
     missing = [f"{_words(each.name)} is missing: {each.reason}" for each in report.figures if each.value is None]
-    for remark in (f"{RESEARCH}.", *report.remarks, *missing):
+    sides = [CONVENTION] * film.assumes_sides(each.name for each in report.figures)
+    for remark in (f"{RESEARCH}.", *sides, *report.remarks, *missing):
         group[0].ContentSequence.append(hd.sr.TextContentItem(concept(COMMENT), plain(remark), "CONTAINS"))
     return group
 

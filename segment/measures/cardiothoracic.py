@@ -184,14 +184,14 @@ def without_spurs(heart: Heatmap, roll: float = 0.0) -> Heatmap:
     _, parts, _, places = cv2.connectedComponentsWithStats((inside & ~fits).view(np.uint8), connectivity=8)
     above = axes.turn_all(places[:, 1], places[:, 0])[0] < (along.min() + along.max()) / 2
     above[0] = False
-    found = heart.copy()
+    found = np.array(heart)
     found[box][above[parts[1:-1, 1:-1]]] = 0
     return found
 
 
 def _filled(inside: Mask) -> Mask:
     """Returns a mask without holes, whose border is empty."""
-    _, parts = cv2.connectedComponents((~inside).view(np.uint8), connectivity=4)
+    parts = cv2.connectedComponents((~inside).view(np.uint8), connectivity=4)[1]
     return np.asarray(parts != parts[0, 0])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple, replace
+
 import numpy as np
 import pytest
 import torch
@@ -59,11 +61,25 @@ def test_a_perfect_share_is_not_known_for_certain() -> None:
     exact = binomtest(healthy, healthy).proportion_ci(0.95, method="exact")
     assert (found["specificity"].value, found["specificity"].high) == (1, 1)
     assert found["specificity"].low == pytest.approx(exact.low)
-    assert np.isnan(found["ppv_at_0.2"].value)
+    assert np.isnan([found["ppv_at_0.2"].value, found["ppv_at_0.2"].low, found["ppv_at_0.2"].high]).all()
     assert found["npv_at_0.2"].low < found["npv_at_0.2"].value == pytest.approx(0.8)
     assert exact_at_edges(Interval(0.0, 0.0, 0.0), 10).high == pytest.approx(binomtest(0, 10).proportion_ci().high)
     for unchanged in (Interval(1.0, 0.9, 1.0), Interval(0.5, 0.5, 0.5), Interval(1.0)):
         assert exact_at_edges(unchanged, 10) is unchanged
+
+
+def test_a_predictive_value_of_nothing_is_not_known_for_certain() -> None:
+    films, some, weights = collected(40), np.arange(40) % 3 > 0, resample_weights(40, 100, 0)
+    flagged = np.where(films.diseased, 0.0, some)  # no diseased film is flagged
+    found = operating_figures(replace(films, flagged=flagged), weights, (0.2,))
+    sick, well = 0.2 * found["sensitivity"].high, 0.8 * (1 - found["specificity"].high)
+    assert found["sensitivity"].value == 0
+    assert astuple(found["ppv_at_0.2"]) == (0, 0, pytest.approx(sick / (sick + well)))
+    flagged = np.where(films.diseased, some, 1.0)  # every healthy film is flagged
+    found = operating_figures(replace(films, flagged=flagged), weights, (0.2,))
+    sick, well = 0.2 * (1 - found["sensitivity"].high), 0.8 * found["specificity"].high
+    assert found["specificity"].value == 0
+    assert astuple(found["npv_at_0.2"]) == (0, 0, pytest.approx(well / (sick + well)))
 
 
 @pytest.mark.parametrize("wrong", [0.0, 1.0, 5.0, float("nan")])

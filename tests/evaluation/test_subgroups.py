@@ -54,6 +54,16 @@ def test_small_groups_are_named_and_not_judged() -> None:
     assert gaps == ()  # nothing to compare with
 
 
+def test_a_group_of_many_films_of_few_patients_is_too_small() -> None:
+    patients = [f"patient {number % 5}" if name == "male" else f"film {number}" for number, name in enumerate(SEX)]
+    (female, male), _ = subgroups(FILMS, SEX, resample_weights(120, 10, 0, patients), patients)
+    assert (male.films, dict(male.figures)) == (40, {})
+    assert male.reasons["sensitivity"] == "5 diseased patients"
+    assert male.reasons["image_auroc"] == "5 healthy patients and 5 diseased patients"
+    assert male.reasons["dice"] == "5 patients with lesions drawn"
+    assert {"image_auroc", "sensitivity"} <= set(female.figures)
+
+
 def test_a_share_of_nothing_has_an_honest_gap() -> None:
     flagged = np.where(np.array(SEX) == "male", 0.0, FILMS.flagged)
     _, gaps = subgroups(replace(FILMS, flagged=flagged), SEX, resample_weights(120, 200, 0))

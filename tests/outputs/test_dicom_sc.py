@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 from pydicom import dcmread
 
 from artasyn.outputs.dicom_sc import secondary_capture
@@ -28,9 +30,10 @@ def test_a_picture_comes_back_and_names_its_film(tmp_path: Path) -> None:
     assert complaints(path) == []
 
 
-def test_the_orientation_is_empty_where_the_film_states_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("stated", [{}, {"PatientOrientation": ["X", "Y"]}, {"PatientOrientation": ["F", "H"]}])
+def test_the_orientation_is_empty_where_the_film_states_no_sides(tmp_path: Path, stated: dict[str, Any]) -> None:
     path = tmp_path / "a.sc.dcm"
-    radiograph = filmed(tmp_path / "a.dcm")
+    radiograph = filmed(tmp_path / "a.dcm", **stated)
     path.write_bytes(secondary_capture(np.zeros((16, 16, 3), np.uint8), source(radiograph), MAKER))
     assert dcmread(path)["PatientOrientation"].is_empty
     assert complaints(path) == []

@@ -81,7 +81,7 @@ def test_overlapping_structures_keep_all_their_pixels_and_absent_ones_are_left_o
 
 
 def test_codes_of_structures_and_findings_with_their_sides(tmp_path: Path) -> None:
-    radiograph = filmed(tmp_path / "a.dcm")
+    radiograph = filmed(tmp_path / "a.dcm", PatientOrientation=["L", "F"])
     labels = np.ones(radiograph.image.shape, np.uint8)
     labels[:, 30:] = 2
     right, both = labels == 1, np.ones(labels.shape, bool)
@@ -108,6 +108,28 @@ def test_codes_of_structures_and_findings_with_their_sides(tmp_path: Path) -> No
         assert [code.CodeMeaning for code in sides] == ([side] if side else [])
     assert not frames(path)[-1].any()
     assert complaints(path) == []
+
+
+@pytest.mark.parametrize("stated", [{}, {"PatientOrientation": ["X", "Y"]}, {"PatientOrientation": ["F", "H"]}])
+def test_a_film_without_sides_gives_none_to_findings_and_the_convention_to_structures(
+    tmp_path: Path, stated: dict[str, Any]
+) -> None:
+    radiograph = filmed(tmp_path / "a.dcm", **stated)
+    labels = np.ones(radiograph.image.shape, np.uint8)
+    labels[:, 30:] = 2
+    right, both = labels == 1, np.ones(labels.shape, bool)
+    found = [Segment.finding("opacity", right, labels), Segment.finding("opacity", both, labels)]
+    ds = dcmread(written(tmp_path / "a.seg.dcm", radiograph, *found, Segment.structure("lung_right", right)))
+    one, two, lung = ds.SegmentSequence
+    assert "AnatomicRegionModifierSequence" not in one.AnatomicRegionSequence[0]
+    assert two.AnatomicRegionSequence[0].AnatomicRegionModifierSequence[0].CodeMeaning == "Bilateral"
+    kind = lung.SegmentedPropertyTypeCodeSequence[0]
+    assert kind.SegmentedPropertyTypeModifierCodeSequence[0].CodeMeaning == "Right"
+    assert ds.ContentDescription == "Regions by artasyn test; sides by convention"
+    assert list(ds.PatientOrientation or []) == (["F", "H"] if stated.get("PatientOrientation") == ["F", "H"] else [])
+    assert complaints(tmp_path / "a.seg.dcm") == []
+    plain = dcmread(written(tmp_path / "b.seg.dcm", radiograph, *found, Segment.structure("heart", right)))
+    assert plain.ContentDescription == "Regions by artasyn test"
 
 
 @pytest.mark.realdata

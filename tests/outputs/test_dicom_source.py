@@ -109,11 +109,15 @@ def test_a_name_in_another_alphabet_keeps_its_letters(tmp_path: Path) -> None:
     ("elements", "reason"),
     [
         ({"StudyInstanceUID": "", "SOPInstanceUID": ""}, "is DICOM without SOPInstanceUID, StudyInstanceUID"),
+        ({"StudyInstanceUID": "1.2.03"}, "is DICOM whose StudyInstanceUID is 1.2.03, no valid identifier"),
+        ({"SeriesInstanceUID": "1." * 40 + "1"}, "is DICOM whose SeriesInstanceUID is 1.1.1.1"),
         ({"SOPClassUID": CTImageStorage, "Modality": "OT"}, "is DICOM of the class CT Image Storage"),
     ],
 )
 def test_films_that_nothing_can_refer_to(tmp_path: Path, elements: dict[str, Any], reason: str) -> None:
-    radiograph = filmed(tmp_path / "a.dcm", **elements)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # invalid on purpose
+        radiograph = filmed(tmp_path / "a.dcm", **elements)
     with pytest.raises(RadiographError) as caught:
         source(radiograph)
     assert str(caught.value).startswith(f"{tmp_path / 'a.dcm'} {reason}")

@@ -45,6 +45,7 @@ def test_figures_come_back_with_names_and_units_and_missing_ones_as_reasons(tmp_
     said = comments(dcmread(path))
     assert said == [
         "For research use only, not for diagnosis.",
+        "The film does not state the patient's sides; they follow the convention that the right is at image left.",
         "? is no letter of ASCII.",
         "Carinal angle is missing: the bronchi are not there",
     ]
@@ -72,6 +73,13 @@ def test_a_report_without_any_figure_says_why(tmp_path: Path) -> None:
     assert group_of(path).get_measurements() == []
     assert comments(dcmread(path))[1:] == ["Cobb angle is missing: no spine"]
     assert complaints(path) == []
+
+
+def test_sides_that_the_film_states_are_no_convention(tmp_path: Path) -> None:
+    radiograph, path = filmed(tmp_path / "a.dcm", PatientOrientation=["R", "H"]), tmp_path / "a.sr.dcm"
+    report = Report((Figure("lung_area_left", 210.0, "cm2"),))
+    path.write_bytes(structured_report(source(radiograph), report, MAKER))
+    assert comments(dcmread(path)) == ["For research use only, not for diagnosis."]
 
 
 def test_a_figure_that_is_not_finite_is_missing(tmp_path: Path) -> None:
