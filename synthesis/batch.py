@@ -191,7 +191,7 @@ class BatchLungOpacity(torch.nn.Module):
             SynthesisError: an image has no lungs, or they are so bright that nothing can be added to them.
             ImageError: `images` is not a valid batch, or the lungs are on another grid or device.
         """
-        (lungs, present), rng = _labels(images, lungs, self.lungs_labelled), as_generator(rng)
+        (lungs, present), rng = as_labels(images, lungs, self.lungs_labelled), as_generator(rng)
         draws = self.opacity.draw_batch(present, rng)
         made = self._render(images, lungs, draws, torch.full((len(images),), self.opacity.tolerance))
         for _ in range(DRAWS - 1):
@@ -217,7 +217,7 @@ class BatchLungOpacity(torch.nn.Module):
                 is limited to a part of the lungs.
         """
         _refuse_parts(records)
-        lungs, _ = _labels(images, lungs, self.lungs_labelled)
+        lungs, _ = as_labels(images, lungs, self.lungs_labelled)
         if len(records) != len(images) or not any(record.lesions for record in records):
             raise SynthesisError(f"{len(records)} records for {len(images)} images; give one for each, with lesions")
         draws = Draws.of([record.lesions for record in records])
@@ -317,7 +317,7 @@ def _stacked(images: Tensor, lungs: Sequence[Found]) -> Tensor:
     return torch.from_numpy(np.stack(labels)[:, None]).to(images.device)
 
 
-def _labels(images: Tensor, lungs: LungsOfBatch, labelled: bool | None) -> tuple[LungBatch, Bool[np.ndarray, "b 2"]]:
+def as_labels(images: Tensor, lungs: LungsOfBatch, labelled: bool | None) -> tuple[LungBatch, Bool[np.ndarray, "b 2"]]:
     """Returns the lungs of a batch as labels, and whether each image has a right and a left lung.
 
     Everything that must be known of the values comes from the device in one transfer. Only images whose values are not

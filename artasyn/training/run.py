@@ -68,7 +68,7 @@ class TrainingRun:
             CheXpert, MIMIC-CXR and BRAX; file takes every file for another patient, folder every folder; anything else
             is a regular expression whose group names the patient in a path.
         seed: of weights, order and anomalies.
-        pretrained: start from weights learnt on photographs: those of efficientnet_lite0 come with
+        pretrained: without `start`, begin with weights learnt on photographs: those of efficientnet_lite0 come with
             artasyn[pretrained], others are downloaded.
         anatomy: the network that reads anatomy tells where anomalies may lie and what the detector learns as lungs,
             where PBTSeg finds the lungs; otherwise the lungs of PBTSeg do both.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from artasyn.errors import DataError
+from artasyn.errors import ImageError
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import LungOpacity
-from artasyn.synthesis.batch import BatchLungOpacity, FilmBatch, LungsOfBatch
+from artasyn.synthesis.batch import BatchLungOpacity, FilmBatch, LungsOfBatch, as_labels
 from artasyn.synthesis.finding import Findings
-from artasyn.synthesis.places import Found
 from artasyn.tensors import Masks
+from artasyn.transforms.options import check_options
 
 
 class RandomBatchLungOpacity(torch.nn.Module):
@@ -51,10 +53,9 @@ class RandomBatchLungOpacity(torch.nn.Module):
         lungs_labelled: bool | None = None,
     ) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise DataError(f"p must be a probability in [0, 1], not {p}")
-        self.insert = BatchLungOpacity(opacity, lungs_labelled=lungs_labelled)
-        self.p, self.same_on_batch = p, same_on_batch
+        check_options(p)
+        self.insert = BatchLungOpacity(opacity, lungs_labelled=True)
+        self.p, self.same_on_batch, self.lungs_labelled = p, same_on_batch, lungs_labelled
 
     def forward(self, images: FilmBatch, lungs: LungsOfBatch) -> tuple[FilmBatch, Masks]:
         """Inserts an anomaly into each image with probability `p`.
@@ -70,22 +71,26 @@ class RandomBatchLungOpacity(torch.nn.Module):
             SynthesisError: an image has no lungs, or nothing can be added to them.
             ImageError: the images are no valid batch, or the lungs are on another grid or device.
         """
+        _check_kinds(images, lungs)
+        labels, _ = as_labels(images, lungs, self.lungs_labelled)
         masks = torch.zeros_like(images)
         where = torch.nonzero(torch.rand(len(images)) < self.p).flatten()
         rng = np.random.default_rng(int(torch.randint(2**62, ())))
         if not len(where):
             return images, masks
-        chosen = lungs[where.to(lungs.device)] if isinstance(lungs, Tensor) else [lungs[i] for i in where.tolist()]
         where = where.to(images.device)
+        chosen = labels[where]
         if self.same_on_batch:
-            record = self.insert.opacity.draw(self._first(chosen), rng)
+            first = Lungs.from_labels(chosen[0, 0].cpu().numpy())
+            record = self.insert.opacity.draw(first, rng)
             made = self.insert.render(images[where], chosen, [record] * len(where))
         else:
             made = self.insert(images[where], chosen, rng)
         return images.index_copy(0, where, made.images), masks.index_copy(0, where, made.masks.to(masks.dtype))
 
-    def _first(self, lungs: LungsOfBatch) -> Found:
-        """Returns the lungs of the first image."""
-        if not isinstance(lungs, Tensor):
-            return lungs[0]
-        return Lungs.from_array(lungs[0, 0].cpu().numpy(), labelled=self.insert.lungs_labelled)
+
+def _check_kinds(images: object, lungs: object) -> None:
+    """Refuses images that are no tensor, and lungs that are neither a tensor nor a list."""
+    if not isinstance(images, Tensor) or not isinstance(lungs, Tensor | Sequence):
+        kinds = f"{type(images).__name__} and {type(lungs).__name__}"
+        raise ImageError(f"images must be a tensor, and lungs a tensor or a list, not {kinds}")

@@ -14,6 +14,7 @@ from artasyn.segment.anatomy.segmenters import segmenter as find_segmenter
 from artasyn.synthesis.finding import Findings
 from artasyn.transforms.given import pixels
 from artasyn.transforms.insertion import Inserted, Insertion, Maker, as_lungs, as_maker, grey
+from artasyn.transforms.options import check_options
 
 
 class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
@@ -36,6 +37,9 @@ class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
         lungs_labelled: as for `RandomLungOpacity`.
         segmenter: as for `RandomLungOpacity`.
 
+    Raises:
+        DataError: `p` is no probability.
+
     Example:
         >>> from artasyn import Phantom
         >>> films = [Phantom(size=96)(seed).image for seed in (1, 2)]
@@ -57,6 +61,7 @@ class OpacityDataset(torch.utils.data.Dataset[dict[str, Any]]):
         lungs_labelled: bool | None = None,
         segmenter: LungsBy | Segmenter = "pbtseg",
     ) -> None:
+        check_options(p)
         self.normals, self.lungs, self.key, self.seed, self.p, self.epoch = normals, lungs, key, seed, p, 0
         self.insertion = Insertion(as_maker(opacity), anomalies_range, find_segmenter(segmenter))
         self.lungs_labelled = lungs_labelled

@@ -20,7 +20,7 @@ from artasyn.synthesis.finding import Findings
 from artasyn.synthesis.places import Found
 from artasyn.transforms.given import pixels
 from artasyn.transforms.insertion import Inserted, Insertion, Maker, as_lungs, as_maker, grey
-from artasyn.transforms.pipelines import OnFailure
+from artasyn.transforms.options import OnFailure, check_options
 from artasyn.transforms.returned import as_held, marked_as
 
 _MONAI = required("monai.transforms", extra="monai")
@@ -62,7 +62,7 @@ class LungOpacityd(_MONAI.RandomizableTransform, _MONAI.MapTransform):  # type: 
         allow_missing_keys: passes a dictionary without the image on as it is.
 
     Raises:
-        DataError: there is more than one key of an image.
+        DataError: there is more than one key of an image, `prob` is no probability, or `on_failure` is unknown.
         MissingExtra: MONAI is not installed.
 
     Example:
@@ -89,6 +89,7 @@ class LungOpacityd(_MONAI.RandomizableTransform, _MONAI.MapTransform):  # type: 
         segmenter: LungsBy | Segmenter = "pbtseg",
         allow_missing_keys: bool = False,
     ) -> None:
+        check_options(prob, on_failure, name="prob")
         _MONAI.MapTransform.__init__(self, keys, allow_missing_keys)
         _MONAI.RandomizableTransform.__init__(self, prob)
         if len(self.keys) != 1:
@@ -150,6 +151,9 @@ class LungOpacityd(_MONAI.RandomizableTransform, _MONAI.MapTransform):  # type: 
         none = np.zeros(made.mask.shape, bool)
         if mask is None:
             outputs = {self.mask_key: _as_given(_channels([made.mask]), given)}
+        elif not isinstance(mask, np.ndarray | Tensor):
+            kind = type(mask).__name__
+            raise ImageError(f"{self.mask_key} must be an array or a tensor, not {kind}; use EnsureTyped before")
         else:
             values = torch.from_numpy(mask) if isinstance(mask, np.ndarray) else mask.as_subclass(Tensor)
             outputs = {self.mask_key: _as_given(marked_as(values, made, self.names, None), mask)}

@@ -6,7 +6,7 @@ import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,11 +25,9 @@ from artasyn.synthesis.places import Found
 from artasyn.transforms.boxes import LabelFields, with_boxes
 from artasyn.transforms.given import check_moved, pixels
 from artasyn.transforms.insertion import Insertion, Maker, as_lungs, as_maker, opacity
+from artasyn.transforms.options import OnFailure, check_options
 from artasyn.transforms.returned import as_held, boxes_name, marked_as, no_mask, with_tensor_boxes
 from artasyn.transforms.targets import KINDS, A, Targets, marked, marked_list
-
-OnFailure = Literal["raise", "skip"]
-"""How an image that nothing can be added to is handled: an error, or the image unchanged."""
 
 
 class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
@@ -83,6 +81,7 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
 
     Raises:
         SynthesisError: there is no such finding, a value cannot be drawn from, or a sentence cannot be read.
+        DataError: `p` is no probability, or `on_failure` is unknown.
 
     Example:
         >>> from artasyn import Phantom
@@ -117,6 +116,7 @@ class LungOpacityTransform(A.DualTransform):  # type: ignore[misc]
         convention: Convention = "visible",
         prompts: Sequence[str] = (),
     ) -> None:
+        check_options(p, on_failure)
         super().__init__(p=p)
         self.findings, self.zones, self.sides = findings, zones, sides
         self.severity_range, self.size_range, self.number_range = severity_range, size_range, number_range
@@ -224,6 +224,10 @@ class RandomLungOpacity(torch.nn.Module):
         box_labels: the label of new boxes, where a sample has boxes and ``labels``: a number, or a dictionary with one
             for each finding. None takes the finding's name, which a list of labels can hold.
 
+    Raises:
+        SynthesisError: there is no such finding.
+        DataError: `p` is no probability, or `on_failure` is unknown.
+
     Example:
         >>> from artasyn import Phantom
         >>> chest = Phantom(size=96)(seed=1)
@@ -247,6 +251,7 @@ class RandomLungOpacity(torch.nn.Module):
         box_labels: Any = None,
     ) -> None:
         super().__init__()
+        check_options(p, on_failure)
         self.insertion = Insertion(as_maker(opacity), anomalies_range, find_segmenter(segmenter))
         self.p, self.on_failure = p, on_failure
         self.lungs_labelled, self.mask_value, self.box_labels = lungs_labelled, mask_value, box_labels
@@ -257,9 +262,9 @@ class RandomLungOpacity(torch.nn.Module):
         Args:
             sample: a dictionary with ``image`` and, if there are any, ``lungs`` (labels, or a mask of both lungs;
                 (h, w), or with axes of length 1 before) and ``mask`` ((h, w), (1, h, w), or a channel for each finding
-                of the opacity); or an image. Boxes, as `tv_tensors.BoundingBoxes`, get a box for each lesion. Where a
-                transform of torchvision.transforms.v2 may move the image first, lungs and mask are `tv_tensors.Mask`,
-                or PIL images, so that they move with it.
+                of the opacity); or an image. Boxes, as `tv_tensors.BoundingBoxes`, get a box for each lesion, of
+                several those named ``boxes``. Where a transform of torchvision.transforms.v2 may move the image first,
+                lungs and mask are `tv_tensors.Mask`, or PIL images, so that they move with it.
             target: the rest of the dictionary, where `sample` is an image.
 
         Returns:
@@ -272,6 +277,8 @@ class RandomLungOpacity(torch.nn.Module):
         """
         if isinstance(sample, Mapping):
             return self._changed(dict(sample))
+        if "image" in (target or {}):
+            raise ImageError("the target holds an image beside the one before it; give one of them")
         whole = self._changed({"image": sample} | (target or {}))
         return whole.pop("image"), whole
 

@@ -70,7 +70,8 @@ def boxes_name(sample: Mapping[str, Any]) -> str | None:
     """Returns the name of a sample's boxes, which torchvision knows by their class; None if there are none.
 
     Raises:
-        ImageError: there are boxes of an unknown format, or masks of single lesions beside the boxes.
+        ImageError: there are boxes of an unknown format, masks of single lesions beside the boxes, or several boxes of
+            which none are called ``boxes``.
     """
     known = sys.modules.get("torchvision.tv_tensors")  # without it there are no such boxes
     named = [name for name, values in sample.items() if known and isinstance(values, known.BoundingBoxes)]
@@ -83,7 +84,9 @@ def boxes_name(sample: Mapping[str, Any]) -> str | None:
         return None
     if sample.get("masks") is not None:
         raise ImageError("masks of single boxes are not served; give a mask of all lesions, named mask")
-    return named[0]
+    if len(named) > 1 and "boxes" not in named:
+        raise ImageError(f"{', '.join(named)} are all boxes; name those of the lesions boxes")
+    return "boxes" if "boxes" in named else named[0]
 
 
 def with_tensor_boxes(

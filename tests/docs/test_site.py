@@ -89,7 +89,7 @@ def test_the_tutorials_print_and_draw_what_they_show() -> None:
 def test_the_examples_of_the_how_tos_run(tmp_path: Path) -> None:
     pages = [page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs" / "how-to").glob("*.md"))]
     blocks = [block for page in pages for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)]
-    assert len(blocks) > 5
+    assert len(blocks) >= 3
     each = "import sys\nfor block in sys.argv[1:]: exec(compile(block, block, 'exec'), {'__name__': '__main__'})"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", each, *blocks]

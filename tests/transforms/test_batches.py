@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import jaxtyping
 import numpy as np
 import pytest
 import torch
 
-from artasyn.errors import DataError, SynthesisError
+from artasyn.errors import DataError, ImageError, SynthesisError
 from artasyn.phantom.film import Phantom
 from artasyn.synthesis import LungOpacity, findings
 from artasyn.transforms import RandomBatchLungOpacity
@@ -64,6 +67,23 @@ def test_what_cannot_be_done_is_refused() -> None:
         RandomBatchLungOpacity(["lump"])
     with pytest.raises(SynthesisError, match="no lungs"):
         RandomBatchLungOpacity(p=1.0)(IMAGES, torch.zeros_like(LUNGS))
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+@pytest.mark.parametrize(
+    ("images", "lungs", "message"),
+    [
+        (2 * IMAGES, LUNGS, r"images must lie in \[0, 1\]"),
+        (IMAGES[:, 0], LUNGS, "images must be float32"),
+        (IMAGES, LUNGS[:2], "lungs are"),
+        (IMAGES, [chest.lungs for chest in CHESTS[:2]], "give lungs for each image"),
+        (IMAGES, None, "not Tensor and NoneType"),
+        (IMAGES.numpy(), LUNGS, "not ndarray and Tensor"),
+    ],
+)
+def test_what_is_no_batch_is_refused_whatever_is_drawn(p: float, images: Any, lungs: Any, message: str) -> None:
+    with pytest.raises((ImageError, jaxtyping.TypeCheckError), match=f"{message}|Type-check"):
+        RandomBatchLungOpacity(p=p)(images, lungs)
 
 
 @pytest.mark.extras

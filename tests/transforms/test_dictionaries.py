@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pickle
+import runpy
 import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -148,6 +150,15 @@ def test_what_is_no_image_is_refused(image: Any, message: str) -> None:
         PBTSegd("image")({"image": image})
 
 
+def test_a_mask_that_is_no_array_and_wrong_options_are_refused() -> None:
+    with pytest.raises(ImageError, match="mask must be an array or a tensor, not list; use EnsureTyped before"):
+        inserted({"image": film(), "mask": [[0]]})
+    with pytest.raises(DataError, match=r"prob must be a probability in \[0, 1\], not 1.5"):
+        LungOpacityd("image", prob=1.5)
+    with pytest.raises((DataError, jaxtyping.TypeCheckError), match=r"on_failure must be raise or skip|Type-check"):
+        LungOpacityd("image", on_failure="skipp")  # type: ignore[arg-type]
+
+
 def test_keys_must_fit() -> None:
     with pytest.raises(DataError, match=r"one image, not .*'a', 'b'"):
         LungOpacityd(["a", "b"])
@@ -215,3 +226,7 @@ def test_without_monai_the_message_says_what_to_install(monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, "monai.transforms", None)
     with pytest.raises(MissingExtra, match=r"pip install artasyn\[monai\]"):
         artasyn.transforms.LungOpacityd  # noqa: B018
+    assert "LungOpacityd" in artasyn.transforms.__all__
+    monkeypatch.setitem(sys.modules, "monai", None)
+    names = runpy.run_path(str(artasyn.transforms.__file__))["__all__"]  # those of a star import
+    assert names == ["LungOpacityTransform", "OpacityDataset", "RandomBatchLungOpacity", "RandomLungOpacity"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import albumentations as A
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -18,10 +19,11 @@ from PIL import Image
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
-from artasyn.errors import ImageError, SynthesisError
+from artasyn.errors import DataError, ImageError, SynthesisError
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.synthesis import FINDINGS, LungOpacity, OpacityRecord, findings
 from artasyn.transforms.dataset import OpacityDataset
+from artasyn.transforms.options import check_options
 from artasyn.transforms.pipelines import LungOpacityTransform, RandomLungOpacity
 from tests.conftest import ROOT
 
@@ -464,3 +466,16 @@ assert bool(asked) == (os.environ.get("{switch}") == "0"), asked
     environment = {name: text for name, text in os.environ.items() if name != switch}
     environment |= {} if value is None else {switch: value}
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, cwd=ROOT, env=environment)
+
+
+@pytest.mark.parametrize("kind", [RandomLungOpacity, LungOpacityTransform])
+def test_wrong_options_are_refused(kind: Any) -> None:
+    for p in (-0.1, 1.5, float("nan")):
+        with pytest.raises(DataError, match=r"p must be a probability in \[0, 1\]"):
+            kind(p=p)
+    with pytest.raises((DataError, jaxtyping.TypeCheckError), match=r"on_failure must be raise or skip|Type-check"):
+        kind(on_failure="skipp")
+    with pytest.raises(DataError, match="on_failure must be raise or skip, not 'skipp'"):
+        check_options(0.5, "skipp")
+    with pytest.raises(DataError, match=r"not '0\.5'"):
+        check_options("0.5")

@@ -86,6 +86,22 @@ def test_image_and_target_and_names_in_a_list() -> None:
     assert len(same["boxes"]) == 0
 
 
+def test_of_several_boxes_those_called_boxes_get_the_lesions() -> None:
+    others = tv_tensors.BoundingBoxes(torch.zeros(0, 4), format="XYXY", canvas_size=(128, 128))
+    out = inserted({"hearts": others} | sample(labels=[]))
+    assert len(out["boxes"]) == len(out["labels"]) > 0
+    assert len(out["hearts"]) == 0
+    given = sample()
+    with pytest.raises(ImageError, match="hearts, lesions are all boxes; name those of the lesions boxes"):
+        inserted({"hearts": others, "lesions": given.pop("boxes")} | given)
+
+
+def test_a_target_with_an_image_is_refused() -> None:
+    given = sample()
+    with pytest.raises(ImageError, match="the target holds an image beside the one before it"):
+        RandomLungOpacity(p=0.0)(given["image"], given)
+
+
 @pytest.mark.parametrize(
     ("changes", "options", "message"),
     [
