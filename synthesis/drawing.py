@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT
@@ -46,16 +44,18 @@ def draw_lesions(
         rng.exponential(size=(len(present), len(mixture))) / weights
     )  # the smallest values are a weighted draw without replacement
     rank = chances.argsort(axis=1).argsort(axis=1)
-    parts: list[tuple[Any, ...]] = []
+    parts: list[tuple[np.ndarray, ...]] = []
     for number, finding in enumerate(mixture):
         images = np.flatnonzero(rank[:, number] < kinds)
         if images.size:
-            parts.append((number, *_draw_kind(finding, images, present[images], rng)))
-    most = max(part[4].shape[1] for part in parts)
-    columns = [np.concatenate(column) for column in zip(*(_padded(part, most) for part in parts), strict=True)]
-    order = np.argsort(columns[0], kind="stable")
+            drawn = _draw_kind(finding, images, present[images], rng)
+            parts.append((np.full(drawn[0].size, number), *drawn))
+    columns = [np.concatenate(column) for column in zip(*(part[:4] + part[5:] for part in parts), strict=True)]
+    order = np.argsort(columns[1], kind="stable")
+    kind, image, side, focus, severity, seed = (column[order] for column in columns)
     looks = tuple((finding.name, finding.look) for finding in mixture)
-    return Draws(looks, *(column[order] for column in columns))
+    stamps = _in_order([part[4] for part in parts], order)
+    return Draws(looks, image, kind, side, focus, stamps, severity, seed)
 
 
 def _draw_kind(
@@ -73,12 +73,16 @@ def _draw_kind(
     return image, side, focus.round(4), stamps.round(4), severity.round(4), seed
 
 
-def _padded(part: tuple[Any, ...], most: int) -> tuple[np.ndarray, ...]:
-    """Returns the columns of `Draws` for one finding's lesions, padded to `most` stamps for each lesion."""
-    number, image, side, focus, stamps, severity, seed = part
-    wide = np.full((len(image), most, 4), ABSENT)
-    wide[:, : stamps.shape[1]] = np.where(stamps[..., 2:3] > ABSENT[2], stamps, ABSENT)
-    return image, np.full(image.size, number), side, focus, wide, severity, seed
+def _in_order(parts: list[Float64[np.ndarray, "_ _ 4"]], order: Int[np.ndarray, " n"]) -> Float64[np.ndarray, "n e 4"]:
+    """Joins the stamps of the findings in an order of their lesions; where a lesion has fewer, `ABSENT` follows."""
+    most = max(part.shape[1] for part in parts)
+    joined = np.empty((order.size, most, 4))
+    joined.reshape(order.size, -1)[:] = np.tile(ABSENT, most)
+    places = np.empty_like(order)
+    places[order] = np.arange(order.size)
+    for part, of in zip(parts, np.split(places, np.cumsum([len(part) for part in parts])[:-1]), strict=True):
+        joined[of, : part.shape[1]] = np.where(part[..., 2:3] > ABSENT[2], part, ABSENT)
+    return joined
 
 
 def _sides(

@@ -91,8 +91,8 @@ class Lesions:
         kind = draws.kind
         looks = [look for _, look in draws.kinds]
         unit = _hashed_rows(draws.seed, 13)
-        there = draws.stamps[..., 2:3] > ABSENT[2]
-        extent = np.where(there, np.abs(draws.stamps[..., :2]) + draws.stamps[..., 2:], 0).max(axis=(1, 2))
+        down, across, tall, wide = (draws.stamps[..., axis] for axis in range(4))
+        extent = np.maximum(np.abs(down) + tall, np.abs(across) + wide).max(axis=1)
         coarse = np.clip(np.round(np.log2(64 / (0.9 * extent * GRID))), 0, len(CLOUDS) - 1).astype(np.int64)
         first, many = (np.array(column)[kind] for column in zip(*(_TEXTURES[k.texture] for k in looks), strict=True))
         made_of = first + (unit[:, 12] * many).astype(np.int64)
