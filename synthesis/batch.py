@@ -3,38 +3,25 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from types import SimpleNamespace
-from typing import Any, cast
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from artasyn.arrays import Rng, as_generator
 from artasyn.errors import ImageError, NothingShows, SynthesisError
 from artasyn.segment.lungs import Lungs
 from artasyn.shapes import Bool, Float32, Integer, Shaped
-from artasyn.synthesis import rendering
-from artasyn.synthesis.context import (
-    CELLS,
-    FADE_BLUR,
-    LEAST_STEP,
-    LEVEL_BLUR,
-    MARGIN,
-    NEAR_BLUR,
-    SAMPLES,
-    SOFT_TISSUE,
-    kernel,
-)
 from artasyn.synthesis.finding import Findings
 from artasyn.synthesis.lesions import Draws, OpacityRecord
 from artasyn.synthesis.opacity import DRAWS, LungOpacity, rendered
 from artasyn.synthesis.places import Found, Place
-from artasyn.synthesis.rendering import POINTS, Extents, Lesions
-from artasyn.synthesis.textures import GRID, bank
+from artasyn.synthesis.rendering import Lesions
+from artasyn.synthesis.textures import bank
+from artasyn.synthesis.tiles import Tools, laid, painted
 
 FilmBatch = Float32[Tensor, "b 1 h w"]
 LungBatch = Integer[Tensor, "b 1 h w"]
@@ -81,63 +68,6 @@ class Anomalies:
         return replace(self, others={**self.others, **records}, **tensors)
 
 
-@dataclass(frozen=True, eq=False)
-class _Windows:
-    """The square around the lungs of every image, as `artasyn.synthesis.context.Window`; integers (b,)."""
-
-    top: Tensor
-    left: Tensor
-    side: Tensor
-    height: Tensor
-
-    @classmethod
-    def around(cls, lungs: Tensor) -> _Windows:
-        """Returns the windows around lungs (b, h, w); around the whole image where there are no lungs."""
-        (top, bottom), (left, right) = (_ends((lungs > 0).any(dim)) for dim in (2, 1))
-        height, width = bottom - top, right - left
-        longer = torch.maximum(height, width)
-        side = longer + 2 * (1 + torch.round(MARGIN * longer.double()).long())
-        half = [torch.div(length - side, 2, rounding_mode="floor") for length in (height, width)]
-        return cls(top + half[0], left + half[1], side, height)
-
-    def sampled(self, values: Tensor) -> Tensor:
-        """Returns values (b, h, w) at the sample points of every window, (b, samples, samples)."""
-        count = CELLS * SAMPLES
-        steps = (2 * torch.arange(count, device=values.device) + 1) * self.side[:, None] // (2 * count)
-        rows = (self.top[:, None] + steps).clamp(0, values.shape[1] - 1)
-        columns = (self.left[:, None] + steps).clamp(0, values.shape[2] - 1)
-        return values[
-            torch.arange(len(values), device=values.device)[:, None, None], rows[:, :, None], columns[:, None]
-        ]
-
-    def on_film(self, shape: tuple[int, ...]) -> Tensor:
-        """Returns 1 for cells whose centre lies on the image and 0 for the others, (b, cells, cells)."""
-        middle = (torch.arange(CELLS, device=self.side.device) + 0.5) * (self.side[:, None] / CELLS)
-        rows, columns = (
-            ((start[:, None] + middle >= 0) & (start[:, None] + middle < length)).float()
-            for start, length in zip((self.top, self.left), shape, strict=True)
-        )
-        return rows[:, :, None] * columns[:, None]
-
-    def enlarged(self, values: Tensor, shape: tuple[int, int]) -> Tensor:
-        """Resamples values from the windows' grids, (b, grid, grid), to the images' grid, (b, h, w)."""
-        places = [
-            (2 * (torch.arange(length, device=values.device) - start[:, None]) + 1) / self.side[:, None] - 1
-            for length, start in zip(shape, (self.top, self.left), strict=True)
-        ]
-        down, across = (p.to(values.dtype) for p in places)
-        where = torch.stack(
-            [across[:, None].expand(-1, shape[0], -1), down[:, :, None].expand(-1, -1, shape[1])], dim=-1
-        )
-        return functional.grid_sample(values[:, None], where, padding_mode="border", align_corners=False)[:, 0]
-
-
-def _ends(there: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the first set index of each row of flags and the index after the last, (b,); 0 and the length if none."""
-    there = (there | ~there.any(1, keepdim=True)).long()
-    return there.argmax(1), there.shape[1] - there.flip(1).argmax(1)
-
-
 class BatchLungOpacity(torch.nn.Module):
     """Makes lung opacities on batches of radiographs, on any device.
 
@@ -177,6 +107,8 @@ class BatchLungOpacity(torch.nn.Module):
         _refuse_parts([self.opacity])
         self.at_once, self.lungs_labelled = at_once, lungs_labelled
         self.register_buffer("textures", torch.from_numpy(bank().copy()), persistent=False)
+        self._tools: Tools | None = None
+        self._steps: tuple[Callable[..., Any], Callable[..., Any]] = (laid, painted)
 
     def forward(self, images: FilmBatch, lungs: LungsOfBatch, rng: Rng) -> Anomalies:
         """Draws and renders an anomaly for every radiograph; an anomaly that changes no pixel is drawn again.
@@ -230,21 +162,17 @@ class BatchLungOpacity(torch.nn.Module):
             return self._one_by_one(images, lungs, draws, tolerances)
         if self.textures.device != images.device or self.textures.dtype != torch.float32:  # as after half()
             self.textures = torch.from_numpy(bank().copy()).to(images.device)
+        if self._tools is None or self._tools.textures is not self.textures:
+            self._tools = Tools.of(self.textures)
         films, labels = images[:, 0], lungs[:, 0]
         packed = Lesions.pack(draws)
-        lesions = _Tensors({f.name: torch.from_numpy(getattr(packed, f.name)).to(films.device) for f in fields(packed)})
-        windows = _Windows.around(labels)
-        share, step, soft_tissue = _context(films, labels, windows)
-        left = self._left(lesions, share, windows.on_film(labels.shape[1:]), windows)
-        grids = torch.zeros((len(films), GRID, GRID), device=films.device)
-        grids.index_add_(0, lesions.image, torch.log(left.clamp(min=1e-7)))
-        added = windows.enlarged((1 - grids.exp()) * _finer(step), (films.shape[1], films.shape[2])) * (labels > 0)
-        added = rendering.saturated(added, films, soft_tissue, torch)
-        brighter = torch.minimum(films + added, torch.ones_like(films))
-        change = brighter - films
-        mask = change >= tolerances.to(films)[:, None, None]
-        result = torch.where(mask, brighter, films)
-        return Anomalies(result[:, None], mask[:, None], (change * mask)[:, None], draws, tolerances)
+        arrays = (getattr(packed, name) for name in _Tensors._fields)
+        lesions = _Tensors(*(torch.from_numpy(array).to(films.device) for array in arrays))
+        lay, paint = self._steps
+        found = lay(films, labels, lesions, self._tools)
+        found = found._replace(changed=found.changed.nonzero())
+        result, mask, change = paint(films, labels, tolerances.to(films), lesions, found, self._tools)
+        return Anomalies(result[:, None], mask[:, None], change[:, None], draws, tolerances)
 
     def _one_by_one(self, images: FilmBatch, lungs: LungBatch, draws: Draws, tolerances: Tensor) -> Anomalies:
         """Renders a draw image by image, on the CPU."""
@@ -262,36 +190,21 @@ class BatchLungOpacity(torch.nn.Module):
         device = images.device
         return replace(made, images=result.to(device), masks=changed.to(device), attenuations=added.to(device))
 
-    def _left(self, lesions: Any, share: Tensor, on_film: Tensor, windows: _Windows) -> Tensor:
-        """Returns the share of air that every lesion leaves, (n, grid, grid)."""
-        extents = Extents.of(share * on_film[:, None], torch)
-        row, column = extents.place(lesions.image, lesions.side, lesions.focus, torch)
-        points = (torch.arange(POINTS, device=share.device) + 0.5) / POINTS
-        height = (windows.height / windows.side)[lesions.image]
-        outward = extents.outward[lesions.image, lesions.side].to(share.dtype)
-        level = rendering.levels(lesions.stamps, row, column, outward, height, points, points, torch)
-        place, mirrored = rendering.at_the_hilum(lesions, extents, torch)
-        along = torch.arange(GRID, device=share.device)
-        rows, columns = (
-            place[:, :, axis, None] + torch.where(mirrored[:, :, axis, None] > 0, GRID - 1 - along, along)
-            for axis in (0, 1)
-        )
-        pieces = self.textures[lesions.texture[:, :, None, None], rows[:, :, :, None], columns[:, :, None]]
-        air = lesions.airways.clip(min=0)[:, None, None]
-        look = [number[:, None, None] for number in lesions.look.T[:-1]]
-        dense = rendering.density(
-            _finer(level), pieces[:, 0], pieces[:, 1], air + (1 - 2 * air) * pieces[:, 2], look, torch
-        )
-        thin = _blurred(share.flatten(0, 1), FADE_BLUR).reshape(share.shape)
-        fade = rendering.fades(thin[lesions.image, lesions.side], lesions.look[:, -1], torch)
-        return cast(Tensor, rendering.remaining(lesions.severity[:, None, None], dense, _finer(fade), torch))
 
-
-class _Tensors(SimpleNamespace):
+class _Tensors(NamedTuple):
     """`Lesions` as tensors."""
 
-    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
-        super().__init__(**tensors)
+    image: Tensor
+    side: Tensor
+    focus: Tensor
+    stamps: Tensor
+    severity: Tensor
+    look: Tensor
+    texture: Tensor
+    place: Tensor
+    mirrored: Tensor
+    airways: Tensor
+    hilum: Tensor
 
 
 def _refuse_parts(limited: Sequence[LungOpacity | OpacityRecord]) -> None:
@@ -366,34 +279,3 @@ def _check(images: Tensor, lungs: Tensor) -> None:
         raise ImageError(
             f"lungs are {tuple(lungs.shape)} on {lungs.device}, images {tuple(images.shape)} on {images.device}"
         )
-
-
-def _context(films: Tensor, labels: Tensor, windows: _Windows) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns each lung's share of the cells, (b, 2, cells, cells), the step to soft tissue and the soft tissue's grey.
-
-    See `artasyn.synthesis.context.Context`.
-    """
-    sides = windows.sampled(labels)
-    share = functional.avg_pool2d(torch.stack([(sides == side).float() for side in (1, 2)], dim=1), SAMPLES)
-    film = functional.avg_pool2d(windows.sampled(films)[:, None], SAMPLES)[:, 0]
-    at = round(SOFT_TISSUE * (CELLS * CELLS - 1))
-    soft_tissue = film.flatten(1).kthvalue(at + 1).values[:, None, None]
-    lung = share.sum(1)
-    mean = (film * lung).sum((1, 2)) / lung.sum((1, 2)).clamp(min=1e-3)
-    soft_tissue = torch.maximum(soft_tissue, mean[:, None, None] + LEAST_STEP)
-    level = _blurred(film * lung, LEVEL_BLUR) / _blurred(lung, LEVEL_BLUR).clamp(min=1e-3)
-    near = _blurred(film, NEAR_BLUR, border="replicate")
-    return share, (soft_tissue - torch.maximum(level, near)).clamp(min=0), soft_tissue
-
-
-def _blurred(values: Tensor, sigma: float, border: str = "constant") -> Tensor:
-    """Blurs values (n, cells, cells) with a Gaussian, like `artasyn.synthesis.context.blurred`."""
-    taps = torch.from_numpy(kernel(sigma)).to(values.device)
-    reach = len(taps) // 2
-    wide = functional.pad(values[:, None], (reach,) * 4, mode=border)
-    return functional.conv2d(functional.conv2d(wide, taps[None, None, None]), taps[None, None, :, None])[:, 0]
-
-
-def _finer(values: Tensor) -> Tensor:
-    """Resamples values (n, rows, columns) to the grid, (n, grid, grid)."""
-    return functional.interpolate(values[:, None], size=(GRID, GRID), mode="bilinear", align_corners=False)[:, 0]

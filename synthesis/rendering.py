@@ -18,7 +18,7 @@ import numpy as np
 
 from artasyn.shapes import Float32, Int64
 from artasyn.synthesis.finding import Texture
-from artasyn.synthesis.lesions import ABSENT, HILUM, Draws
+from artasyn.synthesis.lesions import HILUM, Draws
 from artasyn.synthesis.noise import hashed
 from artasyn.synthesis.textures import CLOUDS, CUFFS, GRID, NAMES, SIDE, TREES
 

@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 
 from artasyn.shapes import Float32
-from artasyn.synthesis.cells import crystallised, voronoi
-from artasyn.synthesis.noise import clouds, hashed, lattice
+from artasyn.synthesis.noise import clouds, crystallised, hashed, lattice, voronoi
 
 GRID = 192
 """Rows and columns of the grid over the lungs that opacities are rendered on."""

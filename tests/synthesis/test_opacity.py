@@ -33,8 +33,7 @@ from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import FINDINGS, Anomaly, LungOpacity, LungVolume, OpacityRecord, findings
 from artasyn.synthesis.anomaly import expose
-from artasyn.synthesis.cells import crystallised
-from artasyn.synthesis.noise import clouds, hashed, lattice
+from artasyn.synthesis.noise import clouds, crystallised, hashed, lattice
 from tests.catalogue import CATALOGUE
 from tests.conftest import ROOT
 from tests.synthesis.anomalies import WRONG, digest
