@@ -242,16 +242,16 @@ def as_labels(images: Tensor, lungs: LungsOfBatch, labelled: bool | None) -> tup
     if not isinstance(lungs, Tensor):
         lungs, labelled = _stacked(images, lungs), True
     _check(images, lungs)
-    flat = lungs.flatten(1)
-    plain = (flat == 1) | (flat == 2)
-    sides = [(flat == side).any(1) for side in (1, 2)]
-    known = (plain | (flat == 0)).all(1) if flat.dtype != torch.bool else torch.zeros_like(sides[0])
-    inside = ((images >= 0) & (images <= 1)).flatten(1).all(1)  # also finds NaN
-    right, left, known, inside = torch.stack([*sides, known, inside]).cpu().numpy()
+    flat, films = lungs.flatten(1), images.flatten(1)
+    none, right, left = ((flat == label).view(torch.uint8) for label in (0, 1, 2))  # faster than flags on a CPU
+    known = ((none | right | left).amin(1) > 0) & (flat.dtype != torch.bool)
+    inside = (films.amin(1) >= 0) & (films.amax(1) <= 1)  # also finds NaN
+    sides = [side.amax(1) > 0 for side in (right, left)]
+    has_right, has_left, known, inside = torch.stack([*sides, known, inside]).cpu().numpy()
     if not inside.all():
         raise ImageError(f"images must lie in [0, 1]; images {np.flatnonzero(~inside).tolist()} of the batch do not")
-    doubtful = ~known if labelled else ~known | (right & ~left) if labelled is None else np.ones_like(known)
-    present = np.stack([right, left], axis=1)
+    doubtful = ~known if labelled else ~known | (has_right & ~has_left) if labelled is None else np.ones_like(known)
+    present = np.stack([has_right, has_left], axis=1)
     labels = lungs.to(torch.uint8, copy=bool(doubtful.any()))
     for number in np.flatnonzero(doubtful):
         values = lungs[number, 0].detach().cpu()

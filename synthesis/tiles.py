@@ -98,8 +98,8 @@ class Windows(NamedTuple):
     @classmethod
     def around(cls, lungs: Tensor) -> Windows:
         """Returns the windows around lungs (b, h, w); around the whole image where there are no lungs."""
-        there = lungs > 0
-        (top, bottom), (left, right) = (_ends(there.any(dim)) for dim in (2, 1))
+        there = (lungs > 0).view(torch.uint8)
+        (top, bottom), (left, right) = (_ends(there.amax(dim)) for dim in (2, 1))
         height, width = bottom - top, right - left
         longer = torch.maximum(height, width)
         side = longer + 2 * (1 + torch.round(MARGIN * longer.double()).long())
@@ -143,9 +143,8 @@ class Windows(NamedTuple):
 
 
 def _ends(there: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the first set index of each row of flags and the index after the last, (b,); 0 and the length if none."""
-    numbers = (there | ~there.any(1, keepdim=True)).to(torch.uint8)
-    return numbers.argmax(1), numbers.shape[1] - numbers.flip(1).argmax(1)
+    """Returns the first 1 of each row of 0 and 1 and the index after the last, (b,); 0 and the length if none is 1."""
+    return there.argmax(1), there.shape[1] - there.flip(1).argmax(1)
 
 
 class Laid(NamedTuple):
@@ -218,12 +217,12 @@ def painted(
     tiles.index_add_(0, (lesions.image[of] * TILES + down) * TILES + across, torch.log(left.clamp(min=1e-7)))
     grids = tiles.reshape(-1, TILES, TILES, TILE, TILE).transpose(2, 3).reshape(-1, GRID, GRID)
     step = functional.interpolate(laid.step[:, None], size=(GRID, GRID), mode="bilinear", align_corners=False)[:, 0]
-    added = laid.windows.enlarged((1 - grids.exp()) * step, films) * (labels > 0)
+    added = laid.windows.enlarged((1 - grids.exp()) * step, films).masked_fill_(labels == 0, 0)
     added = rendering.saturated(added, films, laid.soft_tissue, torch)
-    brighter = torch.minimum(films + added, torch.ones_like(films))
+    brighter = (films + added).clamp_(max=1)
     change = brighter - films
     mask = change >= tolerances[:, None, None]
-    return torch.where(mask, brighter, films), mask, change * mask
+    return torch.where(mask, brighter, films), mask, change.masked_fill_(~mask, 0)
 
 
 def _left(lesions: Any, laid: Laid, tools: Tools) -> Tensor:
