@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from functools import cache
 
 import jaxtyping
@@ -16,6 +18,7 @@ from artasyn.phantom.film import Phantom
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import BatchLungOpacity, LungOpacity, OpacityRecord, findings
 from tests.catalogue import CATALOGUE
+from tests.conftest import ROOT
 
 DEVICES = [
     "cpu",
@@ -201,6 +204,38 @@ def test_half_precision_of_the_module_changes_nothing() -> None:
     for dtype in (torch.float16, torch.float64):
         with pytest.raises((ImageError, jaxtyping.TypeCheckError)):  # the latter only where tests check types
             plain(images.to(dtype), labels, np.random.default_rng(0))
+
+
+COMPILED = """
+import pickle
+import numpy as np, torch
+from artasyn import BatchLungOpacity, Phantom
+from artasyn.synthesis import findings
+
+chests = [Phantom(size=96)(seed) for seed in range(3)]
+images = torch.stack([torch.from_numpy(chest.image)[None] for chest in chests])
+labels = torch.stack([torch.from_numpy(chest.lungs.labels)[None] for chest in chests])
+plain, compiled = (BatchLungOpacity(["mass", "nodule"], at_once=True) for _ in range(2))
+traced = []
+compiled.compile(backend=lambda graph, inputs: traced.append(graph) or graph, fullgraph=True)
+for seed in range(6):
+    one, other = (batch(images, labels, np.random.default_rng(seed)) for batch in (plain, compiled))
+    assert one.records == other.records
+    assert (one.images - other.images).abs().max() < 1e-5, seed
+print(len(traced))
+kept = pickle.loads(pickle.dumps(compiled))
+assert torch.equal(kept(images, labels, np.random.default_rng(5)).images, one.images)
+print(len(traced))
+"""
+"""In a process of its own: the checks of types that tests add to every function cannot be traced."""
+
+
+def test_compiled_rendering_is_the_same_and_is_not_pickled() -> None:
+    """With a backend that only traces: both steps are traced whole, once, and once more for any number of lesions."""
+    done = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    before, after = map(int, done.stdout.split())
+    assert 2 <= before == after <= 6
 
 
 def test_the_module_moves_and_keeps_no_weights() -> None:
