@@ -62,6 +62,34 @@ def speed(result: dict[str, Any]) -> list[str]:
     return rows
 
 
+def speed_gpu(result: dict[str, Any]) -> list[str]:
+    """Throughput on a GPU, agreement with the CPU, and the costs of mixed precision."""
+    made, found, trained = (result[part] for part in ("synthesis", "detection", "training"))
+    rates = {f"synthesis, {name}": rate for name, rate in made["images_per_second"].items()}
+    rates |= {f"its draws alone, batches of {name}": rate for name, rate in made["draws_per_second"].items()}
+    for name, of in found["precisions"].items():
+        rates[f"detection, {name}: the network, batches of {found['batch']}"] = of["network_images_per_second"]
+        rates[f"detection, {name}: with PBTSeg on the processor"] = of["detector_images_per_second"]
+    for name, of in trained["precisions"].items():
+        rates[f"training, {name}, {trained['size']} px, batches of {trained['batch']}"] = of["images_per_second"]
+    machine = result["machine"]
+    rows = [f"| images a second ({machine['device']}, {result['size']} px) | median | quartiles |", "|---|---|---|"]
+    rows += [f"| {name} | {r['median']:,.0f} | {r['q1']:,.0f} to {r['q3']:,.0f} |" for name, r in rates.items()]
+    for name, of in made["agreement"].items():
+        rows.append(
+            f"| synthesis, {name}: largest difference from the CPU's images | {of['largest_difference']:.1e} | |"
+        )
+    for name, of in list(found["precisions"].items())[1:]:
+        cost = of["beside_32_bits"]
+        scores = f"{cost['score_median']:.1e} ({cost['score_largest']:.1e})"
+        otherwise = f"{cost['judged_otherwise']} of {found['films']}"
+        rows.append(
+            f"| detection, {name}: difference of scores from 32 bits, median (largest); films judged otherwise "
+            f"| {scores}; {otherwise} | |"
+        )
+    return rows
+
+
 def lungs(result: dict[str, Any]) -> list[str]:
     """Quality of the lungs on real radiographs."""
     rows = [
@@ -353,6 +381,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "generation_realism": generation_tables.generation_realism,
     "speed_synthesis": speed_synthesis,
     "speed": speed,
+    "speed_gpu": speed_gpu,
     "speed_collection": speed_collection,
     "score_projection": score_projection,
     "speed_projection": speed_projection,
@@ -409,6 +438,9 @@ SAME = {
     "speed_claim": "speed",
 }
 """Tables whose result has another name: several tables may show one result."""
+
+AWAITED = {"speed_gpu"}
+"""Results that need a machine that not everyone has. The page has no table as long as there is no result."""
 
 
 def _named(verdict: dict[str, float]) -> dict[str, float | None]:

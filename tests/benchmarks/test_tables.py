@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from benchmarks.tables import DOCUMENTS, SAME, TABLES, with_tables
+from benchmarks.tables import AWAITED, DOCUMENTS, SAME, TABLES, with_tables
 from tests.conftest import ROOT
 
 
@@ -15,4 +15,6 @@ def test_the_tables_are_generated_from_the_results() -> None:
         assert with_tables(text, results) == text, "run python -m benchmarks.tables"
     marks = set(re.findall(r"<!-- results:(\w+) -->", "".join(documents)))
     assert marks == set(TABLES)
-    assert {path.stem for path in results.glob("*.json")} == {SAME.get(name, name) for name in TABLES}
+    named = {SAME.get(name, name) for name in TABLES}
+    there = {path.stem for path in results.glob("*.json")}
+    assert named - AWAITED <= there <= named

@@ -57,7 +57,7 @@ def test_a_lesion_leaves_all_air_in_the_other_tiles() -> None:
         whole(_left(lesions, found._replace(changed=where), TOOLS), where, count, 1.0)
         for where in (found.changed.nonzero(), torch.ones_like(found.changed).nonzero())
     )
-    assert torch.equal(made, every)
+    assert torch.allclose(made, every, atol=1e-6)
     assert 0.1 < found.changed.float().mean() < 0.6
     assert made.amin() < 0.9
     assert (made <= 1).all()
