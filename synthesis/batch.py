@@ -196,9 +196,10 @@ class BatchLungOpacity(torch.nn.Module):
         arrays = (getattr(packed, name) for name in _Tensors._fields)
         lesions = _Tensors(*(torch.from_numpy(array).to(films.device) for array in arrays))
         lay, paint = steps
-        found = lay(films, labels, lesions, self._tools)
-        found = found._replace(changed=found.changed.nonzero())
-        result, mask, change = paint(films, labels, tolerances.to(films), lesions, found, self._tools)
+        with _in_32_bits(films.device.type):
+            found = lay(films, labels, lesions, self._tools)
+            found = found._replace(changed=found.changed.nonzero())
+            result, mask, change = paint(films, labels, tolerances.to(films), lesions, found, self._tools)
         return Anomalies(result[:, None], mask[:, None], change[:, None], draws, tolerances)
 
     def _one_by_one(self, images: FilmBatch, lungs: LungBatch, draws: Draws, tolerances: Tensor) -> Anomalies:
@@ -232,6 +233,13 @@ class _Tensors(NamedTuple):
     mirrored: Tensor
     airways: Tensor
     hilum: Tensor
+
+
+def _in_32_bits(device: str) -> contextlib.AbstractContextManager[object]:
+    """Suspends mixed precision, in which images would differ from the CPU's by more than 1/255."""
+    return (
+        torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else contextlib.nullcontext()
+    )
 
 
 def _refuse_parts(limited: Sequence[LungOpacity | OpacityRecord]) -> None:

@@ -206,6 +206,15 @@ def test_half_precision_of_the_module_changes_nothing() -> None:
             plain(images.to(dtype), labels, np.random.default_rng(0))
 
 
+def test_mixed_precision_of_a_training_changes_nothing() -> None:
+    images, labels = chests()
+    batch = BatchLungOpacity(at_once=True)
+    plain = batch(images, labels, np.random.default_rng(0))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = batch(images, labels, np.random.default_rng(0))
+    assert torch.equal(mixed.images, plain.images)
+
+
 COMPILED = """
 import pickle
 import numpy as np, torch

@@ -14,7 +14,7 @@ from artasyn.synthesis.batch import _Tensors
 from artasyn.synthesis.context import CELLS, blurred
 from artasyn.synthesis.rendering import POINTS, Lesions
 from artasyn.synthesis.textures import GRID, bank
-from artasyn.synthesis.tiles import TILE, TILES, Tools, _cut, _left, blurring, laid, lifting
+from artasyn.synthesis.tiles import TILE, TILES, Tools, _cut, _left, blurring, laid, lifting, painted
 
 TOOLS = Tools.of(torch.from_numpy(bank().copy()))
 
@@ -61,3 +61,19 @@ def test_a_lesion_leaves_all_air_in_the_other_tiles() -> None:
     assert 0.1 < found.changed.float().mean() < 0.6
     assert made.amin() < 0.9
     assert (made <= 1).all()
+
+
+def test_all_work_is_done_on_the_device_of_the_films() -> None:
+    """On the device of torch that has shapes and no values: a tensor that stayed on the CPU is an error there."""
+    draws = LungOpacity().draw_batch(np.ones((5, 2), bool), np.random.default_rng(0))
+    packed = Lesions.pack(draws)
+    lesions = _Tensors(*(torch.from_numpy(getattr(packed, name)).to("meta") for name in _Tensors._fields))
+    tools = Tools(*(tensor.to("meta") for tensor in TOOLS))
+    films, labels = torch.empty((5, 40, 60), device="meta"), torch.empty((5, 40, 60), dtype=torch.uint8, device="meta")
+    found = laid(films, labels, lesions, tools)
+    found = found._replace(changed=torch.empty((9, 3), dtype=torch.int64, device="meta"))
+    made = painted(films, labels, torch.empty(5, device="meta"), lesions, found, tools)
+    assert [(each.shape, each.dtype) for each in made] == [
+        (films.shape, kind) for kind in (torch.float32, torch.bool, torch.float32)
+    ]
+    assert all(each.device == films.device for each in made)
