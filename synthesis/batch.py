@@ -115,7 +115,7 @@ class BatchLungOpacity(torch.nn.Module):
         self.at_once, self.lungs_labelled = at_once, lungs_labelled
         self.register_buffer("textures", torch.from_numpy(bank().copy()), persistent=False)
         self._tools: Tools | None = None
-        self._steps = EAGER
+        self._steps: Steps = EAGER
 
     def forward(self, images: FilmBatch, lungs: LungsOfBatch, rng: Rng) -> Anomalies:
         """Draws and renders an anomaly for every radiograph; an anomaly that changes no pixel is drawn again.
@@ -167,7 +167,7 @@ class BatchLungOpacity(torch.nn.Module):
         """Fuses the rendering of whole batches with `torch.compile`; drawing stays as it is.
 
         The first two batches of a size take a minute longer. The rendering of images that are drawn again is not
-        compiled. A pickled module keeps nothing of it. On a CPU it is no gain.
+        compiled. A pickled module keeps nothing of it. On a CPU the gain is small, if there is one.
 
         Args:
             *arguments: of `torch.compile`.
@@ -176,9 +176,9 @@ class BatchLungOpacity(torch.nn.Module):
         self._steps = (torch.compile(laid, *arguments, **options), torch.compile(painted, *arguments, **options))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Returns what a pickle keeps: everything but compiled steps."""
+        """Returns what a pickle keeps: everything but compiled steps and what is made anew on each device."""
         kept: dict[str, Any] = super().__getstate__()  # type: ignore[no-untyped-call]
-        return {**kept, "_steps": EAGER}
+        return {**kept, "_steps": EAGER, "_tools": None}
 
     @torch.no_grad()
     def _render(
