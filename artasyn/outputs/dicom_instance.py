@@ -68,7 +68,7 @@ def model_parameters(model: str | Path, digest: str) -> tuple[tuple[str, str], .
         digest: of its weights, which identifies it.
 
     Example:
-        >>> model_parameters("/home/jane/models/second", "00ff")
+        >>> model_parameters("jane/models/second", "00ff")
         (('model', 'second'), ('weights', '00ff'))
     """
     return ("model", Path(model).absolute().name), ("weights", digest)

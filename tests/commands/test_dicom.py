@@ -74,7 +74,7 @@ def test_segment_lays_the_lungs_over_the_stored_film(films: Path, tmp_path: Path
 
 
 def test_an_object_names_the_model_without_the_folders_above_it() -> None:
-    options = SegmentOptions([Path("films")], Path("out"), by=LungOptions("anatomy", lungs_model="/home/jane/second"))
+    options = SegmentOptions([Path("films")], Path("out"), by=LungOptions("anatomy", lungs_model="jane/second"))
     reader = AnatomyReader(options.by.lungs_model, "cpu", "00ff")
     assert segment_maker(options, FilmLungs(reader)).settings == "lungs=anatomy, model=second, weights=00ff"
 
