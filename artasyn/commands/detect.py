@@ -86,7 +86,7 @@ class DetectOptions:
     prune: bool = field(default=False, metadata=flag(PRUNE))
     date: str = field(default="", metadata=option(DATE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU", main=True))
-    machines: Machines = field(default=Machines(), metadata=spread("merging", main=("portion", "backend")))
+    machines: Machines = field(default=Machines(), metadata=spread("merging"))
 
 
 def detect(options: DetectOptions) -> Done:

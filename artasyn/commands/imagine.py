@@ -145,7 +145,7 @@ class ImagineOptions:
     segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg, with --lungs pbtseg"))
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(WORKERS, main=True))
-    machines: Machines = field(default=Machines(), metadata=spread("merging", main=("portion", "backend")))
+    machines: Machines = field(default=Machines(), metadata=spread("merging"))
 
     def __post_init__(self) -> None:
         if self.bits not in (0, 8, 16) or min(self.number, self.tries, self.samples_per_shard) < 1 or self.seed < 0:

@@ -38,8 +38,8 @@ class MergeOptions:
 def merge(options: MergeOptions) -> Done:
     """Joins the portions of a run, which several machines or jobs made with --portion, as if one run had made them.
 
-    For example, after four jobs that ran artasyn segment films/ --out lungs --portion I/4 with I from 1 to 4:
-    artasyn merge lungs
+    For example: artasyn merge lungs
+    This joins what artasyn segment films/ --out lungs --portion I/4 wrote in four jobs, with I from 1 to 4.
 
     Writes to OUT, for the whole collection: what the command of the portions writes at its end, such as manifest.csv,
     sheets, tables, annotations.json and reports, with the same bytes as one run without --portion. No radiograph is

@@ -118,7 +118,7 @@ class ProjectOptions:
     )
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, each needs about 1.5 GB for a large CT", main=True))
-    machines: Machines = field(default=Machines(), metadata=spread("merging", main=("portion", "backend")))
+    machines: Machines = field(default=Machines(), metadata=spread("merging"))
 
     def __post_init__(self) -> None:
         usual = self.usual_views()

@@ -51,7 +51,7 @@ class StockOptions:
     resample_labels: bool = field(default=False, metadata=flag(RESAMPLE))
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, each needs about 1.5 GB for a large CT", main=True))
-    machines: Machines = field(default=Machines(), metadata=spread("merging", main=("portion", "backend")))
+    machines: Machines = field(default=Machines(), metadata=spread("merging"))
 
     def settings(self) -> dict[str, Any]:
         """Returns the settings that every patient depends on. More phantoms or variants are added to a stock."""

@@ -105,7 +105,7 @@ class SynthesiseOptions:
     segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg"))
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(WORKERS, main=True))
-    machines: Machines = field(default=Machines(), metadata=spread("merging", main=("portion", "backend")))
+    machines: Machines = field(default=Machines(), metadata=spread("merging"))
 
     def __post_init__(self) -> None:
         bits, per_image, seed = self.bits, self.per_image, self.seed

@@ -98,7 +98,7 @@ class TokensOptions:
     )
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(WORKERS, main=True))
-    machines: Machines = field(default=Machines(), metadata=spread("merging", main=("portion", "backend")))
+    machines: Machines = field(default=Machines(), metadata=spread("merging"))
 
     def __post_init__(self) -> None:
         if not self.outputs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import re
 import shlex
@@ -12,6 +13,7 @@ import pytest
 
 from artasyn.cli.catalogue import COMMANDS
 from artasyn.cli.parsing import parser, plain
+from artasyn.console.machines import Machines
 from tests.conftest import ROOT
 from tests.docs.needs import DOCS
 
@@ -53,6 +55,5 @@ def test_every_option_of_a_how_to_exists() -> None:
     for page in HOW_TOS:
         text = re.sub(OTHERS, "", page.read_text(encoding="utf-8"))
         said = set(re.findall(r"(?<![\w-])--([a-z][a-z-]*)", text))
-        assert said <= {"help", "config"}.union(
-            *(known[name] for name in known if re.search(rf"artasyn {name}\b", text))
-        ), page
+        everywhere = {"help", "config", *(each.name for each in dataclasses.fields(Machines))}
+        assert said <= everywhere.union(*(known[name] for name in known if re.search(rf"artasyn {name}\b", text))), page
