@@ -10,7 +10,7 @@ MODULES = (
     "artasyn.commands.project",
     "artasyn.commands.segment",
     "artasyn.commands.synthesise",
-    "artasyn.commands.train",
+    "artasyn.commands.models.train",
     "artasyn.detection.detector",
     "artasyn.detection.network",
     "artasyn.testsets.layouts",

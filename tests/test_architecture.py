@@ -33,6 +33,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ),
     ("artasyn.training", "artasyn.console", "artasyn.app"),
     ("artasyn.commands",),
+    ("artasyn.commands.models",),
     ("artasyn.cli",),
 )
 """Every room, floor by floor from the ground up; `docs/architecture.md` says what each is for."""

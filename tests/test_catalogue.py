@@ -7,14 +7,15 @@ import inspect
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import cv2
 import numpy as np
 import pytest
 
 from artasyn.arrays import Image
-from artasyn.cli.catalogue import COMMANDS
+from artasyn.cli.catalogue import COMMANDS, command_function, module_of
+from artasyn.commands.merge import COMMANDS as MERGED
 from artasyn.errors import ArtasynError
 from artasyn.files.ct_volumes import VOLUME_SUFFIXES
 from artasyn.files.radiograph import read_radiograph
@@ -81,9 +82,16 @@ def test_every_command_has_its_row() -> None:
     commands = {
         value.__name__
         for name, value in definitions()
-        if inspect.isfunction(value) and name == f"artasyn.commands.{value.__name__}"
+        if inspect.isfunction(value) and name.startswith("artasyn.commands.") and name.endswith(f".{value.__name__}")
     }
-    assert commands == {name.replace("-", "_") for name in COMMANDS}
+    assert commands == {module_of(name).rpartition(".")[2] for name in COMMANDS}
+
+
+def test_every_command_that_takes_portions_can_be_merged() -> None:
+    able = {
+        name for name in COMMANDS if "machines" in get_type_hints(command_function(name)[1], localns={"KW_ONLY": Any})
+    }
+    assert able == set(MERGED)
 
 
 @pytest.mark.parametrize("suffix", sorted(PICTURE_SUFFIXES))

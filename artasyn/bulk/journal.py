@@ -83,21 +83,23 @@ class Journal:
         out: the folder of results.
         columns: of the manifest's rows.
         files: the columns that name a file or folder.
+        folder: the folder that the journal lies in; None for `out`.
     """
 
     out: Path
     columns: tuple[str, ...]
     files: tuple[str, ...]
+    folder: Path | None = None
 
     @property
     def path(self) -> Path:
         """The journal's file."""
-        return self.out / ".journal.jsonl"
+        return (self.folder or self.out) / ".journal.jsonl"
 
     @property
     def mark(self) -> Path:
         """The file that names the source that a command works on in its own process; it stays if that does not end."""
-        return self.out / ".begun"
+        return self.path.with_name(".begun")
 
     def read(self) -> dict[str, Entry]:
         """Returns the entries by name; lines that are damaged or cut short are left out.

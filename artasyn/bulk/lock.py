@@ -26,7 +26,7 @@ _HELD: set[tuple[Path, int]] = set()
 
 
 @contextmanager
-def claimed(out: Path) -> Iterator[None]:
+def claimed(out: Path, *, ranks: bool = True) -> Iterator[None]:
     """Claims a folder of results for this thread of this process.
 
     The claim ends with the block, and it dies with the process. A claim inside a claim of the same folder does nothing.
@@ -34,13 +34,14 @@ def claimed(out: Path) -> Iterator[None]:
 
     Args:
         out: the folder; created if it is missing.
+        ranks: whether the processes of one distributed training share the claim.
 
     Raises:
         DataError: another process or thread has claimed the folder, or the path is no folder.
         OutputError: the folder cannot be made or written to.
     """
     key = out.resolve(), threading.get_ident()
-    if key in _HELD or any(os.environ.get(name, "0") not in ("", "0") for name in RANKS):
+    if key in _HELD or (ranks and any(os.environ.get(name, "0") not in ("", "0") for name in RANKS)):
         yield
         return
     descriptor = _open(out)

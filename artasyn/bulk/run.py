@@ -7,16 +7,20 @@ import hashlib
 import traceback
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import cv2
 
+from artasyn.bulk.clusters import Backend, Where
 from artasyn.bulk.fingerprints import Fingerprint
 from artasyn.bulk.journal import Entry, Journal, fingerprints_of, gone
 from artasyn.bulk.lock import claimed
+from artasyn.bulk.merging import Merging, joined_portions, read_portions
+from artasyn.bulk.portions import COMMAND, Portion, check_place
 from artasyn.bulk.progress import LOG, progress
 from artasyn.bulk.sources import SETTINGS, Source, claim, processes
 from artasyn.bulk.survival import Batch, refusal_of, survive
@@ -155,6 +159,11 @@ class BulkRun:
             consecutive sources of the whole collection, and the collection is one of the settings.
         prune: whether to delete the results of sources that are gone.
         own: whether the sources lie in `out`, because the command itself wrote them there.
+        portion: the portion of the collection that is worked on, beside other portions in `out`; None for the whole. A
+            portion has its own lock, journal and manifest.
+        backend: where the worker processes run.
+        merging: ``all`` and ``there`` work on nothing, but join the portions in `out`, see `artasyn.bulk.merging`.
+        asked: the command with its options, as a portion keeps it for `artasyn merge`.
     """
 
     out: Path
@@ -166,14 +175,23 @@ class BulkRun:
     sealed: bool = False
     prune: bool = False
     own: bool = False
+    portion: Portion | None = None
+    backend: Backend = "loky"
+    merging: Merging = ""
+    asked: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """The folder of lock, journal and manifest: `out`, or that of the portion."""
+        return self.portion.folder(self.out) if self.portion else self.out
 
     def __post_init__(self) -> None:
         processes(self.workers or 1)  # refuses a negative number
 
     @property
     def manifest(self) -> Path:
-        """The path of the manifest, the table of every source and its result."""
-        return self.out / "manifest.csv"
+        """The path of the manifest, the table of every source and its result; of a portion, of its sources."""
+        return self.folder / "manifest.csv"
 
     def run(self, work: Callable[[Source], Sequence[Row]], sources: Sequence[Source], *, title: str) -> list[Outcome]:
         """Works through the sources and writes the manifest.
@@ -184,10 +202,10 @@ class BulkRun:
             title: of the progress.
 
         Returns:
-            An outcome for each source, in the order of the sources.
+            An outcome for each source, in the order of the sources; of a portion, for each of its own sources.
 
         Raises:
-            DataError: the folder holds results of other settings, holds the collection, or is in use.
+            DataError: the folder holds results of other settings or other portions, holds the collection, or is in use.
             OutputError: a result cannot be written; the journal keeps what is done.
             KeyboardInterrupt: the user stopped the run; the message says how many sources are done.
         """
@@ -202,20 +220,58 @@ class BulkRun:
             title: of the progress.
         """
         sources = list(sources) if self.own else self._outside(sources)
-        with claimed(self.out):
-            claim(self.out, {**self.settings, "collection": _digest(sources)} if self.sealed else self.settings)
-            entries, left = self._kept(sources)
-            outcomes = {s.name: Outcome(s, e.rows, e.reason) for s in sources if (e := entries.get(s.name))}
+        with self.claimed():
+            self.claim({"collection": _digest(sources)} if self.sealed else {})
+            share = self.portion.share(len(sources), self._together) if self.portion else slice(len(sources))
+            mine, reasons = sources[share], dict[str, str]()
+            if self.portion:
+                self.manifest.unlink(missing_ok=True)  # a portion without a manifest is not finished
+            if self.merging:
+                entries, left, reasons = joined_portions(self._journal, sources, self._together, self.merging)
+            else:
+                entries, left = self._kept(mine, {source.name for source in sources})
+            outcomes = {s.name: Outcome(s, e.rows, e.reason) for s in mine if (e := entries.get(s.name))}
+            outcomes |= {s.name: Outcome(s, reason=reasons[s.name]) for s in mine if s.name in reasons}
             try:
-                self._work(work, sources, outcomes, entries, title)
+                if not self.merging:
+                    self._work(work, mine, share.start or 0, outcomes, entries, title)
             except KeyboardInterrupt as stop:
-                raise KeyboardInterrupt(f"{len(outcomes)} of {len(sources)} done") from stop
-            ordered = [outcomes[source.name] for source in sources]
+                raise KeyboardInterrupt(f"{len(outcomes)} of {len(mine)} done") from stop
+            ordered = [outcomes[source.name] for source in mine if source.name in outcomes]
             first = ("name", "source", "status", "reason")
             write_table(self.manifest, (*first, *(c for c in self.columns if c not in first)), _lines(ordered))
-            made = (entries[source.name] for source in sources if source.name in entries)
-            self._journal.write([*(entry for entry in made if not entry.reason), *left])
+            made = (entries[source.name] for source in mine if source.name in entries)
+            if self.merging != "there":
+                self._journal.write([*(entry for entry in made if not entry.reason), *left])
             return ordered
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Claims the folder of results, or the portion, for this thread; see `artasyn.bulk.lock.claimed`.
+
+        Raises:
+            DataError: the folder or the portion is in use, or the folder holds another run or other portions.
+        """
+        if not self.merging:
+            check_place(self.out, self.portion, Journal(self.out, (), ()).path)
+        with claimed(self.folder, ranks=self.portion is None):
+            yield
+
+    def claim(self, further: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Claims the folder for results of the run's settings; see `artasyn.bulk.sources.claim`.
+
+        Args:
+            further: settings beside those of the run.
+
+        Raises:
+            DataError: the folder holds results of other settings.
+        """
+        settings = {**self.settings, **further}
+        claim(self.out, settings, sweep=self.portion is None and self.merging != "there")
+        if self.portion:
+            claim(self.folder, settings)
+            if self.asked:
+                atomic.write_text(self.folder / COMMAND, self.asked)
 
     def gone(self, outcomes: Sequence[Outcome]) -> list[str]:
         """Returns the names of the sources that are gone, but whose results are left in the folder.
@@ -226,29 +282,40 @@ class BulkRun:
         names = {outcome.source.name for outcome in outcomes}
         return [entry.name for entry in gone(self._journal.read(), names, self.out)]
 
-    def _kept(self, sources: Sequence[Source]) -> tuple[dict[str, Entry], list[Entry]]:
-        """Returns the entries that are still right, by name, and those of sources that are gone.
+    def _kept(self, mine: Sequence[Source], everything: Collection[str]) -> tuple[dict[str, Entry], list[Entry]]:
+        """Returns the entries that are still right, by name, and those of sources that this run no longer works on.
 
-        Deletes the results of sources that have changed, and with `prune` those of sources that are gone.
+        Deletes the results of sources that have changed, and with `prune` those of sources that are gone. Where the
+        collection has grown or shrunk, a portion takes over what other portions have made, and leaves them theirs.
+
+        Args:
+            mine: the sources to work on.
+            everything: the names of the whole collection.
         """
-        known = self._journal.read()
-        kept = {s.name: now for s in sources if (e := known.get(s.name)) and (now := e.confirmed(s, self.out))}
-        names = {source.name for source in sources}
-        left = gone(known, names, self.out)
+        own = self._journal.read()
+        known = {**read_portions(self._journal), **own} if self.portion else own
+        kept = {s.name: now for s in mine if (e := known.get(s.name)) and (now := e.confirmed(s, self.out))}
+        names = {source.name for source in mine}
+        left = gone(own, names, self.out)
+        pruned = {entry.name: entry for entry in left if self.prune and entry.name not in everything}
         changed = [entry for name, entry in known.items() if name in names and name not in kept]
-        self._journal.delete([*changed, *(left if self.prune else ())], kept.values())
-        return kept, [] if self.prune else left
+        self._journal.delete([*changed, *pruned.values()], kept.values())
+        return kept, [entry for entry in left if entry.name not in pruned]
 
     def _work(
         self,
         work: BatchWork,
         sources: Sequence[Source],
+        start: int,
         outcomes: dict[str, Outcome],
         entries: dict[str, Entry],
         title: str,
     ) -> None:
-        """Works on the sources without outcome; adds outcomes and entries, and writes the entries to the journal."""
-        todo = self._todo(sources, outcomes.keys())
+        """Works on the sources without outcome; adds outcomes and entries, and writes the entries to the journal.
+
+        The first source has the place `start` in the collection.
+        """
+        todo = self._todo(sources, start, outcomes.keys())
         left = sum(len(batch.sources) for batch in todo)
         there, mark = len(sources) - left, self._journal.mark
         here = not left or (len(sources) == 1 and not mark.exists())
@@ -256,7 +323,8 @@ class BulkRun:
             atomic.write_text(mark, sources[0].name)
         if there:
             LOG.info("%s: %d of %d films were done before", title, there, len(sources))
-        done = survive(work, todo, workers=0 if here else self._processes(), sealed=self.sealed)
+        where = Where(self.backend, self.out / SETTINGS)
+        done = survive(work, todo, workers=0 if here else self._processes(), sealed=self.sealed, where=where)
         with (
             closing(done),
             self._journal.path.open("a", encoding="utf-8") as journal,
@@ -274,24 +342,31 @@ class BulkRun:
         if here or not any(outcome.reason for outcome in outcomes.values()):
             mark.unlink(missing_ok=True)
 
-    def _todo(self, sources: Sequence[Source], finished: Collection[str]) -> deque[Batch]:
+    def _todo(self, sources: Sequence[Source], start: int, finished: Collection[str]) -> deque[Batch]:
         """Returns the batches to work on."""
-        size = self.batch
+        size, first = self.batch, start // self.batch
         if not self.sealed:
             sources = [source for source in sources if source.name not in finished]
             if size > 1:
                 size = max(
                     1, min(size, len(sources) // (4 * self._processes()))
                 )  # so that no worker is idle at the end
-        parts = (tuple(sources[start : start + size]) for start in range(0, len(sources), size))
-        return deque(Batch(n, part) for n, part in enumerate(parts) if any(s.name not in finished for s in part))
+        groups = (tuple(sources[start : start + size]) for start in range(0, len(sources), size))
+        return deque(
+            Batch(n, each) for n, each in enumerate(groups, first) if any(s.name not in finished for s in each)
+        )
 
     def _processes(self) -> int:
         return processes(self.workers)
 
     @property
+    def _together(self) -> int:
+        """The number of sources of the collection that no division into portions takes apart."""
+        return self.batch if self.sealed else 1
+
+    @property
     def _journal(self) -> Journal:
-        return Journal(self.out, self.columns, self.files)
+        return Journal(self.out, self.columns, self.files, self.folder)
 
     def _outside(self, sources: Sequence[Source]) -> list[Source]:
         """Returns the sources that are not results of an earlier run."""

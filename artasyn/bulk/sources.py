@@ -196,7 +196,7 @@ def processes(workers: int) -> int:
     return workers or available_cores()
 
 
-def claim(out: Path, settings: Mapping[str, Any]) -> None:
+def claim(out: Path, settings: Mapping[str, Any], *, sweep: bool = True) -> None:
     """Claims a folder for results of some settings, and deletes temporary files that a killed run left behind.
 
     The folder keeps its settings in ``settings.json``.
@@ -204,6 +204,7 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
     Args:
         out: the folder; created if it is missing.
         settings: all settings that the results depend on.
+        sweep: whether to delete temporary files, which no other process writes now.
 
     Raises:
         DataError: the folder holds results of other settings, or the path is a file.
@@ -222,7 +223,7 @@ def claim(out: Path, settings: Mapping[str, Any]) -> None:
             )
     else:
         atomic.write_text(path, json.dumps(wanted, indent=2, sort_keys=True) + "\n")
-    for place, _, files in os.walk(out):
+    for place, _, files in os.walk(out) if sweep else ():
         for leftover in fnmatch.filter(files, atomic.LEFTOVER):
             Path(place, leftover).unlink(missing_ok=True)
 

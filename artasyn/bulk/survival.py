@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import cv2
 from threadpoolctl import threadpool_limits
 
+from artasyn.bulk.clusters import Where, work_on
 from artasyn.bulk.progress import LOG
 from artasyn.bulk.sources import Source
 from artasyn.bulk.workers import Death, work_here, work_through
@@ -59,7 +60,7 @@ class _OneThread:
 
 
 def survive(
-    work: BatchWork, batches: deque[Batch], *, workers: int, sealed: bool
+    work: BatchWork, batches: deque[Batch], *, workers: int, sealed: bool, where: Where = Where()
 ) -> Generator[list[Outcome], None, None]:
     """Yields the outcomes of the batches, in any order; a source that kills its worker fails.
 
@@ -70,14 +71,18 @@ def survive(
         batches: the batches; emptied.
         workers: number of processes; 0 works in this process, which a source may then kill.
         sealed: whether a batch must stay whole.
+        where: the machines of the processes. The second try is on this machine, which tells which source is to blame.
     """
     suspects: deque[Batch] = deque()
     deaths: Counter[tuple[str, int]] = Counter()
     for queue, count in ((batches, workers), (suspects, 1)):
         alone = queue is suspects
         one = _OneThread(work)
-        with closing(work_through(one, queue, count, fresh=alone) if count else work_here(one, queue)) as results:
+        with closing(_results(one, queue, count, Where() if alone else where, fresh=alone)) as results:
             for batch, result in results:
+                if isinstance(result, Death) and where.cluster and not alone:
+                    suspects.extend([batch] if sealed else (replace(batch, sources=(each,)) for each in batch.sources))
+                    continue
                 if isinstance(result, Death):
                     key = result.begun, 0 if result.begun else batch.number
                     deaths[key] += 1
@@ -90,6 +95,15 @@ def survive(
                     continue
                 suspects.extend(Batch(batch.number, (source,)) for source in again)
                 yield [outcome for outcome in result if alone or not outcome.passing]
+
+
+def _results(
+    work: _OneThread, batches: deque[Batch], count: int, where: Where, *, fresh: bool
+) -> Generator[tuple[Batch, list[Outcome] | Death], None, None]:
+    """Yields each batch with its outcomes, from the cluster, from worker processes, or from this process."""
+    if where.cluster and count:
+        return work_on(where, work, batches)
+    return work_through(work, batches, count, fresh=fresh) if count else work_here(work, batches)
 
 
 def _split(batch: Batch, death: Death, times: int, queues: tuple[deque[Batch], deque[Batch]], *, sealed: bool) -> None:

@@ -36,7 +36,7 @@ def dumps(value: Any) -> bytes:
 PATIENCE = 60.0
 """Seconds that a worker waits for the next job before it ends."""
 
-_BEGUN, _DONE, _RAISED = "begun", "done", "raised"
+_BEGUN, _DONE, RAISED = "begun", "done", "raised"
 """Kinds of messages from a worker."""
 
 
@@ -120,7 +120,7 @@ class _Worker:
         except (EOFError, OSError):
             self.process.join(10)
             return Death(_ending(self.process.exitcode), self.begun)
-        if kind == _RAISED:
+        if kind == RAISED:
             raise value
         if kind == _BEGUN:
             self.begun = value
@@ -176,18 +176,22 @@ def _serve(connection: Connection, parent: int) -> None:
     _PARENT.append(connection)
     with suppress(EOFError, ConnectionError):
         while connection.poll(PATIENCE):
-            connection.send_bytes(_done(connection.recv_bytes()))
+            connection.send_bytes(worked(connection.recv_bytes()))
 
 
-def _done(message: bytes) -> bytes:
-    """Works on one job and returns the answer."""
+def worked(message: bytes) -> bytes:
+    """Works on one job and returns the answer.
+
+    Args:
+        message: the pickled function, job, limits and working directory.
+    """
     try:
         work, job, bounds, place = pickle.loads(message)
         os.chdir(place)  # a worker that waited may have begun at another place
         with using(bounds):
             return dumps((_DONE, pickle.loads(work)(job)))
     except Exception as error:
-        return dumps((_RAISED, ExceptionWithTraceback(error, error.__traceback__)))
+        return dumps((RAISED, ExceptionWithTraceback(error, error.__traceback__)))
     except BaseException:  # the work ends the process, which is its death
         os._exit(1)
 

@@ -23,11 +23,21 @@ COMMANDS = {
     "calibrate": "fit a trained detector to the healthy radiographs of another hospital",
     "detect": "look for anomalies with a trained detector",
     "evaluate": "measure a detector on a test set",
+    "merge": "join the portions of a run, after --portion on several machines or jobs",
     "serve": "show a page in the browser: films, synthetic twins, projected CTs",
     "export": "write a trained detector as one ONNX file, which runs without torch",
 }
 """The name of each command with a summary. The command's module and function have the same name, with ``_`` for a
 hyphen."""
+
+MODELS = frozenset({"train", "train-anatomy", "calibrate", "export"})
+"""The commands of the room `artasyn.commands.models`."""
+
+
+def module_of(command: str) -> str:
+    """Returns the name of the module of a command."""
+    room = "artasyn.commands.models" if command in MODELS else "artasyn.commands"
+    return f"{room}.{command.replace('-', '_')}"
 
 
 def command_function(name: str) -> tuple[Callable[[Any], Done], Any]:
@@ -35,6 +45,6 @@ def command_function(name: str) -> tuple[Callable[[Any], Done], Any]:
 
     The module of the command is imported only now, because some modules take seconds to import.
     """
-    name = name.replace("-", "_")
-    function: Callable[[Any], Done] = getattr(importlib.import_module(f"artasyn.commands.{name}"), name)
+    module = importlib.import_module(module_of(name))
+    function: Callable[[Any], Done] = getattr(module, name.replace("-", "_"))
     return function, get_type_hints(function)["options"]

@@ -15,6 +15,7 @@ import numpy as np
 
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
+from artasyn.console.machines import Machines, placed, portion_done
 from artasyn.console.options import (
     ANONYMOUS,
     DEVICE,
@@ -28,6 +29,7 @@ from artasyn.console.options import (
     option,
     paths,
     several,
+    spread,
 )
 from artasyn.console.results import (
     UNUSABLE,
@@ -114,6 +116,7 @@ class AnatomyOptions:
     device: str = field(default="auto", metadata=option(DEVICE))
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU", main=True))
+    machines: Machines = field(default=Machines(), metadata=spread("merging"))
 
     def __post_init__(self) -> None:
         if self.angle is not None and not (math.isfinite(self.angle) and abs(self.angle) <= 360):
@@ -188,19 +191,17 @@ def anatomy(options: AnatomyOptions) -> Done:
     settings |= {"angle": options.angle, "outputs": sorted(options.outputs)}
     maker = Maker("artasyn anatomy", model_parameters(options.model, reader.digest))
     objects = DicomFiles(out, tuple(options.dicom or ()), options.anonymous, maker)
-    run = bulk_run(
-        "anatomy",
-        out,
-        (*FILES_OF, "width", "height", "spacing", "structures", *SHOWN, *objects.columns),
-        settings | objects.settings,
-        files=(*FILES_OF, *objects.files),
-        workers=options.workers or int(reader.device != "cpu"),
-        prune=options.prune,
-    )
+    columns = (*FILES_OF, "width", "height", "spacing", "structures", *SHOWN, *objects.columns)
+    settings, files = settings | objects.settings, (*FILES_OF, *objects.files)
+    workers, prune = options.workers or int(reader.device != "cpu"), options.prune
+    where = placed("anatomy", options)
+    run = bulk_run("anatomy", out, columns, settings, files=files, workers=workers, prune=prune, where=where)
     found = search_sources(options.inputs, leave=out)
     masks = MaskFiles(out, wanted, frozenset(options.outputs))
     work = _Read(out, reader, masks, options.angle, objects)
     outcomes = run.run(work, found.sources, title="anatomy")
+    if run.portion:
+        return portion_done(run, outcomes, strict=True)
     notes = (*note_passed_over(out, found), *note_gone(run, outcomes))
     done = Done((), tuple(outcomes), notes=notes, strict=True)
     ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, float(item[1]["confidence"]), item[0]))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +19,7 @@ from artasyn.bulk.sources import Source, search_sources
 from artasyn.cautions import usable
 from artasyn.console.detected import DATE, detector_facts, report_date, write_detections
 from artasyn.console.lungs import LungOptions, described
+from artasyn.console.machines import Machines, placed, portion_done
 from artasyn.console.options import (
     ANONYMOUS,
     DEVICE,
@@ -83,6 +86,7 @@ class DetectOptions:
     prune: bool = field(default=False, metadata=flag(PRUNE))
     date: str = field(default="", metadata=option(DATE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, or one on a GPU", main=True))
+    machines: Machines = field(default=Machines(), metadata=spread("merging"))
 
 
 def detect(options: DetectOptions) -> Done:
@@ -121,7 +125,10 @@ def detect(options: DetectOptions) -> Done:
         device=options.device,
         workers=options.workers,
         prune=options.prune,
+        where=placed("detect", options),
     )
+    if options.machines.portion:
+        return done
     detector = _OPENED[options.model, chosen_device(options.device)]
     facts = detector_facts(options.model, detector, date)
     report = write_detections(options.out, done, facts)
@@ -141,6 +148,7 @@ def detect_sources(
     device: str = "auto",
     workers: int = 0,
     prune: bool = False,
+    where: Mapping[str, Any] = MappingProxyType({}),
 ) -> Done:
     """Looks for anomalies on the given radiographs and writes the same files as `detect`.
 
@@ -155,6 +163,7 @@ def detect_sources(
         device: the device to run on; auto takes CUDA where available, otherwise the CPU.
         workers: number of processes; 0 takes every core, or one process on a GPU.
         prune: delete the results of sources that are gone.
+        where: on which machines, see `artasyn.console.machines.placed`.
     """
     device = chosen_device(device)
     detector = _open(model, device)
@@ -166,9 +175,11 @@ def detect_sources(
     options |= objects.settings
     workers = workers or int(device != "cpu")
     columns, files = (*FOLDERS, *shown, *objects.columns), (*FOLDERS, *objects.files)
-    run = bulk_run("detect", out, columns, options, files=files, workers=workers, prune=prune)
+    run = bulk_run("detect", out, columns, options, files=files, workers=workers, prune=prune, where=where)
     work = _Detect(out, model, device, restrict_to_lungs, detector.digest, lungs, objects)
     outcomes = run.run(work, sources, title="detect")
+    if run.portion:
+        return portion_done(run, outcomes)
     done = Done((), tuple(outcomes), notes=note_gone(run, outcomes))
     ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, -float(item[1]["score"]), item[0]))
     write_table(out / "scores.csv", ("name", *shown), ({**row, "name": name} for name, row in ranked), quoted=1)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from artasyn.bulk.lock import claimed
 from artasyn.bulk.patients import labels_of, search_patients
 from artasyn.bulk.run import Row
-from artasyn.bulk.sources import Found, claim, search_sources
+from artasyn.bulk.sources import Found, search_sources
 from artasyn.bulk.stores import Folders, Shards
 from artasyn.commands.synthesise import pairs
 from artasyn.console.lungs import LungOptions, described
+from artasyn.console.machines import Machines, placed, portion_done
 from artasyn.console.options import FILES, MODEL, OUT, PRUNE, WORKERS, flag, option, several, spread
 from artasyn.console.results import SHEET, Done, bulk_run, note_gone, note_passed_over, without
 from artasyn.errors import DataError, PromptError
@@ -145,6 +145,7 @@ class ImagineOptions:
     segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg, with --lungs pbtseg"))
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(WORKERS, main=True))
+    machines: Machines = field(default=Machines(), metadata=spread("merging"))
 
     def __post_init__(self) -> None:
         if self.bits not in (0, 8, 16) or min(self.number, self.tries, self.samples_per_shard) < 1 or self.seed < 0:
@@ -206,15 +207,15 @@ def imagine(options: ImagineOptions) -> Done:
     out, store = options.out, options.store()
     finder = options.by.finder(options.segmenter)
     columns = (*store.columns, *COLUMNS)
-    with claimed(out):
-        run = bulk_run(
-            "imagine", out, columns, options.settings() | described(finder), files=store.files,
-            workers=options.workers, batch=store.batch if store.sealed else 1, sealed=store.sealed,
-            prune=options.prune, own=True,
-        )  # fmt: skip
+    run = bulk_run(
+        "imagine", out, columns, options.settings() | described(finder), files=store.files,
+        workers=options.workers, batch=store.batch if store.sealed else 1, sealed=store.sealed,
+        prune=options.prune, own=True, where=placed("imagine", options),
+    )  # fmt: skip
+    with run.claimed():
         sentences = _sentences(options)
         if not store.sealed:
-            claim(out, run.settings)  # before the first record is written
+            run.claim()  # before the first record is written
         found, tasks = _tasks(options, sentences)
         filters = FilterSetup(options.model if options.filters == "all" else "", tuple(map(str, options.against or ())))
         segmenter = finder.segmenter if isinstance(finder.segmenter, PBTSeg) else None
@@ -223,6 +224,8 @@ def imagine(options: ImagineOptions) -> Done:
             MakerSetup(options.shapes, options.denoiser),
         )  # fmt: skip
         outcomes = run.run_batches(store.work(make, columns), tasks, title="imagine")
+        if run.portion:
+            return portion_done(run, outcomes)
         done = Done((), tuple(outcomes))
         notes = (*_rejections(done), *note_passed_over(out, found), *note_gone(run, outcomes))
         rows = [(name, row) for name, row in done.rows if row["image"]]

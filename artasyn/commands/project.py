@@ -15,7 +15,8 @@ from artasyn.bulk.patients import Patients, search_patients
 from artasyn.bulk.progress import progress
 from artasyn.bulk.run import Outcome, Row
 from artasyn.bulk.sources import Source
-from artasyn.console.options import OUT, PRUNE, WORKERS, flag, option, paths, several
+from artasyn.console.machines import Machines, placed, portion_done
+from artasyn.console.options import OUT, PRUNE, WORKERS, flag, option, paths, several, spread
 from artasyn.console.results import Done, bulk_run, note_gone, note_passed_over, without, write_sheets
 from artasyn.errors import DataError
 from artasyn.files.tables import write_table
@@ -117,6 +118,7 @@ class ProjectOptions:
     )
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, each needs about 1.5 GB for a large CT", main=True))
+    machines: Machines = field(default=Machines(), metadata=spread("merging"))
 
     def __post_init__(self) -> None:
         usual = self.usual_views()
@@ -187,10 +189,15 @@ def project(options: ProjectOptions) -> Done:
     each = len(tasks) // len(cts)
     batch = min(MOST, each * max(1, TOGETHER // each))
     settings, workers, prune = options.settings(), options.workers, options.prune
-    run = bulk_run("project", out, COLUMNS, settings, files=FILES, workers=workers, batch=batch, prune=prune)
+    where = placed("project", options)
+    run = bulk_run(
+        "project", out, COLUMNS, settings, files=FILES, workers=workers, batch=batch, prune=prune, where=where
+    )
     patients = Patients(options.labels, options.names, masks, alone=len(cts) == 1, resample=options.resample_labels)
     make = MakeFilm(out, patients, options.draw(), options.threshold, options.bits)
     outcomes = run.run(make, tasks, title="project")
+    if run.portion:
+        return portion_done(run, outcomes)
     done = Done((), tuple(outcomes))
     notes = (*_remarks(done), *note_passed_over(out, found), *note_gone(run, outcomes))
     return dataclasses.replace(

@@ -10,6 +10,7 @@ from pathlib import Path
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
 from artasyn.console.lungs import LungOptions, described
+from artasyn.console.machines import Machines, placed, portion_done
 from artasyn.console.options import (
     ANONYMOUS,
     DICOM,
@@ -66,6 +67,7 @@ class SegmentOptions:
     segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg"))
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(WORKERS, main=True))
+    machines: Machines = field(default=Machines(), metadata=spread("merging"))
 
 
 def segment(options: SegmentOptions) -> Done:
@@ -100,9 +102,12 @@ def segment(options: SegmentOptions) -> Done:
         files=("labels", "overlay", *objects.files),
         workers=options.workers,
         prune=options.prune,
+        where=placed("segment", options),
     )
     found = search_sources(options.inputs, leave=out)
     outcomes = run.run(_Segment(out, finder, other, objects), options.by.sources(found.sources), title="segment")
+    if run.portion:
+        return portion_done(run, outcomes)
     notes = (*note_passed_over(out, found), *note_gone(run, outcomes))
     done = Done((run.manifest,), tuple(outcomes), notes=notes)
 

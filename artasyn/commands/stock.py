@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from artasyn.bulk.lock import claimed
 from artasyn.bulk.patients import labels_of, search_patients
 from artasyn.bulk.run import Outcome
-from artasyn.bulk.sources import Found, Source, claim
+from artasyn.bulk.sources import Found, Source
 from artasyn.commands.project import CTS, LABELS, MOST, NAMES, RESAMPLE
+from artasyn.console.machines import Machines, placed, portion_done
 from artasyn.console.options import OUT, PRUNE, WORKERS, flag, option, paths, spread
 from artasyn.console.results import Done, bulk_run, note_gone, note_passed_over, without
 from artasyn.errors import DataError
@@ -51,6 +51,7 @@ class StockOptions:
     resample_labels: bool = field(default=False, metadata=flag(RESAMPLE))
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(f"{WORKERS}, each needs about 1.5 GB for a large CT", main=True))
+    machines: Machines = field(default=Machines(), metadata=spread("merging"))
 
     def settings(self) -> dict[str, Any]:
         """Returns the settings that every patient depends on. More phantoms or variants are added to a stock."""
@@ -82,17 +83,19 @@ def stock(options: StockOptions) -> Done:
     found = Found([])
     if options.inputs:
         found = search_patients(options.inputs, labels=options.labels, names=options.names, leave=out)
-    with claimed(out):
-        batch = min(MOST, plan.variants) if options.inputs else 1
-        run = bulk_run(
-            "stock", out, COLUMNS, options.settings(), files=FILES, workers=options.workers, batch=batch,
-            prune=options.prune, own=True,
-        )  # fmt: skip
-        claim(out, run.settings)  # before the first record is written
+    batch = min(MOST, plan.variants) if options.inputs else 1
+    run = bulk_run(
+        "stock", out, COLUMNS, options.settings(), files=FILES, workers=options.workers, batch=batch,
+        prune=options.prune, own=True, where=placed("stock", options),
+    )  # fmt: skip
+    with run.claimed():
+        run.claim()  # before the first record is written
         sources = list(_sources(options, found))
         if options.prune:
             _prune(out, sources)
         outcomes = run.run(MakeViews(out), sources, title="stock")
+        if run.portion:
+            return portion_done(run, outcomes)
         sheets = _write_sheet(out, [row["view"] for outcome in outcomes for row in outcome.rows if row["view"]])
         notes = (*_rejections(outcomes), *note_passed_over(out, found), *note_gone(run, outcomes))
     views = sum(bool(row["view"]) for outcome in outcomes for row in outcome.rows)

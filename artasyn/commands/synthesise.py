@@ -17,6 +17,7 @@ from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
 from artasyn.bulk.stores import Folders, Shards, StoredImage
 from artasyn.console.lungs import LungOptions, described
+from artasyn.console.machines import Machines, placed, portion_done
 from artasyn.console.options import FILES, OUT, PRUNE, WORKERS, flag, option, paths, python_only, several, spread
 from artasyn.console.results import SHEET, Done, bulk_run, note_gone, note_passed_over, without
 from artasyn.errors import DataError
@@ -104,6 +105,7 @@ class SynthesiseOptions:
     segmenter: PBTSeg = field(default=PBTSeg(), metadata=option("options of PBTSeg"))
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(WORKERS, main=True))
+    machines: Machines = field(default=Machines(), metadata=spread("merging"))
 
     def __post_init__(self) -> None:
         bits, per_image, seed = self.bits, self.per_image, self.seed
@@ -174,11 +176,14 @@ def synthesise(options: SynthesiseOptions) -> Done:
         batch=store.batch,
         sealed=store.sealed,
         prune=options.prune,
+        where=placed("synthesise", options),
     )
     make = _Make(options.per_image, options.seed, options.bits, synthesis, finder)
     found = search_sources(options.inputs, leave=options.out)
     sources = options.by.sources(found.sources)
     outcomes = run.run_batches(store.work(make, columns), sources, title="synthesise")
+    if run.portion:
+        return portion_done(run, outcomes)
     notes = (*note_passed_over(options.out, found), *note_gone(run, outcomes))
     done = Done((), tuple(outcomes), notes=notes)
     names = list(dict.fromkeys([*FINDINGS, *(finding.name for finding in synthesis.findings)]))

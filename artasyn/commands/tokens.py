@@ -14,7 +14,8 @@ import numpy as np
 from artasyn.arrays import Mask, Picture
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
-from artasyn.console.options import FILES, MASKS, OUT, PRUNE, WORKERS, flag, option, paths, several
+from artasyn.console.machines import Machines, placed, portion_done
+from artasyn.console.options import FILES, MASKS, OUT, PRUNE, WORKERS, flag, option, paths, several, spread
 from artasyn.console.results import (
     UNUSABLE,
     Done,
@@ -97,6 +98,7 @@ class TokensOptions:
     )
     prune: bool = field(default=False, metadata=flag(PRUNE))
     workers: int = field(default=0, metadata=option(WORKERS, main=True))
+    machines: Machines = field(default=Machines(), metadata=spread("merging"))
 
     def __post_init__(self) -> None:
         if not self.outputs:
@@ -148,9 +150,12 @@ def tokens(options: TokensOptions) -> Done:
     settings |= {"weights": reader.digests, "outputs": sorted(masks.outputs)}
     settings |= {"adapter": reader.adapters} if reader.adapters else {}
     columns = (*FILES_OF, "width", "height", "spacing", "structures", *SHOWN)
-    run = bulk_run("tokens", out, columns, settings, files=FILES_OF, workers=options.workers, prune=options.prune)
+    where, workers, prune = placed("tokens", options), options.workers, options.prune
+    run = bulk_run("tokens", out, columns, settings, files=FILES_OF, workers=workers, prune=prune, where=where)
     found = search_sources(options.inputs, leave=out)
     outcomes = run.run(_Ask(out, reader, request, masks), found.sources, title="tokens")
+    if run.portion:
+        return portion_done(run, outcomes, strict=True)
     notes = (*note_passed_over(out, found), *note_gone(run, outcomes))
     done = Done((), tuple(outcomes), notes=notes, strict=True)
     ranked = sorted(done.rows, key=lambda item: (item[1]["status"] == UNUSABLE, sorted(_sure(item[1])), item[0]))

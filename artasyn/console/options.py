@@ -52,14 +52,15 @@ About = dict[str, Any]
 """A field's metadata."""
 
 
-def option(help: str, *, main: bool = False) -> About:
+def option(help: str, *, main: bool = False, positional: bool = False) -> About:
     """Returns the metadata of an option with one value, which is read as the type of the field.
 
     Args:
         help: the help text.
         main: whether the short help shows the option. It always shows what must be given.
+        positional: the value stands on the command line without the option's name.
     """
-    return {"help": help, MAIN: main}
+    return {"help": help, MAIN: main} | ({POSITIONAL: True} if positional else {})
 
 
 def flag(help: str, *, main: bool = False) -> About:

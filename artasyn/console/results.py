@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from artasyn.bulk.run import BulkRun, Outcome, Row
@@ -92,13 +93,17 @@ def bulk_run(
     sealed: bool = False,
     prune: bool = False,
     own: bool = False,
+    where: Mapping[str, Any] = MappingProxyType({}),
 ) -> BulkRun:
-    """Returns a bulk run whose settings are the command's options and the version; 0 workers take every core."""
+    """Returns a bulk run whose settings are the command's options and the version; 0 workers take every core.
+
+    Where it works, see `artasyn.console.machines.placed`.
+    """
     settings: dict[str, Any] = {"command": command, "version": __version__}
     for name, option in options.items():
         is_record = dataclasses.is_dataclass(option) and not isinstance(option, type)
         settings[name] = dataclasses.asdict(option) if is_record else option
-    return BulkRun(out, settings, columns, files, workers, batch=batch, sealed=sealed, prune=prune, own=own)
+    return BulkRun(out, settings, columns, files, workers, batch=batch, sealed=sealed, prune=prune, own=own, **where)
 
 
 def note_passed_over(out: Path, found: Found) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from artasyn.bulk.run import read_manifest
-from artasyn.cli.catalogue import COMMANDS, command_function
+from artasyn.cli.catalogue import COMMANDS, command_function, module_of
 from artasyn.cli.main import main
 from artasyn.cli.parsing import parser, plain
 from artasyn.console.options import POSITIONAL, PYTHON_ONLY, SPREAD, main_options
@@ -136,7 +136,7 @@ def test_a_command_is_a_function_of_one_frozen_dataclass_whose_fields_are_explai
     function, options = command_function(command)
     assert list(inspect.signature(function).parameters) == ["options"]
     assert options.__dataclass_params__.frozen
-    assert options.__module__ == function.__module__ == f"artasyn.commands.{command.replace('-', '_')}"
+    assert options.__module__ == function.__module__ == module_of(command)
     with pytest.raises(SystemExit):
         main([command, "--help-all"])
     text = " ".join(capsys.readouterr().out.split())
@@ -220,13 +220,13 @@ def test_quiet_still_says_what_failed(mixed: Path, tmp_path: Path, capsys: pytes
 def test_the_list_of_commands_is_shown_without_importing_any_of_them() -> None:
     code = """
 import sys
-from artasyn.cli.catalogue import COMMANDS
+from artasyn.cli.catalogue import COMMANDS, module_of
 from artasyn.cli.main import main
 from artasyn.cli.parsing import parser, plain
 try:
     main(["--help"])
 except SystemExit:
-    heavy = {"torch", "lightning", "matplotlib", *(f"artasyn.commands.{name.replace('-', '_')}" for name in COMMANDS)}
+    heavy = {"torch", "lightning", "matplotlib", *map(module_of, COMMANDS)}
     print("imported:", *sorted(heavy & sys.modules.keys()))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -19,7 +19,7 @@ from torch import nn
 from artasyn.arrays import Image
 from artasyn.bulk.run import read_manifest
 from artasyn.cli.main import main
-from artasyn.commands import export as exporting
+from artasyn.commands.models import export as exporting
 from artasyn.detection.detector import Detector
 from artasyn.detection.examination import Squares
 from artasyn.detection.network import DetectorNetwork

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from artasyn.arrays import Image
-from artasyn.commands.train import TrainOptions
+from artasyn.commands.models.train import TrainOptions
 from artasyn.errors import DataError, SynthesisError
 from artasyn.phantom.film import Phantom, PhantomRadiograph
 from artasyn.segment import Lungs

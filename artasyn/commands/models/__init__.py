@@ -1,0 +1,1 @@
+"""The commands that make models: training, calibration to a hospital, and export."""
