@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from artasyn.errors import DataError
+from artasyn.errors import FULL, DataError
 
 PREFIX = "artasyn-serve-"
 """The beginning of the name of a server's folder."""
@@ -152,6 +152,7 @@ def unpacked(path: Path, folder: Path, most: int) -> Path:
     Raises:
         DataError: this is no ZIP, it is damaged or encrypted, holds several folders of files, no file or too many, or
             more bytes than are allowed.
+        OSError: the disk is full.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -162,7 +163,7 @@ def unpacked(path: Path, folder: Path, most: int) -> Path:
                 with archive.open(member) as packed, target.open("wb") as file:
                     shutil.copyfileobj(packed, file, PIECE)
     except DAMAGED as error:
-        if isinstance(error, DataError):
+        if isinstance(error, DataError) or getattr(error, "errno", None) in FULL:
             raise
         raise DataError(f"{path.name} is no whole ZIP ({error}); pack its files again") from error
     return folder

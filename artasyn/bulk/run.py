@@ -347,10 +347,8 @@ class BulkRun:
         size, first = self.batch, start // self.batch
         if not self.sealed:
             sources = [source for source in sources if source.name not in finished]
-            if size > 1:
-                size = max(
-                    1, min(size, len(sources) // (4 * self._processes()))
-                )  # so that no worker is idle at the end
+            if size > 1:  # so small that no worker is idle at the end
+                size = max(1, min(size, len(sources) // (4 * self._processes())))
         groups = (tuple(sources[start : start + size]) for start in range(0, len(sources), size))
         return deque(
             Batch(n, each) for n, each in enumerate(groups, first) if any(s.name not in finished for s in each)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
 import stat
 import time
 import zipfile
@@ -145,3 +147,15 @@ def test_a_lying_encrypted_or_damaged_zip_is_refused(tmp_path: Path) -> None:
     for name, reason in (("text", "no whole"), ("cut", "no whole"), ("damaged", "no whole"), ("locked", "encrypted")):
         with pytest.raises(DataError, match=rf"{name}\.zip is {reason}"):
             unpacked(tmp_path / f"{name}.zip", tmp_path / f"out-{name}", 10**6)
+
+
+def test_a_full_disk_is_not_told_as_a_damaged_zip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "series.zip", "w") as archive:
+        archive.writestr("slice.dcm", b"0" * 100)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(shutil, "copyfileobj", full)
+    with pytest.raises(OSError, match=os.strerror(errno.ENOSPC)):
+        unpacked(tmp_path / "series.zip", tmp_path / "series", 1000)
