@@ -210,8 +210,13 @@ def needed_bits(image: Image) -> Literal[8, 16]:
         >>> needed_bits(ramp), needed_bits(ramp / 8)
         (8, 16)
     """
-    few, all_ = (np.count_nonzero(np.bincount(_image_pixels(image, bits).ravel())) for bits in (8, 16))
-    return 16 if few < FEW_LEVELS and all_ >= 2 * few else 8
+    few = _levels(image, 8)
+    return 16 if few < FEW_LEVELS and _levels(image, 16) >= 2 * few else 8
+
+
+def _levels(image: Image, bits: int) -> int:
+    """Returns how many grey levels an image has in whole numbers of 8 or 16 bits."""
+    return int(np.count_nonzero(np.bincount(_image_pixels(image, bits).ravel())))
 
 
 def mask_png(mask: Mask) -> bytes:
@@ -282,8 +287,7 @@ def _image_pixels(image: Image, bits: int) -> Pixels:
     if bits not in (8, 16):
         raise ImageError(f"bits must be 8 or 16, not {bits}")
     check_image(image)
-    pixels = image.astype(np.float64)
-    pixels *= 2**bits - 1
+    pixels = np.multiply(image, 2**bits - 1, dtype=np.float64)
     np.rint(pixels, out=pixels)
     return pixels.astype(np.uint8 if bits == 8 else np.uint16)
 
