@@ -218,19 +218,21 @@ class Lungs:
             raise ValueError(f"no zone {name!r}; choose upper, middle, lower, central or peripheral")
         zone = np.zeros(self.labels.shape, bool)
         for lung, outer_is_left in ((self.right, True), (self.left, False)):
-            rows = np.flatnonzero(lung.any(axis=1))
-            if rows.size == 0:
+            column, row, width, height = cv2.boundingRect(lung.view(np.uint8))
+            if height == 0:
                 continue
+            box = slice(row, row + height), slice(column, column + width)
+            part, into = lung[box], zone[box]
             if name in _LEVELS:
-                first, last = (rows[0] + round(edge * (rows[-1] + 1 - rows[0])) for edge in _LEVELS[name])
-                zone[first:last] |= lung[first:last]
+                first, last = (round(edge * height) for edge in _LEVELS[name])
+                into[first:last] |= part[first:last]
             else:
-                outward = lung if outer_is_left else lung[:, ::-1]
-                first = outward.argmax(axis=1)
-                width = lung.shape[1] - outward[:, ::-1].argmax(axis=1) - first
-                outer = np.arange(lung.shape[1]) < (first + _PERIPHERAL * width)[:, None]
-                part = outward & (outer if name == "peripheral" else ~outer)
-                zone |= part if outer_is_left else part[:, ::-1]
+                if not outer_is_left:
+                    part, into = part[:, ::-1], into[:, ::-1]
+                begins = part.argmax(axis=1)
+                across = width - part[:, ::-1].argmax(axis=1) - begins
+                outer = np.arange(width) < (begins + _PERIPHERAL * across)[:, None]
+                into |= part & (outer if name == "peripheral" else ~outer)
         return zone
 
     def _extents(self, axis: int) -> tuple[int, int]:

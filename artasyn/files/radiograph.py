@@ -287,7 +287,7 @@ def _image_pixels(image: Image, bits: int) -> Pixels:
     if bits not in (8, 16):
         raise ImageError(f"bits must be 8 or 16, not {bits}")
     check_image(image)
-    pixels = np.multiply(image, 2**bits - 1, dtype=np.float64)
+    pixels: Pixels = np.multiply(image, 2**bits - 1, dtype=np.float64)
     np.rint(pixels, out=pixels)
     return pixels.astype(np.uint8 if bits == 8 else np.uint16)
 
