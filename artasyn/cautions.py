@@ -88,7 +88,9 @@ def pixel_cautions(image: Image) -> tuple[Caution, ...]:
     patient = image[rows // 8 : rows - rows // 6, columns // 8 : columns - columns // 8]
     steps = [max(1, side // _SAMPLE) for side in patient.shape]
     grey = np.sort(patient[:: steps[0], :: steps[1]], axis=None)
-    saturated = float(((grey <= image.min() + 1 / 512) | (grey >= image.max() - 1 / 512)).mean())
+    black = int(grey.searchsorted(image.min() + 1 / 512, side="right"))
+    white = grey.size - int(grey.searchsorted(image.max() - 1 / 512, side="left"))
+    saturated = min(1.0, (black + white) / grey.size)
     low, high = grey[grey.size // 100], grey[-1 - grey.size // 100]
     levels = 1 + np.count_nonzero(np.diff(grey) > 1e-6)
     few = high - low < _LEAST_RANGE or levels < min(_LEAST_LEVELS, grey.size // 16)

@@ -52,6 +52,7 @@ _UNLIKELY = 0.0175  # correlation that a box loses at one standard deviation fro
 _APART = 0.06  # least difference of two distinct boxes, at one edge or more
 _PROMISING = 100  # best fitting boxes, among which distinct boxes are searched
 _TRUER = (0.05, 0.02, 0.03)  # above, below and beside: how much larger lungs are than the box that fits best
+_BLOCK = 16  # boxes that are compared in one matrix product; divides their number
 _GRID = 20  # rows and columns of the reduced image with which boxes are compared
 
 
@@ -93,7 +94,7 @@ def find_boxes(image: Image, count: int) -> Boxes:
         True
     """
     tried = _tried()
-    fit = _fits(cv2.resize(image, (_GRID, _GRID), interpolation=cv2.INTER_AREA)) - tried.unlikely
+    fit = _fits(_small(image)[None])[0] - tried.unlikely
     promising = np.argpartition(fit, -_PROMISING)[-_PROMISING:]
     promising = promising[fit[promising].argsort()[::-1]]
     best: list[int] = []
@@ -109,16 +110,19 @@ def pose_fits(image: Image) -> npt.NDArray[np.float32]:
 
     The poses are: upright, turned by one, two and three quarter turns counter-clockwise, and the same four inverted.
     """
-    small = cv2.resize(image, (_GRID, _GRID), interpolation=cv2.INTER_AREA)
+    small = _small(image)
     turned_back = (small, np.rot90(small, -1), small[::-1], np.rot90(small))
-    fits = np.stack([_fits(np.ascontiguousarray(each)) for each in turned_back])
+    fits = _fits(np.stack(turned_back))
     unlikely = _tried().unlikely
     return np.concatenate([(fits - unlikely).max(axis=1), (-fits - unlikely).max(axis=1)])
 
 
 @dataclass(frozen=True, eq=False)
 class _Tried:
-    """Every box to try: its edges, its template (zero mean, unit norm), its window, and its penalty."""
+    """Every box to try: its edges, its template (zero mean, unit norm), its window, and its penalty.
+
+    The templates lie in blocks, (blocks, boxes, pixels), too small for a matrix product to start threads.
+    """
 
     edges: npt.NDArray[np.float32]
     pictures: npt.NDArray[np.float32]
@@ -149,19 +153,21 @@ def _tried() -> _Tried:
     top, left, bottom, right = windows.T
     corners = np.array([bottom, top, top, bottom]) * (_GRID + 1) + np.array([right, left, right, left])
     pixels = (bottom - top) * (right - left)
-    flat = pictures.reshape(len(edges), -1)
+    flat = pictures.reshape(-1, _BLOCK, _GRID * _GRID)
     return _Tried(
         edges.astype(np.float32), flat, corners, pixels.astype(np.float32), (_UNLIKELY * unlikely).astype(np.float32)
     )
 
 
-def _fits(small: Image) -> npt.NDArray[np.float32]:
-    """Correlates a reduced image with the template of every box, within the box's window."""
+def _small(image: Image) -> npt.NDArray[np.float32]:
+    return np.asarray(cv2.resize(image, (_GRID, _GRID), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _fits(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Correlates reduced images with the template of every box, within the box's window: (images, boxes)."""
     tried = _tried()
-    total, squares = (
-        table[0] + table[1] - table[2] - table[3]
-        for table in (integral.ravel()[tried.corners] for integral in cv2.integral2(small))
-    )
+    sums = np.stack([np.stack(cv2.integral2(image)).reshape(2, -1).take(tried.corners, axis=1) for image in images], 1)
+    total, squares = sums[:, :, 0] + sums[:, :, 1] - sums[:, :, 2] - sums[:, :, 3]
     spread = np.sqrt(np.maximum(squares - total * total / tried.pixels, 1e-9))
-    products = np.einsum("ij,j->i", tried.pictures, small.ravel())  # without the threads of a matrix product
-    return np.asarray(products / spread, np.float32)
+    products = tried.pictures @ images.reshape(len(images), -1).T
+    return np.asarray(products.reshape(-1, len(images)).T / spread, np.float32)

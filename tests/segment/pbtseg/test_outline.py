@@ -116,14 +116,17 @@ def test_an_even_film_gets_a_usual_box_that_does_not_fit() -> None:
 
 def test_fits_are_correlations_within_windows() -> None:
     tried = _tried()
-    small = np.random.default_rng(3).random((20, 20), np.float32)
-    fits = _fits(small)
-    for box in range(0, len(fits), 101):
-        picture = tried.pictures[box].reshape(20, 20)
+    films = np.random.default_rng(3).random((3, 20, 20), np.float32)
+    fits, pictures = _fits(films), tried.pictures.reshape(-1, 20, 20)
+    assert fits.shape == (3, len(pictures))
+    for box in range(0, len(pictures), 101):
+        picture, small = pictures[box], films[box % 3]
         rows, columns = (slice(places.min(), places.max() + 1) for places in np.nonzero(picture))
         window = picture[rows, columns]
         assert window.size == tried.pixels[box]
-        assert fits[box] == pytest.approx(np.corrcoef(window.ravel(), small[rows, columns].ravel())[0, 1], abs=1e-3)
+        assert fits[box % 3, box] == pytest.approx(
+            np.corrcoef(window.ravel(), small[rows, columns].ravel())[0, 1], abs=1e-3
+        )
 
 
 def test_boxes_lie_on_the_film_or_a_little_beyond() -> None:
