@@ -30,7 +30,7 @@ def refusal_of(source: Source) -> str:
     return source.fault or _REFUSED.get(source.name, "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Batch:
     """The sources that a worker takes at once.
 
