@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -26,7 +26,8 @@ class Follower:
     """Counts the entries of a journal while they are appended; what replaces the journal at the end is not read."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.file, self.films = path, None, 0
+        self.path, self.films = path, 0
+        self.file: BinaryIO | None = None
         self.look()
 
     def look(self) -> int:
@@ -216,11 +217,7 @@ def _curve(working: list[Weight], times: Any, done: Any) -> list[dict[str, float
 
 def tree_figures(out: Path) -> dict[str, int]:
     """Returns the number of files of a folder of results, their bytes, and those of the tables about all films."""
-    sizes = {
-        os.path.relpath(os.path.join(place, name), out): os.path.getsize(os.path.join(place, name))
-        for place, _, names in os.walk(out)
-        for name in names
-    }
+    sizes = {path.relative_to(out).as_posix(): path.stat().st_size for path in out.rglob("*") if path.is_file()}
     named = {"manifest": "manifest.csv", "journal": ".journal.jsonl", "annotations": "annotations.json"}
     named |= {"report": "report.html", "scores": "scores.csv"}
     sheets = [size for name, size in sizes.items() if name.startswith("sheet-")]
