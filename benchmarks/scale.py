@@ -2,8 +2,8 @@
 
 The work has stages. The figures of a stage are stored in the work folder as soon as they are there, and the same
 command goes on with the first stage that is missing. Films are made of real normal films, no two alike. Commands are
-real subprocesses, watched from outside. A killed run is killed with its workers, at random moments over the whole run, and
-must end with the bytes of the run that nobody killed. About 50 minutes of two cores.
+real subprocesses, watched from outside. A killed run is killed with its workers, at random moments over the whole run,
+and must end with the bytes of the run that nobody killed. All stages take about an hour and a half of two cores.
 """
 
 from __future__ import annotations

@@ -104,11 +104,10 @@ def resuming(folder: Path) -> dict[str, float]:
     """Starts a finished run again: listing, journal, fingerprints, results, manifest, and the note at the end."""
     found, figures = _timed("listing", lambda: search_sources([folder / "films"]))
     run = _run(folder / "whole")
-    _, read = _timed("journal", run._journal.read)
     outcomes, again = _timed("run", lambda: run.run(_refused, found.sources, title="names"))
     _, noted = _timed("notes", lambda: (note_passed_over(run.out, found), note_gone(run, outcomes)))
     sizes = {"journal_bytes": run._journal.path.stat().st_size, "manifest_bytes": run.manifest.stat().st_size}
-    return figures | read | again | noted | sizes
+    return figures | again | noted | sizes
 
 
 def merging(folder: Path) -> dict[str, float]:

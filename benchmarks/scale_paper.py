@@ -41,7 +41,8 @@ def _command(figures: Mapping[str, Any], names: Mapping[str, Any]) -> dict[str, 
     found: dict[str, Any] = {key: round(figures[key] * times) for key in COUNTED if key in figures}
     found["files"] = round((figures["files"] - figures["sheets"]) * times) + figures["sheets"]
     found["bytes"] = round((figures["bytes"] - figures["sheet_bytes"]) * times) + figures["sheet_bytes"]
-    found["end_hours"] = round(figures["seconds_after_last"] * times / 3600, 2)
+    grows = figures["seconds_after_last"] - figures["sheet_seconds"]  # the sheets do not grow
+    found["end_hours"] = round((grows * times + figures["sheet_seconds"]) / 3600, 2)
     working = FILMS / figures["films_per_second_working"] / 3600
     extra = (names.get("listing_s", 0.0) + names.get("merge_s", 0.0)) / 3600
     found["hours"] = {

@@ -215,16 +215,19 @@ def _curve(working: list[Weight], times: Any, done: Any) -> list[dict[str, float
     return curve
 
 
-def tree_figures(out: Path) -> dict[str, int]:
-    """Returns the number of files of a folder of results, their bytes, and those of the tables about all films."""
+def tree_figures(out: Path) -> dict[str, float]:
+    """Returns the number of files of a folder of results, their bytes, and those of tables and sheets."""
     sizes = {path.relative_to(out).as_posix(): path.stat().st_size for path in out.rglob("*") if path.is_file()}
     named = {"manifest": "manifest.csv", "journal": ".journal.jsonl", "annotations": "annotations.json"}
     named |= {"report": "report.html", "scores": "scores.csv"}
     sheets = [size for name, size in sizes.items() if name.startswith("sheet-")]
+    times = sorted(path.stat().st_mtime for path in out.glob("sheet-*.png"))
+    each = (times[-1] - times[0]) / (len(times) - 1) if len(times) > 1 else 0.0
     return {
         "files": len(sizes),
         "bytes": sum(sizes.values()),
         "sheets": len(sheets),
         "sheet_bytes": sum(sheets),
+        "sheet_seconds": round(each * len(times), 2),
         **{f"{name}_bytes": sizes[file] for name, file in named.items() if file in sizes},
     }
