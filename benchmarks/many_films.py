@@ -22,6 +22,9 @@ DATA = Path(os.environ.get("ARTASYN_DATA", Path(__file__).parent / ".." / ".." /
 TOGETHER = 1000
 """Films in a folder."""
 
+PHANTOMS = 100
+"""Phantoms that films are made of where NIH is missing."""
+
 
 def write_films(folder: Path, *, films: int, size: int, workers: int = 1) -> None:
     """Writes square films, no two alike: NIH's normal films in different exposures, or phantoms if NIH is missing.
@@ -46,7 +49,7 @@ def write_films(folder: Path, *, films: int, size: int, workers: int = 1) -> Non
 
 def _write(folder: Path, films: int, size: int, numbers: range) -> int:
     """Writes the films with these numbers and returns how many they are."""
-    small = _originals(size)
+    small = _originals(size, min(films, PHANTOMS))
     rounds = -(-films // len(small))
     for number in numbers:
         exposure = 0.8 + 0.4 * (number // len(small)) / rounds
@@ -56,12 +59,12 @@ def _write(folder: Path, films: int, size: int, numbers: range) -> int:
 
 
 @functools.lru_cache(maxsize=1)
-def _originals(size: int) -> list[Image]:
-    """Returns the films that all others are made of, in [0, 1]."""
+def _originals(size: int, phantoms: int) -> list[Image]:
+    """Returns the films that all others are made of, in [0, 1]: real ones, or this many phantoms."""
     cv2.setNumThreads(1)
     paths = [s.path for s in find_sources([DATA / "nih_normal"])] if (DATA / "nih_normal").is_dir() else []
     if paths:
         films = (read_radiograph(path) for path in paths)
     else:
-        films = (Phantom(size=size)(seed).image for seed in range(100))
+        films = (Phantom(size=size)(seed).image for seed in range(phantoms))
     return [np.clip(cv2.resize(film, (size, size), interpolation=cv2.INTER_AREA), 0, 1) for film in films]

@@ -30,6 +30,11 @@ class Follower:
         self.file: BinaryIO | None = None
         self.look()
 
+    def close(self) -> None:
+        """Closes the journal."""
+        if self.file:
+            self.file.close()
+
     def look(self) -> int:
         """Returns the number of entries until now."""
         if self.file is None and self.path.exists():
@@ -125,6 +130,7 @@ def watched(
     found.status, found.seconds = running.returncode, time.monotonic() - began
     if journal.films < journal.look():
         found.progress.append((found.seconds, journal.films))
+    journal.close()
     found.said = path.read_text(errors="replace")
     return found
 
