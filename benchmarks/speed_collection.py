@@ -17,36 +17,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import cv2
-import numpy as np
-from tqdm import tqdm
-
 from artasyn.bulk.run import read_manifest
-from artasyn.bulk.sources import find_sources
-from artasyn.files.radiograph import read_radiograph, write_image
+from benchmarks.many_films import write_films
 from benchmarks.speed_stages import RESULTS, machine
-
-DATA = Path(os.environ.get("ARTASYN_DATA", Path(__file__).parent / ".." / ".." / "shared" / "data"))
-
 
 FEW = 20
 """Films of the runs that measure the start-up time: interpreters, imports, textures."""
-
-
-def write_films(folder: Path, *, films: int, size: int) -> None:
-    """Writes square films, no two alike: NIH's normal films in different exposures, or phantoms if NIH is missing."""
-    paths = [s.path for s in find_sources([DATA / "nih_normal"])] if (DATA / "nih_normal").is_dir() else []
-    if paths:
-        originals = [read_radiograph(path) for path in tqdm(paths, desc="read", unit="film")]
-    else:
-        from artasyn import Phantom
-
-        originals = [Phantom(size=size)(seed).image for seed in tqdm(range(100), desc="phantoms", unit="film")]
-    small = [np.clip(cv2.resize(film, (size, size), interpolation=cv2.INTER_AREA), 0, 1) for film in originals]
-    rounds = -(-films // len(small))
-    for number in tqdm(range(films), desc="write", unit="film"):
-        exposure = 0.8 + 0.4 * (number // len(small)) / rounds
-        write_image(folder / f"{number:05d}.png", small[number % len(small)] ** np.float32(exposure))
 
 
 def processor_seconds() -> float:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import anatomy_tables, detection_tables, generation_tables, tokens_tables
+from benchmarks import anatomy_tables, detection_tables, generation_tables, scale_tables, tokens_tables
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
@@ -25,6 +25,7 @@ DOCUMENTS = (
     "docs/experiments/index.md",
     "docs/experiments/lungs.md",
     "docs/experiments/projection.md",
+    "docs/experiments/scale.md",
     "docs/experiments/speed.md",
     "docs/experiments/synthesis.md",
     "docs/experiments/tokens.md",
@@ -411,6 +412,11 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "tokens_model_tasks": tokens_tables.tokens_model_tasks,
     "tokens_few_shots": tokens_tables.tokens_few_shots,
     "tokens_ladder": tokens_tables.tokens_ladder,
+    "scale": scale_tables.commands,
+    "scale_kills": scale_tables.kills,
+    "scale_trouble": scale_tables.trouble,
+    "scale_names": scale_tables.names,
+    "scale_paper": scale_tables.paper,
     "zeroshot_claim": _claim(
         detection_tables.zeroshot,
         "opacities drawn by radiologists: pixel AUROC",
@@ -436,11 +442,15 @@ SAME = {
     "zeroshot_claim": "zeroshot",
     "realism_claim": "realism",
     "speed_claim": "speed",
+    "scale_kills": "scale",
+    "scale_trouble": "scale",
+    "scale_names": "scale",
+    "scale_paper": "scale",
 }
 """Tables whose result has another name: several tables may show one result."""
 
-AWAITED = {"speed_gpu"}
-"""Results that need a machine that not everyone has. The page has no table as long as there is no result."""
+AWAITED = {"speed_gpu", "scale"}
+"""Results that need a machine or hours that not everyone has. The page has no table as long as there is no result."""
 
 
 def _named(verdict: dict[str, float]) -> dict[str, float | None]:

@@ -18,7 +18,7 @@ HEADERS = (".mhd", ".nhdr")
 """Suffixes, in lower case, of headers whose voxels lie in another file."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fingerprint:
     """The state of a file, or of the files directly inside a folder, at one moment.
 

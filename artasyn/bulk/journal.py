@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -16,7 +18,7 @@ from artasyn.errors import DataError
 from artasyn.files import atomic
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One finished source.
 
@@ -101,8 +103,11 @@ class Journal:
         """The file that names the source that a command works on in its own process; it stays if that does not end."""
         return self.path.with_name(".begun")
 
-    def read(self) -> dict[str, Entry]:
+    def read(self, wanted: Callable[[str], bool] = lambda name: True) -> dict[str, Entry]:
         """Returns the entries by name; lines that are damaged or cut short are left out.
+
+        Args:
+            wanted: whether an entry of this name is returned; other entries need no memory.
 
         Raises:
             DataError: a pipe or a device lies in the place of the journal.
@@ -115,20 +120,26 @@ class Journal:
         with self.path.open(encoding="utf-8", errors="replace") as lines:
             for text in lines:
                 with suppress(ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                    entry = self._parsed(json.loads(text))
-                    entries[entry.name] = entry
+                    values = json.loads(text)
+                    if wanted(str(values[0])):
+                        entry = self._parsed(values)
+                        entries[entry.name] = entry
         return entries
 
     def _parsed(self, values: Any) -> Entry:
         name, path, rows, reason, inputs, files = values
+        path = str(path)
         seen = {
-            str(each): Fingerprint(int(size), str(stamp), str(digest)) for each, (size, stamp, digest) in inputs.items()
+            _same(str(each), path): Fingerprint(int(size), str(stamp), str(digest))
+            for each, (size, stamp, digest) in inputs.items()
         }
-        each = ({column: str(row[column]) for column in self.columns} for row in rows)
+        each = lean([{column: str(row[column]) for column in self.columns} for row in rows], self.columns)
         texts = tuple({tuple(row.items()): row for row in each}.values())  # no row comes twice
         if any(PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts for file in files):
             raise ValueError("artasyn writes inside its folder only")
-        return Entry(str(name), str(path), texts, str(reason), seen, tuple(map(str, files)))
+        cells = {cell: cell for row in texts for cell in row.values()}
+        written = (str(file) for file in files)
+        return Entry(str(name), path, texts, str(reason), seen, tuple(cells.get(file, file) for file in written))
 
     def entry(
         self, source: Source, rows: tuple[dict[str, Any], ...], reason: str, seen: Mapping[str, Fingerprint]
@@ -143,11 +154,13 @@ class Journal:
         """
         named = dict.fromkeys(row[column] for row in rows for column in self.files if row[column])
         written = [file for name in named for file in _inside(self.out, name)]
-        return Entry(source.name, str(source.path), rows, reason, seen, tuple(written))
+        path = str(source.path)
+        inputs = {_same(each, path): now for each, now in seen.items()}
+        return Entry(source.name, path, rows, reason, inputs, tuple(written))
 
     def write(self, entries: Iterable[Entry]) -> None:
         """Writes the journal anew."""
-        atomic.write_text(self.path, "".join(entry.line() for entry in entries) + "\n")
+        atomic.write_texts(self.path, itertools.chain((entry.line() for entry in entries), ("\n",)))
 
     def delete(self, entries: Iterable[Entry], kept: Iterable[Entry]) -> None:
         """Deletes the files that entries list, and folders that are empty then.
@@ -162,6 +175,27 @@ class Journal:
                 (self.out / file).unlink()
                 for folder in [*PurePosixPath(file).parents][:-1]:
                     (self.out / folder).rmdir()
+
+
+SHORT = 8
+"""The most characters of a cell that many rows are likely to have in common, such as ``ok``."""
+
+
+def lean(rows: Iterable[Mapping[str, str]], columns: Sequence[str]) -> tuple[dict[str, str], ...]:
+    """Returns rows that share the names of their columns and short cells, so that a million rows need less memory.
+
+    Args:
+        rows: column to text.
+        columns: the columns that are kept, in this order.
+    """
+    return tuple(
+        {name: sys.intern(row[name]) if len(row[name]) <= SHORT else row[name] for name in columns} for row in rows
+    )
+
+
+def _same(text: str, other: str) -> str:
+    """Returns the other text if it is equal, so that only one of both stays in memory."""
+    return other if text == other else text
 
 
 def _inside(out: Path, name: str) -> Sequence[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -18,15 +18,24 @@ Merging = Literal["", "all", "there"]
 """What a run joins: nothing, all portions, or those that are there, finished or not."""
 
 
-def read_portions(journal: Journal) -> dict[str, Entry]:
-    """Returns the entries of all portions by name; a source that several portions have made is there once.
+def read_portions(
+    journal: Journal, wanted: Callable[[str], bool] = lambda name: True
+) -> dict[Portion, dict[str, Entry]]:
+    """Returns the entries of each portion by name.
 
     Args:
         journal: of the folder of results, or of any of its portions.
+        wanted: whether an entry of this name is returned.
     """
+    there = portions_in(journal.out)
+    return {each: replace(journal, folder=each.folder(journal.out)).read(wanted) for each in there}
+
+
+def any_portion(made: Mapping[Portion, Mapping[str, Entry]]) -> dict[str, Entry]:
+    """Returns the entries of all portions by name; a source that several portions have made is there once."""
     found: dict[str, Entry] = {}
-    for portion in portions_in(journal.out):
-        found |= replace(journal, folder=portion.folder(journal.out)).read()
+    for entries in made.values():
+        found |= entries
     return found
 
 
@@ -51,9 +60,10 @@ def joined_portions(
     there = portions_in(out)
     if not there:
         raise DataError(f"{out} holds no portions; run a command with --portion and this --out first")
-    known, entries, reasons, lacking = read_portions(journal), dict[str, Entry](), dict[str, str](), Counter[Portion]()
+    made = read_portions(journal)
+    known, entries, reasons, lacking = any_portion(made), dict[str, Entry](), dict[str, str](), Counter[Portion]()
     for portion in there[0].others():
-        own = replace(journal, folder=portion.folder(out)).read()
+        own = made.get(portion, {})
         failed = _failures(portion.folder(out) / "manifest.csv")
         if failed is None:
             lacking[portion] += 0

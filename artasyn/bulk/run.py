@@ -17,9 +17,9 @@ import cv2
 
 from artasyn.bulk.clusters import Backend, Where
 from artasyn.bulk.fingerprints import Fingerprint
-from artasyn.bulk.journal import Entry, Journal, fingerprints_of, gone
+from artasyn.bulk.journal import Entry, Journal, fingerprints_of, gone, lean
 from artasyn.bulk.lock import claimed
-from artasyn.bulk.merging import Merging, joined_portions, read_portions
+from artasyn.bulk.merging import Merging, any_portion, joined_portions, read_portions
 from artasyn.bulk.portions import COMMAND, Portion, check_place
 from artasyn.bulk.progress import LOG, progress
 from artasyn.bulk.sources import SETTINGS, Source, claim, processes
@@ -35,12 +35,11 @@ Row = dict[str, Any]
 FAILURES = (ArtasynError, OSError, MemoryError, cv2.error)
 """Exceptions that one bad file may raise; any other exception is a bug and stops the program."""
 
-
 PASSING = frozenset({errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.EIO, errno.ESTALE, errno.ETIMEDOUT})
 """Numbers of the errors that may pass: out of memory or of open files, a disk or a network that does not answer."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The result of one source.
 
@@ -280,7 +279,8 @@ class BulkRun:
             outcomes: the outcomes of the run that has just ended.
         """
         names = {outcome.source.name for outcome in outcomes}
-        return [entry.name for entry in gone(self._journal.read(), names, self.out)]
+        left = self._journal.read(lambda name: name not in names)
+        return [entry.name for entry in gone(left, names, self.out)]
 
     def _kept(self, mine: Sequence[Source], everything: Collection[str]) -> tuple[dict[str, Entry], list[Entry]]:
         """Returns the entries that are still right, by name, and those of sources that this run no longer works on.
@@ -293,9 +293,9 @@ class BulkRun:
             everything: the names of the whole collection.
         """
         own = self._journal.read()
-        known = {**read_portions(self._journal), **own} if self.portion else own
-        kept = {s.name: now for s in mine if (e := known.get(s.name)) and (now := e.confirmed(s, self.out))}
         names = {source.name for source in mine}
+        known = {**any_portion(read_portions(self._journal, names.__contains__)), **own} if self.portion else own
+        kept = {s.name: now for s in mine if (e := known.get(s.name)) and (now := e.confirmed(s, self.out))}
         left = gone(own, names, self.out)
         pruned = {entry.name: entry for entry in left if self.prune and entry.name not in everything}
         changed = [entry for name, entry in known.items() if name in names and name not in kept]
@@ -315,7 +315,7 @@ class BulkRun:
 
         The first source has the place `start` in the collection.
         """
-        todo = self._todo(sources, start, outcomes.keys())
+        todo, named = self._todo(sources, start, outcomes.keys()), {source.name: source for source in sources}
         left = sum(len(batch.sources) for batch in todo)
         there, mark = len(sources) - left, self._journal.mark
         here = not left or (len(sources) == 1 and not mark.exists())
@@ -331,10 +331,11 @@ class BulkRun:
             progress(title=title, total=len(sources), initial=there, unit="film", hidden=not left) as bar,
         ):
             for batch in done:
-                outcomes |= {outcome.source.name: outcome for outcome in batch}
-                for outcome in batch:
+                for outcome in batch:  # copies of sources and columns would need twice the memory
+                    source, rows = named[outcome.source.name], lean(outcome.rows, self.columns)
+                    outcomes[source.name] = Outcome(source, rows, outcome.reason)
                     if not outcome.reason or (self.sealed and not outcome.passing):
-                        entry = self._journal.entry(outcome.source, outcome.rows, outcome.reason, outcome.seen)
+                        entry = self._journal.entry(source, rows, outcome.reason, outcome.seen)
                         entries[entry.name] = entry
                         journal.write(entry.line())
                 journal.flush()
@@ -388,8 +389,10 @@ def _lines(outcomes: Sequence[Outcome]) -> Iterator[Row]:
 
 def _digest(sources: Sequence[Source]) -> str:
     """Returns a fingerprint of a collection: the number of radiographs and a hash of their names."""
-    names = "\0".join(source.name for source in sources).encode("utf-8", "surrogateescape")
-    return f"{len(sources)} films, {hashlib.blake2b(names, digest_size=4).hexdigest()}"
+    names = hashlib.blake2b(digest_size=4)
+    for number, source in enumerate(sources):
+        names.update(("\0" * bool(number) + source.name).encode("utf-8", "surrogateescape"))
+    return f"{len(sources)} films, {names.hexdigest()}"
 
 
 def read_manifest(path: Path) -> list[dict[str, str]]:

@@ -27,7 +27,7 @@ SETTINGS = "settings.json"
 """The file, in a folder of results, that holds the settings of the results."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Source:
     """A file of a collection and the name that all of its results carry.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections import Counter, deque
 from collections.abc import Generator, Iterator, Mapping
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import cv2
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from artasyn.bulk.clusters import Where, work_on
 from artasyn.bulk.progress import LOG
@@ -30,7 +31,7 @@ def refusal_of(source: Source) -> str:
     return source.fault or _REFUSED.get(source.name, "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Batch:
     """The sources that a worker takes at once.
 
@@ -127,6 +128,16 @@ def _split(batch: Batch, death: Death, times: int, queues: tuple[deque[Batch], d
             queue.append(replace(batch, sources=rest))
 
 
+@functools.lru_cache(maxsize=1)
+def _pools(modules: int) -> ThreadpoolController:
+    """Returns the thread pools of the loaded libraries, which takes a millisecond to find.
+
+    Args:
+        modules: number of modules that are imported; another number asks for another search.
+    """
+    return ThreadpoolController()
+
+
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Limits OpenCV, PyTorch and linear algebra to one thread: another number may change the rounding of sums.
@@ -139,7 +150,7 @@ def one_thread() -> Iterator[None]:
     if torch:
         torch.set_num_threads(1)
     try:
-        with threadpool_limits(1):
+        with _pools(len(sys.modules)).limit(limits=1):
             yield
     finally:
         cv2.setNumThreads(before[0])

@@ -169,7 +169,7 @@ def anatomy(options: AnatomyOptions) -> Done:
     and dicom/NAME.sr.dcm (the measures), for films that are DICOM. The manifest has the columns seg, sc and sr, and
     dicom_reason where there is no object.
 
-    For the whole collection: report.html, sheet-1.png and following (the overlays, least sure first, unusable
+    For the whole collection: report.html, sheet-1.png and up to 19 more (the overlays, least sure first, unusable
     radiographs at the end), measures.csv, annotations.json (COCO, for pycocotools), manifest.csv, passed_over.csv (if
     files were not read), settings.json.
 

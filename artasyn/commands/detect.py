@@ -97,7 +97,7 @@ def detect(options: DetectOptions) -> Done:
 
     Writes to OUT: heatmaps/NAME.png (16 bits, 65535 for 1), masks/NAME.png (0 and 255), lungs/NAME.png (where the
     detector looked), overlays/NAME.png (the radiograph with a legend; heat and contours where it is flagged),
-    report.html (the list of films), scores.csv (highest score first), sheet-1.png and following, manifest.csv,
+    report.html (the list of films), scores.csv (highest score first), sheet-1.png and up to 19 more, manifest.csv,
     passed_over.csv (if files were not read), settings.json. A radiograph that is unusable (inverted, turned, from the
     side, not a chest, without lungs) has this status with the reason, comes last and is never abnormal. The percentile
     tells how many percent of the healthy radiographs, of the training or of `artasyn calibrate`, have a lower score.

@@ -176,7 +176,7 @@ def project(options: ProjectOptions) -> Done:
     With lesions: healthy/F.png (the same film without lesions), lesions/F.png (the pixels whose attenuation changed).
 
     For the whole collection: annotations.json (COCO), quality.csv (results of quality control, with reasons),
-    sheet-1.png and following (the overlays), manifest.csv, passed_over.csv (if files were not read),
+    sheet-1.png and up to 19 more (the overlays), manifest.csv, passed_over.csv (if files were not read),
     settings.json. The same seed gives the same files for any number of workers.
 
     Args:

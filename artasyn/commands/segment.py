@@ -74,7 +74,7 @@ def segment(options: SegmentOptions) -> Done:
     """Finds the lungs on radiographs, without training, or reads them with the network that reads structures.
 
     Writes to OUT: labels/NAME.png (0 background, 1 the patient's right lung, 2 the left lung), overlays/NAME.png,
-    sheet-1.png and following (the overlays, least confident first, unusable radiographs at the end), manifest.csv,
+    sheet-1.png and up to 19 more (the overlays, least confident first, unusable radiographs at the end), manifest.csv,
     passed_over.csv (if files were not read), settings.json. The manifest names unusable radiographs by status, with
     warnings in words and the reason.
 

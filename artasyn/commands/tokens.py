@@ -130,7 +130,7 @@ def tokens(options: TokensOptions) -> Done:
     from the answer on the radiograph's own grid. A structure that is not there has an empty answer, no box, no picture
     and an empty mask.
 
-    For the whole collection: report.html, sheet-1.png and following (the overlays, least sure first, unusable
+    For the whole collection: report.html, sheet-1.png and up to 19 more (the overlays, least sure first, unusable
     radiographs at the end), answers.csv (a row for each structure of each radiograph), annotations.json (COCO, for
     pycocotools), manifest.csv (prompt, answer, confidence and box of each structure, digest of the writer),
     passed_over.csv (if files were not read), settings.json.

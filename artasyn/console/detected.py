@@ -15,7 +15,7 @@ from artasyn.detection.opening import heat_scale
 from artasyn.errors import DataError
 from artasyn.files.radiograph import read_radiograph
 from artasyn.pictures.detected import reading_size
-from artasyn.pictures.film_list import EMBEDDED, SIDE, Cell, FilmList, ListedFilm, compact_uri
+from artasyn.pictures.film_list import EMBEDDED, LISTED, SIDE, Cell, FilmList, ListedFilm, compact_uri
 from artasyn.pictures.overlays import grey_picture, read_picture
 from artasyn.pictures.report import Section, write_report
 from artasyn.pictures.thumbnails import thumbnail
@@ -94,7 +94,7 @@ def listed_films(
     cells: Callable[[Outcome], Sequence[Cell]],
     beside: Beside,
 ) -> FilmList:
-    """Returns the list of films, the first `EMBEDDED` with pictures: what lies beside the overlay, and the overlay.
+    """Returns the list of the first `LISTED` films; the first `EMBEDDED` have the overlay and what lies beside it.
 
     Args:
         out: the folder of results.
@@ -104,14 +104,14 @@ def listed_films(
         beside: returns the picture beside the overlay.
     """
     films = []
-    for number, outcome in enumerate(outcomes):
+    for number, outcome in enumerate(outcomes[:LISTED]):
         link = outcome.rows[0]["overlay"]
         pictures: list[tuple[str, str]] = []
         if number < EMBEDDED:
             other = beside(outcome)
             pictures = [*([other] if other else []), ("overlay", compact_uri(read_picture(out / link)))]
         films.append(ListedFilm(outcome.source.name, cells(outcome), link, pictures))
-    return FilmList(columns, films)
+    return FilmList(columns, films, len(outcomes) - len(films))
 
 
 def plain_film(outcome: Outcome) -> tuple[str, str] | None:

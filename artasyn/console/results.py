@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from artasyn.bulk.progress import LOG
 from artasyn.bulk.run import BulkRun, Outcome, Row
 from artasyn.bulk.sources import Found
 from artasyn.cautions import usable
@@ -30,6 +31,9 @@ UNUSABLE = "unusable"
 
 SHEET = 120
 """Largest number of overlays on a sheet."""
+
+SHEETS = 20
+"""Largest number of sheets of a run. A sheet takes about a second and 5 MB, and nobody looks at a thousand of them."""
 
 NAMED = 10
 """Largest number of names in a sentence."""
@@ -167,7 +171,7 @@ def without(out: Path, *names: str) -> tuple[Path, ...]:
 def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 10, most: int = 2560) -> Iterator[Path]:
     """Writes contact sheets of overlays, in order, and yields the path of the first: the others follow it by number.
 
-    Further sheets of an older run are deleted.
+    There are at most `SHEETS` sheets; what they leave out is told. Further sheets of an older run are deleted.
 
     Args:
         out: the folder of results.
@@ -175,6 +179,9 @@ def write_sheets(out: Path, shown: Sequence[tuple[str, str]], *, columns: int = 
         columns: the most overlays side by side.
         most: the largest longer side of an overlay on a sheet, in pixels.
     """
+    if len(shown) > SHEETS * SHEET:
+        LOG.info("the sheets show the first %d of %d films; manifest.csv lists all", SHEETS * SHEET, len(shown))
+        shown = shown[: SHEETS * SHEET]
     for number, start in enumerate(range(0, len(shown), SHEET), 1):
         page = shown[start : start + SHEET]
         pictures = [fitted_picture(read_picture(out / file), most) for _, file in page]

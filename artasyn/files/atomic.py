@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import errno
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from artasyn.errors import OutputError
 
@@ -56,6 +57,18 @@ def write_bytes(path: Path, data: bytes) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def write_texts(path: Path, texts: Iterable[str]) -> None:
+    """Writes a UTF-8 text file as `write_text` does, part by part, so that a long file needs little memory.
+
+    Args:
+        path: the file to write; its folder is created.
+        texts: the parts of the content, in order.
+    """
+    options: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+    with replacing(path) as temporary, temporary.open("w", **options) as file:
+        file.writelines(texts)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from artasyn.files.atomic import write_text
+from artasyn.files.atomic import write_texts
 
 FORMULA = re.compile("'*[=+\\-@\\t\\r\\n＝＋－＠]")
 """The beginning of a text that a spreadsheet may run, perhaps after apostrophes that keep it from doing so."""
@@ -39,12 +39,16 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
         name,score
         "a ""b"", c",1
     """
-    lines = [_line(columns)]
+    write_texts(path, (f"{line}\n" for line in _table_lines(columns, rows, quoted)))
+
+
+def _table_lines(columns: Sequence[str], rows: Iterable[Mapping[str, object]], quoted: int) -> Iterator[str]:
+    """Yields the lines of a table without their ends."""
+    yield _line(columns)
     for row in rows:
         values = [_harmless(row.get(column)) for column in columns]
         parts = (_line(values[:quoted], csv.QUOTE_ALL), _line(values[quoted:]))
-        lines.append(",".join(part for part in parts if part))
-    write_text(path, "".join(f"{line}\n" for line in lines))
+        yield ",".join(part for part in parts if part)
 
 
 def read_table(path: Path) -> list[dict[str, str]]:

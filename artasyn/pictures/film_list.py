@@ -17,6 +17,9 @@ from artasyn.pictures.thumbnails import fitted_picture
 EMBEDDED = 100
 """The most films of a list whose pictures are inside the page; further films have links."""
 
+LISTED = 10_000
+"""The most films of a list: a browser shows a page of a few megabytes at once, and one of a gigabyte not at all."""
+
 SIDE = 800
 """The longer side of a picture inside the page, in pixels."""
 
@@ -70,11 +73,13 @@ class FilmList:
 
     Attributes:
         columns: headings of the cells.
-        films: in the order in which they are shown first.
+        films: in the order in which they are shown first, `LISTED` at most.
+        left: number of films that come after them and are not in the list.
     """
 
     columns: Sequence[str]
     films: Sequence[ListedFilm]
+    left: int = 0
 
     def moved(self, folder: str) -> FilmList:
         """Returns the list for a report beside which the files of its films lie in a folder.
@@ -86,13 +91,15 @@ class FilmList:
 
     @property
     def note(self) -> str:
-        """A sentence about pictures that are not inside the page; empty if all are."""
+        """Sentences about pictures and films that are not inside the page; empty if all are."""
         inside = sum(bool(film.pictures) for film in self.films)
         rest = len(self.films) - inside
-        return (
+        pictures = (
             f"The first {inside} films have their pictures inside this page; the names of the other {rest} lead to the"
             " overlays beside it."
         ) * bool(rest)
+        films = f"{self.left} more films are not in this list; the tables beside this page hold all." * bool(self.left)
+        return " ".join(filter(None, (pictures, films)))
 
 
 def compact_uri(picture: Picture) -> str:

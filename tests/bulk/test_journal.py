@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from artasyn.bulk.fingerprints import fingerprint, with_detached
+from artasyn.bulk.journal import Journal, fingerprints_of
 from artasyn.bulk.run import BulkRun, Outcome, Row, attempt, read_manifest
 from artasyn.bulk.sources import Source
 from artasyn.errors import DataError
@@ -258,3 +260,27 @@ def test_a_row_that_a_journal_holds_many_times_counts_once(texts: Path) -> None:
     journal.write_text("\n".join(map(json.dumps, lines)))
     outcomes, _, _ = run(texts)
     assert [len(outcome.rows) for outcome in outcomes] == [1, 1, 1]
+
+
+def test_a_name_in_the_journal_needs_little_memory(tmp_path: Path) -> None:
+    path, names = tmp_path / "film", 2000
+    path.write_text("film")
+    columns = ("labels", "overlay", "found", "confidence", "status", "warnings", "reason")
+    journal, seen = Journal(tmp_path, columns, ("labels", "overlay")), fingerprints_of(Source(path, "film"))
+
+    def row(name: str) -> dict[str, str]:
+        files = {"labels": f"labels/{name}.png", "overlay": f"overlays/{name}.png"}
+        return files | {"found": "true", "confidence": "0.9123", "status": "ok", "warnings": "", "reason": ""}
+
+    sources = [Source(path, f"{number // 1000:05d}/{number:08d}") for number in range(names)]
+    journal.write(journal.entry(each, (row(each.name),), "", seen) for each in sources)
+    tracemalloc.start()
+    try:
+        entries = journal.read()
+        held = tracemalloc.get_traced_memory()[0] / names
+    finally:
+        tracemalloc.stop()
+    assert len(entries) == names
+    assert held < 1700  # bytes; ten million names need 17 GB
+    wanted = journal.read(lambda name: name.endswith("7"))
+    assert wanted == {name: entry for name, entry in entries.items() if name.endswith("7")}

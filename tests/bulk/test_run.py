@@ -316,6 +316,17 @@ def given(rows: list[Row]) -> Callable[[Source], list[Row]]:
     return lambda source: rows
 
 
+def test_outcomes_of_workers_hold_no_copies_of_sources_and_columns(tmp_path: Path) -> None:
+    films, out = made_films(tmp_path / "films", 4, bad=(2,)), tmp_path / "out"
+    sources = find_sources([films])
+    run = BulkRun(out, {}, COLUMNS, ("file",), workers=2)
+    outcomes = run.run(Halves(out, tmp_path / "log"), sources, title="halve")
+    assert all(outcome.source is source for outcome, source in zip(outcomes, sources, strict=True))
+    rows = [row for outcome in outcomes for row in outcome.rows]
+    assert len(rows) == 6
+    assert {id(name) for row in rows for name in row} == {id(name) for name in COLUMNS}
+
+
 def test_values_come_back_as_the_manifest_holds_them(tmp_path: Path) -> None:
     sources = find_sources([made_films(tmp_path / "films", 1)])
     rows: list[Row] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -69,3 +70,17 @@ def test_a_place_where_nothing_can_be_written_is_named_as_such(tmp_path: Path) -
         atomic.write_text(tmp_path / ("n" * 300), "x")
     assert not isinstance(refusal.value, OutputError)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder", "inside"]
+
+
+def test_a_long_text_is_written_part_by_part(tmp_path: Path) -> None:
+    parts = [f"{number} \udcfc\n" for number in range(3)]
+    atomic.write_texts(tmp_path / "short.txt", parts)
+    assert (tmp_path / "short.txt").read_bytes() == b"0 \xfc\n1 \xfc\n2 \xfc\n"
+    tracemalloc.start()
+    try:
+        atomic.write_texts(tmp_path / "long.txt", (f"{number:999d}\n" for number in range(2000)))
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (tmp_path / "long.txt").stat().st_size == 2_000_000
+    assert most < 200_000

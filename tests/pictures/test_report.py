@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -121,6 +122,10 @@ def test_a_list_moves_with_its_folder() -> None:
     plain = Section("Text")
     assert plain.moved("evaluation") is plain
     assert films(2).note == ""
+    assert replace(films(2), left=7).note == (
+        "7 more films are not in this list; the tables beside this page hold all."
+    )
+    assert replace(films(3), left=7).note.count(";") == 2
 
 
 def test_pictures_inside_the_page_are_small_and_always_the_same() -> None:
