@@ -22,7 +22,7 @@ class Seconds(float):
 
 
 class Way(NamedTuple):
-    """A way to do something: a call that takes the number of the round, and the images that a call makes.
+    """A way to do something: a call that takes its number, and the images that a call makes.
 
     A call that returns `Seconds` took that long; other calls are timed from outside.
     """
@@ -40,15 +40,23 @@ def one_core() -> None:
 
 
 def in_turns(
-    ways: Mapping[str, Way], rounds: int, *, seconds: float = math.inf, warm_up: int = 1, name: str = ""
+    ways: Mapping[str, Way],
+    rounds: int,
+    *,
+    seconds: float = math.inf,
+    warm_up: int = 1,
+    block: int = 1,
+    name: str = "",
 ) -> dict[str, list[float]]:
     """Times ways that take turns, so that a busy moment of the machine falls on all of them.
 
     Args:
         ways: by their names.
-        rounds: calls of every way.
-        seconds: a way that has taken so long rests after `FEWEST` calls.
+        rounds: turns of every way.
+        seconds: a way that has taken so long rests, if it has had `FEWEST` calls.
         warm_up: rounds that are not counted, before the others.
+        block: calls of a way in one turn. Of several the first is not counted: it finds the caches as others left them,
+            and may wait for memory that the others gave back.
         name: of the progress bar.
 
     Returns:
@@ -60,13 +68,18 @@ def in_turns(
         for each, way in ways.items():
             if spent[each] >= seconds and len(times[each]) >= FEWEST:
                 continue
-            start = time.perf_counter()
-            said = way.call(number + warm_up)
-            took = float(said) if isinstance(said, Seconds) else time.perf_counter() - start
+            taken = [_seconds(way, (number + warm_up) * block + call) for call in range(block)][min(block - 1, 1) :]
             if number >= 0:
-                spent[each] += took
-                times[each].append(1e3 * took / way.images)
+                spent[each] += sum(taken)
+                times[each] += [1e3 * took / way.images for took in taken]
     return times
+
+
+def _seconds(way: Way, number: int) -> float:
+    """The time of one call."""
+    start = time.perf_counter()
+    said = way.call(number)
+    return float(said) if isinstance(said, Seconds) else time.perf_counter() - start
 
 
 def beside(times: Mapping[str, list[float]], ours: str) -> dict[str, dict[str, Any]]:

@@ -50,6 +50,7 @@ def _prepared(net: Any, channels: int) -> tuple[Segment, float]:
     def segment(image: Image) -> torch.Tensor:
         with torch.inference_mode():
             film = torch.from_numpy(image)[None, None].expand(1, channels, -1, -1)
-            return (net((film - 0.45) / 0.225)[0] > 0).cpu()
+            found: torch.Tensor = net((film - 0.45) / 0.225)[0] > 0
+            return found
 
     return segment, round(sum(weights.numel() for weights in net.parameters()) / 1e6, 1)
