@@ -1,4 +1,4 @@
-"""Other programs that project a CT, to compare with: plastimatch's exact Siddon, and DiffDRR's two renderers.
+"""Other programs that project a CT, to compare with: plastimatch's exact Siddon, DiffDRR's two renderers, and nanodrr.
 
 Each program is a class. The constructor takes a volume and prepares everything that does not depend on the view. A call
 takes a `Geometry` and a size. All classes return line integrals of the same rays, so that their images agree pixel by
@@ -186,6 +186,63 @@ class DiffDRR:
                 for some in ends.split(rays, dim=1)
             ]
             image: npt.NDArray[np.float32] = self._torch.cat(parts, -1)[0].numpy().reshape(-1, *size)
+        return image
+
+
+class NanoDRR:
+    """nanodrr's renderer in torch, the one for processors: trilinear samples at even steps within the volume.
+
+    The class passes the rays' end points, as `DiffDRR` does.
+
+    Args:
+        volume: attenuation per mm (x, y, z), 0 outside.
+        affine: from voxels to RAS+ millimetres.
+        labels: the structure of each voxel, 0 for none; None if there are none to project.
+        samples: steps along a ray.
+    """
+
+    def __init__(
+        self,
+        volume: Floats,
+        affine: Floats,
+        labels: npt.NDArray[np.integer[Any]] | None = None,
+        samples: int = 500,
+    ) -> None:
+        self._torch, torchio, data = (_peer(name) for name in ("torch", "torchio", "nanodrr.data"))
+        self._render = _peer("nanodrr.drr.renderer").render
+        self._samples = samples
+        affine = np.asarray(affine, np.float64)
+        tensor = self._torch.from_numpy(np.asfortranarray(volume, np.float32))[None]
+        image = torchio.ScalarImage(tensor=tensor, affine=affine)
+        self._plain = data.Subject.from_images(image, max_label=0, convert_to_mu=False)
+        self._labelled = None
+        if labels is not None:
+            tensor = self._torch.from_numpy(np.asfortranarray(labels, np.int16))[None]
+            mask = torchio.LabelMap(tensor=tensor, affine=affine)
+            self._labelled = data.Subject.from_images(image, mask, convert_to_mu=False)
+
+    def __call__(self, geometry: Geometry, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+        """The line integrals (h, w) of a detector of `size` (h, w)."""
+        image: npt.NDArray[np.float32] = self._rendered(self._plain, geometry, size)[0]
+        return image
+
+    def masks(self, geometry: Geometry, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+        """The line integrals (labels, h, w) within each label, from 0 (no structure) to the largest."""
+        return self._rendered(self._labelled, geometry, size)
+
+    def _rendered(self, subject: Any, geometry: Geometry, size: tuple[int, int]) -> npt.NDArray[np.float32]:
+        torch = self._torch
+        ends = torch.from_numpy(geometry.points(size).reshape(1, -1, 3).astype(np.float32))
+        source = torch.from_numpy(np.asarray(geometry.source, np.float32).reshape(1, 1, 3))
+        world = torch.eye(4)[None]
+        with torch.inference_mode():
+            parts = [
+                self._render(
+                    subject, None, world, None, 1, some.shape[1], self._samples, src=source, tgt=some, backend="torch"
+                )
+                for some in ends.split(RAYS, dim=1)
+            ]
+            image: npt.NDArray[np.float32] = torch.cat(parts, -1)[0].numpy().reshape(-1, *size)
         return image
 
 

@@ -1,0 +1,89 @@
+"""The tables of docs/experiments/speed.md from the results of `speed_rivals` and `speed_growth`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def speed_rivals(result: dict[str, Any]) -> list[str]:
+    """Anomalies by every way, at two sizes."""
+    return _ways("ms an anomaly, lungs given", result["synthesis"])
+
+
+def speed_rivals_projection(result: dict[str, Any]) -> list[str]:
+    """Projections of a CT by every program, image alone and with thickness maps."""
+    found = result["projection"]
+    size = "x".join(map(str, found["voxels"]))
+    parts = {f"{view}, {part}": times for view, of in found["views"].items() for part, times in of.items()}
+    return _ways(f"ms a view of 256² px, {size} voxels, {found['structures']} structures", parts)
+
+
+def speed_rivals_lungs(result: dict[str, Any]) -> list[str]:
+    """Lungs by PBTSeg and by networks."""
+    found = dict(result["lungs"])
+    weights = found.pop("weights_millions")
+    named = {name: f"{name}, {millions:.0f} million weights" for name, millions in weights.items()}
+    return _ways("ms a film", {size: {named.get(k, k): v for k, v in of.items()} for size, of in found.items()})
+
+
+def _ways(header: str, parts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A row for every way, with its time and its ratio to artasyn's in every part."""
+    columns = [f"{part} | times artasyn's" for part in parts]
+    rows = [f"| {header}, one core | {' | '.join(columns)} |", "|---" * (2 * len(parts) + 1) + "|"]
+    names = dict.fromkeys(name for of in parts.values() for name, times in of.items() if isinstance(times, dict))
+    for name in names:
+        cells = [_cell(of[name]) if name in of else "- | -" for of in parts.values()]
+        rows.append(f"| {name} | {' | '.join(cells)} |")
+    return rows
+
+
+def _cell(times: Mapping[str, float]) -> str:
+    """Median, quartiles and ratio."""
+    median, low, high, ratio = (_short(times[key]) for key in ("median", "q1", "q3", "ratio"))
+    return f"{median} ({low} to {high}) | {ratio}"
+
+
+def _short(value: float) -> str:
+    """A number of two digits or more."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
+def speed_growth(result: dict[str, Any]) -> list[str]:
+    """Times by the films' size."""
+    sizes = list(next(iter(result["pixels"].values()))["ms"])
+    rows = [
+        f"| ms a film, one core | {' | '.join(f'{size}² px' for size in sizes)} | fixed, ms | ns a pixel "
+        "| farthest from the line | exponent |",
+        "|---" * (len(sizes) + 5) + "|",
+    ]
+    for name, of in result["pixels"].items():
+        times = " | ".join(_short(of["ms"][size]) for size in sizes)
+        rows.append(f"| {name} | {times} | {_short(of['fixed_ms'])} | {_short(of['ns_a_pixel'])} | {_end(of)} |")
+    return rows
+
+
+def speed_growth_films(result: dict[str, Any]) -> list[str]:
+    """Costs by the number of films, and by the number of workers."""
+    counts = list(next(iter(result["films"].values()))["processor_s"])
+    rows = [
+        f"| processor's seconds, one worker | {' | '.join(f'{int(count):,} films' for count in counts)} | fixed, s "
+        "| ms a further film, step by step | farthest from the line | exponent | most memory, MB "
+        f"| seconds by the clock, {int(counts[-2]):,} films, 1 and 2 workers |",
+        "|---" * (len(counts) + 7) + "|",
+    ]
+    for command, of in result["films"].items():
+        times = " | ".join(_short(of["processor_s"][count]) for count in counts)
+        further = ", ".join(map(_short, of["steps_ms"]))
+        memory = ", ".join(f"{of['megabytes'][count]:.0f}" for count in counts)
+        workers = ", ".join(map(_short, of["seconds_by_workers"].values()))
+        rows.append(
+            f"| `artasyn {command}` | {times} | {_short(of['fixed_s'])} | {further} | {_end(of)} | {memory} "
+            f"| {workers} |"
+        )
+    return rows
+
+
+def _end(of: Mapping[str, float]) -> str:
+    """How straight a line of costs is."""
+    return f"{100 * of['deviation']:.0f} % | {of['exponent']:.2f}"
