@@ -37,8 +37,8 @@ from artasyn.files.radiograph import read_radiograph, write_image, write_mask
 from artasyn.segment import Lungs, PBTSeg
 from artasyn.synthesis import LungOpacity
 from benchmarks.growth import growth_of, steps
+from benchmarks.many_films import write_films
 from benchmarks.score_lungs import ROOT
-from benchmarks.speed_collection import write_films
 from benchmarks.speed_lungs import resized
 from benchmarks.speed_rivals import installed
 from benchmarks.turns import Way, in_turns, one_core
