@@ -6,6 +6,7 @@ import functools
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -86,14 +87,18 @@ def _files(path: Path) -> Iterator[Path]:
 def _state(path: Path) -> tuple[int, str]:
     """Returns size and stamp."""
     try:
+        own = path.stat()
+        if not stat.S_ISDIR(own.st_mode):
+            return own.st_size, _stamp(own)
         found = [(file.name, file.stat()) for file in _files(path)]
     except OSError:
         return -1, ""
-    stamps = [f"{s.st_size} {s.st_mtime_ns} {s.st_ctime_ns} {s.st_ino}" for _, s in found]
     size = sum(state.st_size for _, state in found)
-    if not path.is_dir():
-        return size, stamps[0]
-    return size, _hash(f"{name}\0{stamp}" for (name, _), stamp in zip(found, stamps, strict=True))
+    return size, _hash(f"{name}\0{_stamp(state)}" for name, state in found)
+
+
+def _stamp(state: os.stat_result) -> str:
+    return f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns} {state.st_ino}"
 
 
 @functools.lru_cache(maxsize=256)

@@ -22,7 +22,7 @@ from artasyn.bulk.lock import claimed
 from artasyn.bulk.merging import Merging, any_portion, joined_portions, read_portions
 from artasyn.bulk.portions import COMMAND, Portion, check_place
 from artasyn.bulk.progress import LOG, progress
-from artasyn.bulk.sources import SETTINGS, Source, claim, processes
+from artasyn.bulk.sources import SETTINGS, Source, claim, processes, swept
 from artasyn.bulk.survival import Batch, refusal_of, survive
 from artasyn.bulk.workers import begin
 from artasyn.errors import FULL, ArtasynError, DataError, OutputError
@@ -253,7 +253,8 @@ class BulkRun:
         """
         if not self.merging:
             check_place(self.out, self.portion, Journal(self.out, (), ()).path)
-        with claimed(self.folder, ranks=self.portion is None):
+        alone = self.portion is None
+        with claimed(self.folder, ranks=alone), swept(self.out, sweep=alone and self.merging != "there"):
             yield
 
     def claim(self, further: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -279,8 +280,7 @@ class BulkRun:
             outcomes: the outcomes of the run that has just ended.
         """
         names = {outcome.source.name for outcome in outcomes}
-        left = self._journal.read(lambda name: name not in names)
-        return [entry.name for entry in gone(left, names, self.out)]
+        return [entry.name for entry in gone(self._journal.read(lambda name: name not in names), names, self.out)]
 
     def _kept(self, mine: Sequence[Source], everything: Collection[str]) -> tuple[dict[str, Entry], list[Entry]]:
         """Returns the entries that are still right, by name, and those of sources that this run no longer works on.

@@ -7,7 +7,8 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,9 @@ def _may_be_read(path: Path) -> bool:
 
 
 def _films_below(folder: Path, walked: Walk) -> list[Path]:
-    """Returns the radiograph files below a folder, as relative paths."""
-    return [below for below in walked.files if _is_wanted(folder / below)]
+    """Returns the radiograph files below a folder, as relative paths; most are told by their suffix."""
+    suffixes = frozenset(RADIOGRAPH_SUFFIXES)
+    return [below for below in walked.files if below.suffix.lower() in suffixes or _is_wanted(folder / below)]
 
 
 def _is_wanted(path: Path) -> bool:
@@ -223,7 +225,30 @@ def claim(out: Path, settings: Mapping[str, Any], *, sweep: bool = True) -> None
             )
     else:
         atomic.write_text(path, json.dumps(wanted, indent=2, sort_keys=True) + "\n")
-    for place, _, files in os.walk(out) if sweep else ():
+    if sweep:
+        _sweep(out)
+
+
+@contextmanager
+def swept(out: Path, *, sweep: bool = True) -> Iterator[None]:
+    """Deletes temporary files if the block raises: workers that are ended then leave some, which fill a full disk.
+
+    Args:
+        out: the folder of results.
+        sweep: whether to do so, because no other process writes into the folder now.
+    """
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):  # the folder may be what the error is about
+            if sweep:
+                _sweep(out)
+        raise
+
+
+def _sweep(out: Path) -> None:
+    """Deletes temporary files in a folder."""
+    for place, _, files in os.walk(out):
         for leftover in fnmatch.filter(files, atomic.LEFTOVER):
             Path(place, leftover).unlink(missing_ok=True)
 

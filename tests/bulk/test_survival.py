@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing import current_process, get_context
@@ -214,6 +215,30 @@ def test_files_that_cannot_be_written_stop_the_run_and_leave_nothing(tmp_path: P
     assert sorted(tree(run.out)) == [".journal.jsonl", "settings.json"]
     assert not any(outcome.reason for outcome in run.run(Writes(run.out, 5000), sources, title="x"))
     assert sorted(tree(run.out)) == [".journal.jsonl", "0.txt", "1.txt", "2.txt", "manifest.csv", "settings.json"]
+
+
+@dataclass(frozen=True)
+class HalfWritten:
+    """Work: one film finds a full disk while the file of another one is half written."""
+
+    out: Path
+
+    def __call__(self, source: Source) -> list[Row]:
+        if source.name == "0":
+            while not [*self.out.glob(atomic.LEFTOVER)]:
+                time.sleep(0.01)
+            raise OutputError(errno.ENOSPC, "the disk is full")
+        with atomic.replacing(self.out / f"{source.name}.txt") as temporary:
+            temporary.write_text("half")
+            time.sleep(60)
+        return []
+
+
+def test_a_full_disk_is_not_filled_by_what_other_workers_were_writing(tmp_path: Path) -> None:
+    run = BulkRun(tmp_path / "out", {}, COLUMNS, workers=2)
+    with pytest.raises(OutputError, match="the disk is full"):
+        run.run(HalfWritten(run.out), sources_in(tmp_path / "films", 2), title="x")
+    assert sorted(tree(run.out)) == [".journal.jsonl", "settings.json"]
 
 
 def where(source: Source) -> list[Row]:
