@@ -104,7 +104,11 @@ def undisturbed(name: str, work: Path, scale: Scale) -> dict[str, Any]:
     seen = watched(scale.line(name), out, work, workers=scale.workers)
     if seen.status not in (0, 1):
         raise RuntimeError(f"artasyn {name} ended with {seen.status}: {seen.said.strip()[-500:]}")
-    return figures(seen, scale.count(name)) | tree_figures(out) | {"said": seen.said.strip().splitlines()[-1]}
+    return (
+        figures(seen, scale.count(name))
+        | tree_figures(out)
+        | {"said": seen.said.strip().splitlines()[-1].replace(f"{work}/", "")}
+    )
 
 
 def hashes(out: Path) -> dict[str, str]:

@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,7 @@ def disk() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        subprocess.run(["umount", folder], check=True)
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def again(folder: Path, *options: str) -> None:
@@ -70,6 +70,10 @@ def killed(command: Sequence[str], out: Path, entries: int) -> None:
     ) as running:
         wait_for(out, entries, running)
         os.killpg(running.pid, signal.SIGKILL)
+    with suppress(ProcessLookupError):
+        while True:  # its workers have open files until they have ended
+            os.killpg(running.pid, 0)
+            time.sleep(0.05)
 
 
 def wait_for(out: Path, entries: int, running: subprocess.Popen[Any]) -> None:
