@@ -87,7 +87,8 @@ class Place:
     @property
     def present(self) -> Bool[np.ndarray, " 2"]:
         """Whether the part lies in the right and in the left lung."""
-        return np.array([bool((self.region & (self.lungs.labels == side)).any()) for side in (RIGHT, LEFT)])
+        here = self.lungs.labels * self.region
+        return np.array([bool((here == RIGHT).any()), bool(here.max(initial=0) == LEFT)])
 
     def coded(self) -> UInt8[np.ndarray, "h w"]:
         """Returns the place as one array of whole numbers, which `decoded` reads."""
