@@ -129,22 +129,25 @@ def exposed(
         tolerance: pixels that would brighten by less stay unchanged.
     """
     changed, mask, added = image.copy(), np.zeros(image.shape, bool), np.zeros(image.shape, np.float32)
-    rows = max(1, STRIP // max(1, more.shape[1]))
-    for start in range(0, more.shape[0] if more.size else 0, rows):
-        strip = slice(film[0].start + start, min(film[0].start + start + rows, film[0].stop)), film[1]
-        here, given = image[strip], more[start : start + rows] * region[strip]
-        much = cv2.add(here, given)
+    high = max(1, STRIP // max(1, more.shape[1]))
+    buffers = np.empty((2, high, more.shape[1]), np.float32)
+    for start in range(0, more.shape[0] if more.size else 0, high):
+        given = more[start : start + high]
+        strip = slice(film[0].start + start, film[0].start + start + len(given)), film[1]
+        here, (much, brighter) = image[strip], buffers[:, : len(given)]
+        cv2.add(here, given, much)  # what is above the grey of soft tissue brightens less, as `saturated` says
         much -= np.float32(soft_tissue)
         much.clip(0, 1, out=much)
         cv2.min(much, given, much)
         much *= np.float32(LEAST_GAIN - 1)
         cv2.add(much, given, much)
-        brighter = cv2.add(here, much)
-        np.minimum(brighter, np.float32(1), out=brighter)
+        cv2.add(here, much, brighter)
+        cv2.threshold(brighter, 1, 0, cv2.THRESH_TRUNC, brighter)
         cv2.subtract(brighter, here, much)
-        there = np.greater_equal(much, np.float32(tolerance), out=mask[strip]).view(np.uint8)
-        cv2.copyTo(brighter, there, changed[strip])
-        cv2.copyTo(much, there, added[strip])
+        there = np.greater_equal(much, np.float32(tolerance), out=mask[strip])
+        there &= region[strip]
+        cv2.copyTo(brighter, there.view(np.uint8), changed[strip])
+        cv2.copyTo(much, there.view(np.uint8), added[strip])
     return changed, mask, added
 
 

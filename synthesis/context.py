@@ -91,8 +91,8 @@ class Window:
     def sampled(self, values: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, "samples samples"]:
         """Returns values at `SAMPLES` places along each side of every cell; beyond the image its border is repeated."""
         steps = _SAMPLES * self.side // (2 * CELLS * SAMPLES)
-        rows, columns = ((steps + at).clip(0, n - 1) for at, n in zip((self.top, self.left), values.shape, strict=True))
-        return values.take(rows, axis=0).take(columns, axis=1)
+        rows = values.take(steps + self.top, axis=0, mode="clip")
+        return rows.take(steps + self.left, axis=1, mode="clip")
 
 
 @dataclass(frozen=True, eq=False)
