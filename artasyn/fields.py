@@ -155,7 +155,10 @@ def reader(hint: Any) -> Reader:
         return functools.partial(_checked, reader(inner[0]), counts, [rule for rule in inner[1:] if rule not in counts])
     if origin is tuple:
         endless = inner[-1] is Ellipsis
-        return functools.partial(_items, [reader(each) for each in (inner[:1] if endless else inner)], endless)
+        readers_of = [reader(each) for each in (inner[:1] if endless else inner)]
+        if all(isinstance(each, functools.partial) and each.func is _within for each in readers_of) and not endless:
+            return functools.partial(_numbers, readers_of, [each.args for each in readers_of])
+        return functools.partial(_items, readers_of, endless)
     if origin is Literal:
         return functools.partial(_one_of, inner)
     if origin in (Union, types.UnionType):
@@ -235,13 +238,24 @@ def _items(inner: list[Reader], endless: bool, value: Any) -> tuple[Any, ...]:
         inner = inner * len(value)
     if len(inner) != len(value):
         raise Fault(f"holds {len(value)} items, not {len(inner)}")
-    items = []
-    for number, (read, item) in enumerate(zip(inner, value, strict=True)):
-        try:
+    items: list[Any] = []
+    try:
+        for read, item in zip(inner, value, strict=True):
             items.append(read(item))
-        except Fault as fault:
-            raise fault.within(f"[{number}]") from None
+    except Fault as fault:
+        raise fault.within(f"[{len(items)}]") from None
     return tuple(items)
+
+
+def _numbers(inner: list[Reader], ranges: list[tuple[Within, float, float]], value: Any) -> tuple[Any, ...]:
+    """Reads as many numbers as there are ranges; in the usual case they are compared and nothing else."""
+    if type(value) is tuple and len(value) == len(ranges):
+        for number, (_, low, high) in zip(value, ranges, strict=True):
+            if type(number) is not float or not low <= number <= high:
+                break
+        else:
+            return value
+    return _items(inner, False, value)
 
 
 def _one_of(known: tuple[Any, ...], value: Any) -> Any:

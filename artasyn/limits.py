@@ -10,6 +10,7 @@ for one command. The environment variable `VARIABLE` changes it for everything; 
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterator
@@ -59,7 +60,12 @@ def limits() -> Limits:
         >>> limits().nesting
         64
     """
-    text = os.environ.get(VARIABLE, "")
+    return _read(os.environ.get(VARIABLE, ""))
+
+
+@functools.lru_cache(maxsize=1)
+def _read(text: str) -> Limits:
+    """Returns the limits that the environment variable holds."""
     if not text:
         return Limits()
     try:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 
 from artasyn.arrays import Attenuation, Image, Mask
 from artasyn.segment import Lungs
-from artasyn.shapes import Float32
+from artasyn.shapes import Bool, Float32
 from artasyn.synthesis.context import Window
 from artasyn.synthesis.lesions import OpacityRecord
+from artasyn.synthesis.rendering import LEAST_GAIN
+
+Part = Float32[np.ndarray, "rows columns"]
+"""Attenuation of a part of a radiograph, in image units: float32 (rows, columns)."""
+
+STRIP = 1 << 16
+"""Pixels of a strip of a film."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,13 +45,13 @@ class Anomaly:
 
 @dataclass(frozen=True, eq=False)
 class Change:
-    """The change that an anomaly makes to the part of an image that it reaches.
+    """The change that an anomaly makes to an image.
 
     Attributes:
-        film: rows and columns of the part on the image.
-        image: the part with the anomaly.
-        mask: the pixels of the part that changed.
-        attenuation: the attenuation that was added to the part.
+        film: rows and columns of the part of the image in which pixels can change.
+        image: the image with the anomaly.
+        mask: the pixels that changed.
+        attenuation: the attenuation that was added.
         window: the window around the lungs.
         inner: rows and columns of the part in the window.
         step: from lung to soft tissue, on the grid.
@@ -62,10 +69,13 @@ class Change:
     air_left: dict[str, Float32[np.ndarray, "grid grid"]]
     tolerance: float
 
-    def placed(self, part: Any, whole: Any) -> Any:
-        """Writes an array of the part into an array of the whole image, and returns the whole."""
-        whole[self.film] = part
-        return whole
+    def among(self, there: Bool[np.ndarray, "grid grid"]) -> Mask:
+        """Returns the changed pixels that lie in some places of the grid."""
+        size = (self.window.side, self.window.side)
+        pixels = cv2.resize(there.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
+        found = np.zeros_like(self.mask)
+        np.logical_and(self.mask[self.film], pixels[self.inner].view(bool), out=found[self.film])
+        return found
 
     def findings(self) -> dict[str, Mask]:
         """Returns the changed pixels of each finding, decided on the grid.
@@ -73,15 +83,10 @@ class Change:
         A pixel belongs to a finding that reaches the tolerance by itself, or that adds no less than any other finding.
         """
         if len(self.air_left) == 1:
-            return dict.fromkeys(self.air_left, self.mask)
+            return {name: self.mask.copy() for name in self.air_left}
         parts = [(1 - air) * self.step for air in self.air_left.values()]
         most = np.maximum.reduce(parts)
-        size = (self.window.side, self.window.side)
-        masks = []
-        for part in parts:
-            there = (part >= np.float32(self.tolerance)) | (part == most)
-            pixels = cv2.resize(there.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
-            masks.append(self.mask & (pixels[self.inner] > 0))
+        masks = [self.among((part >= np.float32(self.tolerance)) | (part == most)) for part in parts]
         return dict(zip(self.air_left, masks, strict=True))
 
 
@@ -106,6 +111,44 @@ def expose(image: Image, attenuation: Attenuation, *, tolerance: float) -> tuple
     added *= mask
     np.copyto(brighter, image, where=~mask)
     return brighter, mask, added
+
+
+def exposed(
+    image: Image, film: tuple[slice, slice], more: Part, region: Mask, soft_tissue: float, *, tolerance: float
+) -> tuple[Image, Mask, Attenuation]:
+    """Adds attenuation to a part of a radiograph, as `expose` adds what `saturated` leaves of it.
+
+    The part is done in strips that the processor's cache holds, since the time goes into the memory of large films.
+
+    Args:
+        image: float32 (h, w) in [0, 1].
+        film: rows and columns of the part.
+        more: the attenuation of the part, (rows, columns).
+        region: bool (h, w), the pixels that may change.
+        soft_tissue: the grey of soft tissue.
+        tolerance: pixels that would brighten by less stay unchanged.
+    """
+    changed, mask, added = image.copy(), np.zeros(image.shape, bool), np.zeros(image.shape, np.float32)
+    high = max(1, STRIP // max(1, more.shape[1]))
+    buffers = np.empty((2, high, more.shape[1]), np.float32)
+    for start in range(0, more.shape[0] if more.size else 0, high):
+        given = more[start : start + high]
+        strip = slice(film[0].start + start, film[0].start + start + len(given)), film[1]
+        here, (much, brighter) = image[strip], buffers[:, : len(given)]
+        cv2.add(here, given, much)  # what is above the grey of soft tissue brightens less, as `saturated` says
+        much -= np.float32(soft_tissue)
+        much.clip(0, 1, out=much)
+        cv2.min(much, given, much)
+        much *= np.float32(LEAST_GAIN - 1)
+        cv2.add(much, given, much)
+        cv2.add(here, much, brighter)
+        cv2.threshold(brighter, 1, 0, cv2.THRESH_TRUNC, brighter)
+        cv2.subtract(brighter, here, much)
+        there = np.greater_equal(much, np.float32(tolerance), out=mask[strip])
+        there &= region[strip]
+        cv2.copyTo(brighter, there.view(np.uint8), changed[strip])
+        cv2.copyTo(much, there.view(np.uint8), added[strip])
+    return changed, mask, added
 
 
 @runtime_checkable

@@ -212,9 +212,7 @@ class BatchLungOpacity(torch.nn.Module):
         for number, record in enumerate(made.records):
             with contextlib.suppress(NothingShows):
                 change = rendered(films[number], Place.of(Lungs.from_labels(labels[number, 0])), record)
-                change.placed(change.image, films[number])
-                change.placed(change.mask, masks[number])
-                change.placed(change.attenuation, attenuations[number])
+                films[number], masks[number], attenuations[number] = change.image, change.mask, change.attenuation
         device = images.device
         return replace(made, images=result.to(device), masks=changed.to(device), attenuations=added.to(device))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT, Image
 from artasyn.segment.lungs import Lungs
-from artasyn.shapes import Float32, Shaped
+from artasyn.shapes import Float32, Shaped, UInt8
 from artasyn.synthesis.places import Place
 from artasyn.synthesis.textures import GRID
 
@@ -36,6 +36,10 @@ LEAST_LUNG = 0.05
 
 LEAST_STEP = 0.1
 """Smallest difference in grey between soft tissue and the mean of the lungs; used where the image shows less."""
+
+
+_MIDDLES = np.arange(CELLS) + 0.5  # of the cells
+_SAMPLES = 2 * np.arange(CELLS * SAMPLES) + 1  # places of the samples, twice
 
 
 @dataclass(frozen=True)
@@ -78,19 +82,17 @@ class Window:
 
     def on_film(self, shape: tuple[int, ...]) -> Float32[np.ndarray, "cells cells"]:
         """Returns 1 for cells whose centre lies on the image and 0 for the others."""
-        middle = (np.arange(CELLS) + 0.5) * (self.side / CELLS)
+        middle = _MIDDLES * (self.side / CELLS)
         rows, columns = (
             (at + middle >= 0) & (at + middle < length) for at, length in zip((self.top, self.left), shape, strict=True)
         )
-        return np.outer(rows, columns).astype(np.float32)
+        return (rows[:, None] & columns).astype(np.float32)
 
     def sampled(self, values: Shaped[np.ndarray, "h w"]) -> Shaped[np.ndarray, "samples samples"]:
         """Returns values at `SAMPLES` places along each side of every cell; beyond the image its border is repeated."""
-        steps = (2 * np.arange(CELLS * SAMPLES) + 1) * self.side // (2 * CELLS * SAMPLES)
-        rows, columns = (
-            np.clip(at + steps, 0, n - 1) for at, n in zip((self.top, self.left), values.shape, strict=True)
-        )
-        return values.take(rows, axis=0).take(columns, axis=1)
+        steps = _SAMPLES * self.side // (2 * CELLS * SAMPLES)
+        rows = values.take(steps + self.top, axis=0, mode="clip")
+        return rows.take(steps + self.left, axis=1, mode="clip")
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +124,7 @@ class Context:
         Behind the heart, the step is that of the lung beside it, because the image shows the heart there.
         """
         sides = window.sampled(place.lungs.labels)
-        share = np.stack([averaged((sides == side).astype(np.float32)) for side in (RIGHT, LEFT)])
+        share = _shares(sides)
         film, lung = averaged(window.sampled(image)), share[0] + share[1]
         hidden = None if place.hidden is None else averaged(window.sampled(place.hidden).astype(np.float32))
         if hidden is not None:
@@ -138,9 +140,13 @@ class Context:
         step = np.maximum(np.float32(soft_tissue) - bright, 0)
         within = None
         if place.part != "lungs":
-            parts = sides * window.sampled(place.region)
-            within = np.stack([averaged((parts == side).astype(np.float32)) for side in (RIGHT, LEFT)])
+            within = _shares(sides * window.sampled(place.region))
         return cls(share, window.on_film(image.shape), step, window.height / window.side, soft_tissue, within)
+
+
+def _shares(sides: UInt8[np.ndarray, "samples samples"]) -> Float32[np.ndarray, "2 cells cells"]:
+    """Returns the share of each cell that is right lung and left lung."""
+    return np.array([averaged((sides == side).astype(np.float32)) for side in (RIGHT, LEFT)])
 
 
 def averaged(samples: Float32[np.ndarray, "samples samples"]) -> Float32[np.ndarray, "cells cells"]:

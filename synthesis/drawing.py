@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from artasyn.arrays import LEFT, RIGHT
+from artasyn.segment.lungs import Zone
 from artasyn.shapes import Bool, Float, Float64, Int
 from artasyn.synthesis.finding import Finding
 from artasyn.synthesis.lesions import ABSENT, HILUM, Draws
 
 STEPS = 4
 """Stamps along a stroke."""
+
+_ALONG = np.linspace(-0.5, 0.5, STEPS)
 
 COLUMNS = 9
 """Stamps side by side that make up a fluid."""
@@ -43,13 +48,12 @@ def draw_lesions(
     chances = (
         rng.exponential(size=(len(present), len(mixture))) / weights
     )  # the smallest values are a weighted draw without replacement
-    rank = chances.argsort(axis=1).argsort(axis=1)
+    drawn = chances.argsort(axis=1).argsort(axis=1) < kinds[:, None]
     parts: list[tuple[np.ndarray, ...]] = []
-    for number, finding in enumerate(mixture):
-        images = np.flatnonzero(rank[:, number] < kinds)
-        if images.size:
-            drawn = _draw_kind(finding, images, present[images], rng)
-            parts.append((np.full(drawn[0].size, number), *drawn))
+    for number in drawn.any(axis=0).nonzero()[0].tolist():
+        images = drawn[:, number].nonzero()[0]
+        part = _draw_kind(mixture[number], images, present[images], rng)
+        parts.append((np.full(part[0].size, number), *part))
     columns = [np.concatenate(column) for column in zip(*(part[:4] + part[5:] for part in parts), strict=True)]
     order = np.argsort(columns[1], kind="stable")
     kind, image, side, focus, severity, seed = (column[order] for column in columns)
@@ -77,12 +81,13 @@ def _in_order(parts: list[Float64[np.ndarray, "_ _ 4"]], order: Int[np.ndarray, 
     """Joins the stamps of the findings in an order of their lesions; where a lesion has fewer, `ABSENT` follows."""
     most = max(part.shape[1] for part in parts)
     joined = np.empty((order.size, most, 4))
-    joined.reshape(order.size, -1)[:] = np.tile(ABSENT, most)
-    places = np.empty_like(order)
-    places[order] = np.arange(order.size)
-    for part, of in zip(parts, np.split(places, np.cumsum([len(part) for part in parts])[:-1]), strict=True):
-        joined[of, : part.shape[1]] = np.where(part[..., 2:3] > ABSENT[2], part, ABSENT)
-    return joined
+    joined[:] = ABSENT
+    start = 0
+    for part in parts:
+        stop = start + len(part)
+        np.copyto(joined[start:stop, : part.shape[1]], part, where=part[..., 2:3] > ABSENT[2])
+        start = stop
+    return joined[order]
 
 
 def _sides(
@@ -94,9 +99,9 @@ def _sides(
     both = allowed.all(axis=1)
     first = np.where(both, rng.integers(RIGHT, LEFT + 1, size=len(counts)), np.where(allowed[:, 0], RIGHT, LEFT))
     spread = both & (rng.random(len(counts)) < finding.bilateral_probability)
-    at = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)  # within its image
-    other = np.repeat(spread, counts) & np.where(at == 1, True, (at > 1) & (rng.random(at.size) < 0.5))
-    first = np.repeat(first, counts)
+    at = np.arange(counts.sum()) - (counts.cumsum() - counts).repeat(counts)  # within its image
+    other = spread.repeat(counts) & ((at == 1) | (at > 1) & (rng.random(at.size) < 0.5))
+    first = first.repeat(counts)
     return np.asarray(np.where(other, RIGHT + LEFT - first, first))
 
 
@@ -104,16 +109,24 @@ def _foci(finding: Finding, count: int, rng: np.random.Generator) -> Float[np.nd
     """Draws places in a lung, in the finding's zones or around the hilum."""
     if finding.hilar:
         away = rng.standard_normal((count, 2)) * AROUND_HILUM
-        return np.asarray(np.clip(np.stack([HILUM[0] + away[:, 0], HILUM[1] + np.abs(away[:, 1])], axis=1), 0.04, 0.96))
-    levels = [z for z in finding.zones if z in ("upper", "middle", "lower")] or ["upper", "middle", "lower"]
-    depths = [z for z in finding.zones if z in ("central", "peripheral")] or ["central", "central", "peripheral"]
-    start = {"upper": 0.0, "middle": 1 / 3, "lower": 2 / 3, "central": 0.0, "peripheral": 2 / 3}
+        return np.array([HILUM[0] + away[:, 0], HILUM[1] + np.abs(away[:, 1])]).T.clip(0.04, 0.96)
+    levels, depths = _zones(tuple(finding.zones))
     unit, pick = rng.random((count, 2)), rng.random((count, 2))
-    rows = np.array([start[level] for level in levels])[(pick[:, 0] * len(levels)).astype(int)]
-    columns = np.array([[start[d], 2 / 3 if d == "central" else 1 / 3] for d in depths])
-    columns = columns[(pick[:, 1] * len(depths)).astype(int)]
-    places = np.stack([rows + unit[:, 0] / 3, columns[:, 0] + unit[:, 1] * columns[:, 1]], axis=1)
-    return np.asarray(np.clip(places, 0.04, 0.96))
+    rows = levels[(pick[:, 0] * len(levels)).astype(int)]
+    columns = depths[(pick[:, 1] * len(depths)).astype(int)]
+    return np.array([rows + unit[:, 0] / 3, columns[:, 0] + unit[:, 1] * columns[:, 1]]).T.clip(0.04, 0.96)
+
+
+@cache
+def _zones(zones: tuple[Zone, ...]) -> tuple[Float64[np.ndarray, " levels"], Float64[np.ndarray, "depths 2"]]:
+    """Returns where each zone begins that a lesion may lie in, down and outward, and the width of those outward."""
+    start = {"upper": 0.0, "middle": 1 / 3, "lower": 2 / 3}
+    width = {"central": (0.0, 2 / 3), "peripheral": (2 / 3, 1 / 3)}
+    levels = [start[zone] for zone in zones if zone in start] or list(start.values())
+    depths = [width[zone] for zone in zones if zone in width] or [
+        width[z] for z in ("central", "central", "peripheral")
+    ]
+    return np.array(levels), np.array(depths)
 
 
 def _strokes(
@@ -127,13 +140,19 @@ def _strokes(
     reach = np.maximum(1 - stamp, 0) * np.sqrt(unit[..., 2])
     length = _between(finding.elongation_range, unit[..., 3])
     turn = np.exp(2j * np.pi * unit[..., 4:6])  # complex numbers: the real part is outward, the imaginary part is down
-    t = np.linspace(-0.5, 0.5, STEPS if finding.elongation_range[1] > 0 else 1)
+    t = _ALONG if finding.elongation_range[1] > 0 else _ALONG[:1]
     bend = 1j * _between((-0.6, 0.6), unit[..., 6])
     along = (length * turn[..., 1])[..., None] * (t + bend[..., None] * (0.25 - t**2))
     place = (reach * turn[..., 0])[..., None] + along
     aspect = np.sqrt(_between(finding.aspect_range, unit[..., 7]))[..., None]
     size = stamp[..., None] * _between((0.75, 1.0), unit[..., 8 : 8 + len(t)])
-    stamps = np.stack([place.imag, place.real, size * aspect, size / aspect], axis=-1)
+    stamps = np.empty((*place.shape, 4))
+    stamps[..., 0], stamps[..., 1], stamps[..., 2], stamps[..., 3] = (
+        place.imag,
+        place.real,
+        size * aspect,
+        size / aspect,
+    )
     stamps *= (radius[:, None] * used)[..., None, None]
     return np.asarray(stamps.reshape(radius.size, -1, 4))
 
@@ -162,4 +181,9 @@ def _fluid(height: Float[np.ndarray, " n"], rng: np.random.Generator) -> Float64
 
 
 def _log_uniform(limits: tuple[float, float], count: int, rng: np.random.Generator) -> Float[np.ndarray, " n"]:
-    return np.asarray(np.exp(_between((np.log(limits[0]), np.log(limits[1])), rng.random(count))))
+    return np.asarray(np.exp(_between(_logarithms(tuple(limits)), rng.random(count))))
+
+
+@cache
+def _logarithms(limits: tuple[float, ...]) -> tuple[np.float64, np.float64]:
+    return np.log(limits[0]), np.log(limits[1])

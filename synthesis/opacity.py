@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any
 
@@ -17,8 +17,8 @@ from artasyn.fields import Count, Within, check_fields
 from artasyn.segment.anatomy.anatomy import Convention
 from artasyn.shapes import Bool, Float32
 from artasyn.synthesis import rendering
-from artasyn.synthesis.anomaly import Anomaly, Change, expose
-from artasyn.synthesis.context import FADE_BLUR, Context, Window, blurred
+from artasyn.synthesis.anomaly import Anomaly, Change, exposed
+from artasyn.synthesis.context import CELLS, FADE_BLUR, Context, Window, blurred
 from artasyn.synthesis.drawing import draw_lesions
 from artasyn.synthesis.finding import CountRange, Finding, Findings, chosen, findings
 from artasyn.synthesis.lesions import Draws, OpacityRecord
@@ -28,6 +28,9 @@ from artasyn.synthesis.textures import DEVIATION, GRID, texture
 
 DRAWS = 8
 """Number of draws that may fail before an image counts as one that nothing can be added to."""
+
+Box = list[tuple[int, int]]
+"""The first row and the row after the last, the first column and the column after the last, of the grid."""
 
 _POINTS = ((np.arange(rendering.POINTS) + 0.5) / rendering.POINTS).astype(np.float32)
 
@@ -147,7 +150,7 @@ class LungOpacity:
         """
         place = self.place(lungs)
         present = place.present
-        if place.lungs.mask.any() and not present.any():
+        if not present.any() and place.lungs.labels.any():
             raise SynthesisError(f"no pixel of these lungs belongs to {self.part}; choose another part")
         lesions = self.draw_batch(present[None], rng).lesions(1)[0]
         return OpacityRecord(lesions, self.tolerance, self.part, self.convention)
@@ -189,17 +192,11 @@ class LungOpacity:
                 f"lungs are {place.region.shape}, the image is {image.shape}; use lungs.resized(image.shape)"
             )
         change = rendered(image, place, record)
-        return Anomaly(
-            change.placed(change.image, image.copy()),
-            change.placed(change.mask, np.zeros(image.shape, bool)),
-            change.placed(change.attenuation, np.zeros(image.shape, np.float32)),
-            record,
-            {name: change.placed(mask, np.zeros(image.shape, bool)) for name, mask in change.findings().items()},
-        )
+        return Anomaly(change.image, change.mask, change.attenuation, record, change.findings())
 
 
 def rendered(image: Image, place: Place, record: OpacityRecord) -> Change:
-    """Renders a record on the part of an image that its lesions reach.
+    """Renders a record on an image, in the part that its lesions can change.
 
     Args:
         image: float32 (h, w) in [0, 1].
@@ -213,16 +210,13 @@ def rendered(image: Image, place: Place, record: OpacityRecord) -> Change:
     if window is None or not record.lesions:
         raise NothingShows("no pixel changes: there are no lungs, or the record is empty")
     context = Context.of(image, place, window)
-    air_left, reached = _air_left(context, record)
-    film, inner = window.part(reached, image.shape)
-    step = _finer(context.step)
-    whole = (1 - math.prod(air_left.values())) * step
-    whole = cv2.resize(whole, (window.side, window.side), interpolation=cv2.INTER_LINEAR)
-    more = whole[inner]
-    more *= place.region[film]
-    more = rendering.saturated(more, image[film], np.float32(context.soft_tissue), np)
-    changed, mask, added = expose(image[film], more, tolerance=record.tolerance)
-    if not mask.any():
+    air_left, step = _air_left(context, record), _finer(context.step)
+    more = _replaced(air_left)
+    more *= step
+    film, inner = window.part(_shown(more, record.tolerance), image.shape)
+    more = cv2.resize(more, (window.side, window.side), interpolation=cv2.INTER_LINEAR)[inner]
+    changed, mask, added = exposed(image, film, more, place.region, context.soft_tissue, tolerance=record.tolerance)
+    if not mask[film].any():
         raise NothingShows(
             "no pixel can be brightened by the tolerance: "
             "the record lies outside these lungs, or they are white or mere slivers"
@@ -268,7 +262,7 @@ class Ground:
 
     def replaced(self, record: OpacityRecord) -> Float32[np.ndarray, "grid grid"]:
         """Returns the share of the lung's air that a record replaces, in [0, 1], in the window."""
-        return np.asarray(1 - math.prod(_air_left(self.context, record)[0].values()), np.float32)
+        return _replaced(_air_left(self.context, record))
 
     def placed(self, share: Float32[np.ndarray, "grid grid"]) -> Heatmap:
         """Returns values of the window on the grid of the lungs, 0 outside the part."""
@@ -280,10 +274,22 @@ class Ground:
         return found
 
 
-def _air_left(
-    context: Context, record: OpacityRecord
-) -> tuple[dict[str, Float32[np.ndarray, "grid grid"]], tuple[slice, slice]]:
-    """Returns the share of air that every finding leaves, and the part of the grid that the lesions reach."""
+def _replaced(air_left: dict[str, Float32[np.ndarray, "grid grid"]]) -> Float32[np.ndarray, "grid grid"]:
+    """Returns the share of air that the findings replace together."""
+    return np.asarray(1 - functools.reduce(np.multiply, air_left.values()), np.float32)
+
+
+def _shown(more: Float32[np.ndarray, "grid grid"], tolerance: float) -> tuple[slice, slice]:
+    """Returns the part of the grid around all attenuation that can reach the tolerance, with all that it touches."""
+    there = more > max(np.float32(tolerance - 1e-6), 0)  # rounding adds less
+    left, top, width, height = cv2.boundingRect(there.view(np.uint8))
+    if not width:
+        return slice(0, 0), slice(0, 0)
+    return slice(max(top - 1, 0), top + height + 1), slice(max(left - 1, 0), left + width + 1)
+
+
+def _air_left(context: Context, record: OpacityRecord) -> dict[str, Float32[np.ndarray, "grid grid"]]:
+    """Returns the share of air that every finding leaves."""
     lesions = Lesions.pack(Draws.of([record.lesions]))
     extents = rendering.Extents.of((context.share * context.on_film)[None], np)
     within = extents  # lesions lie within the part, but outward is outward in the whole lungs
@@ -300,13 +306,18 @@ def _air_left(
     spread = _spread(record, lesions.stamps.shape[1])
     down = _reached(rows, lesions.stamps[:, :, 0], lesions.stamps[:, :, 2], spread, context.height)
     over = _reached(columns, across, lesions.stamps[:, :, 3], spread, context.height)
-    boxes = [(slice(2 * r[0], 2 * r[1]), slice(2 * c[0], 2 * c[1])) for r, c in zip(down, over, strict=True)]
-    fades: dict[tuple[int, float], Float32[np.ndarray, "grid grid"]] = {}
-    for number, (lesion, box) in enumerate(zip(record.lesions, boxes, strict=True)):
-        if box[0].start >= box[0].stop or box[1].start >= box[1].stop:
-            continue
+    fades: dict[tuple[int, float], tuple[Float32[np.ndarray, "grid grid"], Box]] = {}
+    for number, lesion in enumerate(record.lesions):
         one = slice(number, number + 1)
-        side, air = int(lesions.side[number]), lesions.airways[number]
+        side = int(lesions.side[number])
+        kind = (side, lesion.look.reach)
+        if kind not in fades:
+            fades[kind] = _fade(rendering.fades(thin[side][None], lesions.look[one, -1], np)[0])
+        fade, around = fades[kind]
+        reached = (down[number], over[number])
+        box = [(max(2 * on[0], lung[0]), min(2 * on[1], lung[1])) for on, lung in zip(reached, around, strict=True)]
+        if any(start >= stop for start, stop in box):
+            continue
         level = rendering.levels(
             lesions.stamps[one],
             rows[one],
@@ -317,27 +328,29 @@ def _air_left(
             _POINTS[slice(*over[number])],
             np,
         )[0]
+        level = cv2.resize(level, (2 * level.shape[1], 2 * level.shape[0]), interpolation=cv2.INTER_LINEAR)
+        (top, bottom), (left, right) = box
+        level = level[top - 2 * down[number][0] :, left - 2 * over[number][0] :][: bottom - top, : right - left]
         rim, clouds, made_of = (
-            _piece(int(lesions.texture[number, k]), place[number, k], mirrored[number, k])[box] for k in range(3)
+            _piece(int(lesions.texture[number, k]), place[number, k], mirrored[number, k], box) for k in range(3)
         )
-        kind = (side, lesion.look.reach)
-        if kind not in fades:
-            fades[kind] = _finer(rendering.fades(thin[side][None], lesions.look[one, -1], np)[0])
-        dense = rendering.density(
-            cv2.resize(level, rim.shape[::-1], interpolation=cv2.INTER_LINEAR),
-            rim,
-            clouds,
-            1 - made_of if air > 0 else made_of,
-            lesions.look[number, :-1],
-            np,
-        )
-        air_left[lesion.finding][box] *= rendering.remaining(lesions.severity[number], dense, fades[kind][box], np)
-    return air_left, (_union([box[0] for box in boxes]), _union([box[1] for box in boxes]))
+        texture = 1 - made_of if lesions.airways[number] > 0 else made_of
+        here = slice(top, bottom), slice(left, right)
+        look, severity = lesions.look[number, :-1], lesions.severity[number]
+        left_here = air_left[lesion.finding][here]
+        left_here *= rendering.air_of_one(level, (rim, clouds, texture), look, severity, fade[here])
+    return air_left
 
 
-def _union(slices: Sequence[slice]) -> slice:
-    """Returns the slice from the first start to the last stop."""
-    return slice(min(one.start for one in slices), max(one.stop for one in slices))
+def _fade(cells: Float32[np.ndarray, "cells cells"]) -> tuple[Float32[np.ndarray, "grid grid"], Box]:
+    """Returns a lung's fade on the grid, and the first row and column and the ones after the last that are not 0."""
+    left, top, width, height = cv2.boundingRect((cells > 0).view(np.uint8))
+    times = GRID // CELLS
+    around = [
+        (max(times * start - times // 2, 0), min(times * (start + length) + times // 2, GRID))
+        for start, length in ((top, height), (left, width))
+    ]
+    return _finer(cells), around
 
 
 def _spread(record: OpacityRecord, stamps: int) -> Float32[np.ndarray, "n 1"]:
@@ -356,11 +369,16 @@ def _reached(focus: Any, offset: Any, radius: Any, spread: Any, height: float) -
     return within
 
 
-def _piece(number: int, place: Any, mirrored: Any) -> Float32[np.ndarray, "grid grid"]:
-    """Cuts a piece out of a texture and mirrors it along the axes that `mirrored` flags."""
-    row, column = place
-    piece = texture(number)[row : row + GRID, column : column + GRID]
-    return piece[:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
+def _piece(number: int, place: Any, mirrored: Any, box: Box) -> Float32[np.ndarray, "rows columns"]:
+    """Cuts a box out of the piece of a texture that is mirrored along the axes that `mirrored` flags."""
+    rows, columns = (
+        slice(start + GRID - stop, start + GRID - first) if flip else slice(start + first, start + stop)
+        for start, flip, (first, stop) in zip(place.tolist(), mirrored.tolist(), box, strict=True)
+    )
+    piece = texture(number)[rows, columns]
+    if mirrored.any():
+        return cv2.flip(piece, -1 if mirrored.all() else int(mirrored[1]))
+    return piece
 
 
 def _finer(values: Float32[np.ndarray, "rows columns"]) -> Float32[np.ndarray, "grid grid"]:

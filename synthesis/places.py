@@ -87,7 +87,10 @@ class Place:
     @property
     def present(self) -> Bool[np.ndarray, " 2"]:
         """Whether the part lies in the right and in the left lung."""
-        return np.array([bool((self.region & (self.lungs.labels == side)).any()) for side in (RIGHT, LEFT)])
+        strips = [slice(start, start + 64) for start in range(0, len(self.region), 64)]  # most are not looked at
+        return np.array(
+            [any((self.region[at] & (self.lungs.labels[at] == side)).any() for at in strips) for side in (RIGHT, LEFT)]
+        )
 
     def coded(self) -> UInt8[np.ndarray, "h w"]:
         """Returns the place as one array of whole numbers, which `decoded` reads."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+import cv2
 import numpy as np
 
 from artasyn.shapes import Float32, Int64
@@ -93,7 +94,7 @@ class Lesions:
         unit = _hashed_rows(draws.seed, 13)
         down, across, tall, wide = (draws.stamps[..., axis] for axis in range(4))
         extent = np.maximum(np.abs(down) + tall, np.abs(across) + wide).max(axis=1)
-        coarse = np.clip(np.round(np.log2(64 / (0.9 * extent * GRID))), 0, len(CLOUDS) - 1).astype(np.int64)
+        coarse = np.rint(np.log2(64 / (0.9 * extent * GRID))).clip(0, len(CLOUDS) - 1).astype(np.int64)
         first, many = (np.array(column)[kind] for column in zip(*(_TEXTURES[k.texture] for k in looks), strict=True))
         made_of = first + (unit[:, 12] * many).astype(np.int64)
         numbers = [(k.edge, k.solidity, k.irregularity, k.cloudiness, k.share, k.hollow, k.reach) for k in looks]
@@ -104,7 +105,7 @@ class Lesions:
             draws.stamps.astype(np.float32),
             draws.severity.astype(np.float32),
             np.array(numbers, np.float32)[kind],
-            np.stack([coarse, np.minimum(coarse + 1, len(CLOUDS) - 1), made_of], axis=1),
+            np.array([coarse, np.minimum(coarse + 1, len(CLOUDS) - 1), made_of]).T,
             (unit[:, :6] * (SIDE - GRID + 1)).astype(np.int64).reshape(-1, 3, 2),
             (unit[:, 6:12] >= 0.5).astype(np.int64).reshape(-1, 3, 2),
             np.array([{"bronchi": 1, "cuffs": -1}.get(look.texture, 0) for look in looks], np.float32)[kind],
@@ -140,17 +141,10 @@ class Extents:
     @classmethod
     def of(cls, share: Array, xp: ModuleType) -> Extents:
         """Returns the extents of lungs from their share of each cell, (b, 2, cells, cells)."""
-        count = share.shape[-1]
-        occupied = (share > 0.5 * xp.amax(share, (2, 3))[:, :, None, None]) + 0
+        occupied = (share > 0.5 * xp.amax(share, (2, 3))[:, :, None, None]).view(xp.uint8)
         rows, columns = xp.amax(occupied, 3), xp.amax(occupied, 2)
-        occupied = occupied + (rows == 0)[:, :, :, None] * columns[:, :, None, :]
-        occupied = (occupied > 0) + 0
-        ends = (
-            xp.argmax(rows, 2),
-            count - xp.argmax(xp.flip(rows, (2,)), 2),
-            xp.argmax(occupied, 3),
-            count - xp.argmax(xp.flip(occupied, (3,)), 3),
-        )
+        occupied = occupied | (1 - rows)[:, :, :, None] & columns[:, :, None, :]
+        ends = (*_ends(rows, xp), *_ends(occupied, xp))
         top, bottom, first, last = (end.astype(np.float32) if xp is np else end.float() for end in ends)
         return cls(top, bottom, first, last, _outward(share, xp))
 
@@ -166,12 +160,18 @@ class Extents:
         count = self.first.shape[-1]
         top, bottom = self.top[image, side], self.bottom[image, side]
         row = top + focus[:, 0] * (bottom - top)
-        here = clipped(row, 0, count - 1, xp)
+        here = row.clip(0, count - 1)
         here = here.astype(int) if xp is np else here.long()
         first, last = self.first[image, side, here], self.last[image, side, here]
         right = self.outward[image, side] > 0
         inner, outer = xp.where(right, first, last), xp.where(right, last, first)
         return row / count, (inner + focus[:, 1] * (outer - inner)) / count
+
+
+def _ends(there: Array, xp: Any) -> tuple[Array, Array]:
+    """Returns the first 1 along the last axis and the place after the last 1; 0 and the length where there is none."""
+    back = there[..., ::-1] if xp is np else there.flip(-1)
+    return there.argmax(-1), there.shape[-1] - back.argmax(-1)
 
 
 def _outward(share: Array, xp: Any) -> Array:
@@ -180,9 +180,9 @@ def _outward(share: Array, xp: Any) -> Array:
     If the other lung is missing, the radiograph counts as not mirrored.
     """
     weight = share.sum(2)
-    columns = xp.cumsum(xp.ones_like(weight), 2)
+    columns = np.arange(1, weight.shape[2] + 1, dtype=np.float32) if xp is np else xp.cumsum(xp.ones_like(weight), 2)
     total = weight.sum(2)
-    middle = (weight * columns).sum(2) / xp.clip(total, 1e-6, None)
+    middle = (weight * columns).sum(2) / total.clip(1e-6)
     mirrored = (xp.amin(total, 1) > 0) & (middle[:, 0] > middle[:, 1])
     left = 1 - 2 * (mirrored + 0)
     return xp.stack([-left, left], 1)
@@ -193,9 +193,11 @@ def at_the_hilum(lesions: Any, extents: Extents, xp: Any) -> tuple[Array, Array]
 
     Airways grow from the hilum to the ribs; all other pieces stay as they are in `lesions`.
     """
+    if xp is np and not lesions.airways.any():
+        return lesions.place, lesions.mirrored
     focus = 0 * lesions.focus + lesions.hilum
     row, column = extents.place(lesions.image, lesions.side, focus, xp)
-    row, column = (xp.clip(xp.floor(at * GRID), 0, GRID - 1) for at in (row, column))
+    row, column = (xp.floor(at * GRID).clip(0, GRID - 1) for at in (row, column))
     right = extents.outward[lesions.image, lesions.side] > 0
     column = xp.where(right, column, GRID - 1 - column)  # the column before the piece is mirrored
     air = lesions.airways[:, None] != 0
@@ -228,8 +230,9 @@ def levels(
     tall, wide = stamps[:, :, 2] * height[:, None], stamps[:, :, 3] * height[:, None]
     vertical = xp.exp(-SHARPNESS * ((rows[:, None] - down[:, None, :]) / tall[:, None, :]) ** 2)
     horizontal = xp.exp(-SHARPNESS * ((columns - across[:, :, None]) / wide[:, :, None]) ** 2)
-    parts = range(0, stamps.shape[1], AT_ONCE)
-    total = sum(xp.matmul(vertical[:, :, k : k + AT_ONCE], horizontal[:, k : k + AT_ONCE]) for k in parts)
+    total = xp.matmul(vertical[:, :, :AT_ONCE], horizontal[:, :AT_ONCE])
+    for k in range(AT_ONCE, stamps.shape[1], AT_ONCE):
+        total = total + xp.matmul(vertical[:, :, k : k + AT_ONCE], horizontal[:, k : k + AT_ONCE])
     return 1 + xp.log(total + 1e-6) / SHARPNESS
 
 
@@ -245,24 +248,63 @@ def density(level: Array, rim: Array, clouds: Array, texture: Array, look: Array
         xp: numpy or torch.
     """
     edge, solidity, irregularity, cloudiness, share, hollow = look
-    rise = clipped((level + irregularity * rim) / edge, 0, 1, xp)
+    rise = ((level + irregularity * rim) / edge).clip(0, 1)
     shape = solidity * xp.sqrt(rise) + (1 - solidity) * rise * rise * (3 - 2 * rise)
-    if xp is not np or hollow.any():  # few lesions are cavities
-        shape = shape * (1 - hollow * clipped((level + irregularity * rim - CAVITY) / CAVITY_EDGE, 0, 1, xp))
+    shape = shape * (1 - hollow * ((level + irregularity * rim - CAVITY) / CAVITY_EDGE).clip(0, 1))
     return shape * (1 + cloudiness * clouds) * (1 - share + share * texture)
 
 
-def clipped(values: Array, low: Any, high: Any, xp: Any) -> Array:
-    """Returns values limited to [low, high]; avoids numpy.clip, whose overhead would exceed the work itself."""
-    if xp is not np:
-        return values.clip(low, high)
-    above = np.maximum(values, np.float32(low))
-    return np.minimum(above, np.float32(high), out=above)
-
-
-def remaining(severity: Array, density: Array, fade: Array, xp: Any) -> Array:
+def remaining(severity: Array, density: Array, fade: Array) -> Array:
     """Returns the share of the air that every lesion leaves, in [0, 1]."""
-    return 1 - clipped(severity * density * fade, 0, 1, xp)
+    return 1 - (severity * density * fade).clip(0, 1)
+
+
+def air_of_one(level: Any, pieces: tuple[Any, Any, Any], look: Any, severity: Any, fade: Any) -> Any:
+    """Returns `remaining` of the `density` of one lesion in numpy, bit for bit, without the work that its look spares.
+
+    Args:
+        level: (rows, columns).
+        pieces: of the clouds at the rim, the clouds within and the texture, (rows, columns).
+        look: the six numbers that `density` takes.
+        severity: a number.
+        fade: (rows, columns).
+    """
+    (rim, clouds, texture), (edge, solidity, irregularity, cloudiness, share, hollow) = pieces, look
+    bent = cv2.add(level, rim * irregularity)
+    rise = bent / edge
+    rise.clip(0, 1, out=rise)
+    shape = _risen(rise, solidity)
+    if hollow:
+        bent -= CAVITY
+        bent /= CAVITY_EDGE
+        bent.clip(0, 1, out=bent)
+        shape *= 1 - bent * hollow
+    if cloudiness:
+        _times(shape, clouds * cloudiness, 1)
+    if share:
+        _times(shape, texture * share, 1 - share)
+    shape *= severity
+    cv2.multiply(shape, fade, shape)
+    shape.clip(0, 1, out=shape)
+    return np.subtract(1, shape, out=shape)
+
+
+def _risen(rise: Any, solidity: Any) -> Any:
+    """Returns the attenuation of a rise: `solidity` parts of its root, the other parts of a smooth step."""
+    if solidity == 1:
+        return np.sqrt(rise, out=rise)
+    smooth = rise if solidity == 0 else rise * (1 - solidity)
+    steep = rise * -2
+    steep += 3
+    smooth = cv2.multiply(smooth, rise)
+    cv2.multiply(smooth, steep, smooth)
+    return smooth if solidity == 0 else cv2.add(smooth, np.sqrt(rise) * solidity)
+
+
+def _times(shape: Any, factor: Any, more: Any) -> None:
+    """Multiplies a shape by a factor to which a number is added."""
+    factor += more
+    cv2.multiply(shape, factor, shape)
 
 
 def saturated(added: Array, film: Array, soft_tissue: Array, xp: Any) -> Array:
@@ -276,12 +318,8 @@ def saturated(added: Array, film: Array, soft_tissue: Array, xp: Any) -> Array:
         soft_tissue: the grey of soft tissue, of the shape of `film` but with h and w of 1; or a number.
         xp: numpy or torch.
     """
-    excess = film + added
-    excess -= soft_tissue
-    excess = xp.minimum(clipped(excess, 0, 1, xp), added)
-    excess *= LEAST_GAIN - 1
-    excess += added
-    return excess
+    excess = xp.minimum((film + added - soft_tissue).clip(0, 1), added)
+    return excess * (LEAST_GAIN - 1) + added
 
 
 def fades(share: Array, reach: Array, xp: Any) -> Array:
@@ -294,4 +332,4 @@ def fades(share: Array, reach: Array, xp: Any) -> Array:
         reach: (n,).
         xp: numpy or torch.
     """
-    return xp.sqrt(clipped(2 * share - 1 + reach[:, None, None], 0, 1, xp))
+    return xp.sqrt((2 * share - 1 + reach[:, None, None]).clip(0, 1))

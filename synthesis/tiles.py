@@ -246,7 +246,7 @@ def _left(lesions: Any, laid: Laid, tools: Tools) -> Tensor:
     level = _cut(laid.level, laid.changed, tools.from_points)
     dense = rendering.density(level, rim, clouds, air + (1 - 2 * air) * texture, look, torch)
     fade = _cut(laid.fade, laid.changed, tools.from_cells)
-    left: Tensor = rendering.remaining(lesions.severity[of, None, None], dense, fade, torch)
+    left: Tensor = rendering.remaining(lesions.severity[of, None, None], dense, fade)
     return left
 
 

@@ -105,7 +105,7 @@ def lesion_boxes(
         alone = tuple(replace(lesion, finding=str(which)) for which, lesion in enumerate(record.lesions))
         change = rendered(here, place, replace(record, lesions=alone))
         for which, part in _parts(change).items():
-            whole = change.placed(part, np.zeros(mask.shape, bool)) & mask
+            whole = part & mask
             left &= ~whole
             if whole.any():
                 boxes.append(LesionBox.around(record.lesions[which].finding, whole))
@@ -137,13 +137,10 @@ def _parts(change: Change) -> dict[int, Mask]:
     """
     parts = {int(place): (1 - air) * change.step for place, air in change.air_left.items()}
     most = np.maximum.reduce(list(parts.values()))
-    size = (change.window.side, change.window.side)
-    masks = {}
-    for place, part in parts.items():
-        there = (part >= np.float32(change.tolerance)) | ((part == most) & (most > 0))
-        wide = cv2.resize(there.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
-        masks[place] = change.mask & (wide[change.inner] > 0)
-    return masks
+    return {
+        place: change.among((part >= np.float32(change.tolerance)) | ((part == most) & (most > 0)))
+        for place, part in parts.items()
+    }
 
 
 def with_boxes(

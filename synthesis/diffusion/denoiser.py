@@ -30,7 +30,7 @@ from artasyn.segment.lungs import Lungs
 from artasyn.shapes import Float, Float32
 from artasyn.synthesis.context import Window
 from artasyn.synthesis.lesions import OpacityRecord
-from artasyn.synthesis.opacity import rendered
+from artasyn.synthesis.opacity import Ground, rendered
 from artasyn.synthesis.places import Found, Place
 from artasyn.tensors import on_one_thread
 
@@ -319,9 +319,7 @@ def air_replaced(image: Image, lungs: Found | Place, record: OpacityRecord) -> A
     place = Place.of(lungs, record.part, record.convention)
     change = rendered(image, place, record)
     share = 1 - np.prod(list(change.air_left.values()), axis=0, dtype=np.float32)
-    size = (change.window.side, change.window.side)
-    part = cv2.resize(share, size, interpolation=cv2.INTER_LINEAR)[change.inner] * place.region[change.film]
-    whole: Attenuation = change.placed(part.clip(0, 1), np.zeros(image.shape, np.float32))
+    whole: Attenuation = Ground.of(place, image).placed(share).clip(0, 1)
     return whole
 
 

@@ -204,7 +204,7 @@ def test_fading_and_what_remains_by_hand() -> None:
     share = np.array([[[0.0, 0.5, 0.625, 1.0]]], np.float32)
     assert rendering.fades(share, np.zeros(1, np.float32), np)[0, 0].tolist() == pytest.approx([0, 0, 0.5, 1])
     assert rendering.fades(share, np.ones(1, np.float32), np)[0, 0].tolist() == pytest.approx([0, 1, 1, 1])
-    assert rendering.remaining(0.5, np.array([0.0, 1.0, 4.0]), 0.5, np).tolist() == [1, 0.75, 0]
+    assert rendering.remaining(0.5, np.array([0.0, 1.0, 4.0]), 0.5).tolist() == [1, 0.75, 0]
 
 
 def test_what_would_be_brighter_than_soft_tissue_brightens_less() -> None:
