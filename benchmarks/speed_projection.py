@@ -4,10 +4,9 @@ The volume is a real CT with 89 labelled structures. The program times:
 
 - the image alone, and the image with the thickness of every structure;
 - a volume's first view, with all its preparation, and its second view;
-- DiffDRR with masks and plastimatch, if they are installed, in the same run;
 - the command that makes 200 randomised films with masks, as a subprocess.
 
-Reading is timed only for the command. Compare other programs by the ratio within one run.
+Reading is timed only for the command. `speed_rivals` measures other programs beside artasyn.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ from artasyn.bulk.run import read_manifest
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.projection.projection import project, rays_of, thickness_of
 from artasyn.segment.projection.view import View
-from benchmarks.rivals.drr_peers import DiffDRR, Geometry, Plastimatch, attenuation
 from benchmarks.score_projection import ROOT
 
 VIEWS = {"pa": 0.0, "45": 45.0, "lateral": 90.0}
@@ -90,39 +88,6 @@ def first_and_second(volume: Volume, labels: np.ndarray, names: dict[int, str], 
     return {"first_ms": round(first, 1), "second_ms": round(second, 1), "share": round(second / first, 3)}
 
 
-def peer_times(volume: Volume, labels: np.ndarray, ours: dict[str, Any]) -> dict[str, Any]:
-    """Times of other programs for the PA view at 256 pixels, and their ratios to the times of artasyn."""
-    view = View(size=(256, 256))
-    exposure = rays_of(volume, view).exposure
-    geometry = Geometry(exposure.source, exposure.corner, exposure.row, exposure.column)
-    mu = attenuation(volume.hu)
-    found: dict[str, Any] = {}
-    try:
-        exact = Plastimatch(mu, volume.affine)
-        exact(geometry, (256, 256))
-        found["plastimatch, exact"] = {"image_ms": round(1e3 * exact.seconds, 1)}
-        for renderer in ("trilinear", "siddon"):
-            peer = DiffDRR(mu, volume.affine, labels, renderer=renderer)
-            if renderer == "trilinear":
-                peer(geometry, (256, 256))
-            start = time.perf_counter()
-            peer(geometry, (256, 256))
-            middle = time.perf_counter()
-            peer.masks(geometry, (256, 256))
-            found[f"DiffDRR, {renderer}"] = {
-                "image_ms": round(1e3 * (middle - start), 1),
-                "masks_ms": round(1e3 * (time.perf_counter() - middle), 1),
-            }
-    except ImportError as error:
-        found["missing"] = str(error)
-    for times in found.values():
-        if isinstance(times, dict):
-            times["image_ratio"] = round(times["image_ms"] / ours["image"]["median"], 1)
-            if "masks_ms" in times:
-                times["masks_ratio"] = round(times["masks_ms"] / ours["image and thickness"]["median"], 1)
-    return found
-
-
 def memory(files: list[str]) -> float:
     """Peak memory, MB, of a process (on Linux) that reads the CT and projects it at 512 pixels with every structure."""
     code = (
@@ -165,7 +130,6 @@ def main() -> None:
     labels, names = np.zeros(raw.hu.shape, np.uint8), {}
     for number, (name, structure) in enumerate(volume.structures.items(), 1):
         labels[structure.box][structure.mask], names[number] = number, name
-    cone = cone_times(volume, given.repeats)
     result = {
         "machine": {
             "processor": platform.processor() or platform.machine(),
@@ -177,9 +141,8 @@ def main() -> None:
         "structures": len(volume.structures),
         "repeats": given.repeats,
         "parallel_ms": parallel_times(volume, given.repeats),
-        "cone_ms": cone,
+        "cone_ms": cone_times(volume, given.repeats),
         "first_and_second": first_and_second(raw, labels, names, given.repeats),
-        "peers": peer_times(volume, labels, cone["pa 256"]),
         "memory_mb": memory(files),
     }
     if given.films:

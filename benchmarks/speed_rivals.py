@@ -223,7 +223,7 @@ def main() -> None:
     options.add_argument("--data", type=Path, default=data, help="folder of real radiographs and of a real CT")
     options.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="what is compared")
     options.add_argument("--rounds", type=int, default=60, help="turns of every way, where they are short")
-    options.add_argument("--seconds", type=float, default=6.0, help="a way that has taken so long rests")
+    options.add_argument("--seconds", type=float, default=4.0, help="a way that has taken so long rests")
     options.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "speed_rivals.json")
     given = options.parse_args()
     one_core()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import anatomy_tables, detection_tables, generation_tables, scale_tables, tokens_tables
+from benchmarks import anatomy_tables, detection_tables, generation_tables, scale_tables, speed_tables, tokens_tables
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = (
@@ -244,8 +244,8 @@ def score_projection(result: dict[str, Any]) -> list[str]:
 
 
 def speed_projection(result: dict[str, Any]) -> list[str]:
-    """Time of projecting a CT beside other programs."""
-    size, peers = "x".join(map(str, result["voxels"])), result["peers"]
+    """Time of projecting a CT."""
+    size = "x".join(map(str, result["voxels"]))
     rows = [
         f"| ms, {size} voxels, {result['structures']} structures | image | image and all thickness maps |",
         "|---|---|---|",
@@ -260,10 +260,6 @@ def speed_projection(result: dict[str, Any]) -> list[str]:
         rows.append(
             f"| cone beam, {name} px | {times['image']['median']:.0f} | {times['image and thickness']['median']:.0f} |"
         )
-    for name, times in peers.items():
-        if isinstance(times, dict):
-            masks = f"{times['masks_ms']:.0f}, {times['masks_ratio']:.0f} times" if "masks_ms" in times else "-"
-            rows.append(f"| {name}, pa 256 px | {times['image_ms']:.0f}, {times['image_ratio']:.0f} times | {masks} |")
     pair = result["first_and_second"]
     rows.append(f"| first view of a volume at 256 px, second one | | {pair['first_ms']:.0f}, {pair['second_ms']:.0f} |")
     rows.append(f"| most memory, MB | | {result['memory_mb']:.0f} |")
@@ -383,6 +379,11 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "speed_synthesis": speed_synthesis,
     "speed": speed,
     "speed_gpu": speed_gpu,
+    "speed_rivals": speed_tables.speed_rivals,
+    "speed_rivals_projection": speed_tables.speed_rivals_projection,
+    "speed_rivals_lungs": speed_tables.speed_rivals_lungs,
+    "speed_growth": speed_tables.speed_growth,
+    "speed_growth_films": speed_tables.speed_growth_films,
     "speed_collection": speed_collection,
     "score_projection": score_projection,
     "speed_projection": speed_projection,
@@ -446,6 +447,9 @@ SAME = {
     "scale_trouble": "scale",
     "scale_names": "scale",
     "scale_paper": "scale",
+    "speed_rivals_projection": "speed_rivals",
+    "speed_rivals_lungs": "speed_rivals",
+    "speed_growth_films": "speed_growth",
 }
 """Tables whose result has another name: several tables may show one result."""
 

@@ -38,7 +38,7 @@ def cut_paste(
 ) -> tuple[Image, Mask]:
     """Copies a rectangle of the film to another place of the film, with another brightness and contrast.
 
-    Source: CutPaste (Li et al., CVPR 2021), section 2.2. The lungs and the other film are not needed.
+    Source: CutPaste (Li et al., CVPR 2021, arXiv 2104.04015). The lungs and the other film are not needed.
     """
     size = _patch_size(image.shape, rng)
     patch = jittered(image[_window(image.shape, size, rng)], rng)
@@ -53,8 +53,8 @@ def natural_synthetic_anomaly(
 ) -> tuple[Image, Mask]:
     """Blends one to three resized rectangles of another film into the film by Poisson's equation.
 
-    Source: NSA (Schlüter et al., ECCV 2022), section 3.1. The sides of a rectangle follow a gamma distribution, and the
-    gradients are the patch's own or the stronger ones of both films. The mask holds every pixel that changes.
+    Source: NSA (Schlüter et al., ECCV 2022, arXiv 2109.15222). The sides of a rectangle follow a gamma distribution,
+    and the gradients are the patch's own or the stronger ones of both films. The mask holds every pixel that changes.
     """
     target, source = ((255 * each).astype(np.uint8) for each in (image, donor))
     mixed = cv2.cvtColor(target, cv2.COLOR_GRAY2BGR)
@@ -77,8 +77,8 @@ def anat_paste(
 ) -> tuple[Image, Mask]:
     """Copies a rectangle of the film into a lung, through a soft ellipse or rectangle that ends with the lungs.
 
-    Source: AnatPaste (Sato et al., iScience 2023), method details. The authors find the lungs by Otsu's threshold; here
-    the lungs are given, and finding them is not timed.
+    Source: AnatPaste (Sato et al., iScience 2023, arXiv 2205.04282). The authors find the lungs by Otsu's threshold;
+    here the lungs are given, and finding them is not timed.
     """
     size = _patch_size(image.shape, rng)
     patch = jittered(image[_window(image.shape, size, rng)], rng)
@@ -103,8 +103,8 @@ def anat_paste(
 def draem(image: Image, lungs: Lungs, donor: Image, donor_lungs: Lungs, rng: np.random.Generator) -> tuple[Image, Mask]:
     """Mixes a texture into the film where turned Perlin noise exceeds a threshold.
 
-    Source: DRAEM (Zavrtanik et al., ICCV 2021), section 3.3. The texture is another film changed in three of nine ways,
-    since the authors' photographs of textures are no part of this repository.
+    Source: DRAEM (Zavrtanik et al., ICCV 2021, arXiv 2108.07610). The texture is another film changed in three of nine
+    ways, since the authors' photographs of textures are no part of this repository.
     """
     mask = perlin_mask(image.shape, rng)
     texture = donor

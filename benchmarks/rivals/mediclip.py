@@ -2,7 +2,7 @@
 
 The functions have the form of those in `anomaly_peers`. Every task is applied once or twice.
 
-Source: MediCLIP (Zhang et al., MICCAI 2024, arXiv 2405.11315), section 2.2, with the ranges of the authors' program.
+Source: MediCLIP (Zhang et al., MICCAI 2024, arXiv 2405.11315), with the ranges of the authors' program.
 """
 
 from __future__ import annotations
