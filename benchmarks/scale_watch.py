@@ -112,21 +112,25 @@ def watched(
             command, cwd=place, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True, env=_environment()
         )
     began, due = time.monotonic(), 0.0
-    while running.poll() is None:
-        seconds, films = time.monotonic() - began, journal.films
-        if found.ready is None and b" of " in path.read_bytes():
-            found.ready = seconds
-        if journal.look() > films:
-            found.progress.append((seconds, journal.films))
-        if seconds >= due:
-            found.weights.append(Weight(journal.films, *memory(running.pid)))
-            due = seconds + WEIGH
-        if stop(seconds, journal.films):
-            with suppress(ProcessLookupError):
-                os.killpg(running.pid, signal.SIGKILL)
-            running.wait()
-            break
-        time.sleep(LOOK)
+    try:
+        while running.poll() is None:
+            seconds, films = time.monotonic() - began, journal.films
+            if found.ready is None and b" of " in path.read_bytes():
+                found.ready = seconds
+            if journal.look() > films:
+                found.progress.append((seconds, journal.films))
+            if seconds >= due:
+                found.weights.append(Weight(journal.films, *memory(running.pid)))
+                due = seconds + WEIGH
+            if stop(seconds, journal.films):
+                with suppress(ProcessLookupError):
+                    os.killpg(running.pid, signal.SIGKILL)
+                running.wait()
+                break
+            time.sleep(LOOK)
+    finally:  # a watcher that is stopped stops what it watches
+        with suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
     found.status, found.seconds = running.returncode, time.monotonic() - began
     if journal.films < journal.look():
         found.progress.append((found.seconds, journal.films))
