@@ -206,6 +206,7 @@ def over_films(costs: dict[tuple[int, int], list[Cost]], counts: Sequence[int]) 
     return {
         "processor_s": {str(count): round(each, 2) for count, each in zip(counts, processor, strict=True)},
         "megabytes": {str(count): round(medians[count, 1].megabytes) for count in counts},
+        "kilobytes_a_film": round(1e3 * steps(counts, [medians[count, 1].megabytes for count in counts])[-1], 1),
         "fixed_s": round(growth.fixed, 2),
         "ms_a_film": round(1e3 * growth.each, 2),
         "steps_ms": [round(1e3 * each, 2) for each in steps(counts, processor)],

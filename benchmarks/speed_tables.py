@@ -68,9 +68,9 @@ def speed_growth_films(result: dict[str, Any]) -> list[str]:
     counts = list(next(iter(result["films"].values()))["processor_s"])
     rows = [
         f"| processor's seconds, one worker | {' | '.join(f'{int(count):,} films' for count in counts)} | fixed, s "
-        "| ms a further film, step by step | farthest from the line | exponent | most memory, MB "
+        "| ms a further film, step by step | farthest from the line | exponent | most memory, MB | kB a further film "
         f"| seconds by the clock, {int(counts[-2]):,} films, 1 and 2 workers |",
-        "|---" * (len(counts) + 7) + "|",
+        "|---" * (len(counts) + 8) + "|",
     ]
     for command, of in result["films"].items():
         times = " | ".join(_short(of["processor_s"][count]) for count in counts)
@@ -79,7 +79,7 @@ def speed_growth_films(result: dict[str, Any]) -> list[str]:
         workers = ", ".join(map(_short, of["seconds_by_workers"].values()))
         rows.append(
             f"| `artasyn {command}` | {times} | {_short(of['fixed_s'])} | {further} | {_end(of)} | {memory} "
-            f"| {workers} |"
+            f"| {_short(of['kilobytes_a_film'])} | {workers} |"
         )
     return rows
 

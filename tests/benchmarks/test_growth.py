@@ -125,7 +125,7 @@ def test_the_tables_show_the_fits() -> None:
     ]
     assert speed_growth_films(result())[2:] == [
         "| `artasyn segment` | 3.0 | 3.5 | 8.0 | 53.0 | 3.0 | 5.0, 5.0, 5.0 | 0 % | 1.00 | 300, 300, 301, 310 "
-        "| 12.0, 7.0 |",
+        "| 1.0 | 12.0, 7.0 |",
     ]
 
 
