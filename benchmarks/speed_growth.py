@@ -2,12 +2,12 @@
 
 - Pixels: lungs, opacities, detection, and the way from a file to files, on square films of 64 to 4096 pixels a side.
   The sizes take turns on one core. The networks of detection see films of one size, whatever the size of the film.
-- Films: `artasyn synthesise` and `artasyn segment` on 10 to 10,000 films of 128 pixels a side, one worker. The cost is
-  the processor's time, and the memory is the most of all processes of a run together.
+- Films: `artasyn synthesise` and `artasyn segment` on 10 to 10,000 films of 128 pixels a side, one worker. The memory
+  is the most of all processes of a run together.
 - Workers: the same commands with one and two workers, by the clock.
 
-A straight line with a fixed cost is fitted to the costs, and a power of the amount. ``--picture`` only draws the curves
-of a result.
+The costs of pixels and films are the processor's time. A straight line with a fixed cost is fitted to them, and a power
+of the amount. ``--parts`` measures a part anew and keeps the other; without a part the program only draws the curves.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from benchmarks.speed_lungs import resized
 from benchmarks.speed_rivals import installed
 from benchmarks.turns import Way, in_turns, one_core
 
+PARTS = ("films", "pixels")
 SIZES = (64, 128, 256, 512, 1024, 2048, 4096)
 FEWEST_PIXELS = 256
 """The line is fitted from this size on: two decades of pixels and more."""
@@ -114,7 +115,7 @@ def pixel_growth(data: Path, rounds: int) -> dict[str, Any]:
             ]
             ways |= {(name, size): way for name, way in stages(here, Path(folder)).items()}
         named = {f"{name}, {size}": way for (name, size), way in ways.items()}
-        taken = in_turns(named, rounds, block=BLOCK, name="pixels")
+        taken = in_turns(named, rounds, block=BLOCK, clock=time.process_time, name="pixels")
     for name, size in ways:
         times.setdefault(name, {})[size] = taken[f"{name}, {size}"]
     return {name: grown({size: statistics.median(each) for size, each in of.items()}) for name, of in times.items()}
@@ -220,7 +221,7 @@ def over_films(costs: dict[tuple[int, int], list[Cost]], counts: Sequence[int]) 
 
 def pictures(result: dict[str, Any], out: Path) -> tuple[Path, Path]:
     """Draws the times over the pixels and over the films with the fitted lines; returns the paths of both pictures."""
-    figure, axis = _axis("ms a film, one core", "pixels")
+    figure, axis = _axis("processor's ms a film", "pixels")
     for name, of in result["pixels"].items():
         sizes = [int(size) for size in of["ms"]]
         (line,) = axis.plot([size**2 for size in sizes], list(of["ms"].values()), "o", markersize=4, label=name)
@@ -266,25 +267,23 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=6, help="turns of every size and stage")
     options.add_argument("--repeats", type=int, default=5, help="runs of the commands on the smallest collections")
     options.add_argument("--counts", type=int, nargs="+", default=list(COUNTS), help="films of the collections")
-    options.add_argument("--picture", action="store_true", help="draw the curves of the result and measure nothing")
+    options.add_argument("--parts", nargs="*", choices=PARTS, default=list(PARTS), help="what is measured")
     options.add_argument("--drawn", type=Path, default=DOCS, help="the folder of the pictures")
     options.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "speed_growth.json")
     given = options.parse_args()
-    if not given.picture:
-        start = time.perf_counter()
-        films = film_growth(given.counts, given.repeats)
+    result = json.loads(given.out.read_text()) if set(given.parts) < set(PARTS) else {}
+    result["machine"] = {
+        "processor": platform.processor() or platform.machine(),
+        "python": platform.python_version(),
+        "packages": installed(),
+    }
+    if "films" in given.parts:
+        result["films"] = film_growth(given.counts, given.repeats)
+    if "pixels" in given.parts:
         one_core()
-        pixels = pixel_growth(given.data, given.rounds)
-        machine = {
-            "processor": platform.processor() or platform.machine(),
-            "python": platform.python_version(),
-            "packages": installed(),
-        }
-        sizes = {"rounds": given.rounds, "repeats": given.repeats, "film_size": FILM_SIZE}
-        minutes = round((time.perf_counter() - start) / 60, 1)
-        result = {"machine": machine, **sizes, "minutes": minutes, "pixels": pixels, "films": films}
-        given.out.write_text(json.dumps(result, indent=1) + "\n")
-    result = json.loads(given.out.read_text())
+        result["pixels"] = pixel_growth(given.data, given.rounds)
+    result |= {"rounds": given.rounds, "repeats": given.repeats, "film_size": FILM_SIZE}
+    given.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1), given.out, *pictures(result, given.drawn), sep="\n")
 
 

@@ -53,7 +53,7 @@ def speed_growth(result: dict[str, Any]) -> list[str]:
     """Times by the films' size."""
     sizes = list(next(iter(result["pixels"].values()))["ms"])
     rows = [
-        f"| ms a film, one core | {' | '.join(f'{size}² px' for size in sizes)} | fixed, ms | ns a pixel "
+        f"| processor's ms a film | {' | '.join(f'{size}² px' for size in sizes)} | fixed, ms | ns a pixel "
         "| farthest from the line | exponent |",
         "|---" * (len(sizes) + 5) + "|",
     ]

@@ -46,6 +46,7 @@ def in_turns(
     seconds: float = math.inf,
     warm_up: int = 1,
     block: int = 1,
+    clock: Callable[[], float] = time.perf_counter,
     name: str = "",
 ) -> dict[str, list[float]]:
     """Times ways that take turns, so that a busy moment of the machine falls on all of them.
@@ -57,6 +58,7 @@ def in_turns(
         warm_up: rounds that are not counted, before the others.
         block: calls of a way in one turn. Of several the first is not counted: it finds the caches as others left them,
             and may wait for memory that the others gave back.
+        clock: gives seconds; `time.process_time` counts those of the processor alone.
         name: of the progress bar.
 
     Returns:
@@ -68,18 +70,20 @@ def in_turns(
         for each, way in ways.items():
             if spent[each] >= seconds and len(times[each]) >= FEWEST:
                 continue
-            taken = [_seconds(way, (number + warm_up) * block + call) for call in range(block)][min(block - 1, 1) :]
+            taken = [_seconds(way, (number + warm_up) * block + call, clock) for call in range(block)][
+                min(block - 1, 1) :
+            ]
             if number >= 0:
                 spent[each] += sum(taken)
                 times[each] += [1e3 * took / way.images for took in taken]
     return times
 
 
-def _seconds(way: Way, number: int) -> float:
+def _seconds(way: Way, number: int, clock: Callable[[], float]) -> float:
     """The time of one call."""
-    start = time.perf_counter()
+    start = clock()
     said = way.call(number)
-    return float(said) if isinstance(said, Seconds) else time.perf_counter() - start
+    return float(said) if isinstance(said, Seconds) else clock() - start
 
 
 def beside(times: Mapping[str, list[float]], ours: str) -> dict[str, dict[str, Any]]:
