@@ -222,7 +222,7 @@ def over_films(costs: dict[tuple[int, int], list[Cost]], counts: Sequence[int]) 
 def pictures(result: dict[str, Any], out: Path) -> tuple[Path, Path]:
     """Draws the times over the pixels and over the films with the fitted lines; returns the paths of both pictures."""
     figure, axis = _axis("processor's ms a film", "pixels")
-    for name, of in result["pixels"].items():
+    for name, of in result["pixels"]["stages"].items():
         sizes = [int(size) for size in of["ms"]]
         (line,) = axis.plot([size**2 for size in sizes], list(of["ms"].values()), "o", markersize=4, label=name)
         many = np.geomspace(FEWEST_PIXELS**2, sizes[-1] ** 2)
@@ -230,7 +230,7 @@ def pictures(result: dict[str, Any], out: Path) -> tuple[Path, Path]:
     axis.set_xticks([size**2 for size in sizes], [f"{size}²" for size in sizes])
     pixels = _written(figure, axis, out / "growth_pixels.png")
     figure, axis = _axis("processor's seconds, one worker", f"films of {FILM_SIZE}² pixels")
-    for command, of in result["films"].items():
+    for command, of in result["films"]["commands"].items():
         counts = [int(count) for count in of["processor_s"]]
         label = f"artasyn {command}"
         (line,) = axis.plot(counts, list(of["processor_s"].values()), "o", markersize=4, label=label)
@@ -272,18 +272,19 @@ def main() -> None:
     options.add_argument("--out", type=Path, default=Path(__file__).parent / "results" / "speed_growth.json")
     given = options.parse_args()
     result = json.loads(given.out.read_text()) if set(given.parts) < set(PARTS) else {}
-    result["machine"] = {
-        "processor": platform.processor() or platform.machine(),
-        "python": platform.python_version(),
-        "packages": installed(),
-    }
     if "films" in given.parts:
-        result["films"] = film_growth(given.counts, given.repeats)
+        result["films"] = {
+            "repeats": given.repeats,
+            "size": FILM_SIZE,
+            "commands": film_growth(given.counts, given.repeats),
+        }
     if "pixels" in given.parts:
         one_core()
-        result["pixels"] = pixel_growth(given.data, given.rounds)
-    result |= {"rounds": given.rounds, "repeats": given.repeats, "film_size": FILM_SIZE}
-    given.out.write_text(json.dumps(result, indent=1) + "\n")
+        result["pixels"] = {"rounds": given.rounds, "stages": pixel_growth(given.data, given.rounds)}
+    if given.parts:
+        machine = {"processor": platform.processor() or platform.machine(), "python": platform.python_version()}
+        result["machine"] = machine | {"packages": installed()}
+        given.out.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1), given.out, *pictures(result, given.drawn), sep="\n")
 
 

@@ -51,13 +51,13 @@ def _short(value: float) -> str:
 
 def speed_growth(result: dict[str, Any]) -> list[str]:
     """Times by the films' size."""
-    sizes = list(next(iter(result["pixels"].values()))["ms"])
+    sizes = list(next(iter(result["pixels"]["stages"].values()))["ms"])
     rows = [
         f"| processor's ms a film | {' | '.join(f'{size}² px' for size in sizes)} | fixed, ms | ns a pixel "
         "| farthest from the line | exponent |",
         "|---" * (len(sizes) + 5) + "|",
     ]
-    for name, of in result["pixels"].items():
+    for name, of in result["pixels"]["stages"].items():
         times = " | ".join(_short(of["ms"][size]) for size in sizes)
         rows.append(f"| {name} | {times} | {_short(of['fixed_ms'])} | {_short(of['ns_a_pixel'])} | {_end(of)} |")
     return rows
@@ -65,14 +65,14 @@ def speed_growth(result: dict[str, Any]) -> list[str]:
 
 def speed_growth_films(result: dict[str, Any]) -> list[str]:
     """Costs by the number of films, and by the number of workers."""
-    counts = list(next(iter(result["films"].values()))["processor_s"])
+    counts = list(next(iter(result["films"]["commands"].values()))["processor_s"])
     rows = [
         f"| processor's seconds, one worker | {' | '.join(f'{int(count):,} films' for count in counts)} | fixed, s "
         "| ms a further film, step by step | farthest from the line | exponent | most memory, MB | kB a further film "
         f"| seconds by the clock, {int(counts[-2]):,} films, 1 and 2 workers |",
         "|---" * (len(counts) + 8) + "|",
     ]
-    for command, of in result["films"].items():
+    for command, of in result["films"]["commands"].items():
         times = " | ".join(_short(of["processor_s"][count]) for count in counts)
         further = ", ".join(map(_short, of["steps_ms"]))
         memory = ", ".join(f"{of['megabytes'][count]:.0f}" for count in counts)

@@ -113,7 +113,10 @@ def result() -> dict[str, object]:
     costs = {(count, 1): [Cost(2 + count / 100, 3 + count / 200, 300 + count / 1000)] for count in counts}
     costs[1000, 2] = [Cost(7, 9, 500)]
     sizes = {size: 2 + size**2 / 1e6 for size in (64, 256, 512, 1024, 2048, 4096)}
-    return {"pixels": {"lungs": grown(sizes)}, "films": {"segment": over_films(costs, counts)}}
+    return {
+        "pixels": {"stages": {"lungs": grown(sizes)}},
+        "films": {"commands": {"segment": over_films(costs, counts)}},
+    }
 
 
 def test_the_tables_show_the_fits() -> None:
