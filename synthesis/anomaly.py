@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
@@ -85,7 +86,7 @@ class Change:
         if len(self.air_left) == 1:
             return {name: self.mask.copy() for name in self.air_left}
         parts = [(1 - air) * self.step for air in self.air_left.values()]
-        most = np.maximum.reduce(parts)
+        most = functools.reduce(np.maximum, parts)
         masks = [self.among((part >= np.float32(self.tolerance)) | (part == most)) for part in parts]
         return dict(zip(self.air_left, masks, strict=True))
 

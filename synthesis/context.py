@@ -130,10 +130,11 @@ class Context:
         if hidden is not None:
             lung = lung - hidden
         at = round(SOFT_TISSUE * (film.size - 1))
-        mean = float((film * lung).sum() / max(float(lung.sum()), 1e-3))
+        within_lung = film * lung
+        mean = float(within_lung.sum() / max(float(lung.sum()), 1e-3))
         soft_tissue = max(float(np.partition(film.ravel(), at)[at]), mean + LEAST_STEP)
         beside = blurred(lung, LEVEL_BLUR)
-        level = blurred(film * lung, LEVEL_BLUR) / np.maximum(beside, 1e-3)
+        level = blurred(within_lung, LEVEL_BLUR) / np.maximum(beside, 1e-3)
         bright = np.maximum(level, blurred(film, NEAR_BLUR, cv2.BORDER_REPLICATE))
         if hidden is not None:
             bright += hidden * (np.where(beside > LEAST_LUNG, level, np.float32(mean)) - bright)

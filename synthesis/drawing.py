@@ -16,6 +16,7 @@ STEPS = 4
 """Stamps along a stroke."""
 
 _ALONG = np.linspace(-0.5, 0.5, STEPS)
+_BENT = 0.25 - _ALONG**2
 
 COLUMNS = 9
 """Stamps side by side that make up a fluid."""
@@ -67,7 +68,7 @@ def _draw_kind(
 ) -> tuple[np.ndarray, ...]:
     """Draws the lesions of one finding in some images: image, side, focus, stamps, severity, seed."""
     counts = rng.integers(finding.number_range[0], finding.number_range[1] + 1, size=images.size)
-    image = np.repeat(images, counts)
+    image = images.repeat(counts)
     side = _sides(finding, present, counts, rng)
     size = _log_uniform(finding.size_range, image.size, rng)
     severity = _log_uniform(finding.severity_range, image.size, rng)
@@ -94,10 +95,12 @@ def _sides(
     finding: Finding, present: Bool[np.ndarray, "n 2"], counts: Int[np.ndarray, " n"], rng: np.random.Generator
 ) -> Int[np.ndarray, " lesions"]:
     """Draws the lung of every lesion: one that the finding allows, or the other one where the image lacks it."""
-    allowed = present & [side in finding.sides for side in ("right", "left")]
-    allowed = np.where(allowed.any(axis=1, keepdims=True), allowed, present)
+    allowed = present
+    if len(set(finding.sides)) < 2:
+        allowed = present & [side in finding.sides for side in ("right", "left")]
+        allowed = np.where(allowed.any(axis=1, keepdims=True), allowed, present)
     both = allowed.all(axis=1)
-    first = np.where(both, rng.integers(RIGHT, LEFT + 1, size=len(counts)), np.where(allowed[:, 0], RIGHT, LEFT))
+    first = np.where(both, rng.integers(RIGHT, LEFT + 1, size=len(counts)), LEFT - allowed[:, 0])
     spread = both & (rng.random(len(counts)) < finding.bilateral_probability)
     at = np.arange(counts.sum()) - (counts.cumsum() - counts).repeat(counts)  # within its image
     other = spread.repeat(counts) & ((at == 1) | (at > 1) & (rng.random(at.size) < 0.5))
@@ -133,28 +136,36 @@ def _strokes(
     finding: Finding, radius: Float[np.ndarray, " n"], rng: np.random.Generator
 ) -> Float64[np.ndarray, "n e 4"]:
     """Draws the stamps of lesions: strokes through the lesion's disc, a few stamps along each; unused ones are 0."""
-    fewest, most = finding.strokes_range
+    most, steps = finding.strokes_range[1], STEPS if finding.elongation_range[1] > 0 else 1
     unit = rng.random((radius.size, most, 8 + STEPS))
-    used = np.arange(most) < (fewest + unit[:, :1, 0] * (most + 1 - fewest)).astype(int)
-    stamp = _between(finding.stamp_range, unit[..., 1])
+    ranges = (finding.strokes_range, finding.stamp_range, finding.elongation_range, finding.aspect_range)
+    low, span = _stroke_ranges(*map(tuple, ranges))
+    drawn = low + span * unit
+    used = np.arange(most) < drawn[:, :1, 0].astype(int)
+    stamp = drawn[..., 1]
     reach = np.maximum(1 - stamp, 0) * np.sqrt(unit[..., 2])
-    length = _between(finding.elongation_range, unit[..., 3])
     turn = np.exp(2j * np.pi * unit[..., 4:6])  # complex numbers: the real part is outward, the imaginary part is down
-    t = _ALONG if finding.elongation_range[1] > 0 else _ALONG[:1]
-    bend = 1j * _between((-0.6, 0.6), unit[..., 6])
-    along = (length * turn[..., 1])[..., None] * (t + bend[..., None] * (0.25 - t**2))
+    bend = (1j * drawn[..., 6])[..., None]
+    along = (drawn[..., 3] * turn[..., 1])[..., None] * (_ALONG[:steps] + bend * _BENT[:steps])
     place = (reach * turn[..., 0])[..., None] + along
-    aspect = np.sqrt(_between(finding.aspect_range, unit[..., 7]))[..., None]
-    size = stamp[..., None] * _between((0.75, 1.0), unit[..., 8 : 8 + len(t)])
+    aspect = np.sqrt(drawn[..., 7])[..., None]
+    size = stamp[..., None] * drawn[..., 8 : 8 + steps]
     stamps = np.empty((*place.shape, 4))
-    stamps[..., 0], stamps[..., 1], stamps[..., 2], stamps[..., 3] = (
-        place.imag,
-        place.real,
-        size * aspect,
-        size / aspect,
-    )
+    stamps[..., 0], stamps[..., 1] = place.imag, place.real
+    stamps[..., 2], stamps[..., 3] = size * aspect, size / aspect
     stamps *= (radius[:, None] * used)[..., None, None]
     return np.asarray(stamps.reshape(radius.size, -1, 4))
+
+
+@cache
+def _stroke_ranges(
+    number: tuple[int, int], stamp: tuple[float, float], elongation: tuple[float, float], aspect: tuple[float, float]
+) -> Float64[np.ndarray, "2 numbers"]:
+    """Returns the start and the width of the range of each number that a stroke is drawn from."""
+    unit = (0.0, 1.0)
+    ranges = [(number[0], number[1] + 1), stamp, unit, elongation, unit, unit, (-0.6, 0.6), aspect]
+    low, high = np.array([*ranges, *[(0.75, 1.0)] * STEPS], np.float64).T
+    return np.stack([low, high - low])
 
 
 def _between(limits: tuple[float, float], unit: Float[np.ndarray, "*n"]) -> Float[np.ndarray, "*n"]:

@@ -29,8 +29,8 @@ from artasyn.synthesis.textures import DEVIATION, GRID, texture
 DRAWS = 8
 """Number of draws that may fail before an image counts as one that nothing can be added to."""
 
-Box = list[tuple[int, int]]
-"""The first row and the row after the last, the first column and the column after the last, of the grid."""
+Box = tuple[slice, slice]
+"""Rows and columns."""
 
 _POINTS = ((np.arange(rendering.POINTS) + 0.5) / rendering.POINTS).astype(np.float32)
 
@@ -306,51 +306,81 @@ def _air_left(context: Context, record: OpacityRecord) -> dict[str, Float32[np.n
     spread = _spread(record, lesions.stamps.shape[1])
     down = _reached(rows, lesions.stamps[:, :, 0], lesions.stamps[:, :, 2], spread, context.height)
     over = _reached(columns, across, lesions.stamps[:, :, 3], spread, context.height)
-    fades: dict[tuple[int, float], tuple[Float32[np.ndarray, "grid grid"], Box]] = {}
+    starts, flips, textures = place.tolist(), mirrored.tolist(), lesions.texture.tolist()
+    fades: dict[tuple[int, float], Fade] = {}
     for number, lesion in enumerate(record.lesions):
         one = slice(number, number + 1)
-        side = int(lesions.side[number])
+        side, look = int(lesions.side[number]), lesions.look[number]
         kind = (side, lesion.look.reach)
         if kind not in fades:
-            fades[kind] = _fade(rendering.fades(thin[side][None], lesions.look[one, -1], np)[0])
-        fade, around = fades[kind]
-        reached = (down[number], over[number])
-        box = [(max(2 * on[0], lung[0]), min(2 * on[1], lung[1])) for on, lung in zip(reached, around, strict=True)]
-        if any(start >= stop for start, stop in box):
+            fades[kind] = Fade.of(rendering.fades(thin[side][None], look[None, -1], np)[0])
+        found = fades[kind].within(down[number], over[number])
+        if found is None:
             continue
+        box, points, inner, fade = found
         level = rendering.levels(
-            lesions.stamps[one],
-            rows[one],
-            columns[one],
-            outward[one],
-            height,
-            _POINTS[slice(*down[number])],
-            _POINTS[slice(*over[number])],
-            np,
+            lesions.stamps[one], rows[one], columns[one], outward[one], height, *(_POINTS[at] for at in points), np
         )[0]
-        level = cv2.resize(level, (2 * level.shape[1], 2 * level.shape[0]), interpolation=cv2.INTER_LINEAR)
-        (top, bottom), (left, right) = box
-        level = level[top - 2 * down[number][0] :, left - 2 * over[number][0] :][: bottom - top, : right - left]
-        rim, clouds, made_of = (
-            _piece(int(lesions.texture[number, k]), place[number, k], mirrored[number, k], box) for k in range(3)
-        )
-        texture = 1 - made_of if lesions.airways[number] > 0 else made_of
-        here = slice(top, bottom), slice(left, right)
-        look, severity = lesions.look[number, :-1], lesions.severity[number]
-        left_here = air_left[lesion.finding][here]
-        left_here *= rendering.air_of_one(level, (rim, clouds, texture), look, severity, fade[here])
+        level = cv2.resize(level, (2 * level.shape[1], 2 * level.shape[0]), interpolation=cv2.INTER_LINEAR)[inner]
+        pieces = [
+            _piece(textures[number][k], starts[number][k], flips[number][k], box) if look[strength] else None
+            for k, strength in enumerate((2, 3, 4))
+        ]
+        if pieces[2] is not None and lesions.airways[number] > 0:
+            pieces[2] = 1 - pieces[2]
+        left = air_left[lesion.finding][box]
+        cv2.multiply(left, rendering.air_of_one(level, pieces, look[:-1], lesions.severity[number], fade), left)
     return air_left
 
 
-def _fade(cells: Float32[np.ndarray, "cells cells"]) -> tuple[Float32[np.ndarray, "grid grid"], Box]:
-    """Returns a lung's fade on the grid, and the first row and column and the ones after the last that are not 0."""
-    left, top, width, height = cv2.boundingRect((cells > 0).view(np.uint8))
-    times = GRID // CELLS
-    around = [
-        (max(times * start - times // 2, 0), min(times * (start + length) + times // 2, GRID))
-        for start, length in ((top, height), (left, width))
-    ]
-    return _finer(cells), around
+@dataclass(frozen=True, eq=False)
+class Fade:
+    """The fade of lesions at the pleura of a lung, where it is not 0.
+
+    Attributes:
+        values: float32 (rows, columns), on the grid.
+        top: the first row on the grid, an even number.
+        left: the first column on the grid, an even number.
+    """
+
+    values: Float32[np.ndarray, "rows columns"]
+    top: int
+    left: int
+
+    @classmethod
+    def of(cls, cells: Float32[np.ndarray, "cells cells"]) -> Fade:
+        """Returns the fade of a lung from that in the cells of the window."""
+        left, top, width, height = cv2.boundingRect((cells > 0).view(np.uint8))
+        bottom, right, times = top + height + 1, left + width + 1, GRID // CELLS
+        top, left = max(top - 1, 0), max(left - 1, 0)
+        part = cells[top:bottom, left:right]
+        size = (times * part.shape[1], times * part.shape[0])
+        return cls(cv2.resize(part, size, interpolation=cv2.INTER_LINEAR), times * top, times * left)
+
+    def within(
+        self, down: list[int], over: list[int]
+    ) -> tuple[Box, Box, Box, Float32[np.ndarray, "rows columns"]] | None:
+        """Returns where a lesion meets the lung; None where it does not.
+
+        Args:
+            down: the first row of points that the lesion reaches, and the one after the last.
+            over: the columns.
+
+        Returns:
+            Its part of the grid; the points that the levels in this part are interpolated from; the part in twice as
+            many rows and columns as there are points; and the fade.
+        """
+        box, points, inner, part = [], [], [], []
+        for (first, last), start, length in zip((down, over), (self.top, self.left), self.values.shape, strict=True):
+            low, high = max(2 * first, start), min(2 * last, start + length)
+            if low >= high:
+                return None
+            from_, to = max(first, low // 2 - 1), min(last, high // 2 + 1)
+            box.append(slice(low, high))
+            points.append(slice(from_, to))
+            inner.append(slice(low - 2 * from_, high - 2 * from_))
+            part.append(slice(low - start, high - start))
+        return (box[0], box[1]), (points[0], points[1]), (inner[0], inner[1]), self.values[part[0], part[1]]
 
 
 def _spread(record: OpacityRecord, stamps: int) -> Float32[np.ndarray, "n 1"]:
@@ -362,23 +392,22 @@ def _spread(record: OpacityRecord, stamps: int) -> Float32[np.ndarray, "n 1"]:
 def _reached(focus: Any, offset: Any, radius: Any, spread: Any, height: float) -> list[list[int]]:
     """Returns the range of points along an axis that each lesion can reach, with one point to spare at each end."""
     count = rendering.POINTS
-    low = (focus + height * (offset - spread * radius).min(axis=1)) * count
-    high = (focus + height * (offset + spread * radius).max(axis=1)) * count
-    ends = np.stack([np.floor(low) - 1, np.ceil(high) + 1], axis=1)
-    within: list[list[int]] = np.minimum(np.maximum(ends, 0), count).astype(int).tolist()
-    return within
+    reach = spread * radius
+    low = (focus + height * (offset - reach).min(axis=1)) * count
+    high = (focus + height * (offset + reach).max(axis=1)) * count
+    ends = zip(low.tolist(), high.tolist(), strict=True)
+    return [
+        [min(max(math.floor(first) - 1, 0), count), min(max(math.ceil(last) + 1, 0), count)] for first, last in ends
+    ]
 
 
-def _piece(number: int, place: Any, mirrored: Any, box: Box) -> Float32[np.ndarray, "rows columns"]:
+def _piece(number: int, place: list[int], mirrored: list[int], box: Box) -> Float32[np.ndarray, "rows columns"]:
     """Cuts a box out of the piece of a texture that is mirrored along the axes that `mirrored` flags."""
     rows, columns = (
-        slice(start + GRID - stop, start + GRID - first) if flip else slice(start + first, start + stop)
-        for start, flip, (first, stop) in zip(place.tolist(), mirrored.tolist(), box, strict=True)
+        slice(start + GRID - at.stop, start + GRID - at.start) if flip else slice(start + at.start, start + at.stop)
+        for start, flip, at in zip(place, mirrored, box, strict=True)
     )
-    piece = texture(number)[rows, columns]
-    if mirrored.any():
-        return cv2.flip(piece, -1 if mirrored.all() else int(mirrored[1]))
-    return piece
+    return texture(number)[rows, columns][:: -1 if mirrored[0] else 1, :: -1 if mirrored[1] else 1]
 
 
 def _finer(values: Float32[np.ndarray, "rows columns"]) -> Float32[np.ndarray, "grid grid"]:

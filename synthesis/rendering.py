@@ -10,6 +10,7 @@ The functions take numpy arrays and tensors alike: they use operators and functi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -31,6 +32,10 @@ POINTS = GRID // 2
 
 SHARPNESS = 3.0
 """How closely the union of overlapping stamps follows the larger one."""
+
+FAINT = -43.5
+"""Exponent at which a Gaussian ends: far too faint to be seen, but its products are not too small for a processor to be
+quick with them."""
 
 LEAST_GAIN = 0.25
 """The share of the attenuation that is added above the grey of soft tissue."""
@@ -228,8 +233,8 @@ def levels(
     down = row[:, None] + stamps[:, :, 0] * height[:, None]
     across = column[:, None] + stamps[:, :, 1] * (height * outward)[:, None]
     tall, wide = stamps[:, :, 2] * height[:, None], stamps[:, :, 3] * height[:, None]
-    vertical = xp.exp(-SHARPNESS * ((rows[:, None] - down[:, None, :]) / tall[:, None, :]) ** 2)
-    horizontal = xp.exp(-SHARPNESS * ((columns - across[:, :, None]) / wide[:, :, None]) ** 2)
+    vertical = xp.exp((-SHARPNESS * ((rows[:, None] - down[:, None, :]) / tall[:, None, :]) ** 2).clip(FAINT))
+    horizontal = xp.exp((-SHARPNESS * ((columns - across[:, :, None]) / wide[:, :, None]) ** 2).clip(FAINT))
     total = xp.matmul(vertical[:, :, :AT_ONCE], horizontal[:, :AT_ONCE])
     for k in range(AT_ONCE, stamps.shape[1], AT_ONCE):
         total = total + xp.matmul(vertical[:, :, k : k + AT_ONCE], horizontal[:, k : k + AT_ONCE])
@@ -259,18 +264,23 @@ def remaining(severity: Array, density: Array, fade: Array) -> Array:
     return 1 - (severity * density * fade).clip(0, 1)
 
 
-def air_of_one(level: Any, pieces: tuple[Any, Any, Any], look: Any, severity: Any, fade: Any) -> Any:
+def air_of_one(level: Any, pieces: Sequence[Any], look: Any, severity: Any, fade: Any) -> Any:
     """Returns `remaining` of the `density` of one lesion in numpy, bit for bit, without the work that its look spares.
 
     Args:
         level: (rows, columns).
-        pieces: of the clouds at the rim, the clouds within and the texture, (rows, columns).
+        pieces: of the clouds at the rim, the clouds within and the texture, (rows, columns); None where the look has
+            nothing of it.
         look: the six numbers that `density` takes.
         severity: a number.
         fade: (rows, columns).
     """
     (rim, clouds, texture), (edge, solidity, irregularity, cloudiness, share, hollow) = pieces, look
-    bent = cv2.add(level, rim * irregularity)
+    bent, factor = np.empty((2, *level.shape), np.float32)
+    if rim is None:
+        bent[:] = level
+    else:
+        cv2.add(level, np.multiply(rim, irregularity, out=bent), bent)
     rise = bent / edge
     rise.clip(0, 1, out=rise)
     shape = _risen(rise, solidity)
@@ -279,10 +289,11 @@ def air_of_one(level: Any, pieces: tuple[Any, Any, Any], look: Any, severity: An
         bent /= CAVITY_EDGE
         bent.clip(0, 1, out=bent)
         shape *= 1 - bent * hollow
-    if cloudiness:
-        _times(shape, clouds * cloudiness, 1)
-    if share:
-        _times(shape, texture * share, 1 - share)
+    for piece, strength, rest in ((clouds, cloudiness, 1), (texture, share, 1 - share)):
+        if piece is not None:
+            np.multiply(piece, strength, out=factor)
+            factor += rest
+            cv2.multiply(shape, factor, shape)
     shape *= severity
     cv2.multiply(shape, fade, shape)
     shape.clip(0, 1, out=shape)
@@ -299,12 +310,6 @@ def _risen(rise: Any, solidity: Any) -> Any:
     smooth = cv2.multiply(smooth, rise)
     cv2.multiply(smooth, steep, smooth)
     return smooth if solidity == 0 else cv2.add(smooth, np.sqrt(rise) * solidity)
-
-
-def _times(shape: Any, factor: Any, more: Any) -> None:
-    """Multiplies a shape by a factor to which a number is added."""
-    factor += more
-    cv2.multiply(shape, factor, shape)
 
 
 def saturated(added: Array, film: Array, soft_tissue: Array, xp: Any) -> Array:
