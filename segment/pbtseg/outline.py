@@ -118,10 +118,14 @@ def pose_fits(image: Image) -> npt.NDArray[np.float32]:
 
 @dataclass(frozen=True, eq=False)
 class _Tried:
-    """Every box to try: its edges, its template (zero mean, unit norm), its window, and its penalty."""
+    """Every box to try: its edges, its template (zero mean, unit norm), the number of its window, and its penalty.
+
+    About two boxes share a window; each window has its corners and its number of pixels.
+    """
 
     edges: npt.NDArray[np.float32]
     pictures: npt.NDArray[np.float32]
+    window: npt.NDArray[np.intp]
     corners: npt.NDArray[np.intp]
     pixels: npt.NDArray[np.float32]
     unlikely: npt.NDArray[np.float32]
@@ -146,13 +150,13 @@ def _tried() -> _Tried:
         soft = cv2.resize(cv2.GaussianBlur(lungs, (0, 0), 1.6), (_GRID, _GRID), interpolation=cv2.INTER_AREA)
         seen = soft[top:bottom, left:right].mean() - soft[top:bottom, left:right]  # lungs are dark
         picture[top:bottom, left:right] = seen / np.linalg.norm(seen)
-    top, left, bottom, right = windows.T
+    unique, window = np.unique(windows, axis=0, return_inverse=True)
+    top, left, bottom, right = unique.T
     corners = np.array([bottom, top, top, bottom]) * (_GRID + 1) + np.array([right, left, right, left])
-    pixels = (bottom - top) * (right - left)
+    pixels = ((bottom - top) * (right - left)).astype(np.float32)
     flat = pictures.reshape(len(edges), -1)
-    return _Tried(
-        edges.astype(np.float32), flat, corners, pixels.astype(np.float32), (_UNLIKELY * unlikely).astype(np.float32)
-    )
+    unlikely = (_UNLIKELY * unlikely).astype(np.float32)
+    return _Tried(edges.astype(np.float32), flat, window.ravel(), corners, pixels, unlikely)
 
 
 def _fits(small: Image) -> npt.NDArray[np.float32]:
@@ -160,8 +164,8 @@ def _fits(small: Image) -> npt.NDArray[np.float32]:
     tried = _tried()
     total, squares = (
         table[0] + table[1] - table[2] - table[3]
-        for table in (integral.ravel()[tried.corners] for integral in cv2.integral2(small))
+        for table in (integral.ravel().take(tried.corners) for integral in cv2.integral2(small))
     )
     spread = np.sqrt(np.maximum(squares - total * total / tried.pixels, 1e-9))
     products = np.einsum("ij,j->i", tried.pictures, small.ravel())  # without the threads of a matrix product
-    return np.asarray(products / spread, np.float32)
+    return np.asarray(products / spread.take(tried.window), np.float32)
