@@ -88,11 +88,19 @@ def pixel_cautions(image: Image) -> tuple[Caution, ...]:
     patient = image[rows // 8 : rows - rows // 6, columns // 8 : columns - columns // 8]
     steps = [max(1, side // _SAMPLE) for side in patient.shape]
     grey = np.sort(patient[:: steps[0], :: steps[1]], axis=None)
-    black = int(grey.searchsorted(image.min() + 1 / 512, side="right"))
-    white = grey.size - int(grey.searchsorted(image.max() - 1 / 512, side="left"))
-    saturated = min(1.0, (black + white) / grey.size)
+    clipped = all(  # the darkest and the brightest of the sample give at least as large a share, without a look at all
+        _saturated(grey, low, high) > _CLIPPED
+        for low, high in ((grey[0], grey[-1]), (image.min(), image.max()))
+    )
     low, high = grey[grey.size // 100], grey[-1 - grey.size // 100]
-    levels = 1 + np.count_nonzero(np.diff(grey) > 1e-6)
+    levels = 1 + np.count_nonzero(grey[1:] - grey[:-1] > 1e-6)
     few = high - low < _LEAST_RANGE or levels < min(_LEAST_LEVELS, grey.size // 16)
-    found: dict[Caution, bool] = {"clipped": saturated > _CLIPPED, "low_range": bool(few)}
+    found: dict[Caution, bool] = {"clipped": clipped, "low_range": bool(few)}
     return tuple(word for word, there in found.items() if there)
+
+
+def _saturated(grey: npt.NDArray[np.float32], low: np.float32, high: np.float32) -> float:
+    """Returns the share of sorted greys that are as dark as `low` or as bright as `high`."""
+    black = int(np.searchsorted(grey, low + 1 / 512, "right"))
+    white = grey.size - int(np.searchsorted(grey, high - 1 / 512, "left"))
+    return min(1.0, (black + white) / grey.size)

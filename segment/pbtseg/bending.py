@@ -36,7 +36,8 @@ _PASSES = (
 _FINE = _Pass(pace=1, reach=3, window=5, stay=0.036, trust=0.0, bends=0)
 _LUNG = 0.29  # least value that counts as lung; low because thresholds miss the dim band along the ribs
 _STIFF, _TOGETHER, _EVEN = 1.5, 7.5, 1.9  # penalties of all movement, of one lung alone, of waves
-_TURN = np.array([1, -1], np.float32)[:, None]  # the right lung's points run counter-clockwise on the screen
+_TURN = np.array([1j, -1j], np.complex64)[:, None]  # the right lung's points run counter-clockwise on the screen
+_AFTER, _BEFORE = (np.roll(np.arange(POINTS), one) for one in (-1, 1))  # the neighbours of every point
 _SMOOTH, _ALIKE = 0.9, 0.014  # of the fine pass: points of smoothing; penalty of a distance of one unit, in grey
 _DIM = ((COSTAL, 1.8), (DIAPHRAGM, 0.13), (HEART, 0.53), (ABOVE_HEART, 0.59))
 """Grey around which steps between dark tones begin to count for more."""
@@ -89,7 +90,25 @@ def edge_steps(grey: Image, outlines: Outlines, *, window: int) -> npt.NDArray[n
         window: length over which grey is averaged on either side, in 192nds of the image.
     """
     here = _Pass(pace=1, reach=0, window=window, stay=0.0, trust=0.0, bends=0)
-    return _profiles(grey, None, outlines, here, len(grey) * _UNIT).steps[..., 0]
+    search = _search(here, len(grey) * _UNIT)
+    return _steps(grey, _places(outlines, _normals(outlines), search), here)[..., 0]
+
+
+class _Search(NamedTuple):
+    """The places of one search along the normals, in pixels of the grid."""
+
+    seen: npt.NDArray[np.float32]  # distances at which grey is read
+    aims: npt.NDArray[np.float64]  # distances of the edges
+    stays: npt.NDArray[np.float32]  # penalty of each aim
+
+
+@cache
+def _search(step: _Pass, unit: float) -> _Search:
+    pixel = np.float32(step.pace * unit)
+    far = step.reach + step.window
+    aims = np.arange(-step.reach, step.reach + 1)
+    stays = np.float32(step.stay / max(1, step.reach) ** 2) * aims.astype(np.float32) ** 2
+    return _Search(np.arange(-far, far + 1, dtype=np.float32) * pixel, aims * pixel, stays)
 
 
 class _Profiles(NamedTuple):
@@ -101,33 +120,44 @@ class _Profiles(NamedTuple):
 
 
 def _profiles(grey: Image, lungs: Heatmap | None, outlines: Outlines, step: _Pass, unit: float) -> _Profiles:
-    reach, window = step.reach, step.window
-    normals = _normals(outlines)
-    offsets = np.arange(-reach - window, reach + window + 1, dtype=np.float32)
-    places = _complex(outlines)[..., None] + offsets * np.float32(step.pace * unit) * normals[..., None]
+    search, normals = _search(step, unit), _normals(outlines)
+    places = _places(outlines, normals, search)
+    steps = _steps(grey, places, step)
+    costs = search.stays - steps
+    if lungs is not None and step.trust:
+        passed = _sampled(lungs, places[..., step.window : -step.window])
+        passed -= np.float32(_LUNG)
+        costs -= np.float32(step.trust) * passed.cumsum(axis=-1)
+    return _Profiles(normals, steps, costs)
+
+
+def _places(outlines: Outlines, normals: _Complex, search: _Search) -> _Complex:
+    """Returns the places at which grey is read, (..., 2, points, places)."""
+    return np.asarray(_complex(outlines)[..., None] + search.seen * normals[..., None])
+
+
+def _steps(grey: Image, places: _Complex, step: _Pass) -> npt.NDArray[np.float32]:
+    """Returns the steps of toned grey at every aim, over a window on either side: (..., 2, points, aims)."""
+    window, n = step.window, 2 * step.reach + 1
     seen = _toned(_sampled(grey, places))
     sums = np.zeros((*seen.shape[:-1], seen.shape[-1] + 1), np.float32)
-    np.cumsum(seen, axis=-1, out=sums[..., 1:])
-    n = 2 * reach + 1
-    outside = sums[..., 2 * window + 1 : 2 * window + 1 + n] - sums[..., window + 1 : window + 1 + n]
-    inside = sums[..., window : window + n] - sums[..., :n]
-    steps = (outside - inside) * np.float32(1 / window)
-    costs = np.float32(step.stay / max(1, reach) ** 2) * np.arange(-reach, reach + 1, dtype=np.float32) ** 2 - steps
-    if lungs is not None and step.trust:
-        passed = _sampled(lungs, places[..., window : window + n]) - np.float32(_LUNG)
-        costs -= np.float32(step.trust) * np.cumsum(passed, axis=-1)
-    return _Profiles(normals, steps, costs)
+    seen.cumsum(axis=-1, out=sums[..., 1:])
+    steps = sums[..., 2 * window + 1 :] - sums[..., window + 1 : window + 1 + n]
+    steps -= sums[..., window : window + n] - sums[..., :n]
+    steps *= np.float32(1 / window)
+    return np.asarray(steps, np.float32)
 
 
 def _fitted(outlines: Outlines, profiles: _Profiles, step: _Pass, unit: float) -> Outlines:
     """Moves and bends outlines to the best places of their profiles."""
     movements, penalties = _movements(step.bends)
-    best = profiles.costs.argmin(axis=-1)[..., None]
+    best = profiles.costs.argmin(axis=-1)
     pairs = outlines.shape[:-3]
-    wanted = ((best - step.reach) * np.float32(step.pace * unit)).reshape(*pairs, -1, 1)
-    weights = np.take_along_axis(profiles.steps, best, axis=-1).clip(0.02, 0.5).reshape(*pairs, -1, 1)
-    across, down = profiles.normals.real, profiles.normals.imag
-    along = np.concatenate([movements * each.reshape(*pairs, -1, 1) for each in (across, down)], axis=-1)
+    wanted = _search(step, unit).aims.take(best).reshape(*pairs, -1, 1)
+    first = np.arange(best.size) * profiles.steps.shape[-1]  # place of every profile
+    weights = profiles.steps.take(first + best.ravel()).clip(0.02, 0.5).reshape(*pairs, -1, 1)
+    across_and_down = profiles.normals.view(np.float32).reshape(*pairs, -1, 2, 1)
+    along = (movements[:, None] * across_and_down).reshape(*pairs, len(movements), -1)
     weighted = np.swapaxes(along * weights, -1, -2)
     amounts = np.linalg.solve((weighted @ along).astype(np.float64) + penalties, weighted @ wanted)
     moves = movements @ np.swapaxes(amounts.astype(np.float32).reshape(*pairs, 2, -1), -1, -2)
@@ -137,17 +167,17 @@ def _fitted(outlines: Outlines, profiles: _Profiles, step: _Pass, unit: float) -
 def _loosened(outlines: Outlines, profiles: _Profiles, unit: float) -> Outlines:
     """Moves every point to the best place of its profile, smoothed over its neighbours."""
     offsets, together = np.arange(-_FINE.reach, _FINE.reach + 1, dtype=np.float32), _neighbours(_SMOOTH)
-    moved = offsets[profiles.costs.argmin(axis=-1)] @ together
+    moved = offsets.take(profiles.costs.argmin(axis=-1)) @ together
     for _ in range(3):
         costs = profiles.costs + np.float32(_ALIKE) * (offsets - moved[..., None]) ** 2
-        moved = offsets[costs.argmin(axis=-1)] @ together
+        moved = offsets.take(costs.argmin(axis=-1)) @ together
     return _moved(outlines, moved * np.float32(unit), profiles.normals)
 
 
 def _untangled(outlines: Outlines) -> Outlines:
     """Keeps the diaphragm from crossing the ribs near the costophrenic angle."""
     untangled = np.array(outlines)
-    for outline, turn in zip(untangled, _TURN[:, 0], strict=True):
+    for outline, turn in zip(untangled, (1, -1), strict=True):
         costal, diaphragm = outline[COSTAL], outline[DIAPHRAGM]
         ribs = np.interp(diaphragm[:, 1], np.maximum.accumulate(costal[:, 1]), costal[:, 0])
         diaphragm[:, 0] = turn * np.maximum(turn * diaphragm[:, 0], turn * ribs)
@@ -157,8 +187,7 @@ def _untangled(outlines: Outlines) -> Outlines:
 def _normals(outlines: Outlines) -> _Complex:
     """Unit vectors outwards; the right lung's points run counter-clockwise on the screen, the left lung's clockwise."""
     places = _complex(outlines)
-    after, before = (np.concatenate([places[..., i:], places[..., :i]], axis=-1) for i in (1, -1))
-    along = (after - before) * (np.complex64(1j) * _TURN)
+    along = (places.take(_AFTER, axis=-1) - places.take(_BEFORE, axis=-1)) * _TURN
     return np.asarray(along / (np.abs(along) + np.float32(1e-6)), np.complex64)
 
 
@@ -184,9 +213,12 @@ def _sampled(picture: Image, places: _Complex) -> npt.NDArray[np.float32]:
 
 
 def _toned(grey: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Maps grey to a scale that widens steps between dark tones and keeps steps at middle grey."""
+    """Maps grey, in place, to a scale that widens steps between dark tones and keeps steps at middle grey."""
     dim, slope = _tone()
-    return np.asarray(slope * np.log(grey + dim), np.float32)
+    grey += dim
+    np.log(grey, out=grey)
+    grey *= slope
+    return grey
 
 
 @cache

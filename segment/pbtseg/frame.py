@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -25,17 +26,18 @@ def find_frame(small: Image) -> tuple[float, float, float, float]:
         (0.25, 0.0, 1.0, 0.75)
     """
     quiet = _QUIET * float(np.ptp(small))
-    top, bottom = _borders(_range(small, 1) < quiet)
-    left, right = _borders(_range(small[top:bottom], 0) < quiet)
+    turned = np.asarray(cv2.transpose(small), np.float32)  # the range along columns is found several times as fast
+    top, bottom = _borders(_range(turned) < quiet)
+    left, right = _borders(_range(small[top:bottom]) < quiet)
     rows, columns = small.shape
     if right - left < columns:  # again, without the borders at the sides
-        top, bottom = _borders(_range(small[:, left:right], 1) < quiet)
+        top, bottom = _borders(_range(turned[left:right]) < quiet)
     return top / rows, left / columns, bottom / rows, right / columns
 
 
-def _range(small: Image, axis: int) -> npt.NDArray[np.float32]:
-    """Returns the largest minus the smallest grey along an axis."""
-    return np.asarray(small.max(axis=axis) - small.min(axis=axis), np.float32)
+def _range(small: Image) -> npt.NDArray[np.float32]:
+    """Returns the largest minus the smallest grey in every column."""
+    return np.asarray(cv2.reduce(small, 0, cv2.REDUCE_MAX) - cv2.reduce(small, 0, cv2.REDUCE_MIN), np.float32)[0]
 
 
 def _borders(quiet: npt.NDArray[np.bool_]) -> tuple[int, int]:

@@ -89,7 +89,8 @@ def judge(grey: Image, outlines: Outlines, fit: float) -> Judgement:
         other = float(fits[_SINGLE_FAULTS].max()) if fit < _GOOD_FIT else 0.0
     if step < _least(_LEAST_CLEAR_STEPS, fit):
         return _refused(no_lungs=f"nothing looks like two lungs (fit {fit:.2f})")
-    corner, size = outlines.min(axis=(0, 1)), np.ptp(outlines.reshape(-1, 2), axis=0)
+    corner = outlines.min(axis=(0, 1))
+    size = outlines.max(axis=(0, 1)) - corner
     unusual = np.abs((outlines - corner) / size - MEAN).mean(axis=(1, 2)).tolist()
     film = _ramp(fit - other, -0.02, 0.2) ** (1 / 3) * _ramp(between, 0.2, 0.35) ** (1 / 2)
     right, left = (

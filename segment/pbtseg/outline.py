@@ -119,13 +119,15 @@ def pose_fits(image: Image) -> npt.NDArray[np.float32]:
 
 @dataclass(frozen=True, eq=False)
 class _Tried:
-    """Every box to try: its edges, its template (zero mean, unit norm), its window, and its penalty.
+    """Every box to try: its edges, its template (zero mean, unit norm), the number of its window, and its penalty.
 
-    The templates lie in blocks, (blocks, boxes, pixels), too small for a matrix product to start threads.
+    The templates lie in blocks, (blocks, boxes, pixels), too small for a matrix product to start threads. About two
+    boxes share a window; each window has its corners and its number of pixels.
     """
 
     edges: npt.NDArray[np.float32]
     pictures: npt.NDArray[np.float32]
+    window: npt.NDArray[np.intp]
     corners: npt.NDArray[np.intp]
     pixels: npt.NDArray[np.float32]
     unlikely: npt.NDArray[np.float32]
@@ -150,13 +152,13 @@ def _tried() -> _Tried:
         soft = cv2.resize(cv2.GaussianBlur(lungs, (0, 0), 1.6), (_GRID, _GRID), interpolation=cv2.INTER_AREA)
         seen = soft[top:bottom, left:right].mean() - soft[top:bottom, left:right]  # lungs are dark
         picture[top:bottom, left:right] = seen / np.linalg.norm(seen)
-    top, left, bottom, right = windows.T
+    unique, window = np.unique(windows, axis=0, return_inverse=True)
+    top, left, bottom, right = unique.T
     corners = np.array([bottom, top, top, bottom]) * (_GRID + 1) + np.array([right, left, right, left])
-    pixels = (bottom - top) * (right - left)
+    pixels = ((bottom - top) * (right - left)).astype(np.float32)
     flat = pictures.reshape(-1, _BLOCK, _GRID * _GRID)
-    return _Tried(
-        edges.astype(np.float32), flat, corners, pixels.astype(np.float32), (_UNLIKELY * unlikely).astype(np.float32)
-    )
+    unlikely = (_UNLIKELY * unlikely).astype(np.float32)
+    return _Tried(edges.astype(np.float32), flat, window.ravel(), corners, pixels, unlikely)
 
 
 def _small(image: Image) -> npt.NDArray[np.float32]:
@@ -168,6 +170,6 @@ def _fits(images: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     tried = _tried()
     sums = np.stack([np.stack(cv2.integral2(image)).reshape(2, -1).take(tried.corners, axis=1) for image in images], 1)
     total, squares = sums[:, :, 0] + sums[:, :, 1] - sums[:, :, 2] - sums[:, :, 3]
-    spread = np.sqrt(np.maximum(squares - total * total / tried.pixels, 1e-9))
+    spread = np.sqrt(np.maximum(squares - total * total / tried.pixels, 1e-9)).take(tried.window, axis=1)
     products = tried.pictures @ images.reshape(len(images), -1).T
     return np.asarray(products.reshape(-1, len(images)).T / spread, np.float32)

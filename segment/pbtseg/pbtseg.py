@@ -157,7 +157,7 @@ class PBTSeg:
         fine = ((small - low) * np.float32(4095 / max(high - low, 1e-6))).astype(np.uint16)
         patient = fine[n // 12 : -n // 7, n // 16 : -n // 16]  # most of the patient, without the margins
         counts = np.bincount(patient.ravel(), minlength=4096)
-        ranks = (np.cumsum(counts) * (255 / counts.sum())).astype(np.uint8).take(fine)
+        ranks = (np.cumsum(counts) * (255 / counts.sum())).astype(np.uint8).take(fine, mode="clip")
         local = cv2.createCLAHE(self.clip, (4, 4)).apply(ranks)
         local = cv2.GaussianBlur(cv2.morphologyEx(local, cv2.MORPH_OPEN, _CROSS), (0, 0), n / 200)
         return np.asarray(local.astype(np.float32) * np.float32(1 / 255), np.float32)

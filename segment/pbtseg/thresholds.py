@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -67,7 +68,7 @@ class Thresholds:
         merits = (agreement * _contrasts(small, candidates, middle) ** 0.83) ** _KEENNESS
         shares = (merits / (merits.sum(axis=0) + 1e-12)).astype(np.float32)
         votes = (shares.T @ candidates.reshape(self.steps, -1).astype(np.float32)).reshape(2, *small.shape)
-        vote = np.hstack([votes[0, :, :middle], votes[1, :, middle:]])
+        vote = np.where(np.arange(_GRID) < middle, votes[0], votes[1])
         found = (np.float32(self.trust) * vote + np.float32(1 - self.trust) * expected > 0.5).astype(np.uint8)
         lungs = np.zeros(whole.shape, np.uint8)
         lungs[top:bottom, :middle] = _bulged(found[:, :middle], RIGHT)
@@ -79,7 +80,8 @@ class Thresholds:
         """Returns how much each coarse pixel is expected to be lung, in [0, 1]."""
         expected = np.zeros((_GRID, _GRID), np.float32)
         cv2.fillPoly(expected, list(np.round(outlines * 16).astype(np.int32)), (1.0,), shift=4)
-        softness = max(0.3, self.blur * float(np.ptp(outlines[..., 0]) + np.ptp(outlines[..., 1])) / 2)
+        points = outlines.reshape(-1, 2)
+        softness = max(0.3, self.blur * float((points.max(axis=0) - points.min(axis=0)).sum()) / 2)
         return np.asarray(cv2.GaussianBlur(expected, (0, 0), softness, borderType=cv2.BORDER_REPLICATE), np.float32)
 
     def _counted(self, small: Image, expected: Heatmap, middle: int) -> Heatmap:
@@ -98,10 +100,9 @@ class Thresholds:
         The images of all thresholds are stacked into one tall image, so that one call labels them all. The first and
         the last row of each image hold no lung, which keeps components apart.
         """
-        thresholds = np.linspace(0.0, self.reach, self.steps, dtype=np.float32)
-        below = (counted <= thresholds[:, None, None]).astype(np.uint8)
+        below = (counted <= _rising(self.reach, self.steps)).view(np.uint8)
         found = cv2.connectedComponentsWithStats(below.reshape(-1, _GRID), connectivity=4)
-        n, components, stats = found[0], np.asarray(found[1]), np.asarray(found[2], np.intp)
+        n, components, stats = found[0], np.asarray(found[1]), np.asarray(found[2])
         overlap = np.bincount(components.ravel(), np.tile(expected.ravel(), self.steps), n)
         on_left = stats[:, cv2.CC_STAT_LEFT] >= middle
         areas = np.where(on_left, expected[:, middle:].sum(), expected[:, :middle].sum())
@@ -111,8 +112,14 @@ class Thresholds:
         np.maximum.at(best, places[1:], agreement[1:])
         kept = (agreement > 0) & (agreement == best[places])
         kept[0] = False  # the background
-        candidates = kept.astype(np.uint8).take(components).reshape(below.shape)
+        candidates = kept.view(np.uint8).take(components).reshape(below.shape)
         return candidates, best.reshape(self.steps, 2)
+
+
+@cache
+def _rising(reach: float, steps: int) -> npt.NDArray[np.float32]:
+    """Returns the thresholds, (steps, 1, 1)."""
+    return np.linspace(0.0, reach, steps, dtype=np.float32)[:, None, None]
 
 
 def _taller(grid: Heatmap, border: int) -> npt.NDArray[np.float32]:
@@ -149,9 +156,11 @@ def _bulged(region: _Region, lung: int) -> _Region:
     if rows.size == 0:
         return region
     outer, inner = outward.argmax(axis=1), int(np.flatnonzero(outward.any(axis=0))[-1])
-    edge = np.array([[*outer[rows], inner, inner], [*rows, rows[0], rows[-1]]], np.int32).T
+    edge = np.empty((rows.size + 2, 2), np.int32)
+    edge[:-2, 0], edge[:-2, 1] = outer[rows], rows
+    edge[-2:, 0], edge[-2:, 1] = inner, rows[[0, -1]]
     hull = np.zeros(region.shape, np.uint8)
-    cv2.fillConvexPoly(hull, cv2.convexHull(np.ascontiguousarray(edge)), (1,))
-    beyond = (np.arange(region.shape[1]) < outer[:, None]) & outward.any(axis=1, keepdims=True)
+    cv2.fillConvexPoly(hull, cv2.convexHull(edge), (1,))
+    beyond = np.arange(region.shape[1]) < outer[:, None]  # none in a row without lung, where outer is 0
     bulged = outward | (hull & beyond)
     return np.asarray(bulged if lung == RIGHT else bulged[:, ::-1])

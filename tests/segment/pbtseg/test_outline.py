@@ -123,7 +123,7 @@ def test_fits_are_correlations_within_windows() -> None:
         picture, small = pictures[box], films[box % 3]
         rows, columns = (slice(places.min(), places.max() + 1) for places in np.nonzero(picture))
         window = picture[rows, columns]
-        assert window.size == tried.pixels[box]
+        assert window.size == tried.pixels[tried.window[box]]
         assert fits[box % 3, box] == pytest.approx(
             np.corrcoef(window.ravel(), small[rows, columns].ravel())[0, 1], abs=1e-3
         )
