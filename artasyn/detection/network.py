@@ -156,21 +156,17 @@ class DetectorNetwork(
             Reconstructions (b, 1, size, size), not clipped; heatmaps (b, 1, size, size); novelties (b,), see `Novelty`;
             and lungs (b, 1, size, size) in [0, 1], 1 everywhere without a head.
         """
-        seen = self.look(images)
-        heatmaps, found = seen.heatmaps, self.statistics(seen.features)
-        novelties = self.novelty(found)
-        lungs = torch.ones_like(images) if seen.lungs is None else torch.sigmoid(seen.lungs)
-        if self.settings.mirrored:
-            turned = self.look(images.flip(-1))
-            found = self.statistics(turned.features)
-            heatmaps = (heatmaps + turned.heatmaps.flip(-1)) / 2
-            novelties = (novelties + self.novelty(found)) / 2
-            if turned.lungs is not None:
-                lungs = (lungs + torch.sigmoid(turned.lungs).flip(-1)) / 2
+        mirrored, count = self.settings.mirrored, len(images)
+        seen = self.look(torch.cat([images, images.flip(-1)]) if mirrored else images)
+        heatmaps, novelties = seen.heatmaps, self.novelty(self.statistics(seen.features))
+        lungs = torch.ones_like(heatmaps) if seen.lungs is None else torch.sigmoid(seen.lungs)
+        if mirrored:
+            heatmaps, lungs = ((each[:count] + each[count:].flip(-1)) / 2 for each in (heatmaps, lungs))
+            novelties = (novelties[:count] + novelties[count:]) / 2
         if self.settings.has_head:
             against = torch.exp((-self.settings.novelty_prior * novelties).clamp(-80, 80))[:, None, None, None]
             heatmaps = heatmaps / (heatmaps + (1 - heatmaps) * against)
-        return seen.reconstructions, heatmaps, novelties, lungs
+        return seen.reconstructions[:count], heatmaps, novelties, lungs
 
     @torch.inference_mode()
     def maps(self, images: Squares) -> Maps:
