@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from artasyn.networks.blocks import block, enlarged
 from artasyn.networks.encoders import create_encoder, feature_maps
@@ -90,9 +91,21 @@ class ReconstructionNet(nn.Module):
             x = enlarged(x, feature)
             x = level(torch.cat([x, (1 - gate(x, feature)) * feature], dim=1))
         x = enlarged(x, images)
-        closed: Tensor = self.last_gate(x, images)
-        drawn: Tensor = self.head(x)
+        closed, drawn = self._drawn(x, images)
         return (1 - closed) * images + closed * drawn
+
+    def _drawn(self, x: Features, images: Images) -> tuple[Images, Images]:
+        """Returns how far the last gate is closed, and the pixels that the decoder draws.
+
+        Gate and drawing read the same features, which are the largest of the network, so one convolution does for both.
+        """
+        (gate, *normed), logits = self.last_gate.compare
+        of_images, bias = gate.weight[:, x.shape[1] :], self.head.bias
+        both = F.conv2d(x, torch.cat([gate.weight[:, : x.shape[1]], self.head.weight]), padding=1)
+        compared = both[:, :GATE] + F.conv2d(images, of_images, padding=1)
+        for layer in normed:
+            compared = layer(compared)
+        return torch.sigmoid(logits(compared)), both[:, GATE:] + bias[:, None, None]
 
     def forward(self, images: Images) -> Images:
         """Reconstructs a batch (b, 1, h, w) of images in [0, 1]; the result is not clipped."""
