@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from artasyn.networks.blocks import block, enlarged
 from artasyn.networks.encoders import create_encoder, feature_maps
+from artasyn.networks.folding import Folding
 from artasyn.shapes import Float
 from artasyn.tensors import Features, Images
 
@@ -60,6 +61,7 @@ class ReconstructionNet(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = create_encoder(encoder, pretrained=pretrained, size=size, levels=levels)
+        self._folding = Folding()
         info: Any = self.encoder.feature_info
         channels = [int(c) for c in info.channels()][::-1]
         widths = [*decoder_channels, *[decoder_channels[-1]] * len(channels)][: len(channels)]
@@ -73,7 +75,8 @@ class ReconstructionNet(nn.Module):
 
     def encode(self, images: Images) -> list[Tensor]:
         """Returns the encoder's feature maps, finest first, each (b, c, y, x)."""
-        return feature_maps(self.encoder, images)
+        inference = torch.is_inference_mode_enabled() and not self.encoder.training
+        return feature_maps(self._folding(self.encoder) if inference else self.encoder, images)
 
     def decode(self, features: list[Tensor], images: Images) -> Images:
         """Reconstructs images from their feature maps and their pixels.
