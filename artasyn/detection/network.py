@@ -24,6 +24,10 @@ from artasyn.shapes import Float
 from artasyn.tensors import Images
 
 
+TOGETHER = 4
+"""Radiographs that a processor looks at together; the maps of more of them leave its cache, which costs a fifth."""
+
+
 class NetworkOutput(NamedTuple):
     """The output of a detector's network for a batch of prepared radiographs.
 
@@ -80,10 +84,10 @@ class DetectorNetwork(
         self.settings = config
         self.network = ReconstructionNet(config.encoder, size=config.size, levels=config.levels)
         self.register_buffer("regions", zones_of(torch.ones(1, 1, config.size, config.size)))
-        self.novelty = Novelty(self.channels, config.groups)
         if config.has_head:
             self.head = DiscriminativeHead(self.channels)
         self.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
+        self.novelty = Novelty(self.channels, config.groups)  # afterwards: its matrices are no images
 
     @property
     def settings(self) -> DetectorSettings:
@@ -180,9 +184,11 @@ class DetectorNetwork(
             )
         training = self.training
         self.eval()
-        found = self(torch.from_numpy(images).to(self.device))
+        given = torch.from_numpy(images).to(self.device)
+        parts = given.split(TOGETHER) if self.device.type == "cpu" else (given,)
+        found = zip(*(self(part) for part in parts), strict=True)
         self.train(training)
-        return Maps(*(each.cpu().numpy() for each in found))
+        return Maps(*(torch.cat(each).cpu().numpy() for each in found))
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
         """Writes ``config.json``, ``model.safetensors`` and a model card: all of them or none.
