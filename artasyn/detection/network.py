@@ -23,7 +23,6 @@ from artasyn.networks.stored import digest_of, replacing_model
 from artasyn.shapes import Float
 from artasyn.tensors import Images
 
-
 TOGETHER = 4
 """Radiographs that a processor looks at together; the maps of more of them leave its cache, which costs a fifth."""
 
@@ -160,7 +159,7 @@ class DetectorNetwork(
             Reconstructions (b, 1, size, size), not clipped; heatmaps (b, 1, size, size); novelties (b,), see `Novelty`;
             and lungs (b, 1, size, size) in [0, 1], 1 everywhere without a head.
         """
-        mirrored, count = self.settings.mirrored, len(images)
+        mirrored, count = self.settings.mirrored, images.shape[0]
         seen = self.look(torch.cat([images, images.flip(-1)]) if mirrored else images)
         heatmaps, novelties = seen.heatmaps, self.novelty(self.statistics(seen.features))
         lungs = torch.ones_like(heatmaps) if seen.lungs is None else torch.sigmoid(seen.lungs)
@@ -185,7 +184,7 @@ class DetectorNetwork(
         training = self.training
         self.eval()
         given = torch.from_numpy(images).to(self.device)
-        parts = given.split(TOGETHER) if self.device.type == "cpu" else (given,)
+        parts = torch.split(given, TOGETHER) if self.device.type == "cpu" else (given,)
         found = zip(*(self(part) for part in parts), strict=True)
         self.train(training)
         return Maps(*(torch.cat(each).cpu().numpy() for each in found))

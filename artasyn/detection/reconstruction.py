@@ -102,13 +102,11 @@ class ReconstructionNet(nn.Module):
 
         Gate and drawing read the same features, which are the largest of the network, so one convolution does for both.
         """
-        (gate, *normed), logits = self.last_gate.compare
-        of_images, bias = gate.weight[:, x.shape[1] :], self.head.bias
-        both = F.conv2d(x, torch.cat([gate.weight[:, : x.shape[1]], self.head.weight]), padding=1)
-        compared = both[:, :GATE] + F.conv2d(images, of_images, padding=1)
-        for layer in normed:
-            compared = layer(compared)
-        return torch.sigmoid(logits(compared)), both[:, GATE:] + bias[:, None, None]
+        gate, width = self.last_gate, x.shape[1]
+        weights = gate.first.weight
+        both = F.conv2d(x, torch.cat([weights[:, :width], self.head.weight]), padding=1)
+        compared = both[:, :GATE] + F.conv2d(images, weights[:, width:], padding=1)
+        return gate.judge(compared), both[:, GATE:] + self.head.get_parameter("bias")[:, None, None]
 
     def forward(self, images: Images) -> Images:
         """Reconstructs a batch (b, 1, h, w) of images in [0, 1]; the result is not clipped."""
@@ -131,4 +129,16 @@ class Gate(nn.Module):
 
     def forward(self, expected: Features, seen: Float[Tensor, "b s y x"]) -> Float[Tensor, "b 1 y x"]:
         """Compares features on one grid and returns (b, 1, y, x), from 0 (open: seen as expected) to 1 (closed)."""
-        return torch.sigmoid(self.compare(torch.cat([expected, seen], dim=1)))
+        return self.judge(self.first(torch.cat([expected, seen], dim=1)))
+
+    @property
+    def first(self) -> nn.Conv2d:
+        """The convolution that reads the expected and the seen features, in this order."""
+        convolution = self.compare.get_submodule("0.0")
+        assert isinstance(convolution, nn.Conv2d)
+        return convolution
+
+    def judge(self, compared: Features) -> Float[Tensor, "b 1 y x"]:
+        """Returns from 0 (open) to 1 (closed) what the first convolution compared."""
+        norm, activation, last = (self.compare.get_submodule(name) for name in ("0.1", "0.2", "1"))
+        return torch.sigmoid(last(activation(norm(compared))))

@@ -75,7 +75,7 @@ def folded(encoder: nn.Module) -> nn.Module:
         if type(convolution) is nn.Conv2d and isinstance(norm, _BatchNorm) and len(before.users) == 1:
             copied.set_submodule(str(before.target), fuse_conv_bn_eval(convolution, norm))
             copied.set_submodule(str(node.target), getattr(norm, "act", nn.Identity()))
-    return copied.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return copied.to(memory_format=torch.channels_last)
 
 
 class _Tracer(fx.Tracer):
