@@ -23,6 +23,9 @@ from artasyn.networks.stored import digest_of, replacing_model
 from artasyn.shapes import Float
 from artasyn.tensors import Images
 
+TOGETHER = 4
+"""Radiographs that a processor looks at together; the maps of more of them leave its cache, which costs a fifth."""
+
 
 class NetworkOutput(NamedTuple):
     """The output of a detector's network for a batch of prepared radiographs.
@@ -80,10 +83,10 @@ class DetectorNetwork(
         self.settings = config
         self.network = ReconstructionNet(config.encoder, size=config.size, levels=config.levels)
         self.register_buffer("regions", zones_of(torch.ones(1, 1, config.size, config.size)))
-        self.novelty = Novelty(self.channels, config.groups)
         if config.has_head:
             self.head = DiscriminativeHead(self.channels)
         self.to(memory_format=torch.channels_last)  # a fifth faster on a CPU
+        self.novelty = Novelty(self.channels, config.groups)  # afterwards: its matrices are no images
 
     @property
     def settings(self) -> DetectorSettings:
@@ -156,21 +159,17 @@ class DetectorNetwork(
             Reconstructions (b, 1, size, size), not clipped; heatmaps (b, 1, size, size); novelties (b,), see `Novelty`;
             and lungs (b, 1, size, size) in [0, 1], 1 everywhere without a head.
         """
-        seen = self.look(images)
-        heatmaps, found = seen.heatmaps, self.statistics(seen.features)
-        novelties = self.novelty(found)
-        lungs = torch.ones_like(images) if seen.lungs is None else torch.sigmoid(seen.lungs)
-        if self.settings.mirrored:
-            turned = self.look(images.flip(-1))
-            found = self.statistics(turned.features)
-            heatmaps = (heatmaps + turned.heatmaps.flip(-1)) / 2
-            novelties = (novelties + self.novelty(found)) / 2
-            if turned.lungs is not None:
-                lungs = (lungs + torch.sigmoid(turned.lungs).flip(-1)) / 2
+        mirrored, count = self.settings.mirrored, images.shape[0]
+        seen = self.look(torch.cat([images, images.flip(-1)]) if mirrored else images)
+        heatmaps, novelties = seen.heatmaps, self.novelty(self.statistics(seen.features))
+        lungs = torch.ones_like(heatmaps) if seen.lungs is None else torch.sigmoid(seen.lungs)
+        if mirrored:
+            heatmaps, lungs = ((each[:count] + each[count:].flip(-1)) / 2 for each in (heatmaps, lungs))
+            novelties = (novelties[:count] + novelties[count:]) / 2
         if self.settings.has_head:
             against = torch.exp((-self.settings.novelty_prior * novelties).clamp(-80, 80))[:, None, None, None]
             heatmaps = heatmaps / (heatmaps + (1 - heatmaps) * against)
-        return seen.reconstructions, heatmaps, novelties, lungs
+        return seen.reconstructions[:count], heatmaps, novelties, lungs
 
     @torch.inference_mode()
     def maps(self, images: Squares) -> Maps:
@@ -184,9 +183,11 @@ class DetectorNetwork(
             )
         training = self.training
         self.eval()
-        found = self(torch.from_numpy(images).to(self.device))
+        given = torch.from_numpy(images).to(self.device)
+        parts = torch.split(given, TOGETHER) if self.device.type == "cpu" else (given,)
+        found = zip(*(self(part) for part in parts), strict=True)
         self.train(training)
-        return Maps(*(each.cpu().numpy() for each in found))
+        return Maps(*(torch.cat(each).cpu().numpy() for each in found))
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
         """Writes ``config.json``, ``model.safetensors`` and a model card: all of them or none.

@@ -73,8 +73,8 @@ class Novelty(nn.Module):
 
     def whitened(self, statistics: Statistics) -> Float[Tensor, "b groups regions statistics"]:
         """Returns the statistics in units in which the normal radiographs of a group have a variance of about 1."""
-        away = (statistics[:, None] - self.mean)[..., None, :]
-        return (away @ self.whitening)[..., 0, :]
+        away = statistics[:, None] - self.mean
+        return torch.einsum("bgrs,grst->bgrt", away, self.whitening)  # no copy of the matrices for each radiograph
 
     def distances(self, statistics: Statistics) -> Float[Tensor, "b groups regions"]:
         """Returns the logarithms of the Mahalanobis distances."""

@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from artasyn.networks.blocks import block, enlarged
 from artasyn.networks.encoders import create_encoder, feature_maps
+from artasyn.networks.folding import Folding
 from artasyn.shapes import Float
 from artasyn.tensors import Features, Images
 
@@ -59,6 +61,7 @@ class ReconstructionNet(nn.Module):
     ) -> None:
         super().__init__()
         self.encoder = create_encoder(encoder, pretrained=pretrained, size=size, levels=levels)
+        self._folding = Folding()
         info: Any = self.encoder.feature_info
         channels = [int(c) for c in info.channels()][::-1]
         widths = [*decoder_channels, *[decoder_channels[-1]] * len(channels)][: len(channels)]
@@ -72,7 +75,8 @@ class ReconstructionNet(nn.Module):
 
     def encode(self, images: Images) -> list[Tensor]:
         """Returns the encoder's feature maps, finest first, each (b, c, y, x)."""
-        return feature_maps(self.encoder, images)
+        inference = torch.is_inference_mode_enabled() and not self.encoder.training
+        return feature_maps(self._folding(self.encoder) if inference else self.encoder, images)
 
     def decode(self, features: list[Tensor], images: Images) -> Images:
         """Reconstructs images from their feature maps and their pixels.
@@ -90,9 +94,19 @@ class ReconstructionNet(nn.Module):
             x = enlarged(x, feature)
             x = level(torch.cat([x, (1 - gate(x, feature)) * feature], dim=1))
         x = enlarged(x, images)
-        closed: Tensor = self.last_gate(x, images)
-        drawn: Tensor = self.head(x)
+        closed, drawn = self._drawn(x, images)
         return (1 - closed) * images + closed * drawn
+
+    def _drawn(self, x: Features, images: Images) -> tuple[Images, Images]:
+        """Returns how far the last gate is closed, and the pixels that the decoder draws.
+
+        Gate and drawing read the same features, which are the largest of the network, so one convolution does for both.
+        """
+        gate, width = self.last_gate, x.shape[1]
+        weights = gate.first.weight
+        both = F.conv2d(x, torch.cat([weights[:, :width], self.head.weight]), padding=1)
+        compared = both[:, :GATE] + F.conv2d(images, weights[:, width:], padding=1)
+        return gate.judge(compared), both[:, GATE:] + self.head.get_parameter("bias")[:, None, None]
 
     def forward(self, images: Images) -> Images:
         """Reconstructs a batch (b, 1, h, w) of images in [0, 1]; the result is not clipped."""
@@ -115,4 +129,16 @@ class Gate(nn.Module):
 
     def forward(self, expected: Features, seen: Float[Tensor, "b s y x"]) -> Float[Tensor, "b 1 y x"]:
         """Compares features on one grid and returns (b, 1, y, x), from 0 (open: seen as expected) to 1 (closed)."""
-        return torch.sigmoid(self.compare(torch.cat([expected, seen], dim=1)))
+        return self.judge(self.first(torch.cat([expected, seen], dim=1)))
+
+    @property
+    def first(self) -> nn.Conv2d:
+        """The convolution that reads the expected and the seen features, in this order."""
+        convolution = self.compare.get_submodule("0.0")
+        assert isinstance(convolution, nn.Conv2d)
+        return convolution
+
+    def judge(self, compared: Features) -> Float[Tensor, "b 1 y x"]:
+        """Returns from 0 (open) to 1 (closed) what the first convolution compared."""
+        norm, activation, last = (self.compare.get_submodule(name) for name in ("0.1", "0.2", "1"))
+        return torch.sigmoid(last(activation(norm(compared))))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from typing import cast
 
 import pytest
 import torch
@@ -169,20 +168,39 @@ def test_a_gate_decides_place_by_place(build: Build) -> None:
     """A gate closed in one half only: pixels of that half do not show, those of the other come through."""
     net, batch = build("test_resnet"), images(1, 64)
 
-    class Half(nn.Module):
-        def forward(self, expected: Tensor, seen: Tensor) -> Tensor:
-            closed = torch.zeros_like(seen)
+    class Half(Gate):
+        def judge(self, compared: Tensor) -> Tensor:
+            closed = torch.zeros_like(compared[:, :1])
             closed[..., 32:] = 1
             return closed
 
     features, gate = net.encode(batch), net.last_gate
-    net.last_gate = cast(Gate, Half())
+    net.last_gate = Half(net.head.in_channels, 1)
     try:
         found, other = net.decode(features, batch), net.decode(features, 1 - batch)
     finally:
         net.last_gate = gate
     assert torch.equal(found[..., :32], batch[..., :32])
     assert torch.equal(found[..., 32:], other[..., 32:])
+
+
+@torch.no_grad()
+def test_gate_and_drawing_together_are_those_of_each_alone(build: Build) -> None:
+    net, batch = build("test_resnet"), images(2, 64)
+    features = torch.randn(2, net.head.in_channels, 64, 64)
+    closed, drawn = net._drawn(features, batch)
+    assert torch.allclose(closed, net.last_gate(features, batch), atol=1e-5)
+    assert torch.allclose(drawn, net.head(features), atol=1e-5)
+
+
+@torch.no_grad()
+def test_inference_folds_the_encoder_and_gives_the_same(build: Build) -> None:
+    net, batch = build("mobilenetv3_small_100"), images(2, 64)
+    plain = net.encode(batch)
+    with torch.inference_mode():
+        fast = net.encode(batch)
+    assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in zip(fast, plain, strict=True))
+    assert not torch.equal(fast[-1], plain[-1])  # it was folded
 
 
 @pytest.mark.parametrize("channels", [(16,), (24, 12), (96, 64, 48, 32, 16, 8, 8)])
