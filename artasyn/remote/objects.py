@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -84,13 +85,18 @@ def version_of(about: Mapping[str, Any]) -> str:
     Raises:
         DataError: the store tells nothing of the kind.
     """
-    told = next((f"{name} {about[name]}" for name in VERSIONS if about.get(name)), "")
+    told = next((f"{name} {_text(about[name])}" for name in VERSIONS if about.get(name)), "")
     if not told:
         raise DataError(
             f"{about.get('name', 'the object')}: the store tells neither checksum nor date, so that no change would be "
             "noticed; copy the files to this machine first"
         )
     return told
+
+
+def _text(value: Any) -> str:
+    """Returns a checksum or a date as text; a date may come as a date or as seconds."""
+    return str(value.timestamp() if isinstance(value, datetime) else value)
 
 
 def listed(url: str) -> dict[str, Mapping[str, Any]]:
