@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Iterator
@@ -24,7 +25,13 @@ HERE = ("file", "local")
 
 def cache() -> Path:
     """Returns the folder that holds what stands for URLs."""
-    return Path(os.environ.get(CACHE) or Path.home() / ".cache" / "artasyn").absolute()
+    return _cache(os.environ.get(CACHE, ""), os.environ.get("HOME", ""))
+
+
+@functools.lru_cache(maxsize=8)
+def _cache(told: str, home: str) -> Path:
+    """Returns the folder for these values of the environment; it is asked for with every film."""
+    return Path(told or Path.home() / ".cache" / "artasyn").absolute()
 
 
 def url_in(path: Path) -> str:
