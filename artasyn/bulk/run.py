@@ -153,8 +153,7 @@ class BulkRun:
         files: the subset of `columns` that holds the name of a written file, relative to `out`.
         workers: number of processes, each with one thread; 0 takes every core. A collection of one source is worked on
             in this process, unless an earlier try there did not end.
-        batch: largest number of sources that a worker takes at once. The journal records a batch when all of its
-            sources are done.
+        batch: most sources that a worker takes at once. The journal records a batch when all its sources are done.
         sealed: whether every batch becomes one file, and is finished as a whole or not at all. Batches are then
             consecutive sources of the whole collection, and the collection is one of the settings.
         prune: whether to delete the results of sources that are gone.
