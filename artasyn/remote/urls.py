@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from artasyn.doors import required
-from artasyn.errors import ArtasynError, DataError, MissingExtra, StoreError
+from artasyn.errors import FULL, ArtasynError, DataError, MissingExtra, OutputError, StoreError
 
 Kind = Literal["films", "files", "results"]
 """What a folder that stands for a URL holds: pointers to films, copies of files, or results on their way to a store."""
@@ -127,6 +127,7 @@ def asking(url: str) -> Iterator[None]:
     Raises:
         DataError: there is no such bucket or object.
         StoreError: the store does not answer, or does not let this user in.
+        OutputError: the disk of this machine is full.
     """
     try:
         yield
@@ -135,6 +136,8 @@ def asking(url: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DataError(f"{url} does not exist ({_brief(error)}); check the bucket and the name") from error
     except Exception as error:  # every store has its own exceptions
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise OutputError.of(cache(), error) from error
         said = f"{type(error).__name__} {error}"
         if isinstance(error, PermissionError) or re.search(r"credential|forbidden|denied|unauthori[sz]ed", said, re.I):
             raise StoreError(

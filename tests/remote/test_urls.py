@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 
 import pytest
 
-from artasyn.errors import DataError, MissingExtra, StoreError
+from artasyn.errors import DataError, MissingExtra, OutputError, StoreError
 from artasyn.remote.urls import asking, cache, opened, place_of, shown, url_in, url_of, whole
 
 
@@ -68,6 +69,7 @@ class NoCredentialsError(Exception):
         (NoCredentialsError("none"), StoreError, "s3://b: access is refused (none); check the credentials"),
         (TimeoutError(), StoreError, "s3://b: the store does not answer (TimeoutError); check the network, then go on"),
         (DataError("its own"), DataError, "its own"),
+        (OSError(errno.ENOSPC, "No space left on device"), OutputError, f"{cache()} cannot be written (No space left"),
     ],
 )
 def test_one_error_names_the_url(raised: Exception, kind: type[Exception], told: str) -> None:
