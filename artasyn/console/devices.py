@@ -17,7 +17,7 @@ class Devices:
     """The devices of a training.
 
     Attributes:
-        devices: number of GPUs on each machine, or of processes without a GPU; 0 takes every GPU, or one process.
+        devices: GPUs on each machine, or processes where there are none; 0 for all GPUs.
         nodes: number of machines, each of which runs the same command, as torchrun and Slurm start it.
         strategy: how the devices share the work, as Lightning names it: auto takes ddp for several devices.
 
