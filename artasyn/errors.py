@@ -13,6 +13,7 @@
   - `ModelError`: a stored model is missing, damaged or of another kind.
   - `MissingExtra`: a package of an extra is not installed.
   - `OutputError`: a result cannot be written.
+  - `StoreError`: an object store does not answer, or lets nobody in.
 """
 
 from __future__ import annotations
@@ -58,6 +59,10 @@ class ModelError(ArtasynError, ValueError):
 
 class MissingExtra(ArtasynError, ImportError):
     """A package of an extra is not installed; the message gives the command that installs it."""
+
+
+class StoreError(ArtasynError):
+    """An object store behind a URL does not answer, or does not let this user in; this is no fault of one film."""
 
 
 class OutputError(ArtasynError, OSError):

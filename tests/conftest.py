@@ -8,9 +8,9 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -134,3 +134,21 @@ def trained(phantoms: Path, shared: Shared) -> Path:
         run.fit(find_sources([phantoms / "train"]), folder)
 
     return shared("trained", make)
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of what stands for URLs."""
+    monkeypatch.setenv("ARTASYN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def memory(cached: Path) -> Iterator[Any]:
+    """An empty store in memory, with URLs such as ``memory://films/a.png``."""
+    import fsspec
+
+    system = fsspec.filesystem("memory")
+    system.store.clear()
+    yield system
+    system.store.clear()

@@ -14,7 +14,7 @@ from tests.test_packaging import FOLDERS, lines, sources
 
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("artasyn",),
-    ("artasyn.pixels",),
+    ("artasyn.pixels", "artasyn.remote"),
     ("artasyn.files", "artasyn.evaluation"),
     ("artasyn.networks", "artasyn.segment"),
     ("artasyn.segment.pbtseg", "artasyn.segment.ct"),

@@ -16,6 +16,7 @@ from artasyn.bulk.fingerprints import Fingerprint, fingerprint, with_detached
 from artasyn.bulk.sources import Source
 from artasyn.errors import DataError
 from artasyn.files import atomic
+from artasyn.remote.urls import shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Entry:
 
     Attributes:
         name: of the source.
-        path: of the source.
+        path: of the source, or its URL.
         rows: the source's rows of the manifest, every value as text.
         reason: why the source has no rows.
         inputs: the fingerprints of the source's file and of its further inputs, by path.
@@ -54,16 +55,16 @@ class Entry:
             None if the source, one of its inputs or a written file has changed or is missing.
         """
         paths = inputs_of(source)
-        if self.path != str(source.path) or self.inputs.keys() != {str(path) for path in paths}:
+        if self.path != shown(str(source.path)) or self.inputs.keys() != {shown(str(path)) for path in paths}:
             return None
         if not all(os.access(f"{out}/{file}", os.F_OK) for file in self.files):
             return None
         found = {}
         for path in paths:
-            now = self.inputs[str(path)].confirmed(path)
+            now = self.inputs[shown(str(path))].confirmed(path)
             if now is None:
                 return None
-            found[str(path)] = now
+            found[shown(str(path))] = now
         return self if found == self.inputs else replace(self, inputs=found)
 
 
@@ -74,7 +75,7 @@ def inputs_of(source: Source) -> list[Path]:
 
 def fingerprints_of(source: Source) -> dict[str, Fingerprint]:
     """Returns the fingerprints of a source's inputs, by path."""
-    return {str(path): fingerprint(path) for path in inputs_of(source)}
+    return {shown(str(path)): fingerprint(path) for path in inputs_of(source)}
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ class Journal:
         """
         named = dict.fromkeys(row[column] for row in rows for column in self.files if row[column])
         written = [file for name in named for file in _inside(self.out, name)]
-        path = str(source.path)
+        path = shown(str(source.path))
         inputs = {_same(each, path): now for each, now in seen.items()}
         return Entry(source.name, path, rows, reason, inputs, tuple(written))
 

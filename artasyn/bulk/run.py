@@ -25,9 +25,10 @@ from artasyn.bulk.progress import LOG, progress
 from artasyn.bulk.sources import SETTINGS, Source, claim, processes, swept
 from artasyn.bulk.survival import Batch, refusal_of, survive
 from artasyn.bulk.workers import begin
-from artasyn.errors import FULL, ArtasynError, DataError, OutputError
+from artasyn.errors import FULL, ArtasynError, DataError, OutputError, StoreError
 from artasyn.files import atomic
 from artasyn.files.tables import read_table, write_table
+from artasyn.remote.urls import shown
 
 Row = dict[str, Any]
 """One line of a manifest: column to value."""
@@ -71,7 +72,7 @@ def attempt(work: Callable[[Source], Sequence[Row]], columns: Sequence[str], sou
         source: the file.
 
     Raises:
-        OutputError: a result cannot be written, which is not the fault of the source.
+        OutputError, StoreError: no result can be written, or no store answers, which is not the fault of the source.
     """
     if refusal := refusal_of(source):
         return Outcome(source, reason=refusal)
@@ -92,7 +93,7 @@ def _failure(source: Source, error: BaseException, seen: Mapping[str, Fingerprin
     passing = False
     for each in _causes(error):
         number = each.errno if isinstance(each, OSError) else None
-        if isinstance(each, OutputError):
+        if isinstance(each, (OutputError, StoreError)):
             raise each
         if number in FULL:
             assert isinstance(each, OSError)
@@ -112,7 +113,7 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 def reason_of(error: BaseException) -> str:
     """Returns the reason of a failure for the manifest, on one line."""
-    return " ".join((str(error).strip() or traceback.format_exception_only(error)[-1]).split())
+    return shown(" ".join((str(error).strip() or traceback.format_exception_only(error)[-1]).split()))
 
 
 @dataclass(frozen=True)
@@ -152,8 +153,7 @@ class BulkRun:
         files: the subset of `columns` that holds the name of a written file, relative to `out`.
         workers: number of processes, each with one thread; 0 takes every core. A collection of one source is worked on
             in this process, unless an earlier try there did not end.
-        batch: largest number of sources that a worker takes at once. The journal records a batch when all of its
-            sources are done.
+        batch: most sources that a worker takes at once. The journal records a batch when all its sources are done.
         sealed: whether every batch becomes one file, and is finished as a whole or not at all. Batches are then
             consecutive sources of the whole collection, and the collection is one of the settings.
         prune: whether to delete the results of sources that are gone.
@@ -205,7 +205,7 @@ class BulkRun:
 
         Raises:
             DataError: the folder holds results of other settings or other portions, holds the collection, or is in use.
-            OutputError: a result cannot be written; the journal keeps what is done.
+            OutputError, StoreError: no result can be written, or no store answers; the journal keeps what is done.
             KeyboardInterrupt: the user stopped the run; the message says how many sources are done.
         """
         return self.run_batches(Each(work, self.columns), sources, title=title)
@@ -380,7 +380,7 @@ class BulkRun:
 def _lines(outcomes: Sequence[Outcome]) -> Iterator[Row]:
     """Yields the rows of the manifest."""
     for outcome in outcomes:
-        about = {"name": outcome.source.name, "source": str(outcome.source.path)}
+        about = {"name": outcome.source.name, "source": shown(str(outcome.source.path))}
         if outcome.reason:
             yield about | {"status": "failed", "reason": outcome.reason}
         for row in outcome.rows:

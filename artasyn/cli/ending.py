@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from artasyn.cli.screen import LOG
+from artasyn.remote.urls import shown
 
 if TYPE_CHECKING:
     from artasyn.console.results import Done
@@ -23,7 +24,7 @@ def show(done: Done) -> int:
         done: the results of a command.
     """
     for path in done.written:
-        print(path)
+        print(shown(str(path)))
     status = 1 if done.failures or (done.strict and done.unusable) else 0
     _list_unusable(done)
     _list_failures(done)

@@ -13,8 +13,10 @@ from artasyn.cli.parsing import ALL, parser, plain
 from artasyn.cli.screen import on_screen
 from artasyn.cli.stops import stoppable
 from artasyn.console.options import instantiated, read_options
+from artasyn.console.places import sent
 from artasyn.errors import ArtasynError, DataError, OutputError
 from artasyn.limits import using
+from artasyn.remote.urls import shown
 
 if TYPE_CHECKING:
     from artasyn.console.results import Done
@@ -36,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _main([plain(argument) for argument in (sys.argv[1:] if arguments is None else arguments)])
         except ArtasynError as error:
-            print(f"artasyn: {error}", file=sys.stderr)
+            print(f"artasyn: {shown(str(error))}", file=sys.stderr)
         except OSError as error:
-            print(f"artasyn: {OutputError.of(error.filename or 'a file', error)}", file=sys.stderr)
+            print(f"artasyn: {shown(str(OutputError.of(error.filename or 'a file', error)))}", file=sys.stderr)
         except (KeyboardInterrupt, SystemExit) as end:  # Lightning turns an interrupt into an exit
             if not stops:
                 raise
@@ -70,4 +72,6 @@ def _main(given: Sequence[str]) -> int:
 def _run(parsed: Any) -> Done:
     """Calls the chosen command with its options."""
     function, kind = command_function(parsed.command)
-    return function(read_options(kind, vars(parsed[parsed.command])))
+    options = read_options(kind, vars(parsed[parsed.command]))
+    with sent(getattr(options, "out", None)):
+        return function(options)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 
 from tqdm import tqdm
 
+from artasyn.remote.urls import shown
+
 LOG = logging.getLogger("artasyn")
 """The logger of the package."""
 
@@ -22,7 +24,7 @@ class Screen(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one message; a warning says what it is."""
-        text = self.format(record)
+        text = shown(self.format(record))
         tqdm.write(f"artasyn: warning: {text}" if record.levelno == logging.WARNING else text, file=sys.stderr)
 
 

@@ -28,6 +28,7 @@ from artasyn.console.options import (
     flag,
     option,
     paths,
+    remote,
     several,
     spread,
 )
@@ -55,6 +56,7 @@ from artasyn.outputs.measured import COLUMNS, measures_text, read_measures, tabl
 from artasyn.pictures.anatomy import overlay_anatomy, overlay_measures
 from artasyn.pictures.overlays import write_picture
 from artasyn.pictures.report import Section, write_report
+from artasyn.remote.urls import shown
 from artasyn.segment.anatomy.anatomy import Anatomy
 from artasyn.segment.anatomy.segmenters import AnatomyReader
 from artasyn.segment.structures import GROUPS, find_members
@@ -80,8 +82,8 @@ class AnatomyOptions:
         DataError: the angle is no number of degrees, or no format of masks is chosen.
     """
 
-    inputs: Sequence[Path] = field(metadata=paths(FILES))
-    out: Path = field(metadata=option(OUT))
+    inputs: Sequence[Path] = field(metadata=remote("films", paths(FILES)))
+    out: Path = field(metadata=remote("results", option(OUT)))
     _: KW_ONLY
     model: str = field(
         default="bundled",
@@ -286,7 +288,7 @@ def _write_measures(out: Path, done: Done) -> Path:
     first = ("name", "source", *SHOWN, "spacing")
     known: list[tuple[Mapping[str, str], Path | None]] = []
     for outcome in done.outcomes:
-        about = {"name": outcome.source.name, "source": str(outcome.source.path)}
+        about = {"name": outcome.source.name, "source": shown(str(outcome.source.path))}
         if outcome.reason:
             known.append(({**about, "status": "failed", "reason": outcome.reason}, None))
         known += [({**row, **about}, out / row["measures"]) for row in outcome.rows]

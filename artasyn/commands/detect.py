@@ -32,6 +32,7 @@ from artasyn.console.options import (
     flag,
     option,
     paths,
+    remote,
     several,
     spread,
 )
@@ -71,8 +72,8 @@ SHEET_TILE = 512
 class DetectOptions:
     """Options of `detect`."""
 
-    inputs: Sequence[Path] = field(metadata=paths(FILES))
-    out: Path = field(default=Path("detections"), metadata=option(OUT, main=True))
+    inputs: Sequence[Path] = field(metadata=remote("films", paths(FILES)))
+    out: Path = field(default=Path("detections"), metadata=remote("results", option(OUT, main=True)))
     _: KW_ONLY
     model: str = field(default="bundled", metadata=option(MODEL, main=True))
     restrict_to_lungs: bool = field(

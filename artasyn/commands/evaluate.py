@@ -15,7 +15,7 @@ from artasyn.commands.detect import detect_sources
 from artasyn.console.detected import DATE, detector_facts, report_date
 from artasyn.console.evaluated import Evaluated, sections
 from artasyn.console.groups import AGES, film_groups
-from artasyn.console.options import DEVICE, MODEL, OUT, PRUNE, WORKERS, flag, option, several
+from artasyn.console.options import DEVICE, MODEL, OUT, PRUNE, WORKERS, flag, option, remote, several
 from artasyn.console.results import Done
 from artasyn.detection.opening import open_detector
 from artasyn.errors import DataError
@@ -39,7 +39,7 @@ class EvaluateOptions:
     """Options of `evaluate`."""
 
     data: Path = field(metadata=option("the test set's folder"))
-    out: Path = field(metadata=option(OUT))
+    out: Path = field(metadata=remote("results", option(OUT)))
     _: KW_ONLY
     model: str = field(default="bundled", metadata=option(MODEL, main=True))
     layout: str = field(

@@ -21,7 +21,7 @@ from artasyn.bulk.stores import Folders, Shards
 from artasyn.commands.synthesise import pairs
 from artasyn.console.lungs import LungOptions, described
 from artasyn.console.machines import Machines, placed, portion_done
-from artasyn.console.options import FILES, MODEL, OUT, PRUNE, WORKERS, flag, option, several, spread
+from artasyn.console.options import FILES, MODEL, OUT, PRUNE, WORKERS, flag, option, remote, several, spread
 from artasyn.console.results import SHEET, Done, bulk_run, note_gone, note_passed_over, without
 from artasyn.errors import DataError, PromptError
 from artasyn.files import atomic
@@ -71,7 +71,7 @@ class ImagineOptions:
         PromptError: a sentence of `prompt` cannot be read.
     """
 
-    out: Path = field(metadata=option(OUT))
+    out: Path = field(metadata=remote("results", option(OUT)))
     _: KW_ONLY
     prompt: Sequence[str] | None = field(
         default=None,
@@ -87,12 +87,15 @@ class ImagineOptions:
     number: int = field(default=1, metadata=option("films of each prompt", main=True))
     normal: Sequence[Path] | None = field(
         default=None,
-        metadata=several(
-            f"normal {FILES}; each film is made on one of them. Without it the healthy films are projected from "
-            "phantoms, or from --ct",
-            of=Path,
-            metavar="PATH",
-            main=True,
+        metadata=remote(
+            "films",
+            several(
+                f"normal {FILES}; each film is made on one of them. Without it the healthy films are projected from "
+                "phantoms, or from --ct",
+                of=Path,
+                metavar="PATH",
+                main=True,
+            ),
         ),
     )
     ct: Sequence[Path] | None = field(

@@ -12,11 +12,12 @@ from typing import Any, get_type_hints
 from artasyn.bulk.lock import claimed
 from artasyn.bulk.portions import COMMAND, delete_portions, portions_in
 from artasyn.console.machines import options_of
-from artasyn.console.options import flag, option
+from artasyn.console.options import flag, option, remote
 from artasyn.console.results import Done
 from artasyn.errors import DataError
 from artasyn.files.texts import read_text
 from artasyn.records import parse_json
+from artasyn.remote.urls import place_of, url_in
 
 COMMANDS = ("segment", "anatomy", "tokens", "synthesise", "imagine", "project", "stock", "detect")
 """The commands that work on portions."""
@@ -26,7 +27,9 @@ COMMANDS = ("segment", "anatomy", "tokens", "synthesise", "imagine", "project", 
 class MergeOptions:
     """Options of `merge`."""
 
-    out: Path = field(metadata=option("the folder that the portions wrote to", positional=True))
+    out: Path = field(
+        metadata=remote("results", option("the folder that the portions wrote to, or its URL", positional=True))
+    )
     unfinished: bool = field(
         default=False,
         metadata=flag(
@@ -88,6 +91,7 @@ def _kept(path: Path, out: Path) -> dict[str, Any]:
         kept = dict(parse_json(read_text(path)))
         command, place, options = kept["command"], Path(kept["place"]), dict(kept["options"])
         there = Path(options["out"])
+        there = place_of(url, "results") if (url := url_in(there)) else there
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{path} is missing or damaged; run its portion again") from error
     if command not in COMMANDS:

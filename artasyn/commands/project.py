@@ -16,7 +16,7 @@ from artasyn.bulk.progress import progress
 from artasyn.bulk.run import Outcome, Row
 from artasyn.bulk.sources import Source
 from artasyn.console.machines import Machines, placed, portion_done
-from artasyn.console.options import OUT, PRUNE, WORKERS, flag, option, paths, several, spread
+from artasyn.console.options import OUT, PRUNE, WORKERS, flag, option, paths, remote, several, spread
 from artasyn.console.results import Done, bulk_run, note_gone, note_passed_over, without, write_sheets
 from artasyn.errors import DataError
 from artasyn.files.tables import write_table
@@ -61,7 +61,7 @@ class ProjectOptions:
     """
 
     inputs: Sequence[Path] = field(metadata=paths(CTS))
-    out: Path = field(metadata=option(OUT))
+    out: Path = field(metadata=remote("results", option(OUT)))
     _: KW_ONLY
     labels: Path | None = field(default=None, metadata=option(LABELS, main=True))
     names: Path | None = field(default=None, metadata=option(NAMES, main=True))

@@ -21,6 +21,7 @@ from artasyn.console.options import (
     flag,
     option,
     paths,
+    remote,
     several,
     spread,
 )
@@ -51,8 +52,8 @@ from artasyn.testsets.measured import FilmLungs
 class SegmentOptions:
     """Options of `segment`."""
 
-    inputs: Sequence[Path] = field(metadata=paths(FILES))
-    out: Path = field(metadata=option(OUT))
+    inputs: Sequence[Path] = field(metadata=remote("films", paths(FILES)))
+    out: Path = field(metadata=remote("results", option(OUT)))
     _: KW_ONLY
     by: LungOptions = field(default=LungOptions(), metadata=spread(main=("lungs",)))
     compare: bool = field(

@@ -15,7 +15,7 @@ from artasyn.bulk.run import Outcome
 from artasyn.bulk.sources import Found, Source
 from artasyn.commands.project import CTS, LABELS, MOST, NAMES, RESAMPLE
 from artasyn.console.machines import Machines, placed, portion_done
-from artasyn.console.options import OUT, PRUNE, WORKERS, flag, option, paths, spread
+from artasyn.console.options import OUT, PRUNE, WORKERS, flag, option, paths, remote, spread
 from artasyn.console.results import Done, bulk_run, note_gone, note_passed_over, without
 from artasyn.errors import DataError
 from artasyn.files import atomic
@@ -44,7 +44,7 @@ class StockOptions:
 
     inputs: Sequence[Path] | None = field(default=None, metadata=paths(f"{CTS}; none for phantoms alone", least=0))
     _: KW_ONLY
-    out: Path = field(metadata=option(OUT))
+    out: Path = field(metadata=remote("results", option(OUT)))
     labels: Path | None = field(default=None, metadata=option(LABELS, main=True))
     names: Path | None = field(default=None, metadata=option(NAMES, main=True))
     plan: Plan = field(default=Plan(), metadata=spread(main=("phantoms", "variants", "seed")))

@@ -18,7 +18,19 @@ from artasyn.bulk.sources import Source, search_sources
 from artasyn.bulk.stores import Folders, Shards, StoredImage
 from artasyn.console.lungs import LungOptions, described
 from artasyn.console.machines import Machines, placed, portion_done
-from artasyn.console.options import FILES, OUT, PRUNE, WORKERS, flag, option, paths, python_only, several, spread
+from artasyn.console.options import (
+    FILES,
+    OUT,
+    PRUNE,
+    WORKERS,
+    flag,
+    option,
+    paths,
+    python_only,
+    remote,
+    several,
+    spread,
+)
 from artasyn.console.results import SHEET, Done, bulk_run, note_gone, note_passed_over, without
 from artasyn.errors import DataError
 from artasyn.files.radiograph import FEW_LEVELS, image_png, mask_png, needed_bits, read_radiograph
@@ -47,8 +59,8 @@ class SynthesiseOptions:
         DataError: a number, a finding or a range is invalid.
     """
 
-    inputs: Sequence[Path] = field(metadata=paths(f"normal {FILES}"))
-    out: Path = field(metadata=option(OUT))
+    inputs: Sequence[Path] = field(metadata=remote("films", paths(f"normal {FILES}")))
+    out: Path = field(metadata=remote("results", option(OUT)))
     _: KW_ONLY
     findings: Sequence[str] | None = field(
         default=None,

@@ -15,7 +15,7 @@ from artasyn.arrays import Mask, Picture
 from artasyn.bulk.run import Row
 from artasyn.bulk.sources import Source, search_sources
 from artasyn.console.machines import Machines, placed, portion_done
-from artasyn.console.options import FILES, MASKS, OUT, PRUNE, WORKERS, flag, option, paths, several, spread
+from artasyn.console.options import FILES, MASKS, OUT, PRUNE, WORKERS, flag, option, paths, remote, several, spread
 from artasyn.console.results import (
     UNUSABLE,
     Done,
@@ -36,6 +36,7 @@ from artasyn.pictures.anatomy import SIDE, overlay_named
 from artasyn.pictures.overlays import write_picture
 from artasyn.pictures.report import Section, write_report
 from artasyn.pictures.thumbnails import thumbnail
+from artasyn.remote.urls import shown
 from artasyn.segment.tokens.answers import SEPARATOR
 from artasyn.segment.tokens.words import Request, name_of
 
@@ -61,8 +62,8 @@ class TokensOptions:
         DataError: no format of masks is chosen.
     """
 
-    inputs: Sequence[Path] = field(metadata=paths(FILES))
-    out: Path = field(metadata=option(OUT))
+    inputs: Sequence[Path] = field(metadata=remote("films", paths(FILES)))
+    out: Path = field(metadata=remote("results", option(OUT)))
     _: KW_ONLY
     prompt: str = field(
         metadata=option(
@@ -291,11 +292,11 @@ def _write_answers(out: Path, done: Done) -> Path:
     """Writes the table of the whole collection."""
     known = []
     for outcome in done.outcomes:
-        about = {"name": outcome.source.name, "source": str(outcome.source.path)}
+        about = {"name": outcome.source.name, "source": shown(str(outcome.source.path))}
         if outcome.reason:
             known.append(({**about, "status": "failed", "reason": outcome.reason}, None))
-        shown = ({**about, "status": row["status"], "reason": row["reason"]} for row in outcome.rows)
-        known += [(each, out / row["answers"]) for each, row in zip(shown, outcome.rows, strict=True)]
+        judged = ({**about, "status": row["status"], "reason": row["reason"]} for row in outcome.rows)
+        known += [(each, out / row["answers"]) for each, row in zip(judged, outcome.rows, strict=True)]
     write_answers(out / "answers.csv", known)
     return out / "answers.csv"
 

@@ -16,6 +16,7 @@ from artasyn.console.options import POSITIONAL, PYTHON_ONLY, SPREAD, add_options
 from artasyn.console.results import Done
 from artasyn.errors import DataError
 from artasyn.outputs.dicom_files import with_refusals
+from artasyn.remote.urls import shown
 
 if TYPE_CHECKING:
     from artasyn.bulk.run import BulkRun, Outcome
@@ -95,7 +96,7 @@ def _values(options: Any) -> dict[str, Any]:
 def _plain(value: Any) -> Any:
     """Returns a value with texts for paths and lists for sequences."""
     if isinstance(value, Path):
-        return str(value)
+        return shown(str(value))
     if isinstance(value, Mapping):
         return {key: _plain(each) for key, each in value.items()}
     return [_plain(each) for each in value] if isinstance(value, (tuple, list)) else value

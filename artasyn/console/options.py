@@ -13,16 +13,21 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
+from artasyn.console.places import REMOTE, here
 from artasyn.errors import DataError
+from artasyn.remote.urls import Kind
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
-FILES = "radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively"
+FILES = (
+    "radiographs (PNG, JPEG, TIFF, DICOM) and folders of them, which are walked recursively; or their URLs "
+    "(s3://bucket/films), with pip install artasyn[cloud]"
+)
 
 OUT = (
-    "the folder to write to. A run that was stopped or killed goes on there. Sources that have changed, by size, time "
-    "and content, are worked on anew"
+    "the folder to write to, or its URL (s3://bucket/results). A run that was stopped or killed goes on there. Sources "
+    "that have changed, by size, time and content, are worked on anew"
 )
 
 MODEL = (
@@ -108,6 +113,18 @@ def paths(help: str, *, least: Literal[0, 1] = 1) -> About:
     return several(help, of=Path, count="+" if least else "*", positional=True, main=True)
 
 
+def remote(kind: Kind, about: About) -> About:
+    """Returns the metadata of an option whose paths may be URLs.
+
+    Without it, URLs of inputs are copied as files, and `out` must be a folder of this machine.
+
+    Args:
+        kind: films, which are read when they are needed; or results, which are copied to the store.
+        about: the metadata of the option.
+    """
+    return about | {REMOTE: kind}
+
+
 def spread(*without: str, main: Collection[str] = ()) -> About:
     """Returns the metadata of a dataclass whose fields are options of the command itself.
 
@@ -143,7 +160,8 @@ def add_options(parser: ArgumentParser, options: Any) -> None:
             parser.set_defaults({name: here for name, (usual, here) in inner.items() if here != usual})
             continue
         positional = about.pop(POSITIONAL, False)
-        about.pop(MAIN, None)
+        for key in (MAIN, REMOTE):
+            about.pop(key, None)
         if field.default is dataclasses.MISSING:
             about |= {} if positional else {"required": True}
         elif not positional:  # a positional one without values is None
@@ -191,9 +209,9 @@ def read_options(options: Any, values: Mapping[str, Any]) -> Any:
         values: the values by the names of the parser's options.
 
     Raises:
-        ArtasynError: the dataclass refuses a value.
+        ArtasynError: the dataclass refuses a value, or there is nothing at a URL.
     """
-    given = {}
+    values, given = here(options, values), {}
     for field in dataclasses.fields(options):
         if SPREAD in field.metadata:
             usual: Any = field.default

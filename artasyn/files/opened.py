@@ -20,6 +20,7 @@ from artasyn.files.dicom_header import Calibration, Header, SpacingSource
 from artasyn.files.rasters import decode_raster, raster_turn
 from artasyn.files.turns import Turn
 from artasyn.limits import limits
+from artasyn.remote.objects import pointer_at
 
 BYTES, HEADER = 8, 2**26
 """Bytes of a pixel of four channels of 16 bits, and of all else in a file."""
@@ -206,24 +207,26 @@ def _checked(image: Image) -> Image:
 
 
 def read_whole(path: str | os.PathLike[str]) -> bytes:
-    """Reads a whole file of a picture.
+    """Reads a whole file of a picture, or the object of a store that the file stands for.
 
     Args:
         path: the file.
 
     Raises:
         RadiographError: this is no regular file, but a pipe or a device, which may never end; or the file is larger
-            than any picture of the pixels that `artasyn.limits.Limits` allows. The message continues a sentence that
-            begins with the file's name.
+            than any picture of the pixels that `artasyn.limits.Limits` allows; or the object is gone. The message
+            continues a sentence that begins with the file's name.
+        StoreError: the store does not answer.
     """
     most = BYTES * limits().pixels + HEADER
     path = Path(path)
     about = path.stat()
     if not path.is_dir() and not path.is_file():
         raise RadiographError("is a pipe or a device; copy what it holds to a file")
-    if about.st_size > most:
+    pointer = pointer_at(path)
+    if (pointer.size if pointer else about.st_size) > most:
         raise RadiographError(f"is larger than {most} bytes; if this is right, raise the limit with --limits.pixels")
-    return path.read_bytes()
+    return pointer.read() if pointer else path.read_bytes()
 
 
 @contextmanager

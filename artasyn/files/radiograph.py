@@ -44,6 +44,7 @@ from artasyn.files.rasters import (
     is_lossy,
     is_picture,
 )
+from artasyn.remote.objects import HEAD, pointer_at
 
 RADIOGRAPH_SUFFIXES = PICTURE_SUFFIXES | DICOM_SUFFIXES
 """Suffixes, in lower case, of the files that `read_radiograph` reads."""
@@ -260,8 +261,11 @@ def is_radiograph_file(path: str | os.PathLike[str]) -> bool:
     suffix = path.suffix.lower()
     if suffix in RADIOGRAPH_SUFFIXES:
         return True
-    with naming(path), path.open("rb") as file:
-        data = file.read(132)
+    if pointer := pointer_at(path):
+        data = bytes.fromhex(pointer.head)
+    else:
+        with naming(path), path.open("rb") as file:
+            data = file.read(HEAD)
     bare = suffix in ("", ".ima") or suffix[1:].isdigit()  # 1.2.840 is a UID
     return data[128:] == b"DICM" or is_picture(data) or (bare and is_dicom(data))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
 
 from pydicom import Dataset, dcmread
@@ -12,7 +13,7 @@ from pydicom.uid import UID
 
 from artasyn.errors import RadiographError
 from artasyn.files.dicom import STORAGE_CLASSES, is_dicom
-from artasyn.files.opened import Radiograph, naming
+from artasyn.files.opened import Radiograph, naming, read_whole
 from artasyn.pixels.attributes import value_of
 from artasyn.pixels.quiet import quiet
 
@@ -77,13 +78,13 @@ class SourceFilm:
         """
         about = radiograph.reference
         with naming(about.path):
-            with about.path.open("rb") as file:
-                if not is_dicom(file.read(132)):
-                    raise RadiographError("is no DICOM file, and a DICOM object must refer to one; leave out --dicom")
+            data = read_whole(about.path)
+            if not is_dicom(data):
+                raise RadiographError("is no DICOM file, and a DICOM object must refer to one; leave out --dicom")
             wanted = [*PATIENT, *STUDY, *REFERENCES, *LOSSES, "SpecificCharacterSet", "PatientOrientation"]
             wanted += ["InstanceNumber", "Modality", *(f"{of}{what}" for of in DATES for what in ("Date", "Time"))]
             with quiet():
-                header = dcmread(about.path, force=True, stop_before_pixels=True, specific_tags=wanted)
+                header = dcmread(BytesIO(data), force=True, stop_before_pixels=True, specific_tags=wanted)
             missing = [name for name in REFERENCES if not value_of(header, name)]
             if missing:
                 raise RadiographError(

@@ -19,7 +19,7 @@ from artasyn.segment.anatomy.partial import PartialLabels
 from artasyn.shapes import Bool, Float32
 from artasyn.stock.films import Films
 from artasyn.stock.packed import Stock
-from artasyn.training.data import _follow
+from artasyn.training.data import Order, _follow, device_of, share
 
 HELD_OUT, SHARES = 1, 3
 """Streams of the seeds of films for validation, and for the shares of the pixels (`shares_of_pixels`)."""
@@ -91,7 +91,8 @@ def shares_of_pixels(batches: FilmBatches) -> Float32[Tensor, " k"]:
 class StockData(lightning.LightningDataModule):
     """Films composed from a stock, for a training, and from patients held out, for its validation.
 
-    The trainer must be made with ``reload_dataloaders_every_n_epochs=1``: every epoch has films of its own.
+    The trainer must be made with ``reload_dataloaders_every_n_epochs=1``: every epoch has films of its own. Several
+    devices share the batches of an epoch, see `artasyn.training.data.share`; each validates on all films.
 
     Args:
         stock: the views; the patients of `held_out` train nothing.
@@ -132,21 +133,23 @@ class StockData(lightning.LightningDataModule):
                 raise DataError("make the Trainer with reload_dataloaders_every_n_epochs=1")
         batches = FilmBatches(self.parts[0], self.films, self.sizes, self.batch_size, (self.seed, 0))
         first = current * self.epoch
-        return self._loader(batches, range(first, min(first + self.epoch, len(self.sizes))))
+        return self._loader(
+            batches, share(range(first, min(first + self.epoch, len(self.sizes))), *device_of(self.trainer))
+        )
 
     def val_dataloader(self) -> DataLoader[FilmBatch]:
         """Returns films of the patients held out, of the size that the training has reached."""
         current = self.trainer.current_epoch if self.trainer is not None else 0
         sizes = [self.sizes[min(current * self.epoch, len(self.sizes) - 1)]] * self.validation
         batches = FilmBatches(self.parts[1], self.films, sizes, self.batch_size, (self.seed, HELD_OUT))
-        return self._loader(batches, range(len(sizes)))
+        return self._loader(batches, Order(range(len(sizes))))
 
-    def _loader(self, batches: FilmBatches, order: Sequence[int]) -> DataLoader[FilmBatch]:
+    def _loader(self, batches: FilmBatches, order: Order) -> DataLoader[FilmBatch]:
         cv2.setNumThreads(1)  # threads of OpenCV that exist when a worker is forked stop it for ever
         return DataLoader(
             batches,
             batch_size=None,
-            sampler=list(order),
+            sampler=order,
             num_workers=self.workers,
             prefetch_factor=4 if self.workers else None,
             worker_init_fn=functools.partial(_follow, os.getpid()),

@@ -78,7 +78,8 @@ class AnatomyTraining(lightning.LightningModule):
 
     def training_step(self, batch: FilmBatch, index: int) -> Tensor:
         """Returns the loss of one batch."""
-        rng = np.random.default_rng([self.seed, self.global_step])  # a training that goes on tells the same films
+        # a training that goes on tells the same films, and every device others
+        rng = np.random.default_rng([self.seed, self.global_step, self.global_rank])
         told = torch.from_numpy(rng.random((len(batch["angle"]), 1)) < TOLD).to(self.device)
         logits, turn = self.network(batch["image"], torch.where(told, batch["angle"], torch.nan))
         loss = masked_negatives(logits, labels_of(batch), self.weights)

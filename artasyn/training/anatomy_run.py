@@ -13,6 +13,7 @@ import cv2
 import lightning
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from artasyn.bulk.sources import claim
 from artasyn.errors import DataError
@@ -41,7 +42,7 @@ class AnatomyRun:
         encoder: any timm model with feature maps at 1/4, 1/8 and 1/16.
         sizes: rows and columns of the films, one stage of the training after the other; the last is the model's.
         shares: share of the steps of each stage.
-        steps: batches of the whole training.
+        steps: batches of the whole training; several devices share them.
         epoch: batches between two checkpoints.
         batch_size: films in a batch.
         learning_rate: highest learning rate of AdamW.
@@ -99,7 +100,7 @@ class AnatomyRun:
                 disk are used up.
         """
         about = {"command": "train-anatomy", "version": __version__, "stock": stock.identity()}
-        claim(out, about | dataclasses.asdict(self))
+        rank_zero_only(claim)(out, about | dataclasses.asdict(self))  # it deletes temporary files
         if is_complete(out / "model"):
             return AnatomyNetwork.from_pretrained(out / "model")
         threads = cv2.getNumThreads()
@@ -108,12 +109,16 @@ class AnatomyRun:
                 network = self._fit(stock, out, workers, trainer or {})
                 _, held_out = stock.split(self.patients_held_out(stock))
                 calibrate(network, held_out, self.films, count=self.calibration, seed=self.seed)
-                card = anatomy_card(network.settings, stock, self.patients_held_out(stock), dataclasses.asdict(self))
-                write_card(out / "model", card)
-                network.save_pretrained(out / "model")
+                rank_zero_only(self._write)(network, stock, out / "model")
         finally:
             cv2.setNumThreads(threads)  # `StockData` takes one
         return network
+
+    def _write(self, network: AnatomyNetwork, stock: Stock, folder: Path) -> None:
+        """Writes the model with its card."""
+        card = anatomy_card(network.settings, stock, self.patients_held_out(stock), dataclasses.asdict(self))
+        write_card(folder, card)
+        network.save_pretrained(folder)
 
     def patients_held_out(self, stock: Stock) -> list[str]:
         """Returns the names of the patients held out: evenly spread over all names, and one at least."""

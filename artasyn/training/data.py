@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
-from torch.utils.data import ConcatDataset, DataLoader, Dataset
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, DistributedSampler
 
 from artasyn.bulk.sources import Source
 from artasyn.bulk.workers import follow_parent
@@ -31,12 +31,54 @@ DISTURBED = 3
 """How many times as often as in training nuisances appear where their influence is measured."""
 
 
+class Order(DistributedSampler[int]):
+    """The samples that one device takes, in order. Lightning leaves such an order as it is.
+
+    Args:
+        places: of the samples in their data set.
+    """
+
+    def __init__(self, places: Sequence[int]) -> None:
+        self.places = list(places)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+
+def device_of(trainer: lightning.Trainer | None) -> tuple[int, int]:
+    """Returns the number of this device, from 0, and the number of devices; one without a trainer."""
+    return (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+
+
+def share(places: Sequence[int], rank: int = 0, count: int = 1) -> Order:
+    """Returns the share of this device in the samples of an epoch.
+
+    The devices take the samples in turn, so that none is taken twice. Each device gets the same number; the few that
+    are left over are left out.
+
+    Args:
+        places: of the samples in their data set, in the order of the epoch.
+        rank: the number of this device, from 0.
+        count: the number of devices.
+
+    Raises:
+        DataError: there are more devices than samples.
+    """
+    if len(places) < count:
+        raise DataError(f"{count} devices cannot share {len(places)} samples; take fewer devices")
+    return Order(places[rank : len(places) // count * count : count])
+
+
 class NormalsData(lightning.LightningDataModule):
     """Normal radiographs for training, a share of them held out for validation and calibration.
 
     The workers make the anomalies from (seed, image, epoch), so the anomalies are the same for any number of workers,
-    devices or restarts. The trainer must be made with ``reload_dataloaders_every_n_epochs=1``, which tells the data its
-    epoch.
+    devices or restarts. Several devices share the radiographs of an epoch, see `share`; each validates on all that are
+    held out, so that all have the same thresholds. The trainer must be made with
+    ``reload_dataloaders_every_n_epochs=1``, which tells the data its epoch.
 
     Args:
         sources: the radiographs' files.
@@ -99,16 +141,18 @@ class NormalsData(lightning.LightningDataModule):
                 )
         training, _ = self.parts()
         samples = self._samples(training, epoch, varied=True)
-        # a list, not a generator: the number of draws that a loader makes depends on its workers
-        order = training.order(seed=self.seed, epoch=epoch)
-        drop = len(samples) >= self.batch_size
+        # an order, not a generator: the number of draws that a loader makes depends on its workers
+        rank, count = device_of(self.trainer)
+        order = share(training.order(seed=self.seed, epoch=epoch), rank, count)
+        drop = len(samples) // count >= self.batch_size
         return self._loader(samples, sampler=order, drop_last=drop)
 
     def val_dataloader(self) -> DataLoader[Sample]:
         """Returns the held-out radiographs, each once healthy and once with an anomaly, the same at every epoch."""
         _, held_out = self.parts()
         ill = SyntheticAnomalies(held_out, self.size, self.synthesis, seed=self.seed + 1, healthy_probability=0.0)
-        return self._loader(ConcatDataset([self._samples(held_out, healthy=1.0), ill]))
+        films: ConcatDataset[Sample] = ConcatDataset([self._samples(held_out, healthy=1.0), ill])
+        return self._loader(films, sampler=Order(range(len(films))))
 
     @property
     def groups(self) -> int:

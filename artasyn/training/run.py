@@ -151,7 +151,7 @@ class TrainingRun:
         known = self._known()
         made_from = known and known.digest
         own = {"command": "train", "version": __version__, "synthesis": made_by, "start": made_from}
-        claim(out, dataclasses.asdict(self) | own)
+        rank_zero_only(claim)(out, dataclasses.asdict(self) | own)  # it deletes temporary files
         data = NormalsData(
             sources, out / "cache", size=self.size, batch_size=self.batch_size, workers=workers, seed=self.seed,
             held_out=self.held_out, patients=self.patients, synthesis=synthesis, lungs=lungs, anatomy=self.anatomy,

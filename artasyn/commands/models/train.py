@@ -10,6 +10,7 @@ from typing import Any, Literal
 from artasyn.bulk.lock import claimed
 from artasyn.bulk.run import Outcome, read_manifest
 from artasyn.bulk.sources import processes, search_sources
+from artasyn.console.devices import Devices, first_process
 from artasyn.console.lungs import LungOptions
 from artasyn.console.options import FILES, option, several, spread
 from artasyn.console.results import Done, note_passed_over
@@ -30,9 +31,10 @@ class TrainOptions:
     _: KW_ONLY
     training: TrainingRun = field(default=RECIPE, metadata=spread(main=("epochs", "batch_size", "start", "seed")))
     by: LungOptions = field(default=LungOptions(), metadata=spread(main=("lungs",)))
+    on: Devices = field(default=Devices(), metadata=spread(main=("devices",)))
     trainer: dict[str, Any] | None = field(
         default=None,
-        metadata=option("""further options of lightning.Trainer, as '{"devices": 2, "strategy": "ddp"}'"""),
+        metadata=option("""further options of lightning.Trainer, as '{"accelerator": "gpu"}'"""),
     )
     synthesis: Literal["opacity", "imagined", "both"] = field(
         default="opacity",
@@ -83,16 +85,22 @@ def train(options: TrainOptions) -> Done:
     A detector sees the window around the lungs. Train it with the lungs that it will be used with: `artasyn detect`
     takes those of PBTSeg, unless --lungs says otherwise.
 
+    With --devices 2, two GPUs share the radiographs of every epoch; on several machines, --nodes tells their number.
+    A batch has --batch-size radiographs on each device.
+
     Args:
         options: what to read, where to write, and how to train.
     """
-    out, workers = options.out, processes(options.workers)
+    out, workers, first = options.out, processes(options.workers), first_process()
     found = search_sources(options.normal, leave=out)
     sources, lungs = options.by.sources(found.sources), options.by.finder()
     with claimed(out):
         options.training.fit(
-            sources, out, workers=workers, trainer=options.trainer, synthesis=options.maker(), lungs=lungs
-        )
+            sources, out, workers=workers, trainer=options.on.trainer(options.trainer), synthesis=options.maker(),
+            lungs=lungs,
+        )  # fmt: skip
+        if not first:
+            return Done(())
         notes = note_passed_over(out, found)
     manifest = out / "cache" / "manifest.csv"
     reasons = {row["name"]: row["reason"] for row in read_manifest(manifest)}

@@ -12,6 +12,7 @@ from artasyn.bulk.lock import claimed
 from artasyn.bulk.sources import processes
 from artasyn.commands.project import CTS, LABELS, NAMES, RESAMPLE
 from artasyn.commands.stock import StockOptions, stock
+from artasyn.console.devices import Devices, first_process
 from artasyn.console.options import flag, option, paths, several, spread
 from artasyn.console.results import Done
 from artasyn.errors import DataError
@@ -46,6 +47,7 @@ class TrainAnatomyOptions:
         ),
     )
     training: AnatomyRun = field(default=AnatomyRun(), metadata=spread(main=("steps", "pretrained", "seed")))
+    on: Devices = field(default=Devices(), metadata=spread(main=("devices",)))
     trainer: dict[str, Any] | None = field(
         default=None, metadata=option("""further options of lightning.Trainer, as '{"accelerator": "gpu"}'""")
     )
@@ -83,19 +85,24 @@ def train_anatomy(options: TrainAnatomyOptions) -> Done:
     settings.json. The thresholds of the model, and the agreement that counts as usual, come from films of patients who
     trained nothing. The same command continues a training that was killed.
 
+    With --devices 2, two GPUs share the batches; on several machines, --nodes tells their number, and the stock is made
+    beforehand.
+
     Args:
         options: what to read, where to write, and how to train.
     """
-    out = options.out
+    out, first = options.out, first_process()
     with claimed(out):
         made = Done(())
         folders = tuple(options.stock or ())
         if not folders:
             making = options.making()
-            made, folders = stock(making), (making.out,)
+            made, folders = stock(making) if first else made, (making.out,)
         views = Stock.read(*folders, weights=[1.0] * len(folders))
         workers = processes(options.workers)
-        options.training.fit(views, out, workers=workers, trainer=options.trainer)
+        options.training.fit(views, out, workers=workers, trainer=options.on.trainer(options.trainer))
+    if not first:
+        return Done(())
     return dataclasses.replace(
         made, written=(out / "model", *made.written), said=f"trained on {len(views.views)} views"
     )

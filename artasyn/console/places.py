@@ -1,0 +1,72 @@
+"""URLs among the options of a command: what stands for them on this machine, and results that go to them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from artasyn.errors import DataError
+from artasyn.remote.objects import stand_in
+from artasyn.remote.results import published
+from artasyn.remote.urls import place_of, url_in, url_of
+
+REMOTE = "remote"
+"""The key of a field's metadata that says what its URLs are, see `artasyn.console.options.remote`."""
+
+
+def here(options: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values of a command's options, with paths of this machine in place of URLs.
+
+    Args:
+        options: the dataclass of the options.
+        values: the values by the names of the options.
+
+    Raises:
+        DataError: there is nothing at a URL, or the command cannot write to one.
+        StoreError: a store does not answer.
+        MissingExtra: a package is missing.
+    """
+    kinds = {field.name: field.metadata.get(REMOTE, "files") for field in dataclasses.fields(options)}
+    out = values.get("out")
+    target = url_in(out) if isinstance(out, Path) else ""
+    if target and kinds["out"] != "results":
+        raise DataError(f"{target}: this command writes to folders of this machine alone; give one, and copy it then")
+
+    def local(name: str, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return [local(name, each) for each in value]
+        url = url_in(value) if isinstance(value, Path) else ""
+        if not url:
+            return value
+        if name == "out":
+            return place_of(url, "results")
+        from artasyn.files.radiograph import RADIOGRAPH_SUFFIXES  # loads slowly, and URLs are rare
+
+        return stand_in(url, lazy=RADIOGRAPH_SUFFIXES if kinds.get(name) == "films" else None, leave=target)
+
+    return {name: local(name, value) for name, value in values.items()}
+
+
+@contextmanager
+def sent(out: object) -> Iterator[None]:
+    """Copies the results of a block to the store that they belong to, if they do.
+
+    Args:
+        out: the folder that the block writes to, as `here` returned it.
+
+    Raises:
+        DataError: another command writes there, or there is no such bucket.
+        StoreError: the store does not answer.
+    """
+    url = url_of(out, "results") if isinstance(out, Path) else ""
+    if not url:
+        yield
+        return
+    from artasyn.bulk.lock import claimed  # loads slowly, and URLs are rare
+
+    assert isinstance(out, Path)
+    with claimed(out), published(url, out):
+        yield

@@ -1,0 +1,138 @@
+"""Results on their way to a store: copied whole, once, in both directions, and told of last."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from artasyn.cli.main import main
+from artasyn.errors import DataError, StoreError
+from artasyn.files import atomic
+from artasyn.files.radiograph import image_png
+from artasyn.phantom.film import Phantom
+from artasyn.remote import results
+from artasyn.remote.results import Staging, published
+from tests.trees import tree
+
+URL = "memory://out"
+
+
+def stored(memory: Any) -> dict[str, bytes]:
+    """The objects of the store, by their names below the URL."""
+    return {path.removeprefix("/out/"): memory.cat_file(path) for path in memory.find("/out")}
+
+
+def test_a_command_reads_and_writes_urls(memory: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = image_png(Phantom(size=64)(1).image)
+    memory.pipe_file("/films/a.png", data)
+    (tmp_path / "a.png").write_bytes(data)
+    assert main(["segment", "memory://films", "--out", URL]) == 0
+    said = capsys.readouterr()
+    assert said.out.splitlines() == [f"{URL}/sheet-1.png", f"{URL}/manifest.csv"]
+    assert "open memory://out/sheet-1.png" in said.err
+    assert main(["segment", str(tmp_path / "a.png"), "--out", str(tmp_path / "out")]) == 0
+    here, there = tree(tmp_path / "out"), stored(memory)
+    assert here.keys() == there.keys()
+    told = {".journal.jsonl", "manifest.csv"}
+    assert {name: there[name] for name in there.keys() - told} == {name: here[name] for name in here.keys() - told}
+    assert there["manifest.csv"] == here["manifest.csv"].replace(str(tmp_path).encode(), b"memory://films")
+    memory.pipe_file("/films/a.png", image_png(Phantom(size=64)(2).image))
+    assert main(["segment", "memory://films", "--out", URL]) == 0
+    assert stored(memory)["labels/a.png"] != there["labels/a.png"]
+
+
+def test_another_machine_goes_on_where_one_stopped(memory: Any, tmp_path: Path) -> None:
+    with published(URL, tmp_path / "a"):
+        atomic.write_text(tmp_path / "a" / "x" / "1.txt", "one")
+        atomic.write_text(tmp_path / "a" / "manifest.csv", "1")
+        (tmp_path / "a" / ".lock").touch()
+        (tmp_path / "a" / ".artasyn-1.tmp").touch()
+    assert stored(memory) == {"x/1.txt": b"one", "manifest.csv": b"1"}
+    with published(URL, tmp_path / "b"):
+        assert tree(tmp_path / "b") == stored(memory)
+        atomic.write_text(tmp_path / "b" / "2.txt", "two")
+        (tmp_path / "b" / "x" / "1.txt").unlink()
+    assert stored(memory) == {"2.txt": b"two", "manifest.csv": b"1"}
+    (tmp_path / "a" / ".lock").unlink()
+    (tmp_path / "a" / ".artasyn-1.tmp").unlink()
+    with published(URL, tmp_path / "a"):
+        assert tree(tmp_path / "a") == stored(memory)
+
+
+def test_what_is_alike_is_not_copied_again(memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("1.txt", "2.txt", "manifest.csv"):
+        atomic.write_text(tmp_path / "a" / name, name)
+    with published(URL, tmp_path / "a"):
+        pass
+    sent: list[str] = []
+    monkeypatch.setattr(Staging, "_send", lambda self, name, *_: sent.append(name))
+    atomic.write_text(tmp_path / "a" / "2.txt", "another")
+    staging = Staging(URL, tmp_path / "a")
+    staging.pull()
+    staging.push()
+    assert sent == ["2.txt"]
+
+
+def test_a_run_that_fails_or_is_stopped_leaves_what_is_done(memory: Any, tmp_path: Path) -> None:
+    def stopped() -> None:
+        with published(URL, tmp_path / "a"):
+            atomic.write_text(tmp_path / "a" / "1.txt", "one")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert stored(memory) == {"1.txt": b"one"}
+
+
+def test_results_are_copied_while_a_command_runs(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(results, "SECONDS", 0.02)
+    once = [StoreError("memory://out: the store does not answer (cable)")]
+    push = Staging.push
+    monkeypatch.setattr(Staging, "push", lambda self: (_ for _ in ()).throw(once.pop()) if once else push(self))
+    with published(URL, tmp_path / "a"):
+        atomic.write_text(tmp_path / "a" / "1.txt", "one")
+        end = time.monotonic() + 10
+        while not memory.exists("/out/1.txt") and time.monotonic() < end:
+            time.sleep(0.01)
+        assert stored(memory) == {"1.txt": b"one"}
+    assert "(cable); the run goes on, and results are copied later" in caplog.text
+
+
+def test_files_that_tell_of_others_are_copied_after_those(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in (".journal.jsonl", "a.png", "z.png", ".portions/1-of-2/.journal.jsonl"):
+        atomic.write_text(tmp_path / "a" / name, name)
+    put = type(memory).put_file
+
+    def refuse(self: Any, here: str, there: str, **options: Any) -> None:
+        if here.endswith("z.png"):
+            raise TimeoutError
+        put(self, here, there, **options)
+
+    monkeypatch.setattr(type(memory), "put_file", refuse)
+    with pytest.raises(StoreError, match=r"memory://out/z\.png: the store does not answer"):
+        Staging(URL, tmp_path / "a").push()
+    assert not [name for name in stored(memory) if name.endswith("jsonl")]
+    monkeypatch.undo()
+
+
+def test_a_store_that_cannot_be_written_and_an_object_cut_short_are_refused(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    atomic.write_text(tmp_path / "a" / "1.txt", "one")
+    monkeypatch.setattr(type(memory), "info", lambda *_: {"size": 2, "created": 1})
+    with pytest.raises(StoreError, match=r"memory://out/1\.txt holds 2 bytes, not 3; run the same command again"):
+        Staging(URL, tmp_path / "a").push()
+
+    def refuse(*_: Any) -> None:
+        raise FileNotFoundError("no bucket")
+
+    monkeypatch.setattr(type(memory), "pipe_file", refuse)
+    with pytest.raises(DataError, match="memory://out does not exist"), published(URL, tmp_path / "a"):
+        raise AssertionError("it begins")
