@@ -78,7 +78,7 @@ class Change:
         number = np.arange(len(there), dtype=np.uint8)[:, None]
         rows = cv2.resize(number, (1, self.window.side), interpolation=cv2.INTER_NEAREST_EXACT)[down, 0]
         found = np.zeros_like(self.mask)
-        np.logical_and(self.mask[self.film], wide.take(rows, axis=0).view(bool), out=found[self.film])
+        np.logical_and(self.mask[self.film], wide.take(rows.astype(int), axis=0).view(bool), out=found[self.film])
         return found
 
     def findings(self) -> dict[str, Mask]:

@@ -235,7 +235,7 @@ def test_the_air_of_one_lesion_is_what_remains_of_its_density(look: list[float])
     pieces = [texture(number)[100:150, 77:118][::-1, ::-1] for number in (1, 2, 4)]
     fade, numbers, severity = rng.random((50, 41), np.float32), np.array(look, np.float32), np.float32(0.8)
     needed = [piece if strength else None for piece, strength in zip(pieces, numbers[2:5], strict=True)]
-    plain = rendering.remaining(severity, rendering.density(level, *pieces, numbers, np), fade)
+    plain = rendering.remaining(severity, rendering.density(level, pieces[0], pieces[1], pieces[2], numbers, np), fade)
     assert (rendering.air_of_one(level, needed, numbers, severity, fade) == plain).all()
 
 
