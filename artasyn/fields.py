@@ -155,10 +155,11 @@ def reader(hint: Any) -> Reader:
         return functools.partial(_checked, reader(inner[0]), counts, [rule for rule in inner[1:] if rule not in counts])
     if origin is tuple:
         endless = inner[-1] is Ellipsis
-        readers_of = [reader(each) for each in (inner[:1] if endless else inner)]
-        if all(isinstance(each, functools.partial) and each.func is _within for each in readers_of) and not endless:
-            return functools.partial(_numbers, readers_of, [each.args for each in readers_of])
-        return functools.partial(_items, readers_of, endless)
+        items = [reader(each) for each in (inner[:1] if endless else inner)]
+        bounded = [each.args for each in items if isinstance(each, functools.partial) and each.func is _within]
+        if len(bounded) == len(items) and not endless:
+            return functools.partial(_numbers, items, bounded)
+        return functools.partial(_items, items, endless)
     if origin is Literal:
         return functools.partial(_one_of, inner)
     if origin in (Union, types.UnionType):
@@ -247,7 +248,7 @@ def _items(inner: list[Reader], endless: bool, value: Any) -> tuple[Any, ...]:
     return tuple(items)
 
 
-def _numbers(inner: list[Reader], ranges: list[tuple[Within, float, float]], value: Any) -> tuple[Any, ...]:
+def _numbers(inner: list[Reader], ranges: list[tuple[Any, ...]], value: Any) -> tuple[Any, ...]:
     """Reads as many numbers as there are ranges; in the usual case they are compared and nothing else."""
     if type(value) is tuple and len(value) == len(ranges):
         for number, (_, low, high) in zip(value, ranges, strict=True):

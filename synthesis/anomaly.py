@@ -72,10 +72,13 @@ class Change:
 
     def among(self, there: Bool[np.ndarray, "grid grid"]) -> Mask:
         """Returns the changed pixels that lie in some places of the grid."""
-        size = (self.window.side, self.window.side)
-        pixels = cv2.resize(there.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
+        down, across = self.inner
+        size = (self.window.side, len(there))
+        wide = cv2.resize(there.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)[:, across]
+        number = np.arange(len(there), dtype=np.uint8)[:, None]
+        rows = cv2.resize(number, (1, self.window.side), interpolation=cv2.INTER_NEAREST_EXACT)[down, 0]
         found = np.zeros_like(self.mask)
-        np.logical_and(self.mask[self.film], pixels[self.inner].view(bool), out=found[self.film])
+        np.logical_and(self.mask[self.film], wide.take(rows.astype(int), axis=0).view(bool), out=found[self.film])
         return found
 
     def findings(self) -> dict[str, Mask]:

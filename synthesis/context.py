@@ -38,6 +38,9 @@ LEAST_STEP = 0.1
 """Smallest difference in grey between soft tissue and the mean of the lungs; used where the image shows less."""
 
 
+Box = tuple[slice, slice]
+"""Rows and columns."""
+
 _MIDDLES = np.arange(CELLS) + 0.5  # of the cells
 _SAMPLES = 2 * np.arange(CELLS * SAMPLES) + 1  # places of the samples, twice
 
@@ -82,6 +85,8 @@ class Window:
 
     def on_film(self, shape: tuple[int, ...]) -> Float32[np.ndarray, "cells cells"]:
         """Returns 1 for cells whose centre lies on the image and 0 for the others."""
+        if min(self.top, self.left) >= 0 and self.top + self.side <= shape[0] and self.left + self.side <= shape[1]:
+            return np.ones((CELLS, CELLS), np.float32)
         middle = _MIDDLES * (self.side / CELLS)
         rows, columns = (
             (at + middle >= 0) & (at + middle < length) for at, length in zip((self.top, self.left), shape, strict=True)
@@ -143,6 +148,56 @@ class Context:
         if place.part != "lungs":
             within = _shares(sides * window.sampled(place.region))
         return cls(share, window.on_film(image.shape), step, window.height / window.side, soft_tissue, within)
+
+
+@dataclass(frozen=True, eq=False)
+class Fade:
+    """The fade of lesions at the pleura of a lung, where it is not 0.
+
+    Attributes:
+        values: float32 (rows, columns), on the grid.
+        top: the first row on the grid, an even number.
+        left: the first column on the grid, an even number.
+    """
+
+    values: Float32[np.ndarray, "rows columns"]
+    top: int
+    left: int
+
+    @classmethod
+    def of(cls, cells: Float32[np.ndarray, "cells cells"]) -> Fade:
+        """Returns the fade of a lung from that in the cells of the window."""
+        left, top, width, height = cv2.boundingRect((cells > 0).view(np.uint8))
+        bottom, right, times = top + height + 1, left + width + 1, GRID // CELLS
+        top, left = max(top - 1, 0), max(left - 1, 0)
+        part = cells[top:bottom, left:right]
+        size = (times * part.shape[1], times * part.shape[0])
+        return cls(cv2.resize(part, size, interpolation=cv2.INTER_LINEAR), times * top, times * left)
+
+    def within(
+        self, down: list[int], over: list[int]
+    ) -> tuple[Box, Box, Box, Float32[np.ndarray, "rows columns"]] | None:
+        """Returns where a lesion meets the lung; None where it does not.
+
+        Args:
+            down: the first row of points that the lesion reaches, and the one after the last.
+            over: the columns.
+
+        Returns:
+            Its part of the grid; the points that the levels in this part are interpolated from; the part in twice as
+            many rows and columns as there are points; and the fade.
+        """
+        box, points, inner, part = [], [], [], []
+        for (first, last), start, length in zip((down, over), (self.top, self.left), self.values.shape, strict=True):
+            low, high = max(2 * first, start), min(2 * last, start + length)
+            if low >= high:
+                return None
+            from_, to = max(first, low // 2 - 1), min(last, high // 2 + 1)
+            box.append(slice(low, high))
+            points.append(slice(from_, to))
+            inner.append(slice(low - 2 * from_, high - 2 * from_))
+            part.append(slice(low - start, high - start))
+        return (box[0], box[1]), (points[0], points[1]), (inner[0], inner[1]), self.values[part[0], part[1]]
 
 
 def _shares(sides: UInt8[np.ndarray, "samples samples"]) -> Float32[np.ndarray, "2 cells cells"]:

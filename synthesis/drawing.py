@@ -88,7 +88,7 @@ def _in_order(parts: list[Float64[np.ndarray, "_ _ 4"]], order: Int[np.ndarray, 
         stop = start + len(part)
         np.copyto(joined[start:stop, : part.shape[1]], part, where=part[..., 2:3] > ABSENT[2])
         start = stop
-    return joined[order]
+    return np.asarray(joined[order])
 
 
 def _sides(
@@ -102,9 +102,12 @@ def _sides(
     both = allowed.all(axis=1)
     first = np.where(both, rng.integers(RIGHT, LEFT + 1, size=len(counts)), LEFT - allowed[:, 0])
     spread = both & (rng.random(len(counts)) < finding.bilateral_probability)
-    at = np.arange(counts.sum()) - (counts.cumsum() - counts).repeat(counts)  # within its image
-    other = spread.repeat(counts) & ((at == 1) | (at > 1) & (rng.random(at.size) < 0.5))
+    chances = rng.random(counts.sum())
     first = first.repeat(counts)
+    if not spread.any():
+        return first
+    at = np.arange(first.size) - (counts.cumsum() - counts).repeat(counts)  # within its image
+    other = spread.repeat(counts) & ((at == 1) | (at > 1) & (chances < 0.5))
     return np.asarray(np.where(other, RIGHT + LEFT - first, first))
 
 
@@ -112,12 +115,12 @@ def _foci(finding: Finding, count: int, rng: np.random.Generator) -> Float[np.nd
     """Draws places in a lung, in the finding's zones or around the hilum."""
     if finding.hilar:
         away = rng.standard_normal((count, 2)) * AROUND_HILUM
-        return np.array([HILUM[0] + away[:, 0], HILUM[1] + np.abs(away[:, 1])]).T.clip(0.04, 0.96)
+        return np.asarray(np.array([HILUM[0] + away[:, 0], HILUM[1] + np.abs(away[:, 1])]).T.clip(0.04, 0.96))
     levels, depths = _zones(tuple(finding.zones))
     unit, pick = rng.random((count, 2)), rng.random((count, 2))
     rows = levels[(pick[:, 0] * len(levels)).astype(int)]
     columns = depths[(pick[:, 1] * len(depths)).astype(int)]
-    return np.array([rows + unit[:, 0] / 3, columns[:, 0] + unit[:, 1] * columns[:, 1]]).T.clip(0.04, 0.96)
+    return np.asarray(np.array([rows + unit[:, 0] / 3, columns[:, 0] + unit[:, 1] * columns[:, 1]]).T.clip(0.04, 0.96))
 
 
 @cache

@@ -18,7 +18,7 @@ from artasyn.segment.anatomy.anatomy import Convention
 from artasyn.shapes import Bool, Float32
 from artasyn.synthesis import rendering
 from artasyn.synthesis.anomaly import Anomaly, Change, exposed
-from artasyn.synthesis.context import CELLS, FADE_BLUR, Context, Window, blurred
+from artasyn.synthesis.context import FADE_BLUR, Box, Context, Fade, Window, blurred
 from artasyn.synthesis.drawing import draw_lesions
 from artasyn.synthesis.finding import CountRange, Finding, Findings, chosen, findings
 from artasyn.synthesis.lesions import Draws, OpacityRecord
@@ -28,9 +28,6 @@ from artasyn.synthesis.textures import DEVIATION, GRID, texture
 
 DRAWS = 8
 """Number of draws that may fail before an image counts as one that nothing can be added to."""
-
-Box = tuple[slice, slice]
-"""Rows and columns."""
 
 _POINTS = ((np.arange(rendering.POINTS) + 0.5) / rendering.POINTS).astype(np.float32)
 
@@ -319,7 +316,14 @@ def _air_left(context: Context, record: OpacityRecord) -> dict[str, Float32[np.n
             continue
         box, points, inner, fade = found
         level = rendering.levels(
-            lesions.stamps[one], rows[one], columns[one], outward[one], height, *(_POINTS[at] for at in points), np
+            lesions.stamps[one],
+            rows[one],
+            columns[one],
+            outward[one],
+            height,
+            _POINTS[points[0]],
+            _POINTS[points[1]],
+            np,
         )[0]
         level = cv2.resize(level, (2 * level.shape[1], 2 * level.shape[0]), interpolation=cv2.INTER_LINEAR)[inner]
         pieces = [
@@ -331,56 +335,6 @@ def _air_left(context: Context, record: OpacityRecord) -> dict[str, Float32[np.n
         left = air_left[lesion.finding][box]
         cv2.multiply(left, rendering.air_of_one(level, pieces, look[:-1], lesions.severity[number], fade), left)
     return air_left
-
-
-@dataclass(frozen=True, eq=False)
-class Fade:
-    """The fade of lesions at the pleura of a lung, where it is not 0.
-
-    Attributes:
-        values: float32 (rows, columns), on the grid.
-        top: the first row on the grid, an even number.
-        left: the first column on the grid, an even number.
-    """
-
-    values: Float32[np.ndarray, "rows columns"]
-    top: int
-    left: int
-
-    @classmethod
-    def of(cls, cells: Float32[np.ndarray, "cells cells"]) -> Fade:
-        """Returns the fade of a lung from that in the cells of the window."""
-        left, top, width, height = cv2.boundingRect((cells > 0).view(np.uint8))
-        bottom, right, times = top + height + 1, left + width + 1, GRID // CELLS
-        top, left = max(top - 1, 0), max(left - 1, 0)
-        part = cells[top:bottom, left:right]
-        size = (times * part.shape[1], times * part.shape[0])
-        return cls(cv2.resize(part, size, interpolation=cv2.INTER_LINEAR), times * top, times * left)
-
-    def within(
-        self, down: list[int], over: list[int]
-    ) -> tuple[Box, Box, Box, Float32[np.ndarray, "rows columns"]] | None:
-        """Returns where a lesion meets the lung; None where it does not.
-
-        Args:
-            down: the first row of points that the lesion reaches, and the one after the last.
-            over: the columns.
-
-        Returns:
-            Its part of the grid; the points that the levels in this part are interpolated from; the part in twice as
-            many rows and columns as there are points; and the fade.
-        """
-        box, points, inner, part = [], [], [], []
-        for (first, last), start, length in zip((down, over), (self.top, self.left), self.values.shape, strict=True):
-            low, high = max(2 * first, start), min(2 * last, start + length)
-            if low >= high:
-                return None
-            from_, to = max(first, low // 2 - 1), min(last, high // 2 + 1)
-            box.append(slice(low, high))
-            points.append(slice(from_, to))
-            inner.append(slice(low - 2 * from_, high - 2 * from_))
-            part.append(slice(low - start, high - start))
-        return (box[0], box[1]), (points[0], points[1]), (inner[0], inner[1]), self.values[part[0], part[1]]
 
 
 def _spread(record: OpacityRecord, stamps: int) -> Float32[np.ndarray, "n 1"]:

@@ -190,7 +190,7 @@ def _outward(share: Array, xp: Any) -> Array:
     middle = (weight * columns).sum(2) / total.clip(1e-6)
     mirrored = (xp.amin(total, 1) > 0) & (middle[:, 0] > middle[:, 1])
     left = 1 - 2 * (mirrored + 0)
-    return xp.stack([-left, left], 1)
+    return np.array([-left, left]).T if xp is np else xp.stack([-left, left], 1)
 
 
 def at_the_hilum(lesions: Any, extents: Extents, xp: Any) -> tuple[Array, Array]:

@@ -8,9 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from artasyn.phantom.film import Phantom
 from artasyn.segment.lungs import Lungs
 from artasyn.synthesis import LungOpacity, findings, rendering
-from artasyn.synthesis.context import CELLS, SAMPLES, Context, Window, averaged, blurred
+from artasyn.synthesis.anomaly import expose, exposed
+from artasyn.synthesis.context import CELLS, SAMPLES, Context, Fade, Window, averaged, blurred
+from artasyn.synthesis.opacity import Ground, rendered
 from artasyn.synthesis.places import Place
 from artasyn.synthesis.rendering import SHARPNESS, Extents
 from artasyn.synthesis.textures import CLOUDS, DEVIATION, GRID, NAMES, SIDE, TREES, bank, texture
@@ -211,6 +214,99 @@ def test_what_would_be_brighter_than_soft_tissue_brightens_less() -> None:
     film = np.array([0.2, 0.6, 0.65, 0.7, 1.0], np.float32)
     added = rendering.saturated(np.full(5, 0.1, np.float32), film, np.float32(0.7), np)
     assert added.tolist() == pytest.approx([0.1, 0.1, 0.0625, 0.025, 0.025], abs=1e-6)
+
+
+# Fast ways against plain ones.
+
+
+def looks() -> list[list[float]]:
+    """Edge, solidity, irregularity, cloudiness, share and hollow: of every finding, and others."""
+    of_findings = [
+        (k.look.edge, k.look.solidity, k.look.irregularity, k.look.cloudiness, k.look.share, k.look.hollow)
+        for k in findings()
+    ]
+    return [*map(list, of_findings), [1.0, 0.3, 0.0, 0.0, 0.0, 0.0], [0.7, 1.0, 0.4, 0.0, 1.0, 0.5]]
+
+
+@pytest.mark.parametrize("look", looks())
+def test_the_air_of_one_lesion_is_what_remains_of_its_density(look: list[float]) -> None:
+    rng = np.random.default_rng(0)
+    level = rng.uniform(-3, 1.5, (50, 41)).astype(np.float32)
+    pieces = [texture(number)[100:150, 77:118][::-1, ::-1] for number in (1, 2, 4)]
+    fade, numbers, severity = rng.random((50, 41), np.float32), np.array(look, np.float32), np.float32(0.8)
+    needed = [piece if strength else None for piece, strength in zip(pieces, numbers[2:5], strict=True)]
+    plain = rendering.remaining(severity, rendering.density(level, pieces[0], pieces[1], pieces[2], numbers, np), fade)
+    assert (rendering.air_of_one(level, needed, numbers, severity, fade) == plain).all()
+
+
+def test_a_lesion_meets_its_lung_wherever_its_fade_is_not_0() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(20):
+        top, left, bottom, right = (int(at) for at in (*rng.integers(0, 30, 2), *rng.integers(31, CELLS + 1, 2)))
+        cells = np.zeros((CELLS, CELLS), np.float32)
+        cells[top:bottom, left:right] = rng.random((bottom - top, right - left), np.float32)
+        whole = cv2.resize(cells, (GRID, GRID), interpolation=cv2.INTER_LINEAR)
+        points = cv2.resize(cells, (GRID // 2, GRID // 2), interpolation=cv2.INTER_LINEAR)
+        down, over = (sorted(rng.choice(GRID // 2, 2, replace=False).tolist()) for _ in range(2))
+        lesion = np.zeros((GRID, GRID), bool)
+        lesion[2 * down[0] : 2 * down[1], 2 * over[0] : 2 * over[1]] = True
+        found = Fade.of(cells).within(down, over)
+        if found is None:
+            assert not whole[lesion].any()
+            continue
+        box, at, inner, fade = found
+        assert fade == pytest.approx(whole[box], abs=1e-6)
+        assert lesion[box].all()
+        lesion[box] = False
+        assert not whole[lesion].any()
+        reached = points[down[0] : down[1], over[0] : over[1]]  # what is interpolated from the points that it reaches
+        wide = cv2.resize(reached, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+        expected = wide[box[0].start - 2 * down[0] :, box[1].start - 2 * over[0] :][: fade.shape[0], : fade.shape[1]]
+        part = cv2.resize(points[at], None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)[inner]
+        assert part == pytest.approx(expected, abs=1e-6)
+
+
+def test_exposing_in_strips_is_exposing_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("artasyn.synthesis.anomaly.STRIP", 300)
+    rng = np.random.default_rng(2)
+    image, film = rng.random((70, 60), np.float32), (slice(5, 66), slice(11, 52))
+    more, region = rng.random((61, 41), np.float32) ** 4, rng.random((70, 60)) < 0.6
+    whole = np.zeros((70, 60), np.float32)
+    whole[film] = more * region[film]
+    plain = expose(image, rendering.saturated(whole, image, np.float32(0.7), np), tolerance=0.05)
+    for laid in (image, np.asfortranarray(image)):
+        made = exposed(laid, film, more, region, 0.7, tolerance=0.05)
+        assert all((one == other).all() for one, other in zip(made, plain, strict=True))
+    assert 0.1 < plain[1].mean() < 0.5
+
+
+@pytest.mark.parametrize("tolerance", [1 / 255, 0.03])
+def test_nothing_that_can_show_is_left_out(tolerance: float) -> None:
+    """The change of a film against all lesions on the whole grid, which is then resampled and added as a whole."""
+    film = Phantom(size=160)(3)
+    place, window = Place.of(film.lungs), Window.around(film.lungs)
+    assert window is not None
+    ground = Ground.of(place, film.image)
+    for seed in range(6):
+        record = LungOpacity(tolerance=tolerance).draw(film.lungs, seed)
+        change = rendered(film.image, place, record)
+        every = np.float32(1) - np.prod(list(change.air_left.values()), axis=0)
+        added = ground.placed(every * change.step)
+        more = rendering.saturated(added, film.image, np.float32(ground.context.soft_tissue), np)
+        image, mask, attenuation = expose(film.image, more, tolerance=tolerance)
+        assert (change.image == image).all()
+        assert (change.mask == mask).all()
+        assert (change.attenuation == attenuation).all()
+        size = (window.side, window.side)
+        for name, region in change.findings().items():
+            if len(change.air_left) > 1:
+                part = (1 - change.air_left[name]) * change.step
+                most = np.maximum.reduce([(1 - air) * change.step for air in change.air_left.values()])
+                there = ((part >= np.float32(tolerance)) | (part == most)).astype(np.uint8)
+                there = cv2.resize(there, size, interpolation=cv2.INTER_NEAREST_EXACT)[change.inner]
+                mask = np.zeros_like(change.mask)
+                mask[change.film] = change.mask[change.film] & (there > 0)
+            assert (region == mask).all()
 
 
 # Textures.
