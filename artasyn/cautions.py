@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from artasyn.arrays import Image
 
@@ -103,4 +104,4 @@ def _saturated(grey: npt.NDArray[np.float32], low: np.float32, high: np.float32)
     """Returns the share of sorted greys that are as dark as `low` or as bright as `high`."""
     black = int(np.searchsorted(grey, low + 1 / 512, "right"))
     white = grey.size - int(np.searchsorted(grey, high - 1 / 512, "left"))
-    return min(1.0, (black + white) / grey.size)
+    return min(1.0, (black + white) / int(grey.size))
