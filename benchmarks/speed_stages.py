@@ -6,10 +6,13 @@ import argparse
 import json
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,8 +20,10 @@ import torch
 from tqdm import tqdm
 
 from artasyn import Detector, LungOpacity, PBTSeg, Phantom
-from artasyn.arrays import generator
+from artasyn.arrays import Image, generator
 from artasyn.detection.network import DetectorNetwork
+from artasyn.detection.onnx_export import export_onnx
+from artasyn.errors import ArtasynError
 from artasyn.training.module import ReconstructionTraining
 from artasyn.training.samples import Sample
 
@@ -60,6 +65,49 @@ def image_stages(size: int) -> dict[str, Callable[[int], object]]:
     }
 
 
+ENGINES = ("32 bits", "bfloat16", "onnxruntime")
+"""What runs the detector's network."""
+
+
+def detection(repeats: int, bar: tqdm[Any]) -> dict[str, dict[str, float]]:
+    """Detection in batches of 16 on one core, with every engine that this machine has. PBTSeg finds the lungs."""
+    films = [Phantom(size=256)(seed, lesions=seed % 2 == 1).image for seed in range(16)]
+    found: dict[str, dict[str, float]] = {}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ENGINES:
+            bar.update()
+            try:
+                detector = engine(name, Path(folder))
+            except ArtasynError as reason:  # no bfloat16, or no onnxruntime
+                print(f"{name}: {reason}")
+                continue
+            call = partial(_examined, detector, films)
+            stages = milliseconds(call, repeats=repeats, per_call=len(films))
+            found[f"detection, 256 px, batch of 16, one core, {name}"] = stages
+    torch.set_num_threads(threads)
+    return found
+
+
+def _examined(detector: Detector, films: list[Image], _: int) -> None:
+    detector(films)
+
+
+def engine(name: str, folder: Path) -> Detector:
+    """The detector that comes with artasyn on one of `ENGINES`.
+
+    Args:
+        name: the engine.
+        folder: for the ONNX file.
+    """
+    if name == "onnxruntime":
+        file = folder / "detector.onnx"
+        export_onnx(DetectorNetwork.from_pretrained(), file)
+        return Detector.from_onnx(file, ["CPUExecutionProvider"], 1)
+    return Detector.from_pretrained(precision="bf16" if name == "bfloat16" else "fp32")
+
+
 def main() -> None:
     """Measures and writes the result."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -69,7 +117,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     stages: dict[str, dict[str, float]] = {}
     repeats = given.repeats
-    bar = tqdm(total=9, unit="stage")
+    bar = tqdm(total=9 + len(ENGINES), unit="stage")
     for size in (256, 1024):
         for name, call in image_stages(size).items():
             stages[f"{name}, {size} px"] = milliseconds(call, repeats=repeats)
@@ -99,6 +147,7 @@ def main() -> None:
     stages["training, 128 px, batch of 8"] = milliseconds(step, repeats=repeats, per_call=8)
     bar.update()
     film = Phantom(size=256)(2)
+    stages |= detection(repeats, bar)
     detector = Detector.from_pretrained()
     stages["detection, 256 px, lungs given"] = milliseconds(lambda _: detector(film.image, film.lungs), repeats=repeats)
     bar.update()

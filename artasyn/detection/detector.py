@@ -14,7 +14,7 @@ import numpy as np
 from artasyn.arrays import GivenImage
 from artasyn.detection.examination import Detection, Maps, Squares, examine
 from artasyn.detection.onnx_network import OnnxNetwork
-from artasyn.detection.settings import DetectorSettings
+from artasyn.detection.settings import DetectorSettings, Precision
 from artasyn.errors import ImageError, ModelError
 from artasyn.files.radiograph import read_radiograph
 from artasyn.segment import Lungs
@@ -81,21 +81,28 @@ class Detector:
             )
 
     @classmethod
-    def from_pretrained(cls, model: str | Path = "bundled", *, device: str = "cpu", **options: Any) -> Detector:
+    def from_pretrained(
+        cls, model: str | Path = "bundled", *, device: str = "cpu", precision: Precision = "fp32", **options: Any
+    ) -> Detector:
         """Loads a detector that runs on torch.
 
         Args:
             model: a folder that `save_pretrained` or training wrote, or the id of a model on the Hugging Face hub;
                 ``bundled`` is the one that comes with artasyn (its card: ``artasyn/model/README.md``).
             device: a device of torch: cpu, cuda, cuda:1, mps.
+            precision: ``bf16`` computes in bfloat16, which is faster where the device has instructions for it and moves
+                scores a little; thresholds hold for ``fp32``.
             **options: options of `huggingface_hub.hf_hub_download` (revision, token, ...).
 
         Raises:
-            ModelError: there is no such model, or its files are damaged or of another kind.
+            ModelError: there is no such model, its files are damaged or of another kind, or the device has no such
+                precision.
         """
         from artasyn.detection.network import DetectorNetwork  # needs torch and timm; from_onnx does not
 
-        return cls(DetectorNetwork.from_pretrained(model, **options).to(device))
+        network = DetectorNetwork.from_pretrained(model, **options).to(device)
+        network.compute_in(precision)
+        return cls(network)
 
     @classmethod
     def from_onnx(
@@ -153,7 +160,7 @@ class Detector:
         Raises:
             ModelError: always; the message says why.
         """
-        raise ModelError("a detector computes in 32 bits: its thresholds and its novelty hold for them alone")
+        raise ModelError("a detector keeps its weights in 32 bits; precision='bf16' of from_pretrained computes in 16")
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Writes ``config.json`` and ``model.safetensors``, for `from_pretrained`.

@@ -3,6 +3,7 @@
 # The annotations are not postponed: huggingface_hub reads the class of `config` from the signature.
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,7 @@ from artasyn.detection.head import DiscriminativeHead
 from artasyn.detection.novelty import Novelty, Statistics
 from artasyn.detection.reconstruction import ReconstructionNet
 from artasyn.detection.regions import statistics, zones_of
-from artasyn.detection.settings import DetectorSettings
+from artasyn.detection.settings import DetectorSettings, Precision
 from artasyn.detection.stored import DETECTOR
 from artasyn.errors import ImageError, ModelError
 from artasyn.networks.stored import digest_of, replacing_model
@@ -73,6 +74,10 @@ class DetectorNetwork(
     Args:
         config: the settings.
 
+    Attributes:
+        precision: the numbers that features and maps are computed with; the novelty always takes 32 bits. It is
+            not stored; see `compute_in`.
+
     Source: ART-ASyn (arXiv 2512.00310), with the head as in DRAEM (ICCV 2021).
     """
 
@@ -81,6 +86,7 @@ class DetectorNetwork(
     def __init__(self, config: DetectorSettings = DetectorSettings()) -> None:
         super().__init__()
         self.settings = config
+        self.precision: Precision = "fp32"
         self.network = ReconstructionNet(config.encoder, size=config.size, levels=config.levels)
         self.register_buffer("regions", zones_of(torch.ones(1, 1, config.size, config.size)))
         if config.has_head:
@@ -119,7 +125,18 @@ class DetectorNetwork(
     @property
     def digest(self) -> str:
         """A string that tells two models apart: a hash over all weights and all settings."""
-        return digest_of(self.state_dict(), self.settings)
+        found = digest_of(self.state_dict(), self.settings)
+        return found if self.precision == "fp32" else f"{found}-{self.precision}"
+
+    def compute_in(self, precision: Precision) -> None:
+        """Sets the numbers that features and maps are computed with; the weights stay 32 bits.
+
+        Raises:
+            ModelError: the network's device has no such numbers.
+        """
+        if precision == "bf16" and not has_bfloat16(self.device):
+            raise ModelError(f"this machine does not compute in bfloat16 on {self.device.type}; take precision fp32")
+        self.precision = precision
 
     def look_at(self, lungs: Images) -> None:
         """Sets the regions of the lungs in the window; call it before `statistics`.
@@ -147,7 +164,7 @@ class DetectorNetwork(
 
     def statistics(self, features: list[Tensor]) -> Statistics:
         """Returns the statistics of features over the regions of the lungs, for the novelty."""
-        return statistics(features, self.regions)
+        return statistics([each.float() for each in features], self.regions)
 
     def forward(self, images: Images) -> tuple[Images, Images, Float[Tensor, " b"], Images]:
         """Returns everything that a detector needs of prepared radiographs, in the order of `Maps`.
@@ -160,16 +177,18 @@ class DetectorNetwork(
             and lungs (b, 1, size, size) in [0, 1], 1 everywhere without a head.
         """
         mirrored, count = self.settings.mirrored, images.shape[0]
-        seen = self.look(torch.cat([images, images.flip(-1)]) if mirrored else images)
-        heatmaps, novelties = seen.heatmaps, self.novelty(self.statistics(seen.features))
-        lungs = torch.ones_like(heatmaps) if seen.lungs is None else torch.sigmoid(seen.lungs)
+        rounded = nullcontext() if self.precision == "fp32" else torch.autocast(images.device.type, torch.bfloat16)
+        with rounded:
+            seen = self.look(torch.cat([images, images.flip(-1)]) if mirrored else images)
+        heatmaps, novelties = seen.heatmaps.float(), self.novelty(self.statistics(seen.features))
+        lungs = torch.ones_like(heatmaps) if seen.lungs is None else torch.sigmoid(seen.lungs.float())
         if mirrored:
             heatmaps, lungs = ((each[:count] + each[count:].flip(-1)) / 2 for each in (heatmaps, lungs))
             novelties = (novelties[:count] + novelties[count:]) / 2
         if self.settings.has_head:
             against = torch.exp((-self.settings.novelty_prior * novelties).clamp(-80, 80))[:, None, None, None]
             heatmaps = heatmaps / (heatmaps + (1 - heatmaps) * against)
-        return seen.reconstructions[:count], heatmaps, novelties, lungs
+        return seen.reconstructions[:count].float(), heatmaps, novelties, lungs
 
     @torch.inference_mode()
     def maps(self, images: Squares) -> Maps:
@@ -218,14 +237,27 @@ class DetectorNetwork(
         return DETECTOR.load(cls, model, options)
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Tells whether a device computes in bfloat16; a processor without instructions for it may still be slow."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 def smoothed(images: Images, sigma: float) -> Images:
     """Blurs a batch (b, 1, h, w) with a Gaussian; `sigma` is a fraction of the rows, and edges are replicated."""
     pixels = sigma * images.shape[-2]
     if pixels < 0.3:
         return images
+    rows, columns = (_blurring(length, pixels, images) for length in images.shape[-2:])
+    return rows @ images @ columns.T
+
+
+def _blurring(length: int, pixels: float, like: Tensor) -> Tensor:
+    """Returns the matrix that blurs a column of so many pixels: its gradient costs far less than a convolution's."""
     reach = max(1, round(3 * pixels))
-    offset = torch.arange(-reach, reach + 1, device=images.device, dtype=images.dtype)
+    offset = torch.arange(-reach, reach + 1, device=like.device, dtype=like.dtype)
     kernel = torch.exp(-0.5 * (offset / pixels) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(images, [reach] * 4, mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel[None, None, :, None]), kernel[None, None, None, :])
+    points = torch.eye(length, device=like.device, dtype=like.dtype)[None, None]
+    padded = F.pad(points, [0, 0, reach, reach], mode="replicate")
+    return F.conv2d(padded, (kernel / kernel.sum())[None, None, :, None])[0, 0]

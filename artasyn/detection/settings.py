@@ -17,6 +17,10 @@ Kind = Literal["reconstruction", "discriminative", "segmentation"]
 """How the heatmap is made. ``reconstruction`` takes the difference from the reconstruction. ``discriminative`` uses a
 head on that difference and the features. ``segmentation``, for comparison, uses the same head on the features alone."""
 
+Precision = Literal["fp32", "bf16"]
+"""The numbers that a network computes with. Thresholds and novelty hold for ``fp32``, 32 bits. ``bf16``, bfloat16, is
+faster on processors and GPUs that have instructions for it, and moves scores a little."""
+
 Region = Literal["network", "hulls"]
 """Who tells where the lungs are."""
 
