@@ -164,3 +164,12 @@ def test_a_batch_takes_an_anatomy_of_each_image_and_refuses_parts() -> None:
     for wrong in ([anatomy], [], [anatomy, Lungs.from_labels(np.zeros((20, 20), np.uint8))]):
         with pytest.raises(ImageError, match="give lungs for each image"):
             batch(images, wrong, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("at", [0, 63, 64, 199])
+def test_a_part_is_present_wherever_it_lies(at: int) -> None:
+    labels = np.zeros((200, 40), np.uint8)
+    labels[:, 5:15], labels[:, 25:35] = 1, 2
+    region = np.zeros(labels.shape, bool)
+    region[at, 30] = True
+    assert Place(Lungs.from_labels(labels), region).present.tolist() == [False, True]
