@@ -205,7 +205,8 @@ class DetectorNetwork(
         given = torch.from_numpy(images).to(self.device)
         parts = torch.split(given, TOGETHER) if self.device.type == "cpu" else (given,)
         found = zip(*(self(part) for part in parts), strict=True)
-        self.train(training)
+        if training:
+            self.train()
         return Maps(*(torch.cat(each).cpu().numpy() for each in found))
 
     def save_pretrained(self, save_directory: str | Path, **options: Any) -> str | None:
