@@ -232,7 +232,7 @@ def load_detector(model: str, device: str, digest: str, precision: Precision = "
     return detector
 
 
-def _open(model: str, device: str, precision: Precision) -> Detector:
+def _open(model: str, device: str, precision: Precision = "fp32") -> Detector:
     """Opens a detector and remembers it in place of the last one."""
     detector = open_detector(model, device, precision)
     _OPENED.clear()
