@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import Source
 from artasyn.cli.main import main
-from artasyn.commands.detect import detect_sources
+from artasyn.commands.detect import DetectOptions, detect, detect_sources
+from artasyn.detection.network import has_bfloat16
+from artasyn.errors import DataError
 from artasyn.files.radiograph import read_radiograph, write_image
 
 ODD = 'ward/film "A", lying\nturned'
@@ -93,3 +97,13 @@ def test_segment_names_unusable_films_last(phantoms: Path, tmp_path: Path, capsy
     refused = read_manifest(tmp_path / "synthetic" / "manifest.csv")[0]
     assert refused["status"] == "failed"
     assert "inverted: the image seems to be inverted" in refused["reason"]
+
+
+def test_a_run_in_bfloat16_is_another_run(tmp_path: Path, phantoms: Path) -> None:
+    film = min((phantoms / "test" / "healthy").iterdir())
+    if not has_bfloat16(torch.device("cpu")):
+        pytest.skip("this processor does not compute in bfloat16")
+    detect(DetectOptions([film], tmp_path / "out", device="cpu", precision="bf16", workers=1))
+    assert json.loads((tmp_path / "out" / "settings.json").read_text())["precision"] == "bf16"
+    with pytest.raises(DataError, match=r"precision|weights"):
+        detect(DetectOptions([film], tmp_path / "out", device="cpu", workers=1))
