@@ -37,7 +37,8 @@ def find_frame(small: Image) -> tuple[float, float, float, float]:
 
 def _range(small: Image) -> npt.NDArray[np.float32]:
     """Returns the largest minus the smallest grey in every column."""
-    return np.asarray(cv2.reduce(small, 0, cv2.REDUCE_MAX) - cv2.reduce(small, 0, cv2.REDUCE_MIN), np.float32)[0]
+    highest, lowest = (cv2.reduce(small, 0, which) for which in (cv2.REDUCE_MAX, cv2.REDUCE_MIN))
+    return np.asarray(np.subtract(highest, lowest)[0], np.float32)
 
 
 def _borders(quiet: npt.NDArray[np.bool_]) -> tuple[int, int]:

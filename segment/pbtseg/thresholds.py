@@ -102,7 +102,7 @@ class Thresholds:
         """
         below = (counted <= _rising(self.reach, self.steps)).view(np.uint8)
         found = cv2.connectedComponentsWithStats(below.reshape(-1, _GRID), connectivity=4)
-        n, components, stats = found[0], np.asarray(found[1]), np.asarray(found[2])
+        n, components, stats = found[0], np.asarray(found[1]), np.asarray(found[2], np.intp)
         overlap = np.bincount(components.ravel(), np.tile(expected.ravel(), self.steps), n)
         on_left = stats[:, cv2.CC_STAT_LEFT] >= middle
         areas = np.where(on_left, expected[:, middle:].sum(), expected[:, :middle].sum())

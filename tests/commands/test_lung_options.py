@@ -134,7 +134,7 @@ def test_detection_in_given_lungs(films: Path, tmp_path: Path) -> None:
     source = next(each for each in options.sources(find_sources([films / "films"])) if each.name == "one")
     digest = open_detector("bundled", "cpu").digest
     objects = DicomFiles(tmp_path, (), False, Maker("artasyn detect"))
-    (row,) = _Detect(tmp_path, "bundled", "cpu", True, digest, options.finder(), objects)(source)
+    (row,) = _Detect(tmp_path, "bundled", "cpu", "fp32", True, digest, options.finder(), objects)(source)
     assert row["lungs_found"] == "true"
     np.testing.assert_array_equal(read_labels(tmp_path / row["lungs"]), Phantom(size=128)(0).lungs.labels)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from scipy import ndimage
 
 from artasyn.errors import DataError
-from artasyn.segment.projection.rays import Rays
+from artasyn.segment.projection.rays import Rays, _slabs
 from artasyn.segment.projection.view import Exposure, View
 
 SHAPE = (14, 17, 12)
@@ -111,10 +112,36 @@ def test_a_box_is_integrated_where_it_lies() -> None:
     assert part[0].stop - part[0].start < 48
 
 
-def test_bool_voxels_count_as_one() -> None:
-    chosen = rays(View(25.0, size=(48, 48)))
+@pytest.mark.parametrize("pixel", [1e-9, 1.0, 1e9])  # one slice, a few, and all slices are added before a warp
+@pytest.mark.parametrize("options", [{"angle": 25.0}, {"angle": 80.0}, {"tilt": 58.0}], ids=str)
+def test_bool_voxels_count_as_one(options: dict[str, Any], pixel: float) -> None:
+    chosen = dataclasses.replace(rays(View(size=(48, 48), **options)), pixel=pixel)
     mask = VALUES > 0.5
-    np.testing.assert_allclose(whole(chosen, mask), whole(chosen, mask.astype(np.float32)), atol=1e-4)
+    np.testing.assert_array_equal(whole(chosen, mask), whole(chosen, mask.astype(np.float32)))
+    box = slice(1, 9), slice(2, 16), slice(3, 11)
+    within = whole(chosen, mask[box], (1, 2, 3))
+    np.testing.assert_array_equal(within, whole(chosen, mask[box].astype(np.float32), (1, 2, 3)))
+    assert within.max() > 5
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("together", [1, 2, 5, 300, 1000])
+def test_slices_are_added_in_groups_of_the_volume(axis: int, together: int) -> None:
+    shape = [6, 7, 8]
+    shape[axis] = 310
+    generator = np.random.default_rng(together)
+    for start in (0, 3, 298):
+        mask = generator.random(shape) > 0.4
+        slabs, number = _slabs(mask, axis, start, together)
+        slices = list(np.moveaxis(mask, axis, 0))
+        groups = np.arange(start, start + 310) // together
+        assert number == groups[0]
+        for slab, group in zip(slabs, range(groups[0], groups[-1] + 1), strict=True):
+            added = sum(each.astype(int) for each, of in zip(slices, groups, strict=True) if of == group)
+            np.testing.assert_array_equal(slab, added)
+        values = generator.random(shape, np.float32)
+        summed, _ = _slabs(values, axis, start, together)
+        np.testing.assert_allclose(summed.sum(axis=0), values.sum(axis=axis, dtype=np.float64), rtol=1e-5)
 
 
 @pytest.mark.parametrize("angle", [0.0, 90.0, 180.0])
