@@ -19,7 +19,7 @@ import numpy as np
 from artasyn.arrays import Affine, RayMap, Triples, Vector
 from artasyn.errors import DataError
 from artasyn.segment.projection.view import Exposure
-from artasyn.shapes import Bool, Float32, Float64, Int64, Shaped
+from artasyn.shapes import Float32, Float64, Int64, Shaped
 
 Tile = Float32[np.ndarray, "rows columns"]
 """A part of a detector."""
@@ -266,12 +266,11 @@ def _counted(voxels: np.ndarray) -> np.ndarray:
 
 def _boxes(slabs: Slabs) -> tuple[Int64[np.ndarray, "n 2"], Int64[np.ndarray, "n 2"]]:
     """Returns the first and last filled (row, column) of every slab; last is before first in an empty slab."""
-    filled: Bool[np.ndarray, "n v u"] = slabs > 0 if slabs.dtype != np.float32 else np.abs(slabs) > 1e-6
-    rows, columns = filled.any(axis=2), filled.any(axis=1)
-    first = [part.argmax(axis=1) for part in (rows, columns)]
-    last = [part.shape[1] - 1 - part[:, ::-1].argmax(axis=1) for part in (rows, columns)]
-    some = rows.any(axis=1)
-    return np.stack(first, axis=1), np.where(some[:, None], np.stack(last, axis=1), -1)
+    filled = slabs > 0 if slabs.dtype != np.float32 else np.abs(slabs) > 1e-6
+    rows, columns = (np.asarray(np.any(filled, axis=axis), bool) for axis in (2, 1))
+    first = [np.argmax(part, axis=1) for part in (rows, columns)]
+    last = [part.shape[1] - 1 - np.argmax(part[:, ::-1], axis=1) for part in (rows, columns)]
+    return np.stack(first, axis=1), np.where(rows.any(axis=1, keepdims=True), np.stack(last, axis=1), -1)
 
 
 def _moved(warps: np.ndarray, start: np.ndarray, corner: np.ndarray) -> Float64[np.ndarray, "n 3 3"]:
