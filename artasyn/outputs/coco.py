@@ -102,11 +102,8 @@ def _places(lungs: Lungs) -> tuple[tuple[slice, slice], UInt8[np.ndarray, "rows 
     column, row, width, height = cv2.boundingRect(lungs.labels)
     box = slice(row, row + height), slice(column, column + width)
     lungs = Lungs(lungs.labels[box])
-    places = np.full(lungs.labels.shape, 2, np.uint8)
-    places[lungs.zone("upper")] = 0
-    places[lungs.zone("middle")] = 1
-    places[lungs.zone("peripheral")] += 3
-    return box, places
+    upper, middle, peripheral = (lungs.zone(zone).view(np.uint8) for zone in ("upper", "middle", "peripheral"))
+    return box, np.asarray(2 - 2 * upper - middle + 3 * peripheral, np.uint8)
 
 
 def _shares(places: UInt8[np.ndarray, " pixels"]) -> dict[str, float]:

