@@ -89,8 +89,8 @@ def pixel_cautions(image: Image) -> tuple[Caution, ...]:
     patient = image[rows // 8 : rows - rows // 6, columns // 8 : columns - columns // 8]
     steps = [max(1, side // _SAMPLE) for side in patient.shape]
     grey = np.sort(patient[:: steps[0], :: steps[1]], axis=None)
-    clipped = all(  # the darkest and the brightest of the sample give at least as large a share, without a look at all
-        _saturated(grey, low, high) > _CLIPPED for low, high in ((grey[0], grey[-1]), (image.min(), image.max()))
+    clipped = (  # the sample's own extremes give at least as large a share, and spare a look at the whole image
+        _saturated(grey, grey[0], grey[-1]) > _CLIPPED and _saturated(grey, image.min(), image.max()) > _CLIPPED
     )
     low, high = grey[grey.size // 100], grey[-1 - grey.size // 100]
     levels = 1 + np.count_nonzero(grey[1:] - grey[:-1] > 1e-6)
