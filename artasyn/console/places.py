@@ -37,7 +37,7 @@ def here(options: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
     def local(name: str, value: Any) -> Any:
         if isinstance(value, (list, tuple)):
-            return [local(name, each) for each in value]
+            return type(value)(local(name, each) for each in value)
         url = url_in(value) if isinstance(value, Path) else ""
         if not url:
             return value
