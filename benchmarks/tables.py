@@ -454,7 +454,7 @@ SAME = {
 }
 """Tables whose result has another name: several tables may show one result."""
 
-AWAITED = {"speed_gpu", "scale"}
+AWAITED = {"speed_gpu"}
 """Results that need a machine or hours that not everyone has. The page has no table as long as there is no result."""
 
 
