@@ -73,9 +73,15 @@ def folded(encoder: nn.Module) -> nn.Module:
             continue
         convolution, norm = (copied.get_submodule(str(each.target)) for each in (before, node))
         if type(convolution) is nn.Conv2d and isinstance(norm, _BatchNorm) and len(before.users) == 1:
-            copied.set_submodule(str(before.target), fuse_conv_bn_eval(convolution, norm))
-            copied.set_submodule(str(node.target), getattr(norm, "act", nn.Identity()))
+            _put(copied, str(before.target), fuse_conv_bn_eval(convolution, norm))
+            _put(copied, str(node.target), getattr(norm, "act", nn.Identity()))
     return copied.to(memory_format=torch.channels_last)
+
+
+def _put(network: nn.Module, name: str, part: nn.Module) -> None:
+    """Puts a part in the place of another; torch 2.4 has no `set_submodule`."""
+    above, _, own = name.rpartition(".")
+    setattr(network.get_submodule(above), own, part)
 
 
 class _Tracer(fx.Tracer):
