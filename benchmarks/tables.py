@@ -56,7 +56,7 @@ def speed(result: dict[str, Any]) -> list[str]:
     """Times of every stage."""
     machine = result["machine"]
     rows = [
-        f"| ms an image ({machine['threads']} threads, {machine['processor']}) | median | quartiles |",
+        f"| ms an image ({machine['threads']} thread{'s' * (machine['threads'] > 1)}, {machine['processor']}) | median | quartiles |",
         "|---|---|---|",
     ]
     rows += [f"| {name} | {t['median']:.1f} | {t['q1']:.1f} to {t['q3']:.1f} |" for name, t in result["stages"].items()]
