@@ -54,11 +54,9 @@ def phantom(result: dict[str, Any]) -> list[str]:
 
 def speed(result: dict[str, Any]) -> list[str]:
     """Times of every stage."""
-    machine = result["machine"]
-    rows = [
-        f"| ms an image ({machine['threads']} thread{'s' * (machine['threads'] > 1)}, {machine['processor']}) | median | quartiles |",
-        "|---|---|---|",
-    ]
+    machine, threads = result["machine"], result["machine"]["threads"]
+    threads = f"{threads} thread{'s' if threads > 1 else ''}"
+    rows = [f"| ms an image ({threads}, {machine['processor']}) | median | quartiles |", "|---|---|---|"]
     rows += [f"| {name} | {t['median']:.1f} | {t['q1']:.1f} to {t['q3']:.1f} |" for name, t in result["stages"].items()]
     return rows
 
