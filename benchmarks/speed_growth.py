@@ -184,7 +184,7 @@ def film_growth(counts: Sequence[int], repeats: int) -> dict[str, Any]:
         folder = Path(name)
         (folder / "originals").mkdir()
         write_films(folder / "originals", films=DIFFERENT, size=FILM_SIZE)
-        files = sorted((folder / "originals").iterdir())
+        files = sorted((folder / "originals").rglob("*.png"))
         collections = {count: collection(folder, files, count) for count in counts}
         runs = [(count, 1) for count in counts] + [(counts[-2], workers) for workers in WORKERS[1:]]
         turns = [
