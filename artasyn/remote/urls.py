@@ -41,7 +41,7 @@ def url_in(path: Path) -> str:
         path: as a command line or a configuration gives it.
 
     Raises:
-        DataError: the URL names a place of this machine, or climbs out of its folder.
+        DataError: the URL names a place of this machine, climbs out of its folder, or holds a password.
 
     Example:
         >>> url_in(Path("s3://bucket/films")), url_in(Path("films"))
@@ -55,6 +55,11 @@ def url_in(path: Path) -> str:
         raise DataError(f"{protocol}:///{rest} is a place of this machine; give the path without {protocol}://")
     if ".." in PurePosixPath(rest).parts:
         raise DataError(f"{protocol}://{rest} has .. in it; give the URL of the folder itself")
+    if re.match(r"[^/]*:[^/]*@", rest):
+        raise DataError(
+            f"{protocol}://...@{rest.partition('@')[2]} holds a password, which would stand in manifests and messages; "
+            "leave it out, and put it into fsspec's configuration"
+        )
     return f"{protocol}://{rest}"
 
 
@@ -112,9 +117,10 @@ def opened(url: str) -> tuple[Any, str]:
         raise MissingExtra(
             f"{url} needs a package ({error}); for s3:// and gs://, pip install artasyn[cloud]"
         ) from error
+    host, _, below = url.partition("://")[2].partition("/")  # a name with :: in it is no chain of file systems
     with asking(url):
-        system, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
-    return system, str(path).rstrip("/")
+        system, root = fsspec.core.url_to_fs(f"{protocol}://{host}", use_listings_cache=False)
+    return system, f"{str(root).rstrip('/')}/{below}".rstrip("/")
 
 
 @contextmanager

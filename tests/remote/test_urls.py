@@ -29,6 +29,12 @@ def test_urls_of_this_machine_and_urls_that_climb_are_refused() -> None:
         url_in(Path("s3://bucket/../other"))
 
 
+def test_passwords_in_urls_are_refused_and_not_shown() -> None:
+    with pytest.raises(DataError, match=r"^ftp://\.\.\.@host/films holds a password") as error:
+        url_in(Path("ftp://me:secret@host/films"))
+    assert "secret" not in str(error.value)
+
+
 def test_what_stands_for_a_url_is_shown_as_the_url(cached: Path) -> None:
     place = place_of("s3://bucket/films/", "films")
     assert place == cached / "films" / "s3" / "bucket" / "films"
