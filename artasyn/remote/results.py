@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from artasyn.errors import ArtasynError, DataError, StoreError
+from artasyn.errors import ArtasynError, DataError, OutputError, StoreError
 from artasyn.remote.objects import each, listed, version_of
 from artasyn.remote.urls import asking, cache, opened, whole
 
@@ -85,29 +85,34 @@ class Staging:
             self.known[name] = [*_state(path), versions[name]]
 
         alike = {name for name, known in self.known.items() if versions.get(name) == known[2]}
-        each(fetch, [name for name in there if name not in alike or not (self.folder / name).is_file()])
-        for name in self.known.keys() - there.keys():
-            (self.folder / name).unlink(missing_ok=True)
-            del self.known[name]
-        self._keep()
+        try:
+            each(fetch, [name for name in there if name not in alike or not (self.folder / name).is_file()])
+            for name in self.known.keys() - there.keys():
+                (self.folder / name).unlink(missing_ok=True)
+                del self.known[name]
+        finally:
+            self._keep()
 
     def push(self) -> None:
         """Copies to the store what has changed here since the last copy, and deletes there what is gone here.
 
         Raises:
             StoreError: the store does not answer, or an object differs from its file.
+            OSError: a folder cannot be listed; nothing is deleted in the store then.
         """
         told = {name: (_state(path), path.read_bytes()) for name, path in self._files() if path.name in LAST}
         here = {name: _state(path) for name, path in self._files() if path.name not in LAST}  # listed after those
-        each(self._send, [name for name, state in here.items() if self._differs(name, state)], here)
-        for name, (state, data) in told.items():
-            if self._differs(name, state):
-                self._send(name, {name: [len(data), state[1]]}, data)
-        for name in self.known.keys() - here.keys() - told.keys():
-            with asking(f"{self.url}/{name}"), suppress(FileNotFoundError):
-                self.system.rm_file(f"{self.root}/{name}")
-            del self.known[name]
-        self._keep()
+        try:
+            each(self._send, [name for name, state in here.items() if self._differs(name, state)], here)
+            for name, (state, data) in told.items():
+                if self._differs(name, state):
+                    self._send(name, {name: [len(data), state[1]]}, data)
+            for name in self.known.keys() - here.keys() - told.keys():
+                with asking(f"{self.url}/{name}"), suppress(FileNotFoundError):
+                    self.system.rm_file(f"{self.root}/{name}")
+                del self.known[name]
+        finally:
+            self._keep()
 
     def _differs(self, name: str, state: list[int]) -> bool:
         return self.known.get(name, [])[:2] != state
@@ -127,7 +132,11 @@ class Staging:
 
     def _files(self) -> Iterator[tuple[str, Path]]:
         """Yields the files that belong to the results, by their names below the folder."""
-        for place, _, names in os.walk(self.folder):
+
+        def stop(error: OSError) -> None:
+            raise error  # files that cannot be listed are not gone
+
+        for place, _, names in os.walk(self.folder, onerror=stop):
             for name in names:
                 if not OURS.fullmatch(name):
                     yield Path(place, name).relative_to(self.folder).as_posix(), Path(place, name)
@@ -163,10 +172,10 @@ def published(url: str, folder: Path) -> Iterator[None]:
         pause = SECONDS
         while not stop.wait(pause):
             begun = time.monotonic()
-            with suppress(DataError, OSError):  # a file that was deleted meanwhile
+            with suppress(DataError, FileNotFoundError):  # a file that was deleted meanwhile
                 try:
                     staging.push()
-                except StoreError as error:
+                except (StoreError, OutputError) as error:
                     LOG.warning("%s; the run goes on, and results are copied later", error)
             pause = max(SECONDS, 10 * (time.monotonic() - begun))
 
@@ -178,8 +187,10 @@ def published(url: str, folder: Path) -> Iterator[None]:
         stop.set()
         thread.join()
         if not isinstance(error, StoreError):
-            with suppress(ArtasynError, OSError):
+            try:
                 staging.push()
+            except (ArtasynError, OSError) as failed:
+                LOG.warning("%s; the last results are on this machine alone", failed)
         raise
     stop.set()
     thread.join()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,38 @@ def test_a_run_that_fails_or_is_stopped_leaves_what_is_done(memory: Any, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         stopped()
     assert stored(memory) == {"1.txt": b"one"}
+
+
+def test_results_that_cannot_be_listed_are_not_deleted_in_the_store(memory: Any, tmp_path: Path) -> None:
+    def cleaned() -> None:
+        with published(URL, tmp_path / "a"):
+            shutil.rmtree(tmp_path / "a")
+
+    with published(URL, tmp_path / "a"):
+        atomic.write_text(tmp_path / "a" / "1.txt", "one")
+    with pytest.raises(FileNotFoundError):
+        cleaned()
+    assert stored(memory) == {"1.txt": b"one"}
+
+
+def test_a_copy_that_fails_is_told_and_what_it_sent_is_not_sent_again(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stopped() -> None:
+        with published(URL, tmp_path / "a"):
+            for name in ("1.txt", "manifest.csv"):
+                atomic.write_text(tmp_path / "a" / name, name)
+            monkeypatch.setattr(type(memory), "pipe_file", refuse)
+            raise KeyboardInterrupt
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise TimeoutError
+
+    with pytest.raises(KeyboardInterrupt):
+        stopped()
+    assert "manifest.csv: the store does not answer" in caplog.text
+    assert "the last results are on this machine alone" in caplog.text
+    assert Staging(URL, tmp_path / "a").known.keys() == {"1.txt"}
 
 
 def test_results_are_copied_while_a_command_runs(
