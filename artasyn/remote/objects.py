@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from artasyn.errors import DataError, RadiographError
+from artasyn.doors import required
+from artasyn.errors import DataError, RadiographError, StoreError
 from artasyn.remote.urls import Kind, asking, cache, opened, place_of, url_of, whole
 
 VERSIONS = ("md5Hash", "ETag", "etag", "crc32c", "generation", "LastModified", "last_modified", "mtime", "created")
@@ -49,8 +50,8 @@ class Pointer:
         """Reads the object.
 
         Raises:
-            RadiographError: the object is gone, or another than when it was listed. The message continues a sentence
-                that begins with the file's name.
+            RadiographError: the object is gone, or another than when it was listed, or cannot be read although this
+                user is let in. The message continues a sentence that begins with the file's name.
             StoreError: the store does not answer.
         """
         system, path = opened(self.url)
@@ -60,9 +61,24 @@ class Pointer:
                 now = version_of(system.info(path))
         except DataError as error:
             raise RadiographError("is gone from the store since it was listed; run the same command again") from error
+        except StoreError as error:
+            why = error.__cause__
+            if isinstance(why, PermissionError) and _is_told(system, path):  # an archived film, which stops no others
+                raise RadiographError(
+                    f"cannot be read from the store ({why}); restore it from its archive, or check the rights to it"
+                ) from why
+            raise
         if len(data) != self.size or now != self.version:
             raise RadiographError("has changed in the store since it was listed; run the same command again")
         return data
+
+
+def _is_told(system: Any, path: str) -> bool:
+    """Returns whether the store tells of an object, so that the credentials are right."""
+    try:
+        return bool(system.info(path))
+    except Exception:  # every store has its own exceptions
+        return False
 
 
 def pointer_at(path: Path) -> Pointer | None:
@@ -110,7 +126,7 @@ def listed(url: str) -> dict[str, Mapping[str, Any]]:
         names end with a slash, are left out.
 
     Raises:
-        DataError: there is no such bucket, or an object has a name that no file can have.
+        DataError: there is no such bucket, or an object has a name that no file can have, or that of a folder.
         StoreError: the store does not answer.
     """
     system, root = opened(url)
@@ -124,6 +140,10 @@ def listed(url: str) -> dict[str, Mapping[str, Any]]:
         if (below and PurePosixPath(below).as_posix() != below) or ".." in PurePosixPath(below).parts:
             raise DataError(f"{url}: the object {below!r} has a name that no file can have; rename it")
         objects[below] = about
+    folders = {below.rpartition("/")[0] for below in objects}
+    folders |= {str(parent) for folder in folders for parent in PurePosixPath(folder).parents}
+    if both := folders & objects.keys() - {""}:
+        raise DataError(f"{url}: {min(both)!r} is an object and a folder of objects, which no disk has; rename one")
     return objects
 
 
@@ -147,20 +167,32 @@ def stand_in(url: str, *, lazy: Collection[str] | None = None, leave: str = "") 
     url = url.rstrip("/")
     kind: Kind = "files" if lazy is None else "films"
     place, results = place_of(url, kind), f"{leave.rstrip('/')}/"
-    wanted = {
-        place / below: Pointer(name, int(about["size"] or 0), version_of(about))
-        for below, about in listed(url).items()
-        if not (name := f"{url}/{below}".rstrip("/")).startswith(results)
-    }
-    if not wanted:
-        raise DataError(f"{url} does not exist; check the bucket and the name")
-    _forget(place, wanted)
-    changed = {path: pointer for path, pointer in wanted.items() if not _stands(path, pointer, kind)}
-    if lazy is None:
-        _copy(changed)
-    else:
-        _point(changed, lazy)
+    with _alone(url, kind):
+        wanted = {
+            place / below: Pointer(name, int(about["size"] or 0), version_of(about))
+            for below, about in listed(url).items()
+            if not (name := f"{url}/{below}".rstrip("/")).startswith(results)
+        }
+        if not wanted:
+            raise DataError(f"{url} does not exist; check the bucket and the name")
+        _forget(place, wanted)
+        changed = {path: pointer for path, pointer in wanted.items() if not _stands(path, pointer, kind)}
+        if lazy is None:
+            _copy(changed)
+        else:
+            _point(changed, lazy)
     return place
+
+
+@contextmanager
+def _alone(url: str, kind: Kind) -> Iterator[None]:
+    """Waits until no other command or process of a training makes what stands for this bucket, and keeps them out."""
+    filelock = required("filelock", extra="cloud")
+    protocol, _, rest = url.partition("://")
+    path = cache() / "locks" / kind / protocol / rest.partition("/")[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(path):
+        yield
 
 
 def _forget(place: Path, there: Collection[Path]) -> None:

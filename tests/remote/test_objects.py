@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,9 @@ import numpy as np
 import pytest
 
 from artasyn.bulk.journal import fingerprints_of
-from artasyn.bulk.sources import find_sources
-from artasyn.errors import DataError, RadiographError
+from artasyn.bulk.run import attempt
+from artasyn.bulk.sources import Source, find_sources
+from artasyn.errors import DataError, RadiographError, StoreError
 from artasyn.files.opened import HEADER
 from artasyn.files.radiograph import RADIOGRAPH_SUFFIXES, image_png, is_radiograph_file, read_radiograph
 from artasyn.limits import Limits, using
@@ -28,7 +31,7 @@ def pointers(leave: str = "") -> Path:
 
 def test_films_have_the_names_of_a_folder_and_are_read_on_demand(memory: Any, tmp_path: Path) -> None:
     data = image_png(FILM)
-    names = ("a.png", "b/a.png", "b/1.2.840", "b/c.txt", ".hidden.png")
+    names = ("a.png", "b/a.png", "b/1.2.840", "b/c.txt", ".hidden.png", "q::file:r.png", "# ?%20ü.png")
     for name in names:
         content = b"no film" if name.endswith("txt") else data
         memory.pipe_file(f"/films/{name}", content)
@@ -78,6 +81,38 @@ def test_a_film_that_changes_or_goes_between_listing_and_reading_is_refused(memo
         read_radiograph(pointers() / "a.png")
 
 
+def test_a_film_that_the_store_withholds_fails_alone_but_credentials_do_not(
+    memory: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError("it is archived")
+
+    memory.pipe_file("/films/a.png", image_png(FILM))
+    place = pointers()
+    monkeypatch.setattr(type(memory), "cat_file", refuse)
+    outcome = attempt(lambda source: [{"a": read_radiograph(source.path)}], ("a",), Source(place / "a.png", "a"))
+    assert "a.png cannot be read from the store (it is archived); restore it from its archive" in outcome.reason
+    monkeypatch.setattr(type(memory), "info", refuse)
+    with pytest.raises(StoreError, match="access is refused"):
+        read_radiograph(place / "a.png")
+
+
+def test_commands_that_begin_together_do_not_disturb_each_other(memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(8):
+        memory.pipe_file(f"/cts/{number}/a.nii", b"one")
+    get = type(memory).get_file
+
+    def slow(*arguments: Any) -> None:
+        time.sleep(0.02)
+        get(*arguments)
+
+    monkeypatch.setattr(type(memory), "get_file", slow)
+    with ThreadPoolExecutor(4) as pool:
+        places = [pool.submit(stand_in, url) for url in ("memory://cts", "memory://cts/1") * 2]
+    assert all(set(tree(place.result()).values()) == {b"one"} for place in places)
+    assert len(tree(places[0].result())) == 8
+
+
 def test_copies_follow_the_store(memory: Any) -> None:
     memory.pipe_file("/cts/a.nii.gz", b"one")
     memory.pipe_file("/cts/labels/a.nii.gz", b"two")
@@ -109,6 +144,9 @@ def test_what_no_file_can_stand_for_is_refused(memory: Any, monkeypatch: pytest.
         monkeypatch.setattr(type(memory), "find", lambda *_, name=name, **__: {f"/films/{name}": about})
         with pytest.raises(DataError, match="has a name that no file can have; rename it"):
             listed("memory://films")
+    monkeypatch.setattr(type(memory), "find", lambda *_, **__: {"/films/a": about, "/films/a/b/c.png": about})
+    with pytest.raises(DataError, match="memory://films: 'a' is an object and a folder of objects"):
+        listed("memory://films")
     monkeypatch.setattr(type(memory), "find", lambda *_, **__: {"/films/folder/": about, "/films/a": about})
     assert [*listed("memory://films")] == ["a"]
 
@@ -120,4 +158,4 @@ def test_a_copy_of_another_size_than_listed_is_refused(
     monkeypatch.setattr(type(memory), "get_file", lambda _, there, here: Path(here).write_bytes(b"on"))
     with pytest.raises(DataError, match=r"memory://cts/a\.nrrd has changed while it was read"):
         stand_in("memory://cts")
-    assert not [path for path in cached.rglob("*") if path.is_file()]
+    assert tree(cached / "files") == {}
