@@ -25,6 +25,7 @@ from artasyn.evaluation.study import Plan, study
 from artasyn.files import atomic
 from artasyn.files.radiograph import read_heatmap
 from artasyn.pictures.report import write_report
+from artasyn.remote.urls import shown
 from artasyn.testsets.layouts import find
 from artasyn.testsets.measured import Measured, Scored, lungs_of, rank_of, read_lungs, score_films
 from artasyn.testsets.testset import TestFilm, TestSet
@@ -125,7 +126,7 @@ def evaluate(options: EvaluateOptions) -> Done:
     figures = {name: _result(one.evaluation, plan) for name, one in scored.items()}
     films = scored["detector"].evaluation.films()
     further = study(films, plan)
-    about: dict[str, Any] = {"version": __version__, "model": str(model), "data": str(data)}
+    about: dict[str, Any] = {"version": __version__, "model": str(model), "data": shown(str(data))}
     about |= {"restrict_to_lungs": options.restrict_to_lungs, "bootstrap": plan.bootstrap, "seed": plan.seed}
     about |= {"lungs": "given" if test.has_lungs else "PBTSeg"} | ({"label": [*options.label]} if options.label else {})
     about |= {"layout": test.layout, "test_set": test.summary, "unusable": _unusable(found, test)}

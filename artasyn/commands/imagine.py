@@ -44,6 +44,7 @@ from artasyn.outputs.imagined import (
 from artasyn.outputs.whole_film import WholeFilm
 from artasyn.pictures.overlays import contact_sheet, write_picture
 from artasyn.pictures.thumbnails import TILE
+from artasyn.remote.urls import shown
 from artasyn.segment import PBTSeg
 from artasyn.segment.anatomy.segmenters import AnatomyReader
 from artasyn.synthesis import FINDINGS
@@ -175,7 +176,7 @@ class ImagineOptions:
         """Returns the settings that the films depend on, besides their prompts and radiographs."""
         names = ["seed", "tries", "filters", "keep_rejected", "model", "bits", "format", "segmenter"]
         names += ["samples_per_shard"] if self.store().sealed else []
-        against = {"against": [str(path) for path in self.against or ()]}
+        against = {"against": [shown(str(path)) for path in self.against or ()]}
         sampler, generate = MakerSetup(self.shapes, self.denoiser)()
         made_by = {"shapes": sampler.digest, "denoiser": generate.digest}
         return {name: getattr(self, name) for name in names} | against | made_by

@@ -23,6 +23,7 @@ from artasyn.files.tables import write_table
 from artasyn.findings import LesionKind, lesion_kind
 from artasyn.outputs.coco import write_coco
 from artasyn.outputs.projected import COLUMNS, FILES, DrawFilm, FilmTask, MakeFilm
+from artasyn.remote.urls import shown
 from artasyn.segment.projection.projection import THRESHOLD, Frame
 from artasyn.segment.projection.randomisation import DomainRandomisation
 from artasyn.segment.projection.view import View
@@ -154,8 +155,11 @@ class ProjectOptions:
         """Returns the settings that the films depend on, besides the CTs."""
         names = ["randomise", "randomisation", "keep_rejected", "resample_labels"]
         names += ["pixel", "threshold", "frame", "seed", "bits"]
-        files = {"labels": self.labels and str(self.labels), "names": self.names and str(self.names)}
-        lists: dict[str, Any] = {"masks": list(map(str, self.masks or ())), "views": list(self.usual_views())}
+        files = {name: path and shown(str(path)) for name, path in (("labels", self.labels), ("names", self.names))}
+        lists: dict[str, Any] = {
+            "masks": [shown(str(path)) for path in self.masks or ()],
+            "views": list(self.usual_views()),
+        }
         lists |= {"lesions": self.kinds() or None}
         return {name: getattr(self, name) for name in names} | files | lists
 

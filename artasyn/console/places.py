@@ -25,7 +25,7 @@ def here(options: Any, values: Mapping[str, Any]) -> dict[str, Any]:
         values: the values by the names of the options.
 
     Raises:
-        DataError: there is nothing at a URL, or the command cannot write to one.
+        DataError: there is nothing at a URL, or the command cannot write to one, or films lie where the results go.
         StoreError: a store does not answer.
         MissingExtra: a package is missing.
     """
@@ -43,9 +43,13 @@ def here(options: Any, values: Mapping[str, Any]) -> dict[str, Any]:
             return value
         if name == "out":
             return place_of(url, "results")
+        if kinds.get(name) != "films":
+            return stand_in(url, leave=target)
+        if target and f"{url}/".startswith(f"{target}/"):
+            raise DataError(f"{target} holds the radiographs; choose another folder for the results")
         from artasyn.files.radiograph import RADIOGRAPH_SUFFIXES  # loads slowly, and URLs are rare
 
-        return stand_in(url, lazy=RADIOGRAPH_SUFFIXES if kinds.get(name) == "films" else None, leave=target)
+        return stand_in(url, lazy=RADIOGRAPH_SUFFIXES, leave=target)
 
     return {name: local(name, value) for name, value in values.items()}
 

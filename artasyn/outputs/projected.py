@@ -24,6 +24,7 @@ from artasyn.outputs.coco import outlined
 from artasyn.pictures.measures import draw_measures
 from artasyn.pictures.overlays import STRUCTURE_COLOURS, grey_picture, overlay_structures, write_picture
 from artasyn.pictures.thumbnails import on_grid, thumbnail
+from artasyn.remote.urls import shown
 from artasyn.segment.ct.variation import Variation
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.measures.measures import Measures, measure
@@ -130,7 +131,7 @@ class MakeFilm:
         measures = measure(projection)  # before the first file is written, so that a failure leaves no files
         row = self._write(task.name, film, measures)
         about = {
-            "ct": str(task.path),
+            "ct": shown(str(task.path)),
             "view": task.view,
             "copy": task.copy,
             "seed": self.draw.seed,

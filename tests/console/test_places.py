@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from artasyn.bulk.lock import claimed
+from artasyn.commands.project import ProjectOptions
 from artasyn.console.options import option, paths, read_options, remote
-from artasyn.console.places import sent
+from artasyn.console.places import here, sent
 from artasyn.errors import DataError
 from artasyn.remote.urls import place_of
 from tests.trees import tree
@@ -49,9 +51,29 @@ def test_each_url_becomes_what_its_option_needs(memory: Any, cached: Path) -> No
     assert found.model == "memory://model"
 
 
+def test_films_where_the_results_go_are_refused(memory: Any, cached: Path) -> None:
+    memory.pipe_file("/bucket/films/a.png", b"pixels")
+    for out in ("memory://bucket/films", "memory://bucket"):
+        with pytest.raises(DataError, match=f"{out} holds the radiographs; choose another folder for the results"):
+            read_options(Options, {"inputs": [Path("memory://bucket/films")], "out": Path(out)})
+
+
 def test_a_command_that_writes_to_this_machine_alone_refuses_a_url() -> None:
     with pytest.raises(DataError, match="memory://out: this command writes to folders of this machine alone"):
         read_options(Here, {"out": Path("memory://out")})
+
+
+def test_settings_are_the_same_with_every_cache(memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.pipe_file("/cts/a.nii", b"voxels")
+    given = {"inputs": [Path("memory://cts")], "labels": Path("memory://cts"), "masks": [Path("memory://cts")]}
+    options = {field.name: field.default for field in dataclasses.fields(ProjectOptions)} | given
+    told = []
+    for cache in ("one", "two"):
+        monkeypatch.setenv("ARTASYN_CACHE", str(tmp_path / cache))
+        found = here(ProjectOptions, options | {"out": Path("memory://out")})
+        told.append(ProjectOptions(**found).settings())
+    assert told[0] == told[1]
+    assert (told[0]["labels"], told[0]["masks"], told[0]["names"]) == ("memory://cts", ["memory://cts"], None)
 
 
 def test_two_commands_do_not_write_to_one_url_at_once(memory: Any, cached: Path) -> None:
