@@ -343,7 +343,8 @@ def _projected(options: ImagineOptions, chests: Found, name: str, prompt: Prompt
             fault = fault or str(error)
         names = str(options.names.absolute()) if options.names and not labels.is_dir() else ""
         seed = (options.seed * 1_000_003 + int(digest, 16)) % 2**31
-        record = WholeFilm(seed, copy, ct=str(ct.path.absolute()), labels=str(labels.absolute()), names=names)
+        files = [shown(file) for file in (str(ct.path.absolute()), str(labels.absolute()), names)]
+        record = WholeFilm(seed, copy, ct=files[0], labels=files[1], names=files[2])
     path, text = options.out / CHESTS / f"{name}.json", record.to_json()
     if not (path.is_file() and read_text(path) == text):
         atomic.write_text(path, text)

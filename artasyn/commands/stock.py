@@ -21,6 +21,7 @@ from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.files.texts import read_text
 from artasyn.pictures.overlays import contact_sheet, overlay_structures, write_picture
+from artasyn.remote.urls import shown
 from artasyn.segment.structures import ANATOMY
 from artasyn.stock.films import plain_film
 from artasyn.stock.making import COLUMNS, FILES, RECORDS, REJECTED, MakeViews, Plan
@@ -111,7 +112,8 @@ def _sources(options: StockOptions, found: Found) -> Iterator[Source]:
             yield Source(ct.path, ct.name, inputs=ct.inputs, fault=ct.fault or str(error))
             continue
         names = str(options.names.absolute()) if options.names and not labels.is_dir() else ""
-        kept = CTRecord(str(ct.path.absolute()), str(labels.absolute()), names, options.resample_labels)
+        files = [shown(file) for file in (str(ct.path.absolute()), str(labels.absolute()), names)]
+        kept = CTRecord(files[0], files[1], files[2], options.resample_labels)
         for name, record in options.plan.ct_records(kept, ct.name):
             path = _written(options.out, name, record)
             yield Source(path, name, inputs=(ct.path, *ct.inputs), fault=ct.fault)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -15,6 +14,7 @@ from artasyn.errors import DataError
 from artasyn.fields import Seed, Within, check_fields
 from artasyn.phantom.film import Phantom, ThoraxRecord
 from artasyn.records import read_record, record_text
+from artasyn.remote.urls import copy_of
 from artasyn.segment.ct.volume import Volume
 from artasyn.segment.projection.projection import Projection
 from artasyn.segment.projection.quality import check_projection
@@ -54,7 +54,7 @@ class WholeFilm:
         seed: the seed of the view, the look and the change of a CT.
         copy: which film of this seed it is.
         thorax: the phantom; None for a CT.
-        ct: the file of the CT; empty for a phantom.
+        ct: the file of the CT, or its URL; empty for a phantom.
         labels: the label map of the CT, or a folder of masks.
         names: the file with the names of the label map's numbers; empty if the labels hold them.
 
@@ -98,9 +98,9 @@ class WholeFilm:
         """
         if self.thorax is not None:
             return Volume.of_phantom(Phantom().volume(self.thorax, spacing=SPACING))
-        names = Path(self.names) if self.names else None
-        path = Path(self.ct)
-        volume, quality = Patients(Path(self.labels), names, alone=True).read(Source(path, path.name))
+        names = copy_of(self.names) if self.names else None
+        path = copy_of(self.ct)
+        volume, quality = Patients(copy_of(self.labels), names, alone=True).read(Source(path, path.name))
         if not quality.ok:
             raise DataError(f"{path}: rejected by quality control: {'; '.join(quality.reasons)}")
         return volume

@@ -123,6 +123,16 @@ def opened(url: str) -> tuple[Any, str]:
     return system, f"{str(root).rstrip('/')}/{below}".rstrip("/")
 
 
+def copy_of(text: str) -> Path:
+    """Returns the path of this machine that a record means: that of the copy of a URL, or the text itself.
+
+    Args:
+        text: a path or a URL, as `shown` writes it.
+    """
+    url = url_in(Path(text))
+    return place_of(url, "files") if url else Path(text)
+
+
 @contextmanager
 def asking(url: str) -> Iterator[None]:
     """Turns what goes wrong between this machine and a store into one error that names the URL.

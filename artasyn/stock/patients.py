@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -18,6 +17,7 @@ from artasyn.errors import DataError
 from artasyn.fields import Count, Interval, Share, Within, check_fields
 from artasyn.phantom.film import Phantom, ThoraxRecord
 from artasyn.records import read_record, record_text
+from artasyn.remote.urls import copy_of
 from artasyn.segment.ct.deformation import Deformation
 from artasyn.segment.ct.truth import known
 from artasyn.segment.ct.variation import Variation
@@ -48,7 +48,7 @@ FAT_SHARE, FAT = 0.3, (3.0, 25.0)
 
 @dataclass(frozen=True)
 class CTRecord:
-    """A CT with its labels, by their files.
+    """A CT with its labels, by their files or URLs.
 
     Attributes:
         path: the CT.
@@ -140,9 +140,9 @@ class PatientRecord:
 
 def _read(ct: CTRecord) -> tuple[Volume, Quality]:
     """Reads a CT, or returns the one that was read last, see `Patients.read`."""
-    names = Path(ct.names) if ct.names else None
-    patients = Patients(Path(ct.labels), names, alone=True, resample=ct.resample, run="stock")
-    return patients.read(Source(Path(ct.path), ct.path))
+    names = copy_of(ct.names) if ct.names else None
+    patients = Patients(copy_of(ct.labels), names, alone=True, resample=ct.resample, run="stock")
+    return patients.read(Source(copy_of(ct.path), ct.path))
 
 
 @functools.lru_cache(maxsize=1)

@@ -20,6 +20,7 @@ import pytest
 
 from artasyn.files.radiograph import write_image
 from artasyn.phantom.film import Phantom
+from tests.chest import chest, write_chest, write_names
 from tests.conftest import ROOT
 from tests.trees import tree
 
@@ -311,6 +312,28 @@ def test_portions_on_two_machines_are_joined_on_a_third(
     assert status == 0, err
     assert machine.run("segment", films, "--out", tmp_path / "lungs")[0] == 0
     check_alike(bucket, "lungs", tmp_path / "lungs")
+
+
+def test_portions_of_ct_are_joined_on_a_machine_with_another_cache(server: str, bucket: Bucket, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        path = tmp_path / f"{name}.nii.gz"
+        write_chest(path, chest((9.0, 8.0, 8.0), length=330.0))
+        bucket.put(f"cts/{path.name}", path.read_bytes())
+        bucket.put(f"labels/{path.name}", path.with_name(f"{name}_labels.nii.gz").read_bytes())
+    bucket.put("names.csv", write_names(tmp_path / "names.csv").read_bytes())
+    machine, url = Commands(f"http://{server}", tmp_path / "job"), f"s3://{bucket.name}"
+    for number in (1, 2):
+        status, _, err = machine.run(
+            "stock", f"{url}/cts", "--labels", f"{url}/labels", "--names", f"{url}/names.csv", "--variants", 1,
+            "--out", f"{url}/stock", "--portion", f"{number}/2", "--workers", 1,
+            ARTASYN_CACHE=str(tmp_path / f"cache-{number}"),
+        )  # fmt: skip
+        assert status == 0, err
+    status, _, err = machine.run("merge", f"{url}/stock")
+    assert status == 0, err
+    stock = bucket.tree("stock")
+    assert f"{url}/labels/a.nii.gz" in stock["records/a_000.json"].decode()
+    assert not [name for name, data in stock.items() if str(tmp_path).encode() in data]
 
 
 def test_a_film_that_vanishes_fails_alone(server: str, bucket: Bucket, films: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from artasyn.errors import DataError, MissingExtra, OutputError, StoreError
-from artasyn.remote.urls import asking, cache, opened, place_of, shown, url_in, url_of, whole
+from artasyn.remote.urls import asking, cache, copy_of, opened, place_of, shown, url_in, url_of, whole
 
 
 def test_a_path_that_was_a_url_is_one_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,6 +44,9 @@ def test_what_stands_for_a_url_is_shown_as_the_url(cached: Path) -> None:
     assert url_of(place, "films") == "s3://bucket/films"
     assert url_of(place, "results") == url_of(Path("films/a.png"), "films") == ""
     assert shown("/elsewhere/films/s3/bucket") == "/elsewhere/films/s3/bucket"
+    copy = place_of("s3://bucket/a.nii.gz", "files")
+    assert copy_of(shown(str(copy))) == copy
+    assert copy_of("/cts/a.nii.gz") == Path("/cts/a.nii.gz")
 
 
 def test_the_cache_is_in_the_home_unless_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
