@@ -98,7 +98,8 @@ class FilmList:
             f"The first {inside} films have their pictures inside this page; the names of the other {rest} lead to the"
             " overlays beside it."
         ) * bool(rest)
-        films = f"{self.left} more films are not in this list; the tables beside this page hold all." * bool(self.left)
+        more = "1 more film is" if self.left == 1 else f"{self.left} more films are"
+        films = f"{more} not in this list; the tables beside this page hold all." * bool(self.left)
         return " ".join(filter(None, (pictures, films)))
 
 

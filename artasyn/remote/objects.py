@@ -214,7 +214,8 @@ def _stands(path: Path, pointer: Pointer, kind: Kind) -> bool:
     """Returns whether a file stands for an object as it is now."""
     try:
         said = json.loads((path if kind == "films" else _note(path)).read_text("utf-8"))
-        return path.is_file() and Pointer(**{**said, "head": ""}) == pointer
+        sound = kind == "films" or path.stat().st_size == pointer.size
+        return sound and Pointer(**{**said, "head": ""}) == pointer
     except (OSError, ValueError, TypeError):
         return False
 

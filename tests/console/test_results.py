@@ -41,4 +41,4 @@ def test_a_list_holds_the_first_films_and_counts_the_others(tmp_path: Path, monk
     found = detected.listed_films(tmp_path, outcomes, ("score",), lambda _: [Cell("1", 1.0)], lambda _: None)
     assert [film.name for film in found.films] == ["a", "b"]
     assert found.left == 1
-    assert "1 more films are not in this list" in found.note
+    assert "1 more film is not in this list; the tables beside this page hold all" in found.note

@@ -123,6 +123,8 @@ def test_copies_follow_the_store(memory: Any) -> None:
     memory.pipe_file("/cts/b.nrrd", b"three")
     assert tree(stand_in("memory://cts")) == {"a.nii.gz": b"one", "labels/a.nii.gz": b"new", "b.nrrd": b"three"}
     assert (place / "a.nii.gz").stat().st_ino == before  # it was not copied again
+    (place / "b.nrrd").write_bytes(b"thr")
+    assert tree(stand_in("memory://cts"))["b.nrrd"] == b"three"
     memory.rm_file("/cts/labels/a.nii.gz")
     assert tree(stand_in("memory://cts")).keys() == {"a.nii.gz", "b.nrrd"}
     assert not (place / "labels").exists()
