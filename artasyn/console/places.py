@@ -72,5 +72,5 @@ def sent(out: object) -> Iterator[None]:
     from artasyn.bulk.lock import claimed  # loads slowly, and URLs are rare
 
     assert isinstance(out, Path)
-    with claimed(out), published(url, out):
+    with claimed(out, ranks=False), published(url, out):  # the jobs of one srun are no training
         yield

@@ -76,7 +76,10 @@ def test_settings_are_the_same_with_every_cache(memory: Any, tmp_path: Path, mon
     assert (told[0]["labels"], told[0]["masks"], told[0]["names"]) == ("memory://cts", ["memory://cts"], None)
 
 
-def test_two_commands_do_not_write_to_one_url_at_once(memory: Any, cached: Path) -> None:
+@pytest.mark.parametrize("rank", ["", "1"])
+def test_two_commands_do_not_write_to_one_url_at_once(
+    rank: str, memory: Any, cached: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with sent(None), sent(cached):  # which are no URLs
         pass
     out = place_of("memory://out", "results")
@@ -84,6 +87,7 @@ def test_two_commands_do_not_write_to_one_url_at_once(memory: Any, cached: Path)
         (out / "a.txt").write_text("a")
     assert memory.cat_file("/out/a.txt") == b"a"
     with claimed(out):
+        monkeypatch.setenv("SLURM_PROCID", rank)
         raised: list[Exception] = []
 
         def other() -> None:
