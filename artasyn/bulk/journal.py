@@ -18,6 +18,9 @@ from artasyn.errors import DataError
 from artasyn.files import atomic
 from artasyn.remote.urls import shown
 
+Seen = tuple[tuple[str, Fingerprint], ...]
+"""The paths, or URLs, of files with their fingerprints; as pairs, which need a third of the memory of a dictionary."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -28,7 +31,7 @@ class Entry:
         path: of the source, or its URL.
         rows: the source's rows of the manifest, every value as text.
         reason: why the source has no rows.
-        inputs: the fingerprints of the source's file and of its further inputs, by path.
+        inputs: the source's file and its further inputs.
         files: the files that were written, relative to the folder of results.
     """
 
@@ -36,12 +39,12 @@ class Entry:
     path: str
     rows: tuple[dict[str, Any], ...]
     reason: str
-    inputs: Mapping[str, Fingerprint]
+    inputs: Seen
     files: tuple[str, ...]
 
     def line(self) -> str:
         """Returns a line of the journal; it begins with the line break, so that a line cut short costs no other."""
-        inputs = {path: [each.size, each.stamp, each.digest] for path, each in self.inputs.items()}
+        inputs = {path: [each.size, each.stamp, each.digest] for path, each in self.inputs}
         return "\n" + json.dumps([self.name, self.path, self.rows, self.reason, inputs, self.files])
 
     def confirmed(self, source: Source, out: Path) -> Entry | None:
@@ -54,18 +57,19 @@ class Entry:
         Returns:
             None if the source, one of its inputs or a written file has changed or is missing.
         """
-        paths = inputs_of(source)
-        if self.path != shown(str(source.path)) or self.inputs.keys() != {shown(str(path)) for path in paths}:
+        known, now = dict(self.inputs), {shown(str(path)): path for path in inputs_of(source)}
+        path = shown(str(source.file))
+        if self.path != path or known.keys() != now.keys():
             return None
         if not all(os.access(f"{out}/{file}", os.F_OK) for file in self.files):
             return None
-        found = {}
-        for path in paths:
-            now = self.inputs[shown(str(path))].confirmed(path)
-            if now is None:
+        found = []
+        for each, place in now.items():
+            state = known[each].confirmed(place)
+            if state is None:
                 return None
-            found[shown(str(path))] = now
-        return self if found == self.inputs else replace(self, inputs=found)
+            found.append((_same(each, path), state))
+        return replace(self, name=source.name, path=path, inputs=tuple(found))  # with the texts of the source
 
 
 def inputs_of(source: Source) -> list[Path]:
@@ -73,9 +77,9 @@ def inputs_of(source: Source) -> list[Path]:
     return with_detached([source.path, *source.inputs])
 
 
-def fingerprints_of(source: Source) -> dict[str, Fingerprint]:
-    """Returns the fingerprints of a source's inputs, by path."""
-    return {shown(str(path)): fingerprint(path) for path in inputs_of(source)}
+def fingerprints_of(source: Source) -> Seen:
+    """Returns the fingerprints of a source's inputs."""
+    return tuple((shown(str(path)), fingerprint(path)) for path in inputs_of(source))
 
 
 @dataclass(frozen=True)
@@ -130,10 +134,10 @@ class Journal:
     def _parsed(self, values: Any) -> Entry:
         name, path, rows, reason, inputs, files = values
         path = str(path)
-        seen = {
-            _same(str(each), path): Fingerprint(int(size), str(stamp), str(digest))
+        seen = tuple(
+            (_same(str(each), path), Fingerprint(int(size), str(stamp), str(digest)))
             for each, (size, stamp, digest) in inputs.items()
-        }
+        )
         each = lean([{column: str(row[column]) for column in self.columns} for row in rows], self.columns)
         texts = tuple({tuple(row.items()): row for row in each}.values())  # no row comes twice
         if any(file.startswith("/") or ".." in file.split("/") for file in files):
@@ -142,9 +146,7 @@ class Journal:
         written = (str(file) for file in files)
         return Entry(str(name), path, texts, str(reason), seen, tuple(cells.get(file, file) for file in written))
 
-    def entry(
-        self, source: Source, rows: tuple[dict[str, Any], ...], reason: str, seen: Mapping[str, Fingerprint]
-    ) -> Entry:
+    def entry(self, source: Source, rows: tuple[dict[str, Any], ...], reason: str, seen: Seen) -> Entry:
         """Returns the entry of a source that is finished now.
 
         Args:
@@ -155,8 +157,8 @@ class Journal:
         """
         named = dict.fromkeys(row[column] for row in rows for column in self.files if row[column])
         written = [file for name in named for file in _inside(self.out, name)]
-        path = shown(str(source.path))
-        inputs = {_same(each, path): now for each, now in seen.items()}
+        path = shown(str(source.file))
+        inputs = tuple((_same(each, path), now) for each, now in seen)
         return Entry(source.name, path, rows, reason, inputs, tuple(written))
 
     def write(self, entries: Iterable[Entry]) -> None:
@@ -216,3 +218,28 @@ def gone(entries: Mapping[str, Entry], names: Collection[str], out: Path) -> lis
     """
     left = [entry for name, entry in sorted(entries.items()) if name not in names]
     return [entry for entry in left if any(os.access(f"{out}/{file}", os.F_OK) for file in entry.files)]
+
+
+def settled(
+    sources: Iterable[Source], known: dict[str, Entry], own: dict[str, Entry], out: Path
+) -> tuple[dict[str, Entry], list[Entry]]:
+    """Takes the entries of sources out of dictionaries, so that an entry and its successor are not both in memory.
+
+    Args:
+        sources: the sources.
+        known: entries by name, from all journals that know the sources.
+        own: likewise, from the own journal; it may be the same dictionary.
+        out: the folder of results.
+
+    Returns:
+        The entries that still belong to their sources, by name, and those that do not.
+    """
+    kept, changed = dict[str, Entry](), list[Entry]()
+    for source in sources:
+        entry = known.pop(source.name, None)
+        own.pop(source.name, None)
+        if entry and (now := entry.confirmed(source, out)):
+            kept[source.name] = now
+        elif entry:
+            changed.append(entry)
+    return kept, changed

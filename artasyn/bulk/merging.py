@@ -63,7 +63,7 @@ def joined_portions(
     made = read_portions(journal)
     known, entries, reasons, lacking = any_portion(made), dict[str, Entry](), dict[str, str](), Counter[Portion]()
     for portion in there[0].others():
-        own = made.get(portion, {})
+        own = made.pop(portion, {})
         failed = _failures(portion.folder(out) / "manifest.csv")
         if failed is None:
             lacking[portion] += 0
@@ -71,7 +71,7 @@ def joined_portions(
             each = (found[source.name].confirmed(source, out) for found in (own, known) if source.name in found)
             entry = next(filter(None, each), None)
             if entry:
-                entries[source.name] = entry
+                entries[source.name] = known[source.name] = entry  # the old one needs memory no longer
             elif source.name in (failed or {}):
                 reasons[source.name] = (failed or {})[source.name]
             else:

@@ -16,8 +16,7 @@ from typing import Any
 import cv2
 
 from artasyn.bulk.clusters import Backend, Where
-from artasyn.bulk.fingerprints import Fingerprint
-from artasyn.bulk.journal import Entry, Journal, fingerprints_of, gone, lean
+from artasyn.bulk.journal import Entry, Journal, Seen, fingerprints_of, gone, lean, settled
 from artasyn.bulk.lock import claimed
 from artasyn.bulk.merging import Merging, any_portion, joined_portions, read_portions
 from artasyn.bulk.portions import COMMAND, Portion, check_place
@@ -48,14 +47,14 @@ class Outcome:
         source: the source.
         rows: the source's rows of the manifest, every value as text.
         reason: why the source has no rows.
-        seen: the fingerprints of the source's files before they were read.
+        seen: the source's files before they were read.
         passing: whether the failure may be none of the source's own, so that a second try may succeed.
     """
 
     source: Source
     rows: tuple[Row, ...] = ()
     reason: str = ""
-    seen: Mapping[str, Fingerprint] = field(default_factory=dict, repr=False, compare=False)
+    seen: Seen = field(default=(), repr=False, compare=False)
     passing: bool = field(default=False, repr=False, compare=False)
 
 
@@ -88,7 +87,7 @@ def attempt(work: Callable[[Source], Sequence[Row]], columns: Sequence[str], sou
     return Outcome(source, tuple({c: _text(row.get(c)) for c in columns} for row in rows), seen=seen)
 
 
-def _failure(source: Source, error: BaseException, seen: Mapping[str, Fingerprint]) -> Outcome:
+def _failure(source: Source, error: BaseException, seen: Seen) -> Outcome:
     """Returns the outcome of a failure, unless the failure is one of the place that the results are written to."""
     passing = False
     for each in _causes(error):
@@ -295,10 +294,9 @@ class BulkRun:
         own = self._journal.read()
         names = {source.name for source in mine}
         known = {**any_portion(read_portions(self._journal, names.__contains__)), **own} if self.portion else own
-        kept = {s.name: now for s in mine if (e := known.get(s.name)) and (now := e.confirmed(s, self.out))}
+        kept, changed = settled(mine, known, own, self.out)
         left = gone(own, names, self.out)
         pruned = {entry.name: entry for entry in left if self.prune and entry.name not in everything}
-        changed = [entry for name, entry in known.items() if name in names and name not in kept]
         self._journal.delete([*changed, *pruned.values()], kept.values())
         return kept, [entry for entry in left if entry.name not in pruned]
 
@@ -370,8 +368,8 @@ class BulkRun:
     def _outside(self, sources: Sequence[Source]) -> list[Source]:
         """Returns the sources that are not results of an earlier run."""
         out = self.out.resolve()
-        inside = {folder: folder.resolve().is_relative_to(out) for folder in {s.path.parent for s in sources}}
-        outside = [s for s in sources if not inside[s.path.parent]]
+        inside = {folder: Path(folder).resolve().is_relative_to(out) for folder in {s.folder for s in sources}}
+        outside = [s for s in sources if not inside[s.folder]]
         if len(outside) < len(sources) and not (self.out / SETTINGS).exists():
             raise DataError(f"{self.out} holds the radiographs; choose another folder for the results")
         return outside
@@ -380,7 +378,7 @@ class BulkRun:
 def _lines(outcomes: Sequence[Outcome]) -> Iterator[Row]:
     """Yields the rows of the manifest."""
     for outcome in outcomes:
-        about = {"name": outcome.source.name, "source": shown(str(outcome.source.path))}
+        about = {"name": outcome.source.name, "source": shown(str(outcome.source.file))}
         if outcome.reason:
             yield about | {"status": "failed", "reason": outcome.reason}
         for row in outcome.rows:

@@ -6,6 +6,7 @@ import fnmatch
 import json
 import os
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from artasyn.bulk.fingerprints import with_detached
-from artasyn.bulk.walk import Walk, walk
+from artasyn.bulk.walk import Walk, by_parts, walk
 from artasyn.errors import DataError, RadiographError
 from artasyn.files import atomic
 from artasyn.files.ct import MASKS, is_volume_file
@@ -33,16 +34,29 @@ class Source:
     """A file of a collection and the name that all of its results carry.
 
     Attributes:
-        path: the file.
+        file: the file. It is kept as text, because a path as an object needs four times the memory.
         name: the file's path below the given folder, without suffix, with ``/``; unique in the collection.
         inputs: further files and folders that the results depend on; a result is made anew when one has changed.
         fault: why the file cannot be read, if the search has found that already.
     """
 
-    path: Path
+    file: str | os.PathLike[str]
     name: str
     inputs: tuple[Path, ...] = field(default=(), kw_only=True, repr=False, compare=False)
     fault: str = field(default="", kw_only=True, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "file", os.fspath(self.file))
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return Path(self.file)
+
+    @property
+    def folder(self) -> str:
+        """The folder of the file."""
+        return os.path.dirname(self.file)
 
 
 @dataclass(frozen=True)
@@ -51,11 +65,11 @@ class Found:
 
     Attributes:
         sources: the files to read, sorted by name.
-        passed_over: the files that are not read, each with its kind: a suffix, ``hidden`` and so on.
+        passed_over: the files that are not read, as text, each with its kind: a suffix, ``hidden`` and so on.
     """
 
     sources: list[Source]
-    passed_over: tuple[tuple[Path, str], ...] = ()
+    passed_over: tuple[tuple[str, str], ...] = ()
 
 
 def find_sources(inputs: Iterable[Path]) -> list[Source]:
@@ -79,34 +93,41 @@ def search_sources(inputs: Iterable[Path], *, leave: Path | None = None) -> Foun
         DataError: an input does not exist, or there is nothing to read.
     """
     inputs = list(inputs)
-    search = _Search(leave)
+    search = _Search(inputs, leave)
     for given in inputs:
         if given.is_dir():
             search.walk(given, _films_below)
         elif given.exists():
-            search.add(given, Path(given.name), given.resolve())
+            search.add(str(given), given.name, os.path.realpath(given))
         else:
             raise DataError(f"{given}: no such file or folder")
-    if not search.found:
+    if not search.paths:
         raise DataError(f"no radiographs in {', '.join(map(str, inputs))}; PNG, JPEG, TIFF and DICOM are read")
-    return search.result([below for _, below in search.found.values()])
+    return search.result(search.below)
 
 
 class _Search:
-    """What a search has found until now."""
+    """What a search has found until now, with paths as text."""
 
-    def __init__(self, leave: Path | None) -> None:
+    def __init__(self, inputs: Sequence[Path], leave: Path | None) -> None:
         self.leave = leave if leave and (leave / SETTINGS).exists() else None
-        self.found: dict[Path, tuple[Path, Path]] = {}  # real path: path as given, path below the input
-        self.faults: dict[Path, str] = {}
-        self.inputs: dict[Path, tuple[Path, ...]] = {}
-        self.passed_over: dict[Path, str] = {}
+        self.paths: list[str] = []
+        self.below: list[str] = []  # the paths below the inputs
+        self.faults: dict[str, str] = {}
+        self.inputs: dict[str, tuple[Path, ...]] = {}
+        self.passed_over: dict[str, str] = {}
+        self._met: set[str] | None = set() if len(inputs) > 1 else None  # a walk meets every file once
 
-    def add(self, path: Path, below: Path, real: Path) -> None:
-        """Adds a file or folder to read, unless it was found before."""
-        self.found.setdefault(real, (path, below))
+    def add(self, path: str, below: str, real: str) -> None:
+        """Adds a file or folder to read, unless it was found before, in another input."""
+        if self._met is not None:
+            if real in self._met:
+                return
+            self._met.add(real)
+        self.paths.append(path)
+        self.below.append(below)
 
-    def walk(self, given: Path, pick: Callable[[Path, Walk], Iterable[Path]]) -> None:
+    def walk(self, given: Path, pick: Callable[[Path, Walk], Iterable[str]]) -> None:
         """Walks through a folder and adds what to read.
 
         Args:
@@ -114,42 +135,50 @@ class _Search:
             pick: returns the files and folders to read; takes files that are read with them out of the walk.
         """
         walked = walk(given, leave=self.leave)
-        if reason := walked.faults.get(Path()):
+        if reason := walked.faults.get(""):
             raise DataError(f"{given} {reason}")
+        start = str(given / "_")[:-1]
         for below in pick(given, walked):
-            real = walked.files.pop(below) if below in walked.files else (given / below).resolve()
-            self.add(given / below, below, real)
+            self.add(start + below if below else str(given), below, walked.real(below))
+            walked.files.pop(below, None)
         for below, reason in walked.faults.items():
-            path = given / below
+            path = start + below
             if _may_be_read(below):
-                self.add(path, below, path.parent.resolve() / path.name)
+                self.add(path, below, str(Path(path).parent.resolve() / Path(path).name))
                 self.faults[path] = f"{path} {reason}"
             else:
                 walked.passed[below] = "link that leads nowhere"
-        kinds = {below: below.suffix.lower() or "without suffix" for below in walked.files}
-        self.passed_over |= {given / below: kind for below, kind in {**kinds, **walked.passed}.items()}
+        kinds = {below: sys.intern(_suffix(below).lower() or "without suffix") for below in walked.files}
+        for each in (kinds, walked.passed):
+            self.passed_over |= {start + below: kind for below, kind in each.items()}
 
-    def result(self, named: Sequence[Path]) -> Found:
+    def result(self, named: Sequence[str]) -> Found:
         """Returns the sources, called after these paths, and what was passed over."""
         sources = [
             Source(path, name, inputs=self.inputs.get(path, ()), fault=self.faults.get(path, ""))
-            for (path, _), name in zip(self.found.values(), unique_names(named), strict=True)
+            for path, name in zip(self.paths, unique_names(named), strict=True)
         ]
-        taken = {source.path for source in sources}
-        passed = tuple((path, kind) for path, kind in sorted(self.passed_over.items()) if path not in taken)
+        taken = set(self.paths) if self.passed_over else set[str]()
+        passed = tuple((path, self.passed_over[path]) for path in by_parts(self.passed_over) if path not in taken)
         return Found(sorted(sources, key=lambda source: source.name), passed)
 
 
-def _may_be_read(path: Path) -> bool:
+def _suffix(path: str) -> str:
+    """Returns the last suffix of a path with its dot; "" if there is none."""
+    suffix = os.path.splitext(path)[1]
+    return "" if suffix == "." else suffix
+
+
+def _may_be_read(path: str) -> bool:
     """Returns whether a path that cannot be looked into may be one to read, by its name."""
-    suffix = path.suffix.lower()
-    return suffix in {"", ".ima", *RADIOGRAPH_SUFFIXES} or suffix[1:].isdigit() or is_volume_file(path)
+    suffix = _suffix(path).lower()
+    return suffix in {"", ".ima", *RADIOGRAPH_SUFFIXES} or suffix[1:].isdigit() or is_volume_file(Path(path))
 
 
-def _films_below(folder: Path, walked: Walk) -> list[Path]:
+def _films_below(folder: Path, walked: Walk) -> list[str]:
     """Returns the radiograph files below a folder, as relative paths; most are told by their suffix."""
     suffixes = frozenset(RADIOGRAPH_SUFFIXES)
-    return [below for below in walked.files if below.suffix.lower() in suffixes or _is_wanted(folder / below)]
+    return [below for below in walked.files if _suffix(below).lower() in suffixes or _is_wanted(folder / below)]
 
 
 def _is_wanted(path: Path) -> bool:
@@ -160,16 +189,17 @@ def _is_wanted(path: Path) -> bool:
         return True
 
 
-def unique_names(paths: Sequence[Path]) -> list[str]:
+def unique_names(paths: Sequence[str]) -> list[str]:
     """Returns a unique name for each path: the path without suffix, unless another path has the same one."""
-    bare = [path if path.suffix[1:].isdigit() else path.with_suffix("") for path in paths]  # 1.2.840 is a UID
-    alike = Counter(name.as_posix().casefold() for name in bare)
+    bare = [_bare(path) for path in paths]
+    alike = Counter(folded if (folded := name.casefold()) != name else name for name in bare)  # the text once
+    if len(alike) == len(bare):
+        return bare
     taken = {name for name, count in alike.items() if count == 1}
     names = []
-    for path, name in zip(paths, bare, strict=True):
-        chosen = name.as_posix()
+    for path, chosen in zip(paths, bare, strict=True):
         if alike[chosen.casefold()] > 1:
-            kept = path.suffix.replace(".", "_", 1).lower() if name != path else ""
+            kept = "" if _is_number(_suffix(path)) else _suffix(path).replace(".", "_", 1).lower()
             wanted = chosen = f"{chosen}{kept}"
             number = 1
             while chosen.casefold() in taken:
@@ -178,6 +208,16 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
             taken.add(chosen.casefold())
         names.append(chosen)
     return names
+
+
+def _bare(path: str) -> str:
+    """Returns a path without its suffix and with ``/``; 1.2.840 is a UID, and its last number no suffix."""
+    suffix = _suffix(path)
+    return (path if _is_number(suffix) else path.removesuffix(suffix)).replace(os.sep, "/")
+
+
+def _is_number(suffix: str) -> bool:
+    return suffix[1:].isdigit()
 
 
 def available_cores() -> int:
@@ -295,43 +335,43 @@ def search_cts(inputs: Sequence[Path], *, leave: Path | None = None) -> Found:
     Raises:
         DataError: an input does not exist, or there is nothing to read.
     """
-    search = _Search(leave)
+    search = _Search(inputs, leave)
     for given in inputs:
         if not given.exists():
             raise DataError(f"{given}: no such file or folder")
         if given.is_dir():
             search.walk(given, _cts_below)
             continue
-        search.add(given, Path(given.name), given.resolve())
+        search.add(str(given), given.name, os.path.realpath(given))
         if not is_volume_file(given):
-            search.inputs[given] = (given.parent,)  # the other slices of its series
-    if not search.found:
+            search.inputs[str(given)] = (given.parent,)  # the other slices of its series
+    if not search.paths:
         raise DataError(f"no CT volumes in {', '.join(map(str, inputs))}; {READABLE} and DICOM series are read")
-    return search.result([_with_one_suffix(path, below) for path, below in search.found.values()])
+    return search.result([*map(_with_one_suffix, search.paths, search.below)])
 
 
-def _cts_below(folder: Path, walked: Walk) -> list[Path]:
+def _cts_below(folder: Path, walked: Walk) -> list[str]:
     """Returns the volume files and the folders of slices below a folder, as relative paths."""
-    found: dict[Path, None] = {}
+    found: dict[str, None] = {}
     for below in [*walked.files]:
-        if MASKS in below.parts[:-1]:
+        path = folder / below
+        if MASKS in Path(below).parts[:-1]:
             walked.passed[below] = "label map"
-        elif is_volume_file(below):
-            if LABEL_STEM.search(re.sub(r"(\.nii)?\.\w+$", "", below.name, flags=re.IGNORECASE)):
+        elif is_volume_file(path):
+            if LABEL_STEM.search(re.sub(r"(\.nii)?\.\w+$", "", path.name, flags=re.IGNORECASE)):
                 walked.passed[below] = "label map"
             else:
                 found[below] = None
-                for data in with_detached([folder / below])[1:]:
-                    walked.files.pop(data.relative_to(folder), None) if data.is_relative_to(folder) else None
-        elif is_slice_file(folder / below):
-            found[below.parent] = None
+                for data in with_detached([path])[1:]:
+                    walked.files.pop(str(data.relative_to(folder)), None) if data.is_relative_to(folder) else None
+        elif is_slice_file(path):
+            found[os.path.dirname(below)] = None
             del walked.files[below]
     return list(found)
 
 
-def _with_one_suffix(path: Path, below: Path) -> Path:
+def _with_one_suffix(path: str, below: str) -> str:
     """Returns the path that names a volume; ``.nii.gz`` is one suffix, and dots in a folder's name begin none."""
-    if path.is_dir():
-        below = below if below.name else Path(path.resolve().name)
-        return below.with_name(f"{below.name}.dcm")
-    return below.with_suffix("") if below.name.lower().endswith(".nii.gz") else below
+    if os.path.isdir(path):
+        return f"{below or os.path.basename(os.path.realpath(path))}.dcm"
+    return below[: -len(".gz")] if below.lower().endswith(".nii.gz") else below

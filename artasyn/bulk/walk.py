@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,17 +13,25 @@ TWICE = "link to what is read already"
 
 @dataclass
 class Walk:
-    """The files below a folder.
+    """The files below a folder, all as text: a path as an object needs four times the memory.
 
     Attributes:
-        files: path below the folder to real path, sorted by path. Files come before links to files.
+        root: the real path of the folder.
+        files: path below the folder to real path, sorted by the parts of the path. The real path is "" for a file that
+            no link leads to. Files come before links to files.
         faults: links that lead nowhere and folders that cannot be listed, by path below the folder, with the reason.
         passed: what is not read, by path below the folder, with the kind of it.
     """
 
-    files: dict[Path, Path] = field(default_factory=dict)
-    faults: dict[Path, str] = field(default_factory=dict)
-    passed: dict[Path, str] = field(default_factory=dict)
+    root: str
+    files: dict[str, str] = field(default_factory=dict)
+    faults: dict[str, str] = field(default_factory=dict)
+    passed: dict[str, str] = field(default_factory=dict)
+
+    def real(self, below: str) -> str:
+        """Returns the real path of a file or a folder."""
+        path = os.path.join(self.root, below)
+        return self.files[below] or path if below in self.files else os.path.realpath(path)
 
 
 def walk(folder: Path, *, leave: Path | None = None) -> Walk:
@@ -35,10 +44,10 @@ def walk(folder: Path, *, leave: Path | None = None) -> Walk:
         folder: the folder.
         leave: a folder that is left out without a word, such as the results of an earlier run.
     """
-    found, links = Walk(), dict[Path, Path]()
-    left = leave.resolve() if leave else None
-    seen: set[Path] = set()
-    plain, linked = deque([(Path(), folder.resolve())]), deque[tuple[Path, Path]]()
+    found, links = Walk(os.path.realpath(folder)), dict[str, str]()
+    left = os.path.realpath(leave) if leave else None
+    seen: set[str] = set()
+    plain, linked = deque([("", found.root)]), deque[tuple[str, str]]()
     while plain or linked:
         below, real = (plain or linked).popleft()
         if real in seen:
@@ -51,38 +60,46 @@ def walk(folder: Path, *, leave: Path | None = None) -> Walk:
         except OSError as error:
             found.faults[below] = f"cannot be listed ({error.strerror}); check its permissions"
             continue
+        direct = os.path.join(real, "") == os.path.join(found.root, below, "")
         for entry in entries:
-            path, there = below / entry.name, real / entry.name
-            if entry.is_symlink():
-                there = Path(os.path.realpath(there))
+            path = os.path.join(below, entry.name)
+            there = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
             if there == left:
                 continue
             if entry.name.startswith("."):
                 found.passed[path] = "hidden"
-            elif entry.is_symlink() and not there.exists():
+            elif entry.is_symlink() and not os.path.exists(there):
                 found.faults[path] = f"is a link to {there}, which does not exist; mend or delete the link"
             elif entry.is_dir():
                 (linked if entry.is_symlink() else plain).append((path, there))
             elif not entry.is_file():
                 found.passed[path] = "no regular file"
+            elif entry.is_symlink():
+                links[path] = there
             else:
-                (links if entry.is_symlink() else found.files)[path] = there
+                found.files[path] = "" if direct else there
     _once(found, links)
     return found
 
 
-def _once(found: Walk, links: dict[Path, Path]) -> None:
+def _once(found: Walk, links: dict[str, str]) -> None:
     """Sorts the files, and adds those links that lead to files that are not there yet."""
-    real = set[Path]()
-    for path, there in [*_sorted(found.files), *_sorted(links)]:
-        if there in real:
+    found.files = _sorted(found.files)
+    reached = {real for real in found.files.values() if real}
+    for path, there in _sorted(links).items():
+        if there in reached or found.files.get(there.removeprefix(os.path.join(found.root, ""))) == "":
             found.passed[path] = TWICE
-            found.files.pop(path, None)
         else:
-            real.add(there)
+            reached.add(there)
             found.files[path] = there
-    found.files = dict(_sorted(found.files))
+    if links:
+        found.files = _sorted(found.files)
 
 
-def _sorted(files: dict[Path, Path]) -> list[tuple[Path, Path]]:
-    return sorted(files.items(), key=lambda item: item[0].parts)
+def _sorted(files: dict[str, str]) -> dict[str, str]:
+    return {path: files[path] for path in by_parts(files)}
+
+
+def by_parts(paths: Iterable[str]) -> list[str]:
+    """Returns paths in the order of their parts: a folder's files come before those of ``folder 2``."""
+    return sorted(paths, key=lambda path: path.replace(os.sep, "\0"))

@@ -122,7 +122,7 @@ def note_passed_over(out: Path, found: Found) -> tuple[str, ...]:
     if not found.passed_over:
         table.unlink(missing_ok=True)
         return ()
-    write_table(table, ("file", "kind"), ({"file": shown(str(path)), "kind": kind} for path, kind in found.passed_over))
+    write_table(table, ("file", "kind"), ({"file": shown(path), "kind": kind} for path, kind in found.passed_over))
     kinds = Counter(kind for _, kind in found.passed_over)
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items(), key=lambda item: (-item[1], item[0])))
     return (f"passed over: {len(found.passed_over)} files ({counts}); all are listed in {table}",)

@@ -281,6 +281,6 @@ def test_a_name_in_the_journal_needs_little_memory(tmp_path: Path) -> None:
     finally:
         tracemalloc.stop()
     assert len(entries) == names
-    assert held < 1700  # bytes; ten million names need 17 GB
+    assert held < 1500  # bytes; ten million names need 15 GB
     wanted = journal.read(lambda name: name.endswith("7"))
     assert wanted == {name: entry for name, entry in entries.items() if name.endswith("7")}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import tracemalloc
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -183,3 +184,18 @@ def test_leftovers_of_ours_are_cleared_and_no_one_elses(tmp_path: Path) -> None:
     touched(tmp_path, mine, f"a/b/{mine}", other, f"a/{other}")
     claim(tmp_path, {})
     assert sorted(tree(tmp_path)) == [other, f"a/{other}", "settings.json"]
+
+
+def test_a_listed_name_needs_little_memory(tmp_path: Path) -> None:
+    names = 4000
+    touched(tmp_path, *(f"{number // 1000:05d}/{number:08d}.png" for number in range(names)))
+    find_sources([tmp_path])  # loads what a first search loads
+    tracemalloc.start()
+    try:
+        found = find_sources([tmp_path])
+        held, most = (each / names for each in tracemalloc.get_traced_memory())
+    finally:
+        tracemalloc.stop()
+    assert len(found) == names
+    assert held < 350  # bytes; ten million names need 3.5 GB
+    assert most < 750

@@ -34,7 +34,7 @@ def names(*inputs: Path) -> list[str]:
 
 
 def kinds(folder: Path) -> dict[str, str]:
-    return {path.relative_to(folder).as_posix(): kind for path, kind in search_sources([folder]).passed_over}
+    return {Path(path).relative_to(folder).as_posix(): kind for path, kind in search_sources([folder]).passed_over}
 
 
 def test_linked_folders_and_files_are_read_each_once(tmp_path: Path) -> None:
@@ -143,14 +143,14 @@ def test_a_folder_that_cannot_be_listed_is_reported(tmp_path: Path, monkeypatch:
     (tmp_path / "locked").mkdir()
     scandir = os.scandir
 
-    def refuse(path: Path) -> object:
-        if path.name == "locked":
+    def refuse(path: str) -> object:
+        if Path(path).name == "locked":
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refuse)  # tests may run as root, whom no permission stops
     fault = "cannot be listed (Permission denied); check its permissions"
-    assert walk(tmp_path).faults == {Path("locked"): fault}
+    assert walk(tmp_path).faults == {"locked": fault}
     assert [source.fault for source in find_sources([tmp_path])] == ["", f"{tmp_path / 'locked'} {fault}"]
     with pytest.raises(DataError, match="locked cannot be listed"):
         find_sources([tmp_path / "locked"])

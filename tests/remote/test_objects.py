@@ -62,7 +62,7 @@ def test_a_fingerprint_tells_what_has_changed_and_what_has_not(memory: Any) -> N
     for path in pointers().rglob("*.png"):  # as on another machine
         path.unlink()
     (source,) = (source for source in find_sources([pointers()]) if source.name == "b")
-    (fresh,), (known,) = fingerprints_of(source).values(), before["b"].values()
+    ((_, fresh),), ((_, known),) = fingerprints_of(source), before["b"]
     assert known.confirmed(source.path) == fresh
 
 
