@@ -9,10 +9,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from artasyn.bulk.run import Outcome, Row
+from artasyn.bulk.progress import LOG
+from artasyn.bulk.run import Outcome, Row, reason_of
 from artasyn.console.results import UNUSABLE, Done, not_judged
 from artasyn.detection.opening import heat_scale
-from artasyn.errors import DataError
+from artasyn.errors import DataError, RadiographError
 from artasyn.files.radiograph import read_radiograph
 from artasyn.pictures.detected import reading_size
 from artasyn.pictures.film_list import EMBEDDED, LISTED, SIDE, Cell, FilmList, ListedFilm, compact_uri
@@ -115,10 +116,17 @@ def listed_films(
 
 
 def plain_film(outcome: Outcome) -> tuple[str, str] | None:
-    """Returns the plain film beside the overlay of a flagged film; the overlay of another film is plain itself."""
+    """Returns the plain film beside the overlay of a flagged film; the overlay of another film is plain itself.
+
+    A film that has gone or changed since it was judged has no plain film, which a warning tells.
+    """
     if verdict(outcome.rows[0]) != "flagged":
         return None
-    small = thumbnail(reading_size(read_radiograph(outcome.source.path)), SIDE)
+    try:
+        small = thumbnail(reading_size(read_radiograph(outcome.source.path)), SIDE)
+    except (RadiographError, OSError) as error:
+        LOG.warning("the report shows the overlay of %s alone: %s", outcome.source.name, reason_of(error))
+        return None
     return "plain film", compact_uri(grey_picture(small))
 
 

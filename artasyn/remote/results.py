@@ -9,7 +9,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,9 @@ LOG = logging.getLogger("artasyn")
 
 SECONDS = 60.0
 """Seconds between two copies to the store while a command runs."""
+
+KEPT = 1000
+"""Files that are copied between two records of what is alike here and there."""
 
 LAST = (".journal.jsonl", "manifest.csv")
 """Files that tell of other files; they are copied after those, so that the store never tells of what it lacks."""
@@ -84,14 +87,11 @@ class Staging:
                 self.system.get_file(f"{self.root}/{name}", str(temporary))
             self.known[name] = [*_state(path), versions[name]]
 
+        for name in self.known.keys() - there.keys():
+            (self.folder / name).unlink(missing_ok=True)
+            del self.known[name]
         alike = {name for name, known in self.known.items() if versions.get(name) == known[2]}
-        try:
-            each(fetch, [name for name in there if name not in alike or not (self.folder / name).is_file()])
-            for name in self.known.keys() - there.keys():
-                (self.folder / name).unlink(missing_ok=True)
-                del self.known[name]
-        finally:
-            self._keep()
+        self._all(fetch, [name for name in there if name not in alike or not (self.folder / name).is_file()])
 
     def push(self) -> None:
         """Copies to the store what has changed here since the last copy, and deletes there what is gone here.
@@ -102,17 +102,26 @@ class Staging:
         """
         told = {name: (_state(path), path.read_bytes()) for name, path in self._files() if path.name in LAST}
         here = {name: _state(path) for name, path in self._files() if path.name not in LAST}  # listed after those
+        self._all(self._send, [name for name, state in here.items() if self._differs(name, state)], here)
         try:
-            each(self._send, [name for name, state in here.items() if self._differs(name, state)], here)
             for name, (state, data) in told.items():
                 if self._differs(name, state):
                     self._send(name, {name: [len(data), state[1]]}, data)
+                    self._keep()
             for name in self.known.keys() - here.keys() - told.keys():
                 with asking(f"{self.url}/{name}"), suppress(FileNotFoundError):
                     self.system.rm_file(f"{self.root}/{name}")
                 del self.known[name]
         finally:
             self._keep()
+
+    def _all(self, copy: Callable[..., None], names: Sequence[str], *further: Any) -> None:
+        """Copies files, and keeps what is alike from time to time, so that a killed command copies little twice."""
+        for start in range(0, max(len(names), 1), KEPT):
+            try:
+                each(copy, names[start : start + KEPT], *further)
+            finally:
+                self._keep()
 
     def _differs(self, name: str, state: list[int]) -> bool:
         return self.known.get(name, [])[:2] != state
@@ -172,11 +181,12 @@ def published(url: str, folder: Path) -> Iterator[None]:
         pause = SECONDS
         while not stop.wait(pause):
             begun = time.monotonic()
-            with suppress(DataError, FileNotFoundError):  # a file that was deleted meanwhile
-                try:
-                    staging.push()
-                except (StoreError, OutputError) as error:
-                    LOG.warning("%s; the run goes on, and results are copied later", error)
+            try:
+                staging.push()
+            except (DataError, FileNotFoundError):  # a file that was deleted meanwhile
+                pass
+            except (StoreError, OutputError, OSError) as error:
+                LOG.warning("%s; the run goes on, and results are copied later", error)
             pause = max(SECONDS, 10 * (time.monotonic() - begun))
 
     thread = threading.Thread(target=follow, daemon=True, name="copy results")

@@ -42,3 +42,15 @@ def test_a_list_holds_the_first_films_and_counts_the_others(tmp_path: Path, monk
     assert [film.name for film in found.films] == ["a", "b"]
     assert found.left == 1
     assert "1 more film is not in this list; the tables beside this page hold all" in found.note
+
+
+def test_a_report_shows_the_overlay_alone_of_a_film_that_is_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    flagged = {"status": "ok", "abnormal": "true", "overlay": "a.png"}
+    write_picture(tmp_path / "a.png", np.full((40, 40, 3), 99, np.uint8))
+    outcome = Outcome(Source(tmp_path / "gone.png", "a"), (flagged,))
+    found = detected.listed_films(tmp_path, [outcome], ("score",), lambda _: [Cell("1", 1.0)], detected.plain_film)
+    assert [caption for caption, _ in found.films[0].pictures] == ["overlay"]
+    assert "the report shows the overlay of a alone" in caplog.text
+    assert str(tmp_path / "gone.png") in caplog.text

@@ -100,6 +100,23 @@ def test_results_that_cannot_be_listed_are_not_deleted_in_the_store(memory: Any,
     assert stored(memory) == {"1.txt": b"one"}
 
 
+def test_what_was_sent_is_known_before_all_is_sent(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(results, "KEPT", 2)
+    put, known = type(memory).put_file, list[int]()
+
+    def counting(*arguments: Any) -> None:
+        known.append(len(Staging(URL, tmp_path / "a").known))  # as a command sees it that starts after a kill
+        put(*arguments)
+
+    monkeypatch.setattr(type(memory), "put_file", counting)
+    with published(URL, tmp_path / "a"):
+        for name in "12345":
+            atomic.write_text(tmp_path / "a" / f"{name}.txt", name)
+    assert known == [0, 0, 2, 2, 4]
+
+
 def test_a_copy_that_fails_is_told_and_what_it_sent_is_not_sent_again(
     memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
