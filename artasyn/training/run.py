@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor
 
+from artasyn.bulk.memory import keep_freed
 from artasyn.bulk.progress import LOG
 from artasyn.bulk.run import read_manifest
 from artasyn.bulk.sources import Source, claim
@@ -165,6 +166,7 @@ class TrainingRun:
 
     def _fit(self, data: NormalsData, out: Path, options: Mapping[str, Any], origin: tuple[str, str]) -> Detector:
         """Runs the trainings, averages their weights and writes the model with its card."""
+        keep_freed()
         rank_zero_only(self._warn_if_small)(data)
         trainings = [self._train_part(part, data, out, options) for part in range(1, self.averaged + 1)]
         fitting, module, _ = trainings[-1]
