@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from artasyn.shapes import Float
 from artasyn.tensors import Features
 
-
 REACHED = (0.25, 0.75, 0.75, 0.25)
 """Weights of a pixel in four neighbouring pixels of a grid with half its spacing."""
 
