@@ -44,12 +44,12 @@ class _Doubled(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, features: Features) -> Features:
+    def forward(ctx: Any, features: Tensor) -> Tensor:
         return F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=False)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Features) -> Features:
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         weights = gradient.new_tensor(REACHED)
         kernel = torch.outer(weights, weights).expand(gradient.shape[1], 1, 4, 4)
         padded = F.pad(gradient, [1, 1, 1, 1], mode="replicate")
