@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from artasyn import Detector, LungOpacity, PBTSeg, Phantom
 from artasyn.arrays import Image, generator
-from artasyn.detection.network import DetectorNetwork
+from artasyn.bulk.memory import keep_freed
+from artasyn.detection.network import DetectorNetwork, has_bfloat16
 from artasyn.detection.onnx_export import export_onnx
 from artasyn.errors import ArtasynError
 from artasyn.training.module import ReconstructionTraining
@@ -108,29 +109,14 @@ def engine(name: str, folder: Path) -> Detector:
     return Detector.from_pretrained(precision="bf16" if name == "bfloat16" else "fp32")
 
 
-def main() -> None:
-    """Measures and writes the result."""
-    options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--repeats", type=int, default=15)
-    options.add_argument("--out", type=Path, default=RESULTS / "speed.json")
-    given = options.parse_args()
-    cv2.setNumThreads(1)
-    stages: dict[str, dict[str, float]] = {}
-    repeats = given.repeats
-    bar = tqdm(total=9 + len(ENGINES), unit="stage")
-    for size in (256, 1024):
-        for name, call in image_stages(size).items():
-            stages[f"{name}, {size} px"] = milliseconds(call, repeats=repeats)
-            bar.update()
-    torch.manual_seed(0)
-    training = ReconstructionTraining(DetectorNetwork())
-    optimizer = torch.optim.AdamW(training.parameters())
+PRECISIONS = {"32 bits": False, "bfloat16": True}
+"""What a training computes with, and whether that is bfloat16."""
+
+
+def training(repeats: int, bar: tqdm[Any]) -> dict[str, dict[str, float]]:
+    """Steps of the default detector's training on one core, as `artasyn train` takes them: losses and optimiser."""
     chests = [Phantom(size=128)(seed) for seed in range(8)]
     anomalies = [LungOpacity()(c.image, c.lungs, generator(0, i)) for i, c in enumerate(chests)]
-
-    def batch(arrays: list[np.ndarray]) -> torch.Tensor:
-        return torch.from_numpy(np.stack(arrays).astype(np.float32))[:, None]
-
     sample: Sample = {
         "image": batch([a.image for a in anomalies]),
         "normal": batch([c.image for c in chests]),
@@ -138,14 +124,54 @@ def main() -> None:
         "lungs": batch([c.lungs.mask for c in chests]),
         "group": torch.zeros(len(chests), dtype=torch.int64),
     }
+    found: dict[str, dict[str, float]] = {}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    for name, rounded in PRECISIONS.items():
+        bar.update()
+        if rounded and not has_bfloat16(torch.device("cpu")):
+            continue
+        torch.manual_seed(0)
+        module = ReconstructionTraining(DetectorNetwork())
+        call = partial(_step, module, module.optimizer(), sample, rounded)
+        stages = milliseconds(call, repeats=repeats, per_call=len(chests))
+        found[f"training, 128 px, batch of 8, one core, {name}"] = stages
+    torch.set_num_threads(threads)
+    return found
 
-    def step(_: int) -> None:
-        optimizer.zero_grad()
-        torch.autograd.backward(training.losses(sample)["total"])
-        optimizer.step()
 
-    stages["training, 128 px, batch of 8"] = milliseconds(step, repeats=repeats, per_call=8)
-    bar.update()
+def batch(arrays: list[np.ndarray]) -> torch.Tensor:
+    """Arrays as a batch (b, 1, h, w)."""
+    return torch.from_numpy(np.stack(arrays).astype(np.float32))[:, None]
+
+
+def _step(
+    module: ReconstructionTraining, optimizer: torch.optim.Optimizer, sample: Sample, rounded: bool, _: int
+) -> None:
+    """One step; ``bf16-mixed`` of Lightning rounds the losses in the same way."""
+    optimizer.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=rounded):
+        total = module.losses(sample)["total"]
+    torch.autograd.backward(total)
+    optimizer.step()
+
+
+def main() -> None:
+    """Measures and writes the result."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--repeats", type=int, default=15)
+    options.add_argument("--out", type=Path, default=RESULTS / "speed.json")
+    given = options.parse_args()
+    cv2.setNumThreads(1)
+    keep_freed()  # as `artasyn train` does
+    stages: dict[str, dict[str, float]] = {}
+    repeats = given.repeats
+    bar = tqdm(total=8 + len(PRECISIONS) + len(ENGINES), unit="stage")
+    for size in (256, 1024):
+        for name, call in image_stages(size).items():
+            stages[f"{name}, {size} px"] = milliseconds(call, repeats=repeats)
+            bar.update()
+    stages |= training(repeats, bar)
     film = Phantom(size=256)(2)
     stages |= detection(repeats, bar)
     detector = Detector.from_pretrained()

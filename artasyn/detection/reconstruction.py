@@ -105,8 +105,9 @@ class ReconstructionNet(nn.Module):
         gate, width = self.last_gate, x.shape[1]
         weights = gate.first.weight
         both = F.conv2d(x, torch.cat([weights[:, :width], self.head.weight]), padding=1)
-        compared = both[:, :GATE] + F.conv2d(images, weights[:, width:], padding=1)
-        return gate.judge(compared), both[:, GATE:] + self.head.get_parameter("bias")[:, None, None]
+        compared, drawn = both.split([GATE, 1], dim=1)
+        compared = compared + F.conv2d(images, weights[:, width:], padding=1)
+        return gate.judge(compared), drawn + self.head.get_parameter("bias")[:, None, None]
 
     def forward(self, images: Images) -> Images:
         """Reconstructs a batch (b, 1, h, w) of images in [0, 1]; the result is not clipped."""
@@ -141,4 +142,6 @@ class Gate(nn.Module):
     def judge(self, compared: Features) -> Float[Tensor, "b 1 y x"]:
         """Returns from 0 (open) to 1 (closed) what the first convolution compared."""
         norm, activation, last = (self.compare.get_submodule(name) for name in ("0.1", "0.2", "1"))
+        if compared.dtype == torch.bfloat16:  # one channel after the other: the gradient of the norm takes a quarter
+            compared = compared.contiguous()
         return torch.sigmoid(last(activation(norm(compared))))

@@ -325,6 +325,23 @@ def test_a_trainer_that_does_not_tell_the_epoch_is_refused(phantoms: Path, train
         trainer.fit(module, data)
 
 
+@pytest.mark.parametrize("clip", [None, 1.0])
+def test_the_optimizer_is_fused_unless_gradients_are_clipped_which_mixed_precision_would_refuse(
+    phantoms: Path, trained: Path, clip: float | None
+) -> None:
+    data = NormalsData(find_sources([phantoms / "train"]), trained / "cache", size=64, batch_size=2)
+    module = ReconstructionTraining(DetectorNetwork(DetectorSettings(size=64)))
+    trainer = lightning.Trainer(
+        max_epochs=1, precision="bf16-mixed", gradient_clip_val=clip, reload_dataloaders_every_n_epochs=1,
+        limit_train_batches=1, logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False,
+    )  # fmt: skip
+    before = [weights.clone() for weights in module.parameters()]
+    trainer.fit(module, data)
+    assert trainer.optimizers[0].param_groups[0]["fused"] == (clip is None)
+    assert any(not torch.equal(now, then) for now, then in zip(module.parameters(), before, strict=True))
+
+
 def test_validation_is_the_same_every_time_and_films_vary_in_training_alone(phantoms: Path, trained: Path) -> None:
     data = NormalsData(find_sources([phantoms / "train"]), trained / "cache", size=64, batch_size=4)
     validation = [next(iter(data.val_dataloader())) for _ in range(2)]

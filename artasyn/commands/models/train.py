@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from artasyn.bulk.lock import claimed
+from artasyn.bulk.memory import keep_freed
 from artasyn.bulk.run import Outcome, read_manifest
 from artasyn.bulk.sources import processes, search_sources
 from artasyn.console.devices import Devices, first_process
@@ -91,6 +92,7 @@ def train(options: TrainOptions) -> Done:
     Args:
         options: what to read, where to write, and how to train.
     """
+    keep_freed()
     out, workers, first = options.out, processes(options.workers), first_process()
     found = search_sources(options.normal, leave=out)
     sources, lungs = options.by.sources(found.sources), options.by.finder()
