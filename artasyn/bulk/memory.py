@@ -17,8 +17,8 @@ def keep_freed() -> bool:
     """Lets this process keep the memory that it frees, and returns whether it does.
 
     One film after the other takes and frees the same megabytes. By default glibc gives them back to the system, and
-    every new page of them costs time again: about a tenth of a training. The peak of memory stays as it is. Where
-    another library manages memory (macOS, Windows, musl), nothing changes.
+    every new page of them costs time again: a tenth of a training and of `artasyn segment`. The peak of memory stays as
+    it is. Where another library manages memory (macOS, Windows, musl), nothing changes.
 
     Source: mallopt(3) of the Linux manual pages.
     """

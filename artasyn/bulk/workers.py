@@ -19,6 +19,7 @@ from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any, TypeVar
 
+from artasyn.bulk.memory import keep_freed
 from artasyn.errors import DataError
 from artasyn.limits import limits, using
 
@@ -172,6 +173,7 @@ def _ending(code: int | None) -> str:
 def _serve(connection: Connection, parent: int) -> None:
     """Works on jobs until none comes any more; the body of a worker process."""
     follow_parent(parent)
+    keep_freed()
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))  # for what is imported later
     _PARENT.append(connection)
     with suppress(EOFError, ConnectionError):
