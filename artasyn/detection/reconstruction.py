@@ -105,7 +105,7 @@ class ReconstructionNet(nn.Module):
         gate, width = self.last_gate, x.shape[1]
         weights = gate.first.weight
         both = F.conv2d(x, torch.cat([weights[:, :width], self.head.weight]), padding=1)
-        compared, drawn = both.split([GATE, 1], dim=1)
+        compared, drawn = torch.split(both, [GATE, 1], dim=1)
         compared = compared + F.conv2d(images, weights[:, width:], padding=1)
         return gate.judge(compared), drawn + self.head.get_parameter("bias")[:, None, None]
 
