@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from artasyn.errors import ArtasynError, DataError, OutputError, StoreError
+from artasyn.errors import ArtasynError, DataError, StoreError
 from artasyn.remote.objects import each, listed, version_of
 from artasyn.remote.urls import asking, cache, opened, whole
 
@@ -185,7 +185,7 @@ def published(url: str, folder: Path) -> Iterator[None]:
                 staging.push()
             except (DataError, FileNotFoundError):  # a file that was deleted meanwhile
                 pass
-            except (StoreError, OutputError, OSError) as error:
+            except (StoreError, OSError) as error:
                 LOG.warning("%s; the run goes on, and results are copied later", error)
             pause = max(SECONDS, 10 * (time.monotonic() - begun))
 

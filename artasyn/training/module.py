@@ -181,14 +181,15 @@ class ReconstructionTraining(lightning.LightningModule):
         """Returns AdamW over all weights.
 
         Args:
-            fused: whether one kernel makes the whole step, in half of the time on a processor. Lightning does not clip
-                gradients in mixed precision then.
+            fused: whether one kernel makes the whole step, in half of the time on a processor. Not every device has it,
+                and Lightning does not clip gradients in mixed precision then.
         """
         return torch.optim.AdamW(self.parameters(), self.learning_rate, weight_decay=self.weight_decay, fused=fused)
 
     def configure_optimizers(self) -> Any:
         """Returns AdamW with a warm-up and a cosine schedule, stepped every batch."""
-        optimizer = self.optimizer(fused=not self.trainer.gradient_clip_val)
+        has_fused = self.device.type in ("cpu", "cuda")
+        optimizer = self.optimizer(fused=has_fused and not self.trainer.gradient_clip_val)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             self.learning_rate,
