@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import current_process
+from multiprocessing import current_process, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.pool import ExceptionWithTraceback  # type: ignore[attr-defined]
 from multiprocessing.util import Finalize
@@ -151,10 +151,11 @@ def _idle_worker() -> _Worker:
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Lets a process start that ignores Ctrl-C, which the terminal sends to every process; the parent ends it."""
+    """Lets a process start without Ctrl-C, which the terminal sends to every process; the parent ends it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
+    resource_tracker.ensure_running()  # if the first process started it, it would let Ctrl-C through again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -172,6 +173,7 @@ def _ending(code: int | None) -> str:
 
 def _serve(connection: Connection, parent: int) -> None:
     """Works on jobs until none comes any more; the body of a worker process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     follow_parent(parent)
     keep_freed()
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1"))  # for what is imported later

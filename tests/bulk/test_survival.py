@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -304,3 +305,26 @@ def test_a_film_that_killed_its_command_gets_a_process_of_its_own(tmp_path: Path
     (healed,) = run.run(Fatal(run.out, {}), [source], title="x")
     assert not healed.reason
     assert run.run(who, sources_in(tmp_path / "others", 1)[:1], title="x")[0].rows == ({"file": str(os.getpid())},)
+
+
+INTERRUPTED = """
+import os, signal, sys, time
+from collections import deque
+from artasyn.bulk import workers
+
+def work(job):
+    blocked = next(line for line in open("/proc/self/status") if line.startswith("SigBlk"))
+    for _ in range(20):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+    return int(blocked.split()[1], 16) >> (signal.SIGINT - 1) & 1
+
+print([result for _, result in workers.work_through(work, deque(range(6)), 2)])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="blocked signals are read in /proc")
+def test_no_worker_hears_ctrl_c_from_its_first_moment_on() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"{[1] * 6}\n"  # blocked before the worker can ignore the signal
