@@ -102,7 +102,7 @@ class _Worker:
         self.begun = ""
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, self.parent))
-        with _uninterrupted():
+        with uninterrupted():
             self.process.start()
         theirs.close()
         Finalize(self, self.connection.close, exitpriority=1)  # a waiting worker ends with this process, of any kind
@@ -150,7 +150,7 @@ def _idle_worker() -> _Worker:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
+def uninterrupted() -> Iterator[None]:
     """Lets a process start without Ctrl-C, which the terminal sends to every process; the parent ends it."""
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -19,7 +19,7 @@ from artasyn.segment.anatomy.partial import PartialLabels
 from artasyn.shapes import Bool, Float32
 from artasyn.stock.films import Films
 from artasyn.stock.packed import Stock
-from artasyn.training.data import Order, _follow, device_of, share
+from artasyn.training.data import Loader, Order, device_of, follow_training, share
 
 HELD_OUT, SHARES = 1, 3
 """Streams of the seeds of films for validation, and for the shares of the pixels (`shares_of_pixels`)."""
@@ -146,11 +146,11 @@ class StockData(lightning.LightningDataModule):
 
     def _loader(self, batches: FilmBatches, order: Order) -> DataLoader[FilmBatch]:
         cv2.setNumThreads(1)  # threads of OpenCV that exist when a worker is forked stop it for ever
-        return DataLoader(
+        return Loader(
             batches,
             batch_size=None,
             sampler=order,
             num_workers=self.workers,
             prefetch_factor=4 if self.workers else None,
-            worker_init_fn=functools.partial(_follow, os.getpid()),
+            worker_init_fn=functools.partial(follow_training, os.getpid()),
         )

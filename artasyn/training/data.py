@@ -7,14 +7,14 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning
 import torch
 from torch.utils.data import ConcatDataset, DataLoader, Dataset, DistributedSampler
 
 from artasyn.bulk.sources import Source
-from artasyn.bulk.workers import follow_parent
+from artasyn.bulk.workers import follow_parent, uninterrupted
 from artasyn.errors import DataError
 from artasyn.synthesis import LungOpacity
 from artasyn.synthesis.anomaly import Synthesis
@@ -23,6 +23,8 @@ from artasyn.testsets.measured import FilmLungs
 from artasyn.training.film_variation import FilmVariation
 from artasyn.training.normals import Normals, load_normals, prepare_normals
 from artasyn.training.samples import Sample, SyntheticAnomalies
+
+T = TypeVar("T")
 
 PASSES = 3
 """Passes through the normal radiographs for fitting what is normal; the first pass does not vary the radiographs."""
@@ -46,6 +48,15 @@ class Order(DistributedSampler[int]):
 
     def __len__(self) -> int:
         return len(self.places)
+
+
+class Loader(DataLoader[T]):
+    """A loader whose workers never hear Ctrl-C, not even before `follow_training` has begun."""
+
+    def __iter__(self) -> Any:
+        """Returns an iterator over the batches."""
+        with uninterrupted():
+            return super().__iter__()
 
 
 def device_of(trainer: lightning.Trainer | None) -> tuple[int, int]:
@@ -203,18 +214,23 @@ class NormalsData(lightning.LightningDataModule):
 
     def _loader(self, samples: Dataset[Sample], **options: Any) -> DataLoader[Sample]:
         batches = -(-len(samples) // self.batch_size)  # type: ignore[arg-type]
-        return DataLoader(
+        return Loader(
             samples,
             self.batch_size,
             num_workers=min(self.workers, batches),
-            worker_init_fn=functools.partial(_follow, os.getpid()),
+            worker_init_fn=functools.partial(follow_training, os.getpid()),
             pin_memory=torch.cuda.is_available(),
             **options,
         )
 
 
-def _follow(parent: int, worker: int) -> None:
-    """Makes a worker of a loader end when the training ends, however that ends, and leave signals to the training."""
+def follow_training(parent: int, worker: int) -> None:
+    """Makes a worker of a loader end when the training ends, however that ends, and leave signals to the training.
+
+    Args:
+        parent: the process id of the training.
+        worker: the number of the worker.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     follow_parent(parent)
