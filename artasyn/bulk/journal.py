@@ -180,6 +180,21 @@ class Journal:
                     (self.out / folder).rmdir()
 
 
+def written(folder: Path) -> set[str]:
+    """Returns the files that a journal lists, relative to the folder of results, without a check of their entries.
+
+    Args:
+        folder: that the journal lies in.
+    """
+    path, files = Journal(folder, (), ()).path, set[str]()
+    if path.is_file():
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for text in lines:
+                with suppress(ValueError, TypeError, IndexError, RecursionError):
+                    files.update(map(str, json.loads(text)[5]))
+    return files
+
+
 SHORT = 8
 """The most characters of a cell that many rows are likely to have in common, such as ``ok``."""
 

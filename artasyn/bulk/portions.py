@@ -58,6 +58,16 @@ class Portion:
         """Returns the portion's own folder in a folder of results."""
         return out / PORTIONS / f"{self.number}-of-{self.of}"
 
+    def needs(self, file: str) -> bool:
+        """Returns whether the portion has to know a file before it begins: its own, and what says that others exist.
+
+        Args:
+            file: its path below the folder of results, with ``/``.
+        """
+        *folders, name = file.split("/")
+        own = self.folder(Path()).as_posix() == "/".join(folders)
+        return own or not folders or (folders[0] == PORTIONS and name == COMMAND)
+
     def share(self, count: int, together: int = 1) -> slice:
         """Returns the places of the portion's sources. All portions have the same number, or one (group) more or less.
 

@@ -73,5 +73,6 @@ def _run(parsed: Any) -> Done:
     """Calls the chosen command with its options."""
     function, kind = command_function(parsed.command)
     options = read_options(kind, vars(parsed[parsed.command]))
-    with sent(getattr(options, "out", None)):
+    machines = getattr(options, "machines", None)
+    with sent(getattr(options, "out", None), getattr(machines, "portion", "")):
         return function(options)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -55,11 +55,12 @@ def here(options: Any, values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def sent(out: object) -> Iterator[None]:
+def sent(out: object, portion: str = "") -> Iterator[None]:
     """Copies the results of a block to the store that they belong to, if they do.
 
     Args:
         out: the folder that the block writes to, as `here` returned it.
+        portion: that the block works on, such as 2/8; it needs no results of the others.
 
     Raises:
         DataError: another command writes there, or there is no such bucket.
@@ -72,5 +73,16 @@ def sent(out: object) -> Iterator[None]:
     from artasyn.bulk.lock import claimed  # loads slowly, and URLs are rare
 
     assert isinstance(out, Path)
-    with claimed(out, ranks=False), published(url, out):  # the jobs of one srun are no training
+    needs = (_needs(out, portion),) if portion else ()
+    with claimed(out, ranks=False), published(url, out, *needs):  # the jobs of one srun are no training
         yield
+
+
+def _needs(out: Path, text: str) -> Iterator[Callable[[str], bool]]:
+    """Yields which results a portion needs: first its journal, then the files that the journal lists."""
+    from artasyn.bulk.journal import written
+    from artasyn.bulk.portions import Portion
+
+    portion = Portion.parse(text)
+    yield portion.needs
+    yield written(portion.folder(out)).__contains__

@@ -9,7 +9,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,14 +72,17 @@ class Staging:
             self.system.pipe_file(name, b"artasyn")
             self.system.rm_file(name)
 
-    def pull(self) -> None:
+    def pull(self, needs: Iterable[Callable[[str], bool]] = (lambda name: True,)) -> None:
         """Copies from the store what has changed there since the last copy, and deletes what is gone there.
+
+        Args:
+            needs: whether a file of this name is copied. Each is taken when what those before it chose is here.
 
         Raises:
             StoreError: the store does not answer.
         """
-        there = {name: about for name, about in listed(self.url).items() if not OURS.fullmatch(Path(name).name)}
-        versions = {name: version_of(about) for name, about in there.items()}
+        there = listed(self.url)
+        versions = {name: version_of(there.pop(name)) for name in [*there] if not OURS.fullmatch(Path(name).name)}
 
         def fetch(name: str) -> None:
             path = self.folder / name
@@ -87,11 +90,13 @@ class Staging:
                 self.system.get_file(f"{self.root}/{name}", str(temporary))
             self.known[name] = [*_state(path), versions[name]]
 
-        for name in self.known.keys() - there.keys():
+        for name in self.known.keys() - versions.keys():
             (self.folder / name).unlink(missing_ok=True)
             del self.known[name]
-        alike = {name for name, known in self.known.items() if versions.get(name) == known[2]}
-        self._all(fetch, [name for name in there if name not in alike or not (self.folder / name).is_file()])
+        alike = {name for name, known in self.known.items() if versions[name] == known[2]}
+        for needed in needs:
+            names = filter(needed, versions)
+            self._all(fetch, [name for name in names if name not in alike or not (self.folder / name).is_file()])
 
     def push(self) -> None:
         """Copies to the store what has changed here since the last copy, and deletes there what is gone here.
@@ -161,12 +166,13 @@ def _state(path: Path) -> list[int]:
 
 
 @contextmanager
-def published(url: str, folder: Path) -> Iterator[None]:
+def published(url: str, folder: Path, needs: Iterable[Callable[[str], bool]] = (lambda name: True,)) -> Iterator[None]:
     """Copies results from a store before a block, and to the store during the block, at its end and when it fails.
 
     Args:
         url: where the results go.
         folder: the folder that the block writes to; the same for every command with this URL.
+        needs: which results are copied before the block, see `Staging.pull`.
 
     Raises:
         DataError: there is no such bucket.
@@ -175,7 +181,7 @@ def published(url: str, folder: Path) -> Iterator[None]:
     """
     staging, stop = Staging(url, folder), threading.Event()
     staging.check()
-    staging.pull()
+    staging.pull(needs)
 
     def follow() -> None:
         pause = SECONDS

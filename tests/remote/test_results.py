@@ -12,7 +12,7 @@ import pytest
 from artasyn.cli.main import main
 from artasyn.errors import DataError, StoreError
 from artasyn.files import atomic
-from artasyn.files.radiograph import image_png
+from artasyn.files.radiograph import image_png, write_image
 from artasyn.phantom.film import Phantom
 from artasyn.remote import results
 from artasyn.remote.results import Staging, published
@@ -61,6 +61,38 @@ def test_another_machine_goes_on_where_one_stopped(memory: Any, tmp_path: Path) 
     (tmp_path / "a" / ".artasyn-1.tmp").unlink()
     with published(URL, tmp_path / "a"):
         assert tree(tmp_path / "a") == stored(memory)
+
+
+def test_a_portion_copies_what_it_has_made_itself(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(6):
+        write_image(tmp_path / "films" / f"{number}.png", Phantom(size=64)(number).image)
+
+    def portion(text: str, machine: str) -> int:
+        monkeypatch.setenv("ARTASYN_CACHE", str(tmp_path / machine))
+        return main(["segment", str(tmp_path / "films"), "--out", URL, "--portion", text, "--workers", "1"])
+
+    def labels(machine: str) -> set[str]:
+        return {name for name in tree(tmp_path / machine / "results/memory/out") if name.startswith("labels/")}
+
+    assert portion("1/3", "a") == portion("2/3", "b") == 0
+    assert labels("b") == {"labels/2.png", "labels/3.png"}
+    before = stored(memory)
+    memory.rm_file("/out/labels/1.png")
+    capsys.readouterr()
+    assert portion("1/3", "c") == 0  # another machine goes on with the first portion
+    assert "1 of 2 films were done before" in capsys.readouterr().err
+    assert labels("c") == {"labels/0.png", "labels/1.png"}
+    assert stored(memory).keys() == before.keys()
+    assert portion("3/3", "c") == 0
+    assert portion("1/2", "d") == 2
+    assert "holds portions of 3, not of 2" in capsys.readouterr().err
+    assert labels("d") == set()
+    assert main(["merge", URL]) == 0
+    assert labels("d") == {f"labels/{number}.png" for number in range(6)}
+    assert portion("1/3", "e") == 2
+    assert "holds the results of a whole run" in capsys.readouterr().err
 
 
 def test_what_is_alike_is_not_copied_again(memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
