@@ -27,29 +27,41 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 LONGEST = (
-    "tests/test_readme.py",
-    "tests/detection/test_onnx_export.py",
-    "tests/detection/test_recalibration.py",
     "tests/training/test_run.py",
-    "tests/benchmarks/test_hostile.py",
-    "tests/cli/test_stops.py",
     "tests/bulk/test_survival.py",
+    "tests/detection/test_onnx_export.py",
+    "tests/commands/test_tokens.py",
+    "tests/test_readme.py",
+    "tests/commands/test_evaluate.py",
+    "tests/benchmarks/test_hostile.py",
+    "tests/synthesis/test_batch.py",
+    "tests/training/test_checkpoints.py",
+    "tests/commands/test_synthesise.py",
     "tests/commands/test_project.py",
-    "tests/synthesis/test_opacity.py",
+    "tests/cli/test_stops.py",
+    "tests/commands/test_dicom.py",
+    "tests/transforms/test_pipelines.py",
+    "tests/segment/pbtseg/test_pose.py",
+    "tests/detection/test_recalibration.py",
     "tests/test_realdata.py",
     "tests/commands/test_demo.py",
-    "tests/commands/test_synthesise.py",
-    "tests/bulk/test_run.py",
 )
 """The slowest test files, slowest first."""
 
 Shared = Callable[[str, Callable[[Path], None]], Path]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Moves the slowest files to the front, so that no worker waits for a slow file at the end."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Moves the slowest files to the front, so that no worker waits for a slow file at the end.
+
+    Tests marked `extras` take minutes together; they run where `-m` names them.
+    """
     rank = {ROOT / file: number for number, file in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+    if "extras" not in config.option.markexpr:
+        for item in items:
+            if item.get_closest_marker("extras"):
+                item.add_marker(pytest.mark.skip(reason="takes long; runs with pytest -m extras"))
 
 
 @pytest.fixture(scope="session")
