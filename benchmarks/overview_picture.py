@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 from artasyn import Detector, LungOpacity, PBTSeg, Phantom
@@ -14,7 +14,9 @@ from artasyn.synthesis import findings
 
 def main() -> None:
     """Writes docs/overview.png: a row of synthetic data and a row of detections."""
-    detector = Detector.from_pretrained(sys.argv[1])
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("model", type=Path, help="folder of the detector")
+    detector = Detector.from_pretrained(options.parse_args().model)
     healthy = Phantom(size=320)(11)
     found = PBTSeg()(healthy.image)
     anomaly = LungOpacity(findings("consolidation", severity_range=(0.6, 0.7)))(healthy.image, found, generator(0, 6))

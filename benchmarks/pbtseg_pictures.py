@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import cv2
@@ -43,6 +44,7 @@ def within(image: Image, frame: tuple[float, float, float, float]) -> Picture:
 
 def main() -> None:
     """Writes docs/pbtseg.png (the steps) and docs/pbtseg-thresholds.png (the pixels below rising thresholds)."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     segment = PBTSeg()
     film = framed(Phantom(size=384)(6, lesions=True).image)
     workings = segment.explain(film)

@@ -7,6 +7,7 @@ in a process of its own, ``python -m benchmarks.scale_names PART FOLDER``, which
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -166,9 +167,12 @@ def measured(folder: Path, part: str) -> dict[str, float]:
 
 def main() -> None:
     """Measures one part and prints its figures."""
-    part, folder = sys.argv[1:]
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("part", choices=PARTS)
+    options.add_argument("folder", type=Path, help="with the names, and for the results")
+    given = options.parse_args()
     start = round(_resident(), 1)
-    print(json.dumps({"start_mb": start} | PARTS[part](Path(folder))))
+    print(json.dumps({"start_mb": start} | PARTS[given.part](given.folder)))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
 from collections.abc import Callable
@@ -483,6 +484,7 @@ def with_tables(text: str, results: Path) -> str:
 
 def main() -> None:
     """Rewrites the tables of the documents."""
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     for name in DOCUMENTS:
         document = ROOT / name
         document.write_text(with_tables(document.read_text(), ROOT / "benchmarks" / "results"))

@@ -24,7 +24,7 @@ from benchmarks.development import training_normals
 RUN = dataclasses.replace(RECIPE, epochs=12, averaged=2, pretrained=True, nuisances=0.0, start=None)
 """The first round."""
 
-SECOND = dataclasses.replace(RECIPE, pretrained=True)
+SECOND = RECIPE
 """The second round, which begins with the detector of the first one."""
 
 
