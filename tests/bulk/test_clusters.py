@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import importlib
-import json
 import os
 import pickle
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from artasyn.phantom.film import Phantom
 from artasyn.version import __version__
 from tests.bulk.test_survival import COLUMNS, Fatal, leave, sources_in
 from tests.conftest import ROOT
+from tests.dask_here import local_dask
 from tests.trees import tree
 
 Clustered = tuple[Backend, str]
@@ -145,25 +144,8 @@ def test_a_cluster_needs_its_package_and_its_address(
 def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Clustered]:
     """A scheduler and two worker processes on this machine."""
     pytest.importorskip("distributed", reason="needs pip install artasyn[dask]")
-    folder = tmp_path_factory.mktemp("dask")
-    about = {**os.environ, "PYTHONPATH": str(ROOT), "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
-    scheduler = ["scheduler", "--host=127.0.0.1", "--port=0", "--no-dashboard", "--dashboard-address=127.0.0.1:0"]
-    worker = ["worker", "--nworkers=2", "--nthreads=1", "--no-dashboard", f"--local-directory={folder}"]
-    with ExitStack() as stack:
-        for arguments in (scheduler, worker):
-            log = stack.enter_context((folder / f"{arguments[0]}.log").open("w"))
-            process = subprocess.Popen(
-                [sys.executable, "-m", "dask", *arguments, f"--scheduler-file={folder / 'where.json'}"],
-                env=about, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
-            stack.callback(process.wait)
-            stack.callback(os.killpg, process.pid, signal.SIGTERM)
-        path = folder / "where.json"
-        for _ in range(600):
-            if path.exists() and path.stat().st_size:
-                break
-            time.sleep(0.1)
-        yield "dask", json.loads(path.read_text())["address"]
+    with local_dask(tmp_path_factory.mktemp("dask"), os.environ) as address:
+        yield "dask", address
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from artasyn.files.radiograph import write_image
 from artasyn.phantom.film import Phantom
 from tests.chest import chest, write_chest, write_names
 from tests.conftest import ROOT
+from tests.dask_here import local_dask
 from tests.trees import tree
 
 pytestmark = pytest.mark.extras
@@ -193,9 +194,8 @@ class Commands:
     url: str
     place: Path
 
-    def start(self, *arguments: object, **about: str) -> subprocess.Popen[str]:
-        """Starts a command."""
-        self.place.mkdir(exist_ok=True)
+    def environment(self, **about: str) -> dict[str, str]:
+        """The environment of a command, with further variables; an empty one is left out."""
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
             "AWS_ENDPOINT_URL": self.url,
@@ -207,9 +207,14 @@ class Commands:
             "PYTHONPATH": str(ROOT),
             "HOME": str(self.place),
         } | about
+        return {name: value for name, value in environment.items() if value}
+
+    def start(self, *arguments: object, **about: str) -> subprocess.Popen[str]:
+        """Starts a command."""
+        self.place.mkdir(exist_ok=True)
         return subprocess.Popen(
             [sys.executable, "-m", "artasyn", *map(str, arguments)],
-            cwd=self.place, env={n: v for n, v in environment.items() if v}, text=True,
+            cwd=self.place, env=self.environment(**about), text=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
 
@@ -334,6 +339,19 @@ def test_portions_of_ct_are_joined_on_a_machine_with_another_cache(server: str, 
     stock = bucket.tree("stock")
     assert f"{url}/labels/a.nii.gz" in stock["records/a_000.json"].decode()
     assert not [name for name, data in stock.items() if str(tmp_path).encode() in data]
+
+
+def test_workers_of_a_cluster_read_films_at_urls(server: str, bucket: Bucket, films: Path, tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="needs pip install artasyn[dask]")
+    machine, url = Commands(f"http://{server}", tmp_path / "machine"), f"s3://{bucket.name}"
+    (tmp_path / "dask").mkdir()
+    with local_dask(tmp_path / "dask", machine.environment()) as address:
+        status, _, err = machine.run(
+            "segment", f"{url}/films", "--out", f"{url}/lungs", "--backend", "dask", DASK_SCHEDULER_ADDRESS=address
+        )
+    assert (status, f"dask at {address}" in err) == (0, True), err
+    assert machine.run("segment", films, "--out", tmp_path / "lungs")[0] == 0
+    check_alike(bucket, "lungs", tmp_path / "lungs")
 
 
 def test_a_film_that_vanishes_fails_alone(server: str, bucket: Bucket, films: Path, tmp_path: Path) -> None:
