@@ -68,6 +68,15 @@ class Portion:
         own = self.folder(Path()).as_posix() == "/".join(folders)
         return own or not folders or (folders[0] == PORTIONS and name == COMMAND)
 
+    def writes(self, file: str) -> bool:
+        """Returns whether the portion may write a file: not what another portion tells of itself.
+
+        Args:
+            file: its path below the folder of results, with ``/``.
+        """
+        folder = file.rpartition("/")[0]
+        return folder == self.folder(Path()).as_posix() or not folder.startswith(PORTIONS)
+
     def share(self, count: int, together: int = 1) -> slice:
         """Returns the places of the portion's sources. All portions have the same number, or one (group) more or less.
 

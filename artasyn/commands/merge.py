@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from artasyn.bulk.journal import Journal
 from artasyn.bulk.lock import claimed
 from artasyn.bulk.portions import COMMAND, delete_portions, portions_in
 from artasyn.console.machines import options_of
@@ -58,6 +59,8 @@ def merge(options: MergeOptions) -> Done:
     """
     out = options.out
     portions = portions_in(out)
+    if not portions and Journal(out, (), ()).path.exists():
+        raise DataError(f"{out} holds no portions, but the results of a whole run or of a merge; go on without merge")
     if not portions:
         raise DataError(f"{out} holds no portions; run a command with --portion I/N and --out {out} first")
     with claimed(out), ExitStack() as stack:

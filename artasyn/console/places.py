@@ -6,12 +6,15 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from artasyn.errors import DataError
 from artasyn.remote.objects import stand_in
 from artasyn.remote.results import published
 from artasyn.remote.urls import place_of, url_in, url_of
+
+if TYPE_CHECKING:
+    from artasyn.bulk.portions import Portion
 
 REMOTE = "remote"
 """The key of a field's metadata that says what its URLs are, see `artasyn.console.options.remote`."""
@@ -73,16 +76,17 @@ def sent(out: object, portion: str = "") -> Iterator[None]:
     from artasyn.bulk.lock import claimed  # loads slowly, and URLs are rare
 
     assert isinstance(out, Path)
-    needs = (_needs(out, portion),) if portion else ()
+    from artasyn.bulk.portions import Portion
+
+    one = Portion.parse(portion) if portion else None
+    needs = (_needs(out, one), one.writes) if one else ()
     with claimed(out, ranks=False), published(url, out, *needs):  # the jobs of one srun are no training
         yield
 
 
-def _needs(out: Path, text: str) -> Iterator[Callable[[str], bool]]:
+def _needs(out: Path, portion: Portion) -> Iterator[Callable[[str], bool]]:
     """Yields which results a portion needs: first its journal, then the files that the journal lists."""
     from artasyn.bulk.journal import written
-    from artasyn.bulk.portions import Portion
 
-    portion = Portion.parse(text)
     yield portion.needs
     yield written(portion.folder(out)).__contains__

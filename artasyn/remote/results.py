@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,12 @@ KEPT = 1000
 LAST = (".journal.jsonl", "manifest.csv")
 """Files that tell of other files; they are copied after those, so that the store never tells of what it lacks."""
 
+PORTIONS = ".portions/"
+"""What the names begin with of all files in which portions of a run tell of themselves."""
+
+MERGED = f"{PORTIONS}merged"
+"""An object that is there while a merge deletes the portions: those that are still there do not count."""
+
 OURS = re.compile(r"\.lock|\.begun|\.artasyn-.*\.tmp")
 """Names of locks, marks and temporary files, which are no results."""
 
@@ -43,11 +50,13 @@ class Staging:
     Attributes:
         url: where the results go.
         folder: the folder.
+        mine: whether a file of this name is sent and deleted; the others belong to other commands.
         known: of each file that is alike here and there: its size and time here, and its version there.
     """
 
     url: str
     folder: Path
+    mine: Callable[[str], bool] = lambda name: True
     known: dict[str, list[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -75,6 +84,8 @@ class Staging:
     def pull(self, needs: Iterable[Callable[[str], bool]] = (lambda name: True,)) -> None:
         """Copies from the store what has changed there since the last copy, and deletes what is gone there.
 
+        What has changed there and is not needed is deleted here, so that it is neither taken for right nor sent.
+
         Args:
             needs: whether a file of this name is copied. Each is taken when what those before it chose is here.
 
@@ -90,13 +101,33 @@ class Staging:
                 self.system.get_file(f"{self.root}/{name}", str(temporary))
             self.known[name] = [*_state(path), versions[name]]
 
+        dead = [name for name in versions if name.startswith(PORTIONS)] if MERGED in versions else []
+        left = {name: [0, 0, versions.pop(name)] for name in dead}
         for name in self.known.keys() - versions.keys():
-            (self.folder / name).unlink(missing_ok=True)
-            del self.known[name]
+            self._drop(name)
+        if LAST[0] in versions and not any(name.startswith(PORTIONS) for name in versions):  # they are merged
+            shutil.rmtree(self.folder / PORTIONS, ignore_errors=True)
         alike = {name for name, known in self.known.items() if versions[name] == known[2]}
+        lacking = {name for name in versions if name not in alike or not (self.folder / name).is_file()}
         for needed in needs:
-            names = filter(needed, versions)
-            self._all(fetch, [name for name in names if name not in alike or not (self.folder / name).is_file()])
+            names = [*filter(needed, lacking)]
+            self._all(fetch, names)
+            lacking.difference_update(names)
+        for name in lacking:
+            self._drop(name)
+        self.known |= left  # the next push deletes them
+
+    def _drop(self, name: str) -> None:
+        """Forgets a file, and deletes it here, with the folders that hold no results then."""
+        self.known.pop(name, None)
+        path = self.folder / name
+        with suppress(OSError):  # it is not here
+            path.unlink()
+            for folder in path.parents[: name.count("/")]:
+                with os.scandir(folder) as there:
+                    if not all(OURS.fullmatch(each.name) for each in there):
+                        break
+                shutil.rmtree(folder)
 
     def push(self) -> None:
         """Copies to the store what has changed here since the last copy, and deletes there what is gone here.
@@ -105,6 +136,7 @@ class Staging:
             StoreError: the store does not answer, or an object differs from its file.
             OSError: a folder cannot be listed; nothing is deleted in the store then.
         """
+        merged = (self.folder / LAST[0]).exists() and not (self.folder / PORTIONS).exists()
         told = {name: (_state(path), path.read_bytes()) for name, path in self._files() if path.name in LAST}
         here = {name: _state(path) for name, path in self._files() if path.name not in LAST}  # listed after those
         self._all(self._send, [name for name, state in here.items() if self._differs(name, state)], here)
@@ -113,12 +145,24 @@ class Staging:
                 if self._differs(name, state):
                     self._send(name, {name: [len(data), state[1]]}, data)
                     self._keep()
-            for name in self.known.keys() - here.keys() - told.keys():
-                with asking(f"{self.url}/{name}"), suppress(FileNotFoundError):
-                    self.system.rm_file(f"{self.root}/{name}")
-                del self.known[name]
+            self._delete({name for name in self.known.keys() - here.keys() - told.keys() if self.mine(name)}, merged)
         finally:
             self._keep()
+
+    def _delete(self, names: set[str], merged: bool) -> None:
+        """Deletes objects; a mark tells meanwhile that portions which a merge has joined do not count."""
+        joined = {name for name in names if name.startswith(PORTIONS)}
+        if joined and not merged and not (self.folder / PORTIONS).exists():
+            names -= joined  # a merge has ended since the files were listed; the next copy deletes them
+        elif joined and merged:
+            with asking(f"{self.url}/{MERGED}"):
+                self.system.pipe_file(f"{self.root}/{MERGED}", b"")
+            self.known.setdefault(MERGED, [])
+            names.add(MERGED)
+        for name in sorted(names, key=MERGED.__eq__):
+            with asking(f"{self.url}/{name}"), suppress(FileNotFoundError):
+                self.system.rm_file(f"{self.root}/{name}")
+            del self.known[name]
 
     def _all(self, copy: Callable[..., None], names: Sequence[str], *further: Any) -> None:
         """Copies files, and keeps what is alike from time to time, so that a killed command copies little twice."""
@@ -145,15 +189,16 @@ class Staging:
         self.known[name] = [*states[name], version_of(about)]
 
     def _files(self) -> Iterator[tuple[str, Path]]:
-        """Yields the files that belong to the results, by their names below the folder."""
+        """Yields the files that are sent, by their names below the folder."""
 
         def stop(error: OSError) -> None:
             raise error  # files that cannot be listed are not gone
 
         for place, _, names in os.walk(self.folder, onerror=stop):
             for name in names:
-                if not OURS.fullmatch(name):
-                    yield Path(place, name).relative_to(self.folder).as_posix(), Path(place, name)
+                path = Path(place, name)
+                if not OURS.fullmatch(name) and self.mine(below := path.relative_to(self.folder).as_posix()):
+                    yield below, path
 
     def _keep(self) -> None:
         with whole(self._record) as temporary:
@@ -166,20 +211,26 @@ def _state(path: Path) -> list[int]:
 
 
 @contextmanager
-def published(url: str, folder: Path, needs: Iterable[Callable[[str], bool]] = (lambda name: True,)) -> Iterator[None]:
+def published(
+    url: str,
+    folder: Path,
+    needs: Iterable[Callable[[str], bool]] = (lambda name: True,),
+    mine: Callable[[str], bool] = lambda name: True,
+) -> Iterator[None]:
     """Copies results from a store before a block, and to the store during the block, at its end and when it fails.
 
     Args:
         url: where the results go.
         folder: the folder that the block writes to; the same for every command with this URL.
         needs: which results are copied before the block, see `Staging.pull`.
+        mine: which results are copied to the store, see `Staging`.
 
     Raises:
         DataError: there is no such bucket.
         StoreError: the store does not answer, or does not let this user in; the results stay in the folder, and the
             same command goes on.
     """
-    staging, stop = Staging(url, folder), threading.Event()
+    staging, stop = Staging(url, folder, mine), threading.Event()
     staging.check()
     staging.pull(needs)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +64,26 @@ def test_another_machine_goes_on_where_one_stopped(memory: Any, tmp_path: Path) 
         assert tree(tmp_path / "a") == stored(memory)
 
 
-def test_a_portion_copies_what_it_has_made_itself(
-    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs a command with its own cache: a portion of `segment` on six films, or a merge of all."""
     for number in range(6):
         write_image(tmp_path / "films" / f"{number}.png", Phantom(size=64)(number).image)
 
-    def portion(text: str, machine: str) -> int:
+    def command(machine: str, *options: str) -> int:
         monkeypatch.setenv("ARTASYN_CACHE", str(tmp_path / machine))
-        return main(["segment", str(tmp_path / "films"), "--out", URL, "--portion", text, "--workers", "1"])
+        if options == ("merge",):
+            return main(["merge", URL])
+        return main(["segment", str(tmp_path / "films"), "--out", URL, "--workers", "1", *options])
+
+    return command
+
+
+def test_a_portion_copies_what_it_has_made_itself(
+    memory: Any, tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def portion(text: str, machine: str) -> int:
+        return run(machine, "--portion", text)
 
     def labels(machine: str) -> set[str]:
         return {name for name in tree(tmp_path / machine / "results/memory/out") if name.startswith("labels/")}
@@ -93,6 +105,85 @@ def test_a_portion_copies_what_it_has_made_itself(
     assert labels("d") == {f"labels/{number}.png" for number in range(6)}
     assert portion("1/3", "e") == 2
     assert "holds the results of a whole run" in capsys.readouterr().err
+
+
+def test_a_machine_sends_no_old_news_of_a_portion_that_another_has_finished(
+    memory: Any, tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("a", "--portion", "1/2") == 0
+    write_image(tmp_path / "films" / "0.png", Phantom(size=64)(9).image)  # a changed film, with which a begins again
+    here = tmp_path / "a/results/memory/out"
+    own, unsent = here / ".portions/1-of-2", here / ".portions/1-of-2/.journal.jsonl"
+    (own / "manifest.csv").unlink()  # and is killed in the middle, before it has sent anything
+    (here / "labels/0.png").unlink()
+    atomic.write_text(unsent, unsent.read_text("utf-8")[:-100])
+    (own / ".lock").touch()
+    assert run("b", "--portion", "1/2") == 0
+    finished = stored(memory)
+    assert run("a", "--portion", "2/2") == 0
+    assert {name: stored(memory)[name] for name in finished} == finished
+    atomic.write_text(unsent, "lost")  # a is killed in a portion that it did not go on with
+    assert run("c", "merge") == 0
+    merged = stored(memory)
+    capsys.readouterr()
+    assert run("a") == 0
+    assert "6 of 6 films were done before" in capsys.readouterr().err
+    assert stored(memory) == merged
+
+
+def test_a_merge_that_ends_while_it_deletes_the_portions_is_done(
+    memory: Any, run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("a", "--portion", "1/2") == run("a", "--portion", "2/2") == 0
+    remove, removed = type(memory).rm_file, list[str]()
+
+    def refuse(self: Any, path: str) -> None:
+        if "/.portions/" in path:
+            removed.append(path)
+            if len(removed) > 3:
+                raise TimeoutError
+        remove(self, path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "rm_file", refuse)
+        assert run("a", "merge") == 2
+    left = {name: data for name, data in stored(memory).items() if name.startswith(".portions")}
+    assert len(left) == 8 - 3 + 1  # and the mark
+    capsys.readouterr()
+    for again in ("a", "b"):
+        for name, data in left.items():
+            memory.pipe_file(f"/out/{name}", data)
+        assert run(again, "merge") == 2
+        assert f"{URL} holds no portions, but the results of a whole run or of a merge" in capsys.readouterr().err
+        assert not [name for name in stored(memory) if name.startswith(".portions")]
+    assert run("c") == 0
+    assert "6 of 6 films were done before" in capsys.readouterr().err
+
+
+def test_portions_stay_in_the_store_until_the_journal_of_their_merge_is_there(memory: Any, tmp_path: Path) -> None:
+    names = {".portions/1-of-2/command.json", ".portions/2-of-2/.journal.jsonl"}
+    for name in names:
+        atomic.write_text(tmp_path / "a" / name, name)
+    staging = Staging(URL, tmp_path / "a")
+    staging.push()
+    shutil.rmtree(tmp_path / "a/.portions")
+    staging.push()
+    assert stored(memory).keys() == names
+    atomic.write_text(tmp_path / "a/.journal.jsonl", "merged")
+    staging.push()
+    assert stored(memory).keys() == {".journal.jsonl"}
+
+
+def test_results_that_were_deleted_in_the_store_leave_no_folders(memory: Any, tmp_path: Path) -> None:
+    with published(URL, tmp_path / "a"):
+        atomic.write_text(tmp_path / "a" / ".portions/1-of-2/command.json", "{}")
+        atomic.write_text(tmp_path / "a" / "x/y/1.txt", "one")
+        atomic.write_text(tmp_path / "a" / "x/2.txt", "two")
+    (tmp_path / "a" / ".portions/1-of-2/.lock").touch()
+    memory.rm_file("/out/.portions/1-of-2/command.json")
+    memory.rm_file("/out/x/y/1.txt")
+    Staging(URL, tmp_path / "a").pull()
+    assert sorted(path.name for path in (tmp_path / "a").rglob("*")) == ["2.txt", "x"]
 
 
 def test_what_is_alike_is_not_copied_again(memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
