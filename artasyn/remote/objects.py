@@ -105,7 +105,7 @@ def version_of(about: Mapping[str, Any]) -> str:
     if not told:
         raise DataError(
             f"{about.get('name', 'the object')}: the store tells neither checksum nor date, so that no change would be "
-            "noticed; copy the files to this machine first"
+            "noticed; copy its files to a folder of this machine, or results from one, and give that folder"
         )
     return told
 

@@ -73,13 +73,15 @@ class Staging:
         """Refuses a store that cannot be written to, before hours of work.
 
         Raises:
-            DataError: there is no such bucket.
+            DataError: there is no such bucket, or the store tells nothing of what it holds.
             StoreError: nothing can be written there.
         """
         with asking(self.url):
             name = f"{self.root}/.artasyn-{os.urandom(8).hex()}.tmp"
             self.system.pipe_file(name, b"artasyn")
+            about = self.system.info(name)
             self.system.rm_file(name)
+        version_of({**about, "name": self.url})
 
     def pull(self, needs: Iterable[Callable[[str], bool]] = (lambda name: True,)) -> None:
         """Copies from the store what has changed there since the last copy, and deletes what is gone there.
@@ -178,12 +180,17 @@ class Staging:
     def _send(self, name: str, states: Mapping[str, list[int]], data: bytes | None = None) -> None:
         """Copies one file to the store, and checks that it arrived."""
         url, there = f"{self.url}/{name}", f"{self.root}/{name}"
-        with asking(url):
-            if data is None:
-                self.system.put_file(str(self.folder / name), there)
-            else:
-                self.system.pipe_file(there, data)
-            about = self.system.info(there)
+        try:
+            with asking(url):
+                if data is None:
+                    self.system.put_file(str(self.folder / name), there)
+                else:
+                    self.system.pipe_file(there, data)
+                about = self.system.info(there)
+        except DataError:
+            if data is None and not (self.folder / name).exists():  # it was deleted since it was listed
+                return
+            raise
         if about["size"] != states[name][0]:
             raise StoreError(f"{url} holds {about['size']} bytes, not {states[name][0]}; run the same command again")
         self.known[name] = [*states[name], version_of(about)]
@@ -240,9 +247,9 @@ def published(
             begun = time.monotonic()
             try:
                 staging.push()
-            except (DataError, FileNotFoundError):  # a file that was deleted meanwhile
+            except FileNotFoundError:  # a file that was deleted while the files were listed
                 pass
-            except (StoreError, OSError) as error:
+            except (ArtasynError, OSError) as error:
                 LOG.warning("%s; the run goes on, and results are copied later", error)
             pause = max(SECONDS, 10 * (time.monotonic() - begun))
 

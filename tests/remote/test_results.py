@@ -276,6 +276,38 @@ def test_results_are_copied_while_a_command_runs(
     assert "(cable); the run goes on, and results are copied later" in caplog.text
 
 
+def test_a_copy_is_not_ended_by_a_file_that_goes_but_a_bucket_that_goes_is_told(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    put = type(memory).put_file
+
+    def deleted(self: Any, here: str, there: str) -> None:
+        if here.endswith("1.txt"):
+            Path(here).unlink()
+        put(self, here, there)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "put_file", deleted)
+        for name in ("1.txt", "2.txt", "manifest.csv"):
+            atomic.write_text(tmp_path / "a" / name, name)
+        Staging(URL, tmp_path / "a").push()
+    assert stored(memory).keys() == {"2.txt", "manifest.csv"}
+
+    def refuse(*_: Any) -> None:
+        raise FileNotFoundError("no bucket")
+
+    monkeypatch.setattr(results, "SECONDS", 0.02)
+    with monkeypatch.context() as patch, published(URL, tmp_path / "a"):
+        patch.setattr(type(memory), "put_file", refuse)
+        atomic.write_text(tmp_path / "a" / "3.txt", "three")
+        end = time.monotonic() + 10
+        while "copied later" not in caplog.text and time.monotonic() < end:
+            time.sleep(0.01)
+        patch.undo()
+    assert f"{URL}/3.txt does not exist (no bucket)" in caplog.text
+    assert "3.txt" in stored(memory)
+
+
 def test_files_that_tell_of_others_are_copied_after_those(
     memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,6 +334,10 @@ def test_a_store_that_cannot_be_written_and_an_object_cut_short_are_refused(
     monkeypatch.setattr(type(memory), "info", lambda *_: {"size": 2, "created": 1})
     with pytest.raises(StoreError, match=r"memory://out/1\.txt holds 2 bytes, not 3; run the same command again"):
         Staging(URL, tmp_path / "a").push()
+
+    monkeypatch.setattr(type(memory), "info", lambda *_: {"size": 7})
+    with pytest.raises(DataError, match="memory://out: the store tells neither"), published(URL, tmp_path / "a"):
+        raise AssertionError("it begins")
 
     def refuse(*_: Any) -> None:
         raise FileNotFoundError("no bucket")
