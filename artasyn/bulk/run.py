@@ -21,7 +21,7 @@ from artasyn.bulk.lock import claimed
 from artasyn.bulk.merging import Merging, any_portion, joined_portions, read_portions
 from artasyn.bulk.portions import COMMAND, Portion, check_place
 from artasyn.bulk.progress import LOG, progress
-from artasyn.bulk.sources import SETTINGS, Source, claim, processes, swept
+from artasyn.bulk.sources import SETTINGS, Source, claim, processes, swept, with_names_for
 from artasyn.bulk.survival import Batch, refusal_of, survive
 from artasyn.bulk.workers import begin
 from artasyn.errors import FULL, ArtasynError, DataError, OutputError, StoreError
@@ -218,6 +218,7 @@ class BulkRun:
             title: of the progress.
         """
         sources = list(sources) if self.own else self._outside(sources)
+        sources = sources if self.sealed else with_names_for(self.out, sources)
         with self.claimed():
             self.claim({"collection": _digest(sources)} if self.sealed else {})
             share = self.portion.share(len(sources), self._together) if self.portion else slice(len(sources))

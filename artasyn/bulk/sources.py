@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from artasyn.files.ct_volumes import READABLE
 from artasyn.files.radiograph import RADIOGRAPH_SUFFIXES, is_radiograph_file
 from artasyn.files.texts import read_text
 from artasyn.records import parse_json
+from artasyn.remote.urls import url_of
 
 SETTINGS = "settings.json"
 """The file, in a folder of results, that holds the settings of the results."""
@@ -104,6 +105,24 @@ def search_sources(inputs: Iterable[Path], *, leave: Path | None = None) -> Foun
     if not search.paths:
         raise DataError(f"no radiographs in {', '.join(map(str, inputs))}; PNG, JPEG, TIFF and DICOM are read")
     return search.result(search.below)
+
+
+def with_names_for(out: Path, sources: Sequence[Source]) -> list[Source]:
+    """Returns the sources; those get a fault whose results can have no name in the store that they go to.
+
+    Args:
+        out: the folder of results; another folder than that of a URL takes every name.
+        sources: the sources.
+    """
+    if not url_of(out, "results"):
+        return list(sources)
+    fault = "{} has a name that is no UTF-8, which stores need; rename it"
+    return [
+        source
+        if source.fault or source.name.encode("utf-8", "ignore").decode() == source.name
+        else replace(source, fault=fault.format(source.file))
+        for source in sources
+    ]
 
 
 class _Search:

@@ -141,7 +141,7 @@ def asking(url: str) -> Iterator[None]:
         url: what is asked for.
 
     Raises:
-        DataError: there is no such bucket or object.
+        DataError: there is no such bucket or object, or it can have no such name.
         StoreError: the store does not answer, or does not let this user in.
         OutputError: the disk of this machine is full.
     """
@@ -151,6 +151,8 @@ def asking(url: str) -> Iterator[None]:
         raise
     except FileNotFoundError as error:
         raise DataError(f"{url} does not exist ({_brief(error)}); check the bucket and the name") from error
+    except UnicodeEncodeError as error:
+        raise DataError(f"{url} has a name that is no UTF-8, which stores need; rename the file") from error
     except Exception as error:  # every store has its own exceptions
         if isinstance(error, OSError) and error.errno in FULL:
             raise OutputError.of(cache(), error) from error

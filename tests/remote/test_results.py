@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from artasyn.files.radiograph import image_png, write_image
 from artasyn.phantom.film import Phantom
 from artasyn.remote import results
 from artasyn.remote.results import Staging, published
+from artasyn.remote.urls import asking
 from tests.trees import tree
 
 URL = "memory://out"
@@ -44,6 +46,17 @@ def test_a_command_reads_and_writes_urls(memory: Any, tmp_path: Path, capsys: py
     memory.pipe_file("/films/a.png", image_png(Phantom(size=64)(2).image))
     assert main(["segment", "memory://films", "--out", URL]) == 0
     assert stored(memory)["labels/a.png"] != there["labels/a.png"]
+
+
+def test_a_film_whose_name_no_store_takes_fails_alone(memory: Any, tmp_path: Path, cached: Path) -> None:
+    for name in (b"caf\xe9.png", "café.png".encode()):
+        write_image(tmp_path / "films" / os.fsdecode(name), Phantom(size=64)(1).image)
+    assert main(["segment", str(tmp_path / "films"), "--out", URL, "--workers", "1"]) == 1
+    assert b"caf\xe9.png has a name that is no UTF-8, which stores need; rename it" in stored(memory)["manifest.csv"]
+    assert [name for name in stored(memory) if name.startswith("labels/")] == ["labels/café.png"]
+    assert main(["segment", str(tmp_path / "films"), "--out", str(tmp_path / "out"), "--workers", "1"]) == 0
+    with pytest.raises(DataError, match="has a name that is no UTF-8"), asking(URL):
+        "\udcff".encode()
 
 
 def test_another_machine_goes_on_where_one_stopped(memory: Any, tmp_path: Path) -> None:
