@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -79,7 +80,7 @@ def sent(out: object, portion: str = "") -> Iterator[None]:
     from artasyn.bulk.portions import Portion
 
     one = Portion.parse(portion) if portion else None
-    needs = (_needs(out, one), one.writes) if one else ()
+    needs = (functools.partial(_needs, out, one), one.writes) if one else ()
     with claimed(out, ranks=False), published(url, out, *needs):  # the jobs of one srun are no training
         yield
 

@@ -37,6 +37,15 @@ PORTIONS = ".portions/"
 MERGED = f"{PORTIONS}merged"
 """An object that is there while a merge deletes the portions: those that are still there do not count."""
 
+Needs = Callable[[], Iterable[Callable[[str], bool]]]
+"""Returns whether a file of this name is needed here; each is taken when what those before it chose is here."""
+
+
+def everything() -> Iterable[Callable[[str], bool]]:
+    """Returns the need for all files."""
+    return (lambda name: True,)
+
+
 OURS = re.compile(r"\.lock|\.begun|\.artasyn-.*\.tmp")
 """Names of locks, marks and temporary files, which are no results."""
 
@@ -50,14 +59,18 @@ class Staging:
     Attributes:
         url: where the results go.
         folder: the folder.
-        mine: whether a file of this name is sent and deleted; the others belong to other commands.
+        needs: which files are needed here; the others are other commands' results.
+        mine: whether a file of this name is sent and deleted; the others tell of other commands.
         known: of each file that is alike here and there: its size and time here, and its version there.
+        others: sizes and times of files here that are not needed and not alike; they are sent when they have changed.
     """
 
     url: str
     folder: Path
+    needs: Needs = everything
     mine: Callable[[str], bool] = lambda name: True
     known: dict[str, list[Any]] = field(default_factory=dict)
+    others: dict[str, list[int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.system, self.root = opened(self.url)
@@ -83,13 +96,10 @@ class Staging:
             self.system.rm_file(name)
         version_of({**about, "name": self.url})
 
-    def pull(self, needs: Iterable[Callable[[str], bool]] = (lambda name: True,)) -> None:
+    def pull(self) -> None:
         """Copies from the store what has changed there since the last copy, and deletes what is gone there.
 
         What has changed there and is not needed is deleted here, so that it is neither taken for right nor sent.
-
-        Args:
-            needs: whether a file of this name is copied. Each is taken when what those before it chose is here.
 
         Raises:
             StoreError: the store does not answer.
@@ -111,13 +121,29 @@ class Staging:
             shutil.rmtree(self.folder / PORTIONS, ignore_errors=True)
         alike = {name for name, known in self.known.items() if versions[name] == known[2]}
         lacking = {name for name in versions if name not in alike or not (self.folder / name).is_file()}
-        for needed in needs:
-            names = [*filter(needed, lacking)]
-            self._all(fetch, names)
-            lacking.difference_update(names)
+        newer = False
+        for number, needed in enumerate(self.needs()):
+            names = {*filter(needed, lacking)}
+            if not newer and (newer := any(Path(name).name in LAST for name in names)):
+                for name in lacking:  # first, so that a kill leaves no file that is older than what tells of it
+                    self._drop(name)
+            lacking -= names
+            if number and not newer:  # the files here are those that are told of here
+                for name in [name for name in names if (self.folder / name).is_file()]:
+                    self.known.pop(name, None)
+                    names.remove(name)
+            self._all(fetch, [*names])
         for name in lacking:
             self._drop(name)
         self.known |= left  # the next push deletes them
+        if self.needs is not everything and self.folder.is_dir():
+            here = {name: _state(path) for name, path in self._files()}
+            self.others = self._not_needed({name: state for name, state in here.items() if self._differs(name, state)})
+
+    def _not_needed(self, states: dict[str, list[int]]) -> dict[str, list[int]]:
+        """Returns those of some files here that are not needed now."""
+        needs = [*self.needs()] if states else []
+        return {name: state for name, state in states.items() if not any(needed(name) for needed in needs)}
 
     def _drop(self, name: str) -> None:
         """Forgets a file, and deletes it here, with the folders that hold no results then."""
@@ -141,7 +167,9 @@ class Staging:
         merged = (self.folder / LAST[0]).exists() and not (self.folder / PORTIONS).exists()
         told = {name: (_state(path), path.read_bytes()) for name, path in self._files() if path.name in LAST}
         here = {name: _state(path) for name, path in self._files() if path.name not in LAST}  # listed after those
-        self._all(self._send, [name for name, state in here.items() if self._differs(name, state)], here)
+        still = self._not_needed({name: state for name, state in self.others.items() if here.get(name) == state})
+        names = [name for name, state in here.items() if name not in still and self._differs(name, state)]
+        self._all(self._send, names, here)
         try:
             for name, (state, data) in told.items():
                 if self._differs(name, state):
@@ -221,7 +249,7 @@ def _state(path: Path) -> list[int]:
 def published(
     url: str,
     folder: Path,
-    needs: Iterable[Callable[[str], bool]] = (lambda name: True,),
+    needs: Needs = everything,
     mine: Callable[[str], bool] = lambda name: True,
 ) -> Iterator[None]:
     """Copies results from a store before a block, and to the store during the block, at its end and when it fails.
@@ -229,7 +257,7 @@ def published(
     Args:
         url: where the results go.
         folder: the folder that the block writes to; the same for every command with this URL.
-        needs: which results are copied before the block, see `Staging.pull`.
+        needs: which results are copied before the block, see `Staging`.
         mine: which results are copied to the store, see `Staging`.
 
     Raises:
@@ -237,9 +265,9 @@ def published(
         StoreError: the store does not answer, or does not let this user in; the results stay in the folder, and the
             same command goes on.
     """
-    staging, stop = Staging(url, folder, mine), threading.Event()
+    staging, stop = Staging(url, folder, needs, mine), threading.Event()
     staging.check()
-    staging.pull(needs)
+    staging.pull()
 
     def follow() -> None:
         pause = SECONDS

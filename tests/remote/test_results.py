@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from artasyn.bulk.portions import Portion
 from artasyn.cli.main import main
 from artasyn.errors import DataError, StoreError
 from artasyn.files import atomic
@@ -142,6 +143,59 @@ def test_a_machine_sends_no_old_news_of_a_portion_that_another_has_finished(
     assert run("a") == 0
     assert "6 of 6 films were done before" in capsys.readouterr().err
     assert stored(memory) == merged
+
+
+def one_of_two(folder: Path) -> Staging:
+    """What the first of two portions copies, whose journal lists one file a line."""
+    journal = folder / ".portions/1-of-2/.journal.jsonl"
+
+    def needs() -> Iterator[Callable[[str], bool]]:
+        yield Portion(1, 2).needs
+        yield (journal.read_text("utf-8").split() if journal.exists() else []).__contains__
+
+    return Staging(URL, folder, needs, Portion(1, 2).writes)
+
+
+def test_a_portion_takes_files_from_where_its_latest_journal_is(
+    memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, journal = tmp_path / "a", ".portions/1-of-2/.journal.jsonl"
+    memory.pipe_file("/out/d/1.png", b"sent without a journal by a machine that was killed")
+    one_of_two(here).pull()
+    atomic.write_text(here / "d/1.png", "new")
+    atomic.write_text(here / journal, "d/1.png")
+    one_of_two(here).pull()  # after a kill
+    one_of_two(here).push()
+    assert (here / "d/1.png").read_text("utf-8") == "new"
+    assert stored(memory) == {"d/1.png": b"new", journal: b"d/1.png"}
+    memory.pipe_file("/out/d/1.png", b"newer")
+    memory.pipe_file(f"/out/{journal}", b"d/1.png d/2.png")
+    get = type(memory).get_file
+
+    def killed(self: Any, there: str, temporary: str) -> None:
+        if there.endswith("/1.png"):
+            raise TimeoutError
+        get(self, there, temporary)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(memory), "get_file", killed)
+        with pytest.raises(StoreError):
+            one_of_two(here).pull()
+    one_of_two(here).pull()
+    assert tree(here) == stored(memory) == {"d/1.png": b"newer", journal: b"d/1.png d/2.png"}
+
+
+def test_a_portion_sends_unsent_files_of_others_only_when_its_journal_lists_them(memory: Any, tmp_path: Path) -> None:
+    for name in ("d/1.png", "d/2.png"):
+        atomic.write_text(tmp_path / "a" / name, "made for the second portion, before a kill")
+    staging = one_of_two(tmp_path / "a")
+    staging.pull()
+    atomic.write_text(tmp_path / "a/.portions/1-of-2/.journal.jsonl", "d/1.png")  # which is of this portion now
+    staging.push()
+    assert stored(memory).keys() == {"d/1.png", ".portions/1-of-2/.journal.jsonl"}
+    atomic.write_text(tmp_path / "a/d/2.png", "another, made now")
+    staging.push()
+    assert "d/2.png" in stored(memory)
 
 
 def test_a_merge_that_ends_while_it_deletes_the_portions_is_done(
