@@ -26,7 +26,7 @@ SECONDS = 60.0
 """Seconds between two copies to the store while a command runs."""
 
 KEPT = 1000
-"""Files that are copied between two records of what is alike here and there."""
+"""Files, at least, that are copied between two records of what is alike here and there."""
 
 LAST = (".journal.jsonl", "manifest.csv")
 """Files that tell of other files; they are copied after those, so that the store never tells of what it lacks."""
@@ -165,19 +165,29 @@ class Staging:
             OSError: a folder cannot be listed; nothing is deleted in the store then.
         """
         merged = (self.folder / LAST[0]).exists() and not (self.folder / PORTIONS).exists()
-        told = {name: (_state(path), path.read_bytes()) for name, path in self._files() if path.name in LAST}
+        told = {name: _state(path) for name, path in self._files() if path.name in LAST}
+        copies = self._copied([name for name, state in told.items() if self._differs(name, state)])
         here = {name: _state(path) for name, path in self._files() if path.name not in LAST}  # listed after those
         still = self._not_needed({name: state for name, state in self.others.items() if here.get(name) == state})
         names = [name for name, state in here.items() if name not in still and self._differs(name, state)]
-        self._all(self._send, names, here)
         try:
-            for name, (state, data) in told.items():
-                if self._differs(name, state):
-                    self._send(name, {name: [len(data), state[1]]}, data)
-                    self._keep()
+            self._all(self._send, names, here)
+            for name, copy in copies.items():
+                self._send(name, {name: [copy.stat().st_size, told[name][1]]}, copy)
+                self._keep()
             self._delete({name for name in self.known.keys() - here.keys() - told.keys() if self.mine(name)}, merged)
         finally:
             self._keep()
+            for copy in copies.values():
+                copy.unlink(missing_ok=True)
+
+    def _copied(self, names: Sequence[str]) -> dict[str, Path]:
+        """Copies files as they are now, because a journal grows while the files that it tells of are sent."""
+        copies = {name: self._record.with_suffix(f".{number}") for number, name in enumerate(names)}
+        self._record.parent.mkdir(parents=True, exist_ok=True)
+        for name, copy in copies.items():
+            shutil.copyfile(self.folder / name, copy)
+        return copies
 
     def _delete(self, names: set[str], merged: bool) -> None:
         """Deletes objects; a mark tells meanwhile that portions which a merge has joined do not count."""
@@ -189,34 +199,37 @@ class Staging:
                 self.system.pipe_file(f"{self.root}/{MERGED}", b"")
             self.known.setdefault(MERGED, [])
             names.add(MERGED)
-        for name in sorted(names, key=MERGED.__eq__):
+
+        def remove(name: str) -> None:
             with asking(f"{self.url}/{name}"), suppress(FileNotFoundError):
                 self.system.rm_file(f"{self.root}/{name}")
             del self.known[name]
 
+        self._all(remove, sorted(names - {MERGED}))
+        if MERGED in names:
+            remove(MERGED)
+
     def _all(self, copy: Callable[..., None], names: Sequence[str], *further: Any) -> None:
         """Copies files, and keeps what is alike from time to time, so that a killed command copies little twice."""
-        for start in range(0, max(len(names), 1), KEPT):
+        count = max(KEPT, (len(self.known) + len(names)) // 50)
+        for start in range(0, max(len(names), 1), count):
             try:
-                each(copy, names[start : start + KEPT], *further)
+                each(copy, names[start : start + count], *further)
             finally:
                 self._keep()
 
     def _differs(self, name: str, state: list[int]) -> bool:
         return self.known.get(name, [])[:2] != state
 
-    def _send(self, name: str, states: Mapping[str, list[int]], data: bytes | None = None) -> None:
-        """Copies one file to the store, and checks that it arrived."""
+    def _send(self, name: str, states: Mapping[str, list[int]], copy: Path | None = None) -> None:
+        """Copies one file, or a copy of it, to the store, and checks that it arrived."""
         url, there = f"{self.url}/{name}", f"{self.root}/{name}"
         try:
             with asking(url):
-                if data is None:
-                    self.system.put_file(str(self.folder / name), there)
-                else:
-                    self.system.pipe_file(there, data)
+                self.system.put_file(str(copy or self.folder / name), there)
                 about = self.system.info(there)
         except DataError:
-            if data is None and not (self.folder / name).exists():  # it was deleted since it was listed
+            if not copy and not (self.folder / name).exists():  # it was deleted since it was listed
                 return
             raise
         if about["size"] != states[name][0]:

@@ -314,17 +314,23 @@ def test_a_copy_that_fails_is_told_and_what_it_sent_is_not_sent_again(
         with published(URL, tmp_path / "a"):
             for name in ("1.txt", "manifest.csv"):
                 atomic.write_text(tmp_path / "a" / name, name)
-            monkeypatch.setattr(type(memory), "pipe_file", refuse)
+            monkeypatch.setattr(type(memory), "put_file", refuse)
             raise KeyboardInterrupt
 
-    def refuse(*_: Any, **__: Any) -> None:
-        raise TimeoutError
+    put = type(memory).put_file
+
+    def refuse(self: Any, here: str, there: str, **options: Any) -> None:
+        if there.endswith("manifest.csv"):
+            raise TimeoutError
+        put(self, here, there, **options)
 
     with pytest.raises(KeyboardInterrupt):
         stopped()
     assert "manifest.csv: the store does not answer" in caplog.text
     assert "the last results are on this machine alone" in caplog.text
-    assert Staging(URL, tmp_path / "a").known.keys() == {"1.txt"}
+    staging = Staging(URL, tmp_path / "a")
+    assert staging.known.keys() == {"1.txt"}
+    assert [path.suffix for path in staging._record.parent.iterdir()] == [".json"]  # no copy is left
 
 
 def test_results_are_copied_while_a_command_runs(
