@@ -55,7 +55,7 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--data", type=Path, required=True, help="the folder of development sets")
     options.add_argument("--work", type=Path, default=Path("training_precision"), help="folder for the trainings")
-    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4, 5])
+    options.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3])
     options.add_argument("--workers", type=int, default=1)
     options.add_argument("--train-only", action="store_true", help="measure nothing: another process will")
     options.add_argument("--out", type=Path, default=RESULTS / "speed_training_precision.json")

@@ -378,6 +378,7 @@ TABLES: dict[str, Callable[[dict[str, Any]], list[str]]] = {
     "speed_synthesis": speed_synthesis,
     "speed": speed,
     "speed_precision": speed_tables.speed_precision,
+    "speed_training_precision": speed_tables.speed_training_precision,
     "speed_gpu": speed_gpu,
     "speed_rivals": speed_tables.speed_rivals,
     "speed_rivals_projection": speed_tables.speed_rivals_projection,

@@ -75,10 +75,9 @@ def sent(out: object, portion: str = "") -> Iterator[None]:
         yield
         return
     from artasyn.bulk.lock import claimed  # loads slowly, and URLs are rare
-
-    assert isinstance(out, Path)
     from artasyn.bulk.portions import Portion
 
+    assert isinstance(out, Path)
     one = Portion.parse(portion) if portion else None
     needs = (functools.partial(_needs, out, one), one.writes) if one else ()
     with claimed(out, ranks=False), published(url, out, *needs):  # the jobs of one srun are no training
