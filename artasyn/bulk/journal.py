@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import itertools
 import json
 import os
@@ -217,10 +218,11 @@ def _same(text: str, other: str) -> str:
 
 
 def _inside(out: Path, name: str) -> Sequence[str]:
-    """Returns the name of a file, or the names of the files in a folder."""
+    """Returns the name of a file, or the names of the files in a folder; not what a killed run has left there."""
     if not (out / name).is_dir():
         return [name]
-    return sorted(f"{name}/{file.name}" for file in (out / name).iterdir())
+    files = (file.name for file in (out / name).iterdir() if not file.is_dir())
+    return sorted(f"{name}/{file}" for file in files if not fnmatch.fnmatch(file, atomic.LEFTOVER))
 
 
 def gone(entries: Mapping[str, Entry], names: Collection[str], out: Path) -> list[Entry]:

@@ -284,3 +284,14 @@ def test_a_name_in_the_journal_needs_little_memory(tmp_path: Path) -> None:
     assert held < 1500  # bytes; ten million names need 15 GB
     wanted = journal.read(lambda name: name.endswith("7"))
     assert wanted == {name: entry for name, entry in entries.items() if name.endswith("7")}
+
+
+def test_files_of_a_result_are_those_of_its_folder_and_nothing_else_there(texts: Path) -> None:
+    parts = texts.parent / "out/parts/a"
+    (parts / "folder of another result").mkdir(parents=True)
+    leftover = parts / atomic.LEFTOVER.replace("*", "0")
+    leftover.touch()
+    journal = Journal(texts.parent / "out", COLUMNS, COLUMNS)
+    row = Letters(journal.out, texts.parent / "log")(Source(texts / "a", "a"))[0]
+    entry = journal.entry(Source(texts / "a", "a"), (row,), "", ())
+    assert entry.files == ("texts/a.txt", *(f"parts/a/{letter}" for letter in sorted({*"text a"})))
