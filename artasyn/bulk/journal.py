@@ -176,8 +176,9 @@ class Journal:
         stay = {file for entry in kept for file in entry.files}
         for file in (file for entry in entries for file in entry.files if file not in stay):
             with suppress(OSError):
-                (self.out / file).unlink()
-                for folder in [*PurePosixPath(file).parents][:-1]:
+                (self.out / file).unlink(missing_ok=True)
+            for folder in [*PurePosixPath(file).parents][:-1]:
+                with suppress(OSError):
                     (self.out / folder).rmdir()
 
 

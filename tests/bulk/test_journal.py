@@ -295,3 +295,12 @@ def test_files_of_a_result_are_those_of_its_folder_and_nothing_else_there(texts:
     row = Letters(journal.out, texts.parent / "log")(Source(texts / "a", "a"))[0]
     entry = journal.entry(Source(texts / "a", "a"), (row,), "", ())
     assert entry.files == ("texts/a.txt", *(f"parts/a/{letter}" for letter in sorted({*"text a"})))
+
+
+def test_a_deletion_that_was_cut_short_leaves_no_empty_folder(texts: Path) -> None:
+    run(texts)
+    (texts / "a").unlink()
+    for path in (texts.parent / "out/parts/a").iterdir():
+        path.unlink()  # and then the command was killed
+    run(texts, prune=True)
+    assert not (texts.parent / "out/parts/a").exists()
