@@ -7,15 +7,15 @@ import itertools
 import json
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from artasyn.bulk.fingerprints import Fingerprint, fingerprint, with_detached
 from artasyn.bulk.sources import Source
-from artasyn.errors import DataError
+from artasyn.errors import DataError, OutputError
 from artasyn.files import atomic
 from artasyn.remote.urls import shown
 
@@ -166,6 +166,27 @@ class Journal:
         """Writes the journal anew."""
         atomic.write_texts(self.path, itertools.chain((entry.line() for entry in entries), ("\n",)))
 
+    @contextmanager
+    def growing(self) -> Iterator[Callable[[Iterable[Entry]], None]]:
+        """Yields a function that adds entries at the end of the journal.
+
+        Raises:
+            OutputError: the journal cannot be written, for example because the disk is full.
+        """
+        with _written(self.path):
+            file = self.path.open("a", encoding="utf-8")
+
+        def add(entries: Iterable[Entry]) -> None:
+            with _written(self.path):
+                file.writelines(entry.line() for entry in entries)
+                file.flush()
+
+        try:
+            yield add
+        finally:
+            with _written(self.path):
+                file.close()
+
     def delete(self, entries: Iterable[Entry], kept: Iterable[Entry]) -> None:
         """Deletes the files that entries list, and folders that are empty then.
 
@@ -180,6 +201,15 @@ class Journal:
             for folder in [*PurePosixPath(file).parents][:-1]:
                 with suppress(OSError):
                     (self.out / folder).rmdir()
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """Names the file in errors of writing it, because the system may not name it."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError.of(path, error) from error
 
 
 def written(folder: Path) -> set[str]:

@@ -326,18 +326,18 @@ class BulkRun:
         done = survive(work, todo, workers=0 if here else self._processes(), sealed=self.sealed, where=where)
         with (
             closing(done),
-            self._journal.path.open("a", encoding="utf-8") as journal,
+            self._journal.growing() as add,
             progress(title=title, total=len(sources), initial=there, unit="film", hidden=not left) as bar,
         ):
             for batch in done:
+                made = list[Entry]()
                 for outcome in batch:  # copies of sources and columns would need twice the memory
                     source, rows = named[outcome.source.name], lean(outcome.rows, self.columns)
                     outcomes[source.name] = Outcome(source, rows, outcome.reason)
                     if not outcome.reason or (self.sealed and not outcome.passing):
-                        entry = self._journal.entry(source, rows, outcome.reason, outcome.seen)
-                        entries[entry.name] = entry
-                        journal.write(entry.line())
-                journal.flush()
+                        made.append(self._journal.entry(source, rows, outcome.reason, outcome.seen))
+                add(made)
+                entries |= {entry.name: entry for entry in made}
                 bar.update(len(batch))
         if here or not any(outcome.reason for outcome in outcomes.values()):
             mark.unlink(missing_ok=True)

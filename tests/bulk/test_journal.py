@@ -16,7 +16,7 @@ from artasyn.bulk.fingerprints import fingerprint, with_detached
 from artasyn.bulk.journal import Journal, fingerprints_of
 from artasyn.bulk.run import BulkRun, Outcome, Row, attempt, read_manifest
 from artasyn.bulk.sources import Source
-from artasyn.errors import DataError
+from artasyn.errors import DataError, OutputError
 from artasyn.files import atomic
 from tests.trees import tree
 
@@ -304,3 +304,21 @@ def test_a_deletion_that_was_cut_short_leaves_no_empty_folder(texts: Path) -> No
         path.unlink()  # and then the command was killed
     run(texts, prune=True)
     assert not (texts.parent / "out/parts/a").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here that is always full")
+def test_a_journal_that_cannot_grow_is_named_with_what_to_do(texts: Path) -> None:
+    out = texts.parent / "out"
+    out.mkdir()
+    journal = Journal(out, COLUMNS, COLUMNS)
+    journal.path.symlink_to("/dev/full")
+    entry = journal.entry(Source(texts / "a", "a"), (), "", ())
+    with (
+        pytest.raises(OutputError, match=r"\.journal\.jsonl cannot be written .*; free space"),
+        journal.growing() as add,
+    ):
+        add([entry])
+    journal.path.unlink()
+    journal.path.mkdir()
+    with pytest.raises(OutputError, match=r"\.journal\.jsonl is a folder"), journal.growing():
+        pass
