@@ -187,13 +187,19 @@ class Journal:
             with _written(self.path):
                 file.close()
 
-    def delete(self, entries: Iterable[Entry], kept: Iterable[Entry]) -> None:
-        """Deletes the files that entries list, and folders that are empty then.
+    def delete(self, entries: Sequence[Entry], kept: Iterable[Entry]) -> None:
+        """Notes that entries hold no longer, and deletes the files that they list, and folders that are empty then.
+
+        Without the note an entry would hold again if the run is killed after it has written other results, and the
+        source then becomes what it was.
 
         Args:
             entries: of the results to delete.
             kept: entries whose files stay, even if they are listed twice.
         """
+        if entries:
+            with self.growing() as add:
+                add(replace(entry, inputs=()) for entry in entries)
         stay = {file for entry in kept for file in entry.files}
         for file in (file for entry in entries for file in entry.files if file not in stay):
             with suppress(OSError):

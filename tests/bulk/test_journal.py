@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -322,3 +323,27 @@ def test_a_journal_that_cannot_grow_is_named_with_what_to_do(texts: Path) -> Non
     journal.path.mkdir()
     with pytest.raises(OutputError, match=r"\.journal\.jsonl is a folder"), journal.growing():
         pass
+
+
+@dataclass(frozen=True)
+class Cut(Letters):
+    """Work whose disk is full when the results of a source are written."""
+
+    def __call__(self, source: Source) -> list[Row]:
+        super().__call__(source)
+        raise OutputError(errno.ENOSPC, "the disk is full")
+
+
+def test_a_source_that_changes_back_after_a_run_broke_off_gets_its_own_result_again(texts: Path) -> None:
+    run(texts)
+    out = texts.parent / "out"
+    before = tree(out)
+    (texts / "b").write_text("b text")
+    sources = [Source(path, path.name) for path in sorted(texts.iterdir())]
+    with pytest.raises(OutputError):
+        BulkRun(out, {}, COLUMNS, COLUMNS).run(Cut(out, texts.parent / "log"), sources, title="x")
+    assert (out / "texts/b.txt").read_text() == "b text"
+    (texts / "b").write_text("text b")
+    assert run(texts)[1] == "b"
+    after = tree(out)
+    assert after.pop("texts/b.txt") == before.pop("texts/b.txt") == b"text b"
