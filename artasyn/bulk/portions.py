@@ -133,7 +133,7 @@ def check_place(out: Path, portion: Portion | None, journal: Path) -> None:
         raise DataError(
             f"{out} holds portions of {of}, not of {portion.of}; go on with --portion I/{of}, or choose another folder"
         )
-    elif journal.exists():
+    elif not there and journal.exists():  # with portions beside it, the journal is that of a merge that broke off
         raise DataError(
             f"{out} holds the results of a whole run, or of portions that are merged; go on without --portion, or "
             "choose another folder"

@@ -192,6 +192,19 @@ def test_a_source_that_changed_after_its_portion_is_not_joined(portioned: Portio
     assert tree(portioned.out) == whole(portioned)
 
 
+def test_portions_go_on_after_a_merge_that_broke_off(portioned: Portioned) -> None:
+    for portion in ("1/2", "2/2"):
+        portioned.run(portion)
+    portioned.run(merging="all")  # and the disk was full when the sheets were written, so the portions are still there
+    changed = find_sources([portioned.films])[-1]
+    write_image(changed.path, read_inverted(changed.path))
+    with pytest.raises(DataError, match=r"unfinished portions: 2/2 \(1 left\); run them to their end"):
+        portioned.run(merging="all")
+    portioned.run("2/2")
+    portioned.merge()
+    assert tree(portioned.out) == whole(portioned)
+
+
 def read_inverted(path: Path) -> np.ndarray:
     return 1 - read_radiograph(path)
 
