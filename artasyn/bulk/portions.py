@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from artasyn.errors import DataError
+from artasyn.files import atomic
 
 PORTIONS = ".portions"
 """The folder, in a folder of results, with a folder for each portion: its lock, settings, journal and manifest."""
@@ -141,8 +143,12 @@ def check_place(out: Path, portion: Portion | None, journal: Path) -> None:
 
 
 def delete_portions(out: Path) -> None:
-    """Deletes what only the portions needed. A crash in the middle leaves all portions, or none that count."""
-    merged = out / f"{PORTIONS}-merged"
+    """Deletes what only the portions needed, if it is there.
+
+    A crash in the middle leaves all portions, or none that count but a folder that the next run deletes.
+    """
+    merged = out / atomic.LEFTOVER.replace("*", "merged")
     shutil.rmtree(merged, ignore_errors=True)
-    (out / PORTIONS).rename(merged)
+    with suppress(FileNotFoundError):
+        (out / PORTIONS).rename(merged)
     shutil.rmtree(merged, ignore_errors=True)

@@ -6,6 +6,7 @@ import fnmatch
 import json
 import os
 import re
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -306,10 +307,12 @@ def swept(out: Path, *, sweep: bool = True) -> Iterator[None]:
 
 
 def _sweep(out: Path) -> None:
-    """Deletes temporary files in a folder."""
-    for place, _, files in os.walk(out):
+    """Deletes temporary files and folders in a folder."""
+    for place, folders, files in os.walk(out):
         for leftover in fnmatch.filter(files, atomic.LEFTOVER):
             Path(place, leftover).unlink(missing_ok=True)
+        for leftover in fnmatch.filter(folders, atomic.LEFTOVER):
+            shutil.rmtree(Path(place, leftover), ignore_errors=True)
 
 
 def _brief(value: Any) -> str:

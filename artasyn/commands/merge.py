@@ -60,6 +60,7 @@ def merge(options: MergeOptions) -> Done:
     out = options.out
     portions = portions_in(out)
     if not portions and Journal(out, (), ()).path.exists():
+        delete_portions(out)  # what a merge has left that was killed when it was done
         raise DataError(f"{out} holds no portions, but the results of a whole run or of a merge; go on without merge")
     if not portions:
         raise DataError(f"{out} holds no portions; run a command with --portion I/N and --out {out} first")

@@ -205,6 +205,18 @@ def test_portions_go_on_after_a_merge_that_broke_off(portioned: Portioned) -> No
     assert tree(portioned.out) == whole(portioned)
 
 
+def test_a_merge_that_is_killed_while_it_deletes_the_portions_leaves_nothing(
+    portioned: Portioned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    portioned.run("1/1")
+    with monkeypatch.context() as killed:
+        killed.setattr(shutil, "rmtree", lambda *_, **__: None)
+        portioned.merge()
+    assert len(tree(portioned.out)) > len(whole(portioned))
+    portioned.run()
+    assert tree(portioned.out) == whole(portioned)
+
+
 def read_inverted(path: Path) -> np.ndarray:
     return 1 - read_radiograph(path)
 
