@@ -104,6 +104,8 @@ class _IntoFolders:
         for sample in self.make(source):
             stem = _numbered(source.name, sample.row)
             names = {kind: f"{folder}/{stem}{suffix}" for kind, (folder, suffix, _) in self.kinds.items()}
+            if sample.parts:
+                _clear(self.out / PARTS / stem)
             for name, data in sample.parts.items():
                 atomic.write_bytes(self.out / PARTS / stem / name, data)
             for kind, data in sample.files.items():
@@ -111,6 +113,14 @@ class _IntoFolders:
             written = {kind: names[kind] for kind in sample.files}
             rows.append(written | ({PARTS: f"{PARTS}/{stem}"} if sample.parts else {}) | sample.row)
         return rows
+
+
+def _clear(folder: Path) -> None:
+    """Deletes the files in a folder, which a run wrote that broke off before its journal told of them."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if not path.is_dir():
+                path.unlink()
 
 
 @dataclass(frozen=True)

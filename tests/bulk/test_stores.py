@@ -10,6 +10,7 @@ import pytest
 from artasyn.bulk.sources import Source
 from artasyn.bulk.stores import KINDS, Folders, Shards, StoredImage
 from artasyn.errors import OutputError
+from tests.trees import touched, tree
 
 COLUMNS = ("copy", *Shards.columns)
 NAMES = ["a/b", "a_b", "a.b", "Röntgen \udce9", "n" * 200]
@@ -64,3 +65,10 @@ def test_a_shard_that_cannot_be_written_is_no_fault_of_its_films(tmp_path: Path)
     (tmp_path / "shards").write_text("in the way")
     with pytest.raises(OutputError, match=r"shards/000000.tar cannot be written"):
         Shards(tmp_path, 2).work(make, COLUMNS)(0, [Source(Path(name), name) for name in "ab"])
+
+
+def test_a_folder_of_parts_holds_those_of_its_sample_alone(tmp_path: Path) -> None:
+    parts = touched(tmp_path / "parts/a", "2_mass.png", "1/another.png")  # the first is of a run that was killed
+    sample = StoredImage({}, {}, {"1_mass.png": b"mass"})
+    Folders(tmp_path).work(lambda _: [sample], (*Folders.columns, "parts"))(0, [Source(Path("a"), "a")])
+    assert tree(parts) == {"1_mass.png": b"mass", "1/another.png": b""}
