@@ -339,7 +339,7 @@ class BulkRun:
                 add(made)
                 entries |= {entry.name: entry for entry in made}
                 bar.update(len(batch))
-        if here or not any(outcome.reason for outcome in outcomes.values()):
+        if here or len(sources) > 1 or not any(outcome.reason for outcome in outcomes.values()):
             mark.unlink(missing_ok=True)
 
     def _todo(self, sources: Sequence[Source], start: int, finished: Collection[str]) -> deque[Batch]:

@@ -302,6 +302,10 @@ def test_a_film_that_killed_its_command_gets_a_process_of_its_own(tmp_path: Path
     for _ in range(2):
         (outcome,) = run.run(Fatal(run.out, {"0": crash}), [source], title="x")
         assert "killed the reader (SIGSEGV)" in outcome.reason
+    mark = run.out / ".begun"
+    assert mark.exists()
+    run.run(Fatal(run.out, {"0": crash}), sources_in(tmp_path / "films", 2), title="x")
+    assert not mark.exists()  # among others, no film is read by the command itself
     (healed,) = run.run(Fatal(run.out, {}), [source], title="x")
     assert not healed.reason
     assert run.run(who, sources_in(tmp_path / "others", 1)[:1], title="x")[0].rows == ({"file": str(os.getpid())},)
