@@ -242,7 +242,8 @@ class Staging:
         def stop(error: OSError) -> None:
             raise error  # files that cannot be listed are not gone
 
-        for place, _, names in os.walk(self.folder, onerror=stop):
+        for place, folders, names in os.walk(self.folder, onerror=stop):
+            folders[:] = [name for name in folders if not OURS.fullmatch(name)]
             for name in names:
                 path = Path(place, name)
                 if not OURS.fullmatch(name) and self.mine(below := path.relative_to(self.folder).as_posix()):

@@ -66,6 +66,7 @@ def test_another_machine_goes_on_where_one_stopped(memory: Any, tmp_path: Path) 
         atomic.write_text(tmp_path / "a" / "manifest.csv", "1")
         (tmp_path / "a" / ".lock").touch()
         (tmp_path / "a" / ".artasyn-1.tmp").touch()
+        atomic.write_text(tmp_path / "a" / ".artasyn-merged.tmp" / "1-of-2" / "manifest.csv", "1")
     assert stored(memory) == {"x/1.txt": b"one", "manifest.csv": b"1"}
     with published(URL, tmp_path / "b"):
         assert tree(tmp_path / "b") == stored(memory)
@@ -74,6 +75,7 @@ def test_another_machine_goes_on_where_one_stopped(memory: Any, tmp_path: Path) 
     assert stored(memory) == {"2.txt": b"two", "manifest.csv": b"1"}
     (tmp_path / "a" / ".lock").unlink()
     (tmp_path / "a" / ".artasyn-1.tmp").unlink()
+    shutil.rmtree(tmp_path / "a" / ".artasyn-merged.tmp")
     with published(URL, tmp_path / "a"):
         assert tree(tmp_path / "a") == stored(memory)
 
