@@ -49,7 +49,9 @@ def test_a_command_reads_and_writes_urls(memory: Any, tmp_path: Path, capsys: py
     assert stored(memory)["labels/a.png"] != there["labels/a.png"]
 
 
-def test_a_film_whose_name_no_store_takes_fails_alone(memory: Any, tmp_path: Path, cached: Path) -> None:
+def test_a_film_whose_name_no_store_takes_fails_alone(
+    memory: Any, tmp_path: Path, cached: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
     for name in (b"caf\xe9.png", "café.png".encode()):
         write_image(tmp_path / "films" / os.fsdecode(name), Phantom(size=64)(1).image)
     assert main(["segment", str(tmp_path / "films"), "--out", URL, "--workers", "1"]) == 1
@@ -58,6 +60,8 @@ def test_a_film_whose_name_no_store_takes_fails_alone(memory: Any, tmp_path: Pat
     assert main(["segment", str(tmp_path / "films"), "--out", str(tmp_path / "out"), "--workers", "1"]) == 0
     with pytest.raises(DataError, match="has a name that is no UTF-8"), asking(URL):
         "\udcff".encode()
+    capsys.readouterr()
+    caplog.clear()  # processes of tests send each other what was said, and can send no such name
 
 
 def test_another_machine_goes_on_where_one_stopped(memory: Any, tmp_path: Path) -> None:
