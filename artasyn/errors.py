@@ -85,7 +85,7 @@ class OutputError(ArtasynError, OSError):
             todo = "check the folder and its permissions, or choose another folder"
         found = f"cannot be written ({error.strerror or error})"
         if isinstance(error, (FileExistsError, NotADirectoryError)):
-            found, todo = "lies below a file", "delete that file, or choose another folder"
+            found, todo = "lies below a file", "move that file away, or choose another folder"
         if isinstance(error, IsADirectoryError):
             found = "is a folder, so no file of that name can be written"
         return cls(error.errno, f"{os.fspath(path)} {found}; {todo}")

@@ -63,7 +63,7 @@ def test_no_shard_of_bad_films_alone(tmp_path: Path) -> None:
 
 def test_a_shard_that_cannot_be_written_is_no_fault_of_its_films(tmp_path: Path) -> None:
     (tmp_path / "shards").write_text("in the way")
-    with pytest.raises(OutputError, match=r"shards/000000.tar lies below a file; delete that file"):
+    with pytest.raises(OutputError, match=r"shards/000000.tar lies below a file; move that file away"):
         Shards(tmp_path, 2).work(make, COLUMNS)(0, [Source(Path(name), name) for name in "ab"])
 
 
