@@ -166,28 +166,32 @@ class Staging:
         """
         merged = (self.folder / LAST[0]).exists() and not (self.folder / PORTIONS).exists()
         told = {name: _state(path) for name, path in self._files() if path.name in LAST}
-        copies = self._copied([name for name, state in told.items() if self._differs(name, state)])
-        here = {name: _state(path) for name, path in self._files() if path.name not in LAST}  # listed after those
-        still = self._not_needed({name: state for name, state in self.others.items() if here.get(name) == state})
-        names = [name for name, state in here.items() if name not in still and self._differs(name, state)]
-        try:
+        with self._copied([name for name, state in told.items() if self._differs(name, state)]) as copies:
+            here = {name: _state(path) for name, path in self._files() if path.name not in LAST}  # listed after those
+            still = self._not_needed({name: state for name, state in self.others.items() if here.get(name) == state})
+            names = [name for name, state in here.items() if name not in still and self._differs(name, state)]
             self._all(self._send, names, here)
-            for name, copy in copies.items():
-                self._send(name, {name: [copy.stat().st_size, told[name][1]]}, copy)
+            try:
+                for name, copy in copies.items():
+                    self._send(name, {name: [copy.stat().st_size, told[name][1]]}, copy)
+                    self._keep()
+                gone = {name for name in self.known.keys() - here.keys() - told.keys() if self.mine(name)}
+                self._delete(gone, merged)
+            finally:
                 self._keep()
-            self._delete({name for name in self.known.keys() - here.keys() - told.keys() if self.mine(name)}, merged)
-        finally:
-            self._keep()
-            for copy in copies.values():
-                copy.unlink(missing_ok=True)
 
-    def _copied(self, names: Sequence[str]) -> dict[str, Path]:
+    @contextmanager
+    def _copied(self, names: Sequence[str]) -> Iterator[dict[str, Path]]:
         """Copies files as they are now, because a journal grows while the files that it tells of are sent."""
         copies = {name: self._record.with_suffix(f".{number}") for number, name in enumerate(names)}
         self._record.parent.mkdir(parents=True, exist_ok=True)
-        for name, copy in copies.items():
-            shutil.copyfile(self.folder / name, copy)
-        return copies
+        try:
+            for name, copy in copies.items():
+                shutil.copyfile(self.folder / name, copy)
+            yield copies
+        finally:  # a disk that is full gets its space back
+            for copy in copies.values():
+                copy.unlink(missing_ok=True)
 
     def _delete(self, names: set[str], merged: bool) -> None:
         """Deletes objects; a mark tells meanwhile that portions which a merge has joined do not count."""

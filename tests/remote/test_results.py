@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from artasyn.bulk import portions
 from artasyn.bulk.portions import Portion
 from artasyn.cli.main import main
 from artasyn.errors import DataError, StoreError
@@ -97,6 +99,10 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
         return main(["segment", str(tmp_path / "films"), "--out", URL, "--workers", "1", *options])
 
     return command
+
+
+def test_stores_know_the_folder_of_portions() -> None:
+    assert f"{portions.PORTIONS}/" == results.PORTIONS
 
 
 def test_a_portion_copies_what_it_has_made_itself(
@@ -337,6 +343,24 @@ def test_a_copy_that_fails_is_told_and_what_it_sent_is_not_sent_again(
     staging = Staging(URL, tmp_path / "a")
     assert staging.known.keys() == {"1.txt"}
     assert [path.suffix for path in staging._record.parent.iterdir()] == [".json"]  # no copy is left
+
+
+def test_a_full_disk_keeps_no_copy_of_a_journal(memory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copyfile = shutil.copyfile
+
+    def full(source: Path, copy: Path) -> None:
+        copyfile(source, copy)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    atomic.write_text(tmp_path / "a" / "manifest.csv", "1")
+    monkeypatch.setattr(shutil, "copyfile", full)
+    staging = Staging(URL, tmp_path / "a")
+    with pytest.raises(OSError, match="No space left"):
+        staging.push()
+    assert [*staging._record.parent.iterdir()] == []
+    monkeypatch.setattr(shutil, "copyfile", copyfile)
+    staging.push()
+    assert stored(memory) == {"manifest.csv": b"1"}
 
 
 def test_results_are_copied_while_a_command_runs(
