@@ -337,7 +337,7 @@ class BulkRun:
                     if not outcome.reason or (self.sealed and not outcome.passing):
                         made.append(self._journal.entry(source, rows, outcome.reason, outcome.seen))
                 add(made)
-                entries |= {entry.name: entry for entry in made}
+                entries.update({entry.name: entry for entry in made})
                 bar.update(len(batch))
         if here or len(sources) > 1 or not any(outcome.reason for outcome in outcomes.values()):
             mark.unlink(missing_ok=True)

@@ -108,7 +108,7 @@ def search_sources(inputs: Iterable[Path], *, leave: Path | None = None) -> Foun
     return search.result(search.below)
 
 
-def with_names_for(out: Path, sources: Sequence[Source]) -> list[Source]:
+def with_names_for(out: Path, sources: list[Source]) -> list[Source]:
     """Returns the sources; those get a fault whose results can have no name in the store that they go to.
 
     Args:
@@ -116,7 +116,7 @@ def with_names_for(out: Path, sources: Sequence[Source]) -> list[Source]:
         sources: the sources.
     """
     if not url_of(out, "results"):
-        return list(sources)
+        return sources
     fault = "{} has a name that is no UTF-8, which stores need; rename it"
     return [
         source
